@@ -47,7 +47,7 @@ def _varint(value: int) -> bytes:
 
 
 def read(section: bytes, table: Table, kind: Kind) -> list[Record]:
-    """Return one record a tensor; raises PayloadError unless each fits its tensor and nothing is left over."""
+    """Return one record a tensor; raises PayloadError unless all fit and nothing is left over."""
     entries, at = [], 0
     for spec in table:
         count, at = _read_varint(section, at)

@@ -38,10 +38,6 @@ def test_tensors_off_the_grid_travel_as_they_are(tmp_path: Path) -> None:
         "steps": np.array(7, np.int64),
         "flag": np.zeros(2, np.uint8),
     }
-        "half": np.ones(3, np.float16),
-        "steps": np.array(7, np.int64),
-        "flag": np.zeros(2, np.uint8),
-    }
     table, arrays = enter_grid(mixed)
     write_snapshot(tmp_path / "mixed", table, [arrays[spec.name] for spec in table])
     assert [spec.grid for spec in table] == [None] * 3
