@@ -1,0 +1,40 @@
+# The two commands are `make demo` and `make test`; both set up .venv first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+METHOD ?= sparse
+DATA ?=
+ARGS ?=
+
+.PHONY: help setup demo test check format clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make .venv with everything installed
+
+$(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it or pass PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e './client[asr]' -e '.[dev]'
+	@touch $@
+
+demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings
+	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: setup ## all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## let ruff format and fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was built, keep .venv
+	rm -rf build

@@ -1,0 +1,32 @@
+"""The command line: `diffserver`. Its groups are modules: what runs here, what asks a server, the demo."""
+
+import sys
+
+import typer
+
+from diffclient.errors import DiffClientError
+from diffserver.cli import demo, local, operator
+from diffserver.cli.output import complain
+from diffserver.errors import DiffServerError
+
+app = typer.Typer(
+    help="Train, publish and serve neural diffs. Start with `diffserver init` and `diffserver serve`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+local.add_to(app)
+operator.add_to(app)
+demo.add_to(app)
+
+
+def main() -> None:
+    """Run the command; every expected failure ends in one line on standard error and a status other than 0."""
+    try:
+        app()
+    except (DiffServerError, DiffClientError) as error:
+        complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,188 @@
+"""Commands that touch the machine that they run on: init, migrate, serve, worker, token."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from sqlalchemy import Engine
+
+from diffserver import migrate as migrations
+from diffserver import tokens
+from diffserver.cli.output import AsJson, listing, show
+from diffserver.database import connect, writing
+from diffserver.errors import Invalid
+from diffserver.settings import Settings
+
+TOKEN_FILE = "operator.token"
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the database and the objects. [env: DIFFSERVER_HOME]", show_default=False),
+]
+
+
+def settings(home: Path | None) -> Settings:
+    """Return the settings of the environment, with another home if one is given; raises SettingsError."""
+    return Settings.from_environment(os.environ | ({"DIFFSERVER_HOME": str(home)} if home else {}))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (init, migrate, serve, worker):
+        app.command()(command)
+    group = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
+    group.command("create")(token_create)
+    group.command("list")(token_list)
+    group.command("revoke")(token_revoke)
+    app.add_typer(group, name="token")
+
+
+def init(home: Home = None, as_json: AsJson = False) -> None:
+    """Make a home: database, object store, an operator's token. Safe to run again.
+
+    Example: `diffserver init --home /srv/diffserver`
+    """
+    chosen = settings(home)
+    chosen.home.mkdir(parents=True, exist_ok=True)
+    engine = connect(chosen.database)
+    migrations.upgrade(engine)
+    path = chosen.home / TOKEN_FILE
+    if not path.exists():
+        with writing(engine) as session:
+            _write_secret(path, tokens.create(session, "operator", "init")[1])
+    people = f"Home {chosen.home} is ready; the operator's token is in {path}.\nNext: diffserver serve"
+    show({"home": str(chosen.home), "operator_token_file": str(path)}, as_json, people)
+
+
+def migrate(home: Home = None, as_json: AsJson = False) -> None:
+    """Bring the database to this release's tables.
+
+    Example: `DIFFSERVER_DATABASE=postgresql://… diffserver migrate`
+    """
+    before, after = migrations.upgrade(connect(settings(home).database))
+    changed = f"migrated from {before or 'nothing'} to {after}" if before != after else f"already at {after}"
+    show({"before": before, "after": after}, as_json, f"The database is {changed}.")
+
+
+def serve(
+    home: Home = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    with_worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Start a worker beside it.")] = True,
+) -> None:
+    """Serve devices and operators over HTTP, with one worker beside it.
+
+    Example: `diffserver serve --host 0.0.0.0 --port 8080 --no-worker`
+    """
+    import uvicorn
+
+    from diffserver.app import create_app
+
+    chosen = settings(home)
+    chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
+    app = create_app(chosen)
+    with _worker_beside(chosen.home, with_worker):
+        uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=None, access_log=False)
+
+
+def worker(
+    home: Home = None,
+    once: Annotated[bool, typer.Option(help="Stop when no training waits.")] = False,
+) -> None:
+    """Take trainings from the database, one after another, and make candidates.
+
+    Ctrl-C puts the training at hand back into the queue. Example: `diffserver worker --once`
+    """
+    if find_spec("torch") is None:
+        raise Invalid("a worker needs torch", "pip install 'diffserver[train]'")
+    from diffserver.worker import Worker
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    chosen = settings(home)
+    engine = connect(chosen.database)
+    migrations.check(engine)
+    Worker(engine, chosen).run(once)
+
+
+def token_create(
+    role: Annotated[str, typer.Argument(help="operator or enroll.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token and print it, once.
+
+    Example: `diffserver token create enroll --name "factory line 2"`
+    """
+    if role not in ("operator", "enroll"):
+        raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
+    with writing(_database(home)) as session:
+        made, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
+        show({"id": made.id, "role": role, "token": secret}, as_json, secret)
+
+
+def token_list(home: Home = None, as_json: AsJson = False) -> None:
+    """List all tokens, never their secrets."""
+    with writing(_database(home)) as session:
+        found = [
+            {
+                "id": item.id,
+                "role": item.role,
+                "name": item.name,
+                "created_at": item.created_at.isoformat(),
+                "revoked_at": item.revoked_at and item.revoked_at.isoformat(),
+            }
+            for item in tokens.list_all(session)
+        ]
+    headings = ["id", "role", "name", "created_at", "revoked_at"]
+    show(found, as_json, listing("Tokens", headings, [list(item.values()) for item in found]))
+
+
+def token_revoke(
+    number: Annotated[int, typer.Argument(help="The token's id.")], home: Home = None, as_json: AsJson = False
+) -> None:
+    """End a token's validity for ever."""
+    with writing(_database(home)) as session:
+        tokens.revoke(session, number)
+    show({"id": number, "revoked": True}, as_json, f"Token {number} is revoked.")
+
+
+def _database(home: Path | None) -> Engine:
+    engine = connect(settings(home).database)
+    migrations.check(engine)
+    return engine
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret + "\n")
+
+
+@contextmanager
+def _worker_beside(home: Path, wanted: bool) -> Iterator[None]:
+    """Run a worker as a child while the block runs; say so if it can't be, and serve without it."""
+    if wanted and find_spec("torch") is None:
+        sys.stderr.write("no worker: torch is not installed (pip install 'diffserver[train]')\n")
+        wanted = False
+    if not wanted:
+        yield
+        return
+    child = subprocess.Popen([sys.executable, "-m", "diffserver", "worker", "--home", str(home)])
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,254 @@
+"""Commands that ask a server over REST: base, train, trainings, cancel, candidates, publish, versions, devices."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from diffserver.cli.local import TOKEN_FILE
+from diffserver.cli.output import AsJson, evaluation_table, listing, progress_console, show
+from diffserver.errors import Conflict, Invalid
+from diffserver.remote import Remote
+
+Server = Annotated[
+    str, typer.Option("--server", envvar="DIFFSERVER_URL", help="Where the server is.", show_default=True)
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="DIFFSERVER_TOKEN",
+        help="Operator's token. [default: from DIFFSERVER_HOME]",
+        show_default=False,
+    ),
+]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
+Data = Annotated[
+    Path,
+    typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl."),
+]
+Domain = Annotated[str | None, typer.Option("--domain", help="The data's folder to train on.")]
+Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
+
+URL = "http://127.0.0.1:8080"
+FOLLOW_SECONDS = 0.5
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (base, train, trainings, cancel, candidates, publish, versions, devices):
+        app.command()(command)
+
+
+def connected(server: str, token: str | None) -> Remote:
+    """Return the server with the token given or the one that `init` wrote; raises Invalid."""
+    path = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home") / TOKEN_FILE
+    if not token and not path.is_file():
+        raise Invalid("no operator's token", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")
+    return Remote(server, token or path.read_text().strip())
+
+
+def base(
+    model: ModelName,
+    data: Data,
+    domain: Domain = None,
+    task: Annotated[str, typer.Option(help="What is trained.")] = "asr",
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    detach: Detach = False,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model's first version from nothing and follow the training to its candidate.
+
+    Example: `diffserver base commands --data corpus --domain 0-base`
+    """
+    spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task}
+    _submit(spec, server, token, detach, as_json)
+
+
+def train(
+    model: ModelName,
+    data: Data,
+    domain: Domain = None,
+    method: Annotated[str, typer.Option(help="sparse, hashed, or full (for comparison; not published).")] = "sparse",
+    budget: Annotated[float, typer.Option(help="Most payload bytes, as a share of the fp32 snapshot's.")] = 0.02,
+    max_regression: Annotated[
+        float | None,
+        typer.Option(help="Most points of WER that an earlier domain may lose. [default: no bound]"),
+    ] = None,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    detach: Detach = False,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a diff against the model's latest version and follow the training to its candidate.
+
+    Example: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`
+    """
+    asked = {"method": method, "budget": budget, "max_regression": max_regression}
+    _submit(_spec("update", model, data, domain, seed, epochs, device) | asked, server, token, detach, as_json)
+
+
+def trainings(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """List trainings and how far they are."""
+    with connected(server, token) as remote:
+        found = list(remote.pages("/v1/trainings", model=model))
+    rows = [
+        (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
+         f"{item['progress']:.0%}", item["error"] or item["message"], item["candidate_id"])
+        for item in found
+    ]  # fmt: skip
+    headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
+    show(found, as_json, listing("Trainings", headings, rows))
+
+
+def cancel(
+    number: Annotated[int, typer.Argument(metavar="TRAINING")],
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a training that waits or runs."""
+    with connected(server, token) as remote:
+        show(remote.delete(f"/v1/trainings/{number}"), as_json, f"Training {number} is cancelled.")
+
+
+def candidates(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List a model's candidates: trained, applied with the device's code, evaluated.
+
+    Example: `diffserver candidates commands --json`
+    """
+    with connected(server, token) as remote:
+        found = list(remote.pages("/v1/candidates", model=model))
+    rows = [
+        (item["id"], item["number"], item["method"], item["state"],
+         item["payload"] and item["payload"]["length"], f"{item['payload_share']:.2%}",
+         item["digest"][:12], "; ".join(item["refusals"]) or "none")
+        for item in found
+    ]  # fmt: skip
+    headings = ["id", "version", "method", "state", "payload bytes", "share", "digest", "refusals"]
+    show(found, as_json, listing(f"Candidates of {model}", headings, rows))
+
+
+def publish(
+    candidate: Annotated[int, typer.Argument(metavar="CANDIDATE", help="The candidate's id.")],
+    force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a candidate its model's next version: devices get it at their next poll.
+
+    Example: `diffserver publish 7`
+    """
+    with connected(server, token) as remote:
+        version = remote.post(f"/v1/candidates/{candidate}/publish", {"force": force})
+    forced = ", forced" if version["forced"] else ""
+    people = f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
+    show(version, as_json, people)
+
+
+def versions(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List a model's versions."""
+    with connected(server, token) as remote:
+        found = list(remote.pages(f"/v1/models/{model}/versions"))
+    rows = [
+        (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
+         f"{item['manifest']['wer_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
+        for item in found
+    ]  # fmt: skip
+    headings = ["version", "digest", "kind", "payload bytes", "probe WER", "forced", "published"]
+    show(found, as_json, listing(f"Versions of {model}", headings, rows))
+
+
+def devices(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List a model's devices, what they run and what they measured."""
+    with connected(server, token) as remote:
+        found = list(remote.pages(f"/v1/models/{model}/devices"))
+    rows = []
+    for item in found:
+        last = item["last_report"] or {}
+        measured = last.get("wer_ppm")
+        rows.append(
+            (item["name"], item["version"], item["channel"], last.get("stage"),
+             None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
+        )  # fmt: skip
+    headings = ["device", "version", "channel", "last report", "WER measured", "reason", "last seen"]
+    show(found, as_json, listing(f"Devices of {model}", headings, rows))
+
+
+def _spec(
+    kind: str, model: str, data: Path, domain: str | None, seed: int, epochs: int | None, device: str
+) -> dict[str, Any]:
+    return {
+        "kind": kind, "model": model, "data": str(data.absolute()), "domain": domain,
+        "seed": seed, "epochs": epochs, "device": device,
+    }  # fmt: skip
+
+
+def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, as_json: bool) -> None:
+    with connected(server, token) as remote:
+        training = remote.post("/v1/trainings", spec)
+        if detach:
+            show(training, as_json, f"Training {training['id']} waits for a worker.")
+            return
+        training = _follow(remote, training)
+        candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
+    if not as_json:
+        show(None, False, evaluation_table(candidate["evaluation"]))
+    show(candidate, as_json, _described(candidate))
+
+
+def _follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
+    """Show the training's progress until it ends; raises Conflict if that is not with a candidate."""
+    number = training["id"]
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=progress_console) as progress:
+        bar = progress.add_task(f"training {number}: waits for a worker", total=1.0)
+        try:
+            while training["state"] in ("queued", "running"):
+                time.sleep(FOLLOW_SECONDS)
+                training = remote.get(f"/v1/trainings/{number}")
+                message = training["message"] or training["state"]
+                progress.update(bar, completed=training["progress"], description=f"training {number}: {message}")
+        except KeyboardInterrupt:
+            progress_console.print(f"Training {number} goes on; to end it: diffserver cancel {number}")
+            raise
+    if training["state"] != "done":
+        raise Conflict(
+            f"training {number} {training['state']}: {training['error'] or 'on request'}",
+            "see the worker's log",
+        )
+    return training
+
+
+def _described(candidate: dict[str, Any]) -> str:
+    size = (
+        f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
+    )
+    name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
+    if candidate["refusals"]:
+        return name + "\nRefused:" + "".join(f"\n  - {refusal}" for refusal in candidate["refusals"])
+    return name if candidate["method"] == "full" else f"{name}\nPublish it with: diffserver publish {candidate['id']}"

@@ -1,0 +1,65 @@
+"""What commands print: JSON for scripts, tables and one-line errors for people."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from diffserver.errors import DiffServerError
+from diffserver.evaluate import from_json, wer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+console = Console()
+progress_console = Console(stderr=True)
+
+
+def complain(error: Exception) -> None:
+    """Say on standard error what went wrong, what to do about it, and where a candidate fell short."""
+    detail, remedy = getattr(error, "detail", str(error)), getattr(error, "remedy", "")
+    sys.stderr.write(f"error: {detail}\n")
+    members = error.members() if isinstance(error, DiffServerError) else {}
+    for refusal in members.get("refusals", []):
+        sys.stderr.write(f"  - {refusal}\n")
+    if members.get("evaluation"):
+        Console(stderr=True).print(evaluation_table(members["evaluation"]))
+    if remedy:
+        sys.stderr.write(f"  {remedy}\n")
+
+
+def show(value: Any, as_json: bool, people: Any) -> None:
+    """Print `value` as JSON, or `people`, a string or a rich renderable."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=1) + "\n")
+    else:
+        console.print(people, highlight=False)
+
+
+def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table; None shows as a dash."""
+    shown = Table(title=title, title_justify="left")
+    for heading in headings:
+        shown.add_column(heading)
+    for row in rows:
+        shown.add_row(*("–" if cell is None else str(cell) for cell in row))
+    return shown
+
+
+def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
+    """Return WER by test set before and after."""
+    parent, candidate = (from_json(evaluation, side) for side in ("parent", "candidate"))
+    rows = [
+        (
+            domain,
+            errors.words,
+            f"{wer(parent[domain]):.2f} %" if domain in parent else None,
+            f"{wer(errors):.2f} %",
+            f"{wer(errors) - wer(parent[domain]):+.2f}" if domain in parent else None,
+        )
+        for domain, errors in candidate.items()
+    ]
+    return listing("WER by test set", ["test set", "words", "parent", "candidate", "points"], rows)

@@ -1,0 +1,77 @@
+"""What a training starts from: a published version, or the full chain's last model, fetched from the stores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from diffclient.manifest import Blob, Probe, from_json
+from diffclient.weights import Snapshot
+from diffserver import catalog, evaluate
+from diffserver.blobs import Objects
+from diffserver.database import reading
+from diffserver.errors import Invalid
+from diffserver.evaluate import Evaluation
+from diffserver.jobs import TrainingSpec
+from diffserver.tables import Candidate, Version
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The weights to start from, and what is known of the line that they belong to."""
+
+    number: int
+    digest: str
+    snapshot: Snapshot
+    graph: Blob
+    probes: tuple[Probe, ...]
+    """The probe set of the latest version."""
+    probe_0: Probe
+    """The base's part of the probe set, with the errors that version 0 makes on it."""
+    domains: tuple[str, ...]
+    evaluation: Evaluation
+
+
+def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
+    """Fetch what the training starts from into `folder`; raises Invalid if no version is published yet."""
+    with reading(engine) as session:
+        head = catalog.head(session, spec.model)
+        if head is None:
+            raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
+        start = _start(session, head, spec.method)
+        first = catalog.lineage(session, head)[0].candidate
+        return Parent(
+            number=head.number,
+            digest=start.digest,
+            snapshot=Snapshot(objects.download(start.snapshot.sha256, folder / "parent.safetensors")),
+            graph=start.graph,
+            probes=from_json(head.candidate.manifest).probes,
+            probe_0=from_json(first.manifest).probes[0],
+            domains=tuple(head.candidate.domains),
+            evaluation=evaluate.from_json(start.evaluation, "candidate"),
+        )
+
+
+def _start(session: Session, head: Version, method: str) -> Candidate:
+    """The candidate whose weights are built upon: the full chain goes on from the last fully retrained model."""
+    full = catalog.full_chain(session, head.model, head.number) if method == "full" else None
+    return full or head.candidate
+
+
+def choose_domain(spec: TrainingSpec, known: Sequence[str]) -> str:
+    """The folder of the data to train on: the one asked for, or the first that is not known yet.
+
+    Raises Invalid if there is none, or if it was trained on already.
+    """
+    folders = sorted(path.parent.name for path in Path(spec.data).glob("*/train.jsonl"))
+    fresh = [name for name in folders if name not in known]
+    chosen = spec.domain or next(iter(fresh), None)
+    if chosen not in fresh:
+        raise Invalid(
+            f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(folders) or 'none'}, the model knows "
+            f"{', '.join(known) or 'none'}",
+            "a domain is a folder with train.jsonl and test.jsonl that the worker can read",
+        )
+    return chosen

@@ -1,0 +1,91 @@
+"""The operator's side of the REST API: requests with a token, problems as errors. Knows no commands."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from diffserver.errors import DiffServerError
+
+
+class RemoteError(DiffServerError):
+    """The server refused, or cannot be reached; `problem` is its problem+json, if it sent one."""
+
+    def __init__(self, detail: str, remedy: str, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail, remedy)
+        self.problem = dict(problem or {})
+
+    def members(self) -> Mapping[str, Any]:
+        """The server's problem+json."""
+        return self.problem
+
+
+class Remote:
+    """A server as one operator sees it; use as a context manager."""
+
+    def __init__(self, url: str, token: str, timeout: float = 60.0) -> None:
+        """Keep connections to `url`, with this operator token."""
+        self._url = url
+        self._client = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, follow_redirects=True
+        )
+
+    def __enter__(self) -> "Remote":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """Return the JSON at a path; raises RemoteError."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._json("GET", path, params=given)
+
+    def pages(self, path: str, **query: str | int | None) -> Iterator[Any]:
+        """Yield all items of a list, page by page."""
+        after: int | str | None = None
+        while True:
+            answer = self.get(path, after=after, **query)
+            yield from answer["items"]
+            after = answer["next"]
+            if after is None:
+                return
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send JSON, return JSON; raises RemoteError."""
+        return self._json("POST", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        """Ask for a deletion, return JSON; raises RemoteError."""
+        return self._json("DELETE", path)
+
+    def _json(self, method: str, path: str, **request: Any) -> Any:
+        with self._translated():
+            response = self._client.request(method, path, **request)
+            if response.is_success:
+                return response.json() if response.content else None
+        raise _refusal(response)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RemoteError(
+                f"no answer from {self._url}: {error}",
+                "start the server (`diffserver serve`) or pass --server",
+            ) from error
+        except ValueError as error:
+            raise RemoteError(f"{self._url} does not answer in JSON", "is it a diffserver? pass --server") from error
+
+
+def _refusal(response: httpx.Response) -> RemoteError:
+    try:
+        problem = response.json()
+        return RemoteError(problem["detail"], problem.get("remedy", ""), problem)
+    except (ValueError, KeyError, TypeError):
+        return RemoteError(f"the server answers {response.status_code}", "is it a diffserver? pass --server")

@@ -1,0 +1,219 @@
+"""The report on a chain of updates: one row a version, as JSON, as a table, as a plot, as a page.
+
+Rows are computed from what the service's REST API answers and devices reported; nothing is measured here.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from diffserver.evaluate import Evaluation, from_json, mean_wer, regressions, wer
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One update: WER in percent (means over all test sets so far; `_new`: the new domain's), shares as fractions."""
+
+    version: int
+    domain: str
+    method: str
+    payload_bytes: int
+    payload_share: float
+    changed_weights: int
+    wer_parent: float
+    wer_full: float
+    wer_published: float
+    wer_parent_new: float
+    wer_full_new: float
+    wer_published_new: float
+    recovered: float
+    drift: float
+    regression: float
+    forced: bool
+    probe_errors_server: int
+    probe_errors_device: list[int]
+    wer_device: float
+    digest_match: bool
+    seconds_train: float
+    seconds_train_full: float
+    seconds_apply: float
+    probe_bytes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """A chain of updates of one model."""
+
+    model_bytes_fp32: int
+    method: str
+    budget: float
+    updates: Sequence[Row]
+
+    def to_json(self) -> str:
+        """Return the report as a JSON document."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def recovered(parent: float, full: float, published: float) -> float:
+    """Return the share of full retraining's gain on the new domain that the published version has."""
+    return (parent - published) / (parent - full) if parent > full else 1.0
+
+
+def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], digests_equal: bool) -> Row:
+    """Make one update's row of its version, its candidate, the full chain's candidate and devices' reports."""
+    parent = from_json(candidate["evaluation"], "parent")
+    published, reference = (from_json(side["evaluation"], "candidate") for side in (candidate, full))
+    new = candidate["domains"][-1]
+    news = [wer(side[new]) for side in (parent, reference, published)]
+    probes = version["manifest"]["probes"]
+    return Row(
+        version=version["number"],
+        domain=new,
+        method=candidate["method"],
+        payload_bytes=candidate["payload"]["length"],
+        payload_share=candidate["payload_share"],
+        changed_weights=candidate["changed_weights"],
+        wer_parent=mean_wer(parent),
+        wer_full=mean_wer(reference),
+        wer_published=mean_wer(published),
+        wer_parent_new=news[0],
+        wer_full_new=news[1],
+        wer_published_new=news[2],
+        recovered=recovered(*news),
+        drift=mean_wer(published) - mean_wer(reference),
+        regression=_worst(parent, published, new),
+        forced=version["forced"],
+        probe_errors_server=sum(probe["errors"] for probe in probes),
+        probe_errors_device=[report["errors"] for report in reports],
+        wer_device=sum(report["wer_ppm"] for report in reports) / max(1, len(reports)) / 1e4,
+        digest_match=digests_equal,
+        seconds_train=candidate["seconds_train"],
+        seconds_train_full=full["seconds_train"],
+        seconds_apply=sum(report["seconds_apply"] for report in reports) / max(1, len(reports)),
+        probe_bytes=probes[-1]["blob"]["length"],
+    )
+
+
+def _worst(parent: Evaluation, published: Evaluation, new: str) -> float:
+    return max(points for domain, points in regressions(parent, published).items() if domain != new)
+
+
+COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "version": lambda r: str(r.version),
+    "new domain": lambda r: r.domain,
+    "payload": lambda r: f"{r.payload_bytes / 1024:.1f} KiB",
+    "share": lambda r: f"{r.payload_share:.2%}",
+    "parent": lambda r: f"{r.wer_parent:.1f}",
+    "full": lambda r: f"{r.wer_full:.1f}",
+    "published": lambda r: f"{r.wer_published:.1f}",
+    "drift": lambda r: f"{r.drift:+.2f}",
+    "new: parent": lambda r: f"{r.wer_parent_new:.1f}",
+    "full ": lambda r: f"{r.wer_full_new:.1f}",
+    "published ": lambda r: f"{r.wer_published_new:.1f}",
+    "recovered": lambda r: f"{r.recovered:.0%}",
+    "regression": lambda r: f"{r.regression:+.1f}",
+    "probes: server": lambda r: f"{r.probe_errors_server}",
+    "devices": lambda r: ", ".join(map(str, r.probe_errors_device)),
+    "device WER": lambda r: f"{r.wer_device:.1f}",
+    "digests": lambda r: "equal" if r.digest_match else "DIFFER",
+}
+"""Heading and cell of every column that people see; WER in percent, drift and regression in points."""
+
+
+def table(report: Report) -> Table:
+    """Return the report as a table for a terminal."""
+    shown = Table(title=_title(report), caption="WER in percent: mean over all test sets so far, then the new domain's")
+    for heading in COLUMNS:
+        shown.add_column(heading.strip(), justify="right")
+    for cells in _cells(report):
+        shown.add_row(*cells)
+    return shown
+
+
+def plot(report: Report, path: Path) -> None:
+    """Draw WER and payload bytes over the versions into `path`; the ending chooses the format."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    accuracy, size = figure.subplots(2, sharex=True, height_ratios=[3, 2])
+    versions = [r.version for r in report.updates]
+    for label, values, style in _curves(report):
+        accuracy.plot(versions, values, style, label=label)
+    accuracy.set(ylabel="mean WER, %", title=_title(report), ylim=(0, None))
+    accuracy.legend()
+    accuracy.grid(alpha=0.3)
+    bars = size.bar(versions, [r.payload_bytes / 1024 for r in report.updates], color="tab:blue", width=0.5)
+    size.bar_label(bars, [f"{r.payload_share:.2%}" for r in report.updates])
+    size.axhline(report.budget * report.model_bytes_fp32 / 1024, color="tab:red", linestyle="--", label="budget")
+    size.set(xlabel="version", ylabel="payload, KiB", xticks=versions)
+    size.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def _curves(report: Report) -> list[tuple[str, list[float], str]]:
+    rows = report.updates
+    return [
+        ("parent, before the update", [r.wer_parent for r in rows], "x:"),
+        (f"published ({report.method})", [r.wer_published for r in rows], "o-"),
+        ("full chain (every weight retrained)", [r.wer_full for r in rows], "s--"),
+        ("published, probes on the device", [r.wer_device for r in rows], "d-."),
+    ]
+
+
+def page(report: Report, picture: str) -> str:
+    """Return the report as an HTML page that shows the picture of that file name."""
+    from jinja2 import Environment
+
+    rendered: str = (
+        Environment(autoescape=True)
+        .from_string(_PAGE)
+        .render(title=_title(report), headings=COLUMNS, rows=list(_cells(report)), picture=picture)
+    )
+    return rendered
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write `report.json`, `report.png` and `report.html` into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(report.to_json())
+    plot(report, folder / "report.png")
+    (folder / "report.html").write_text(page(report, "report.png"))
+
+
+def _title(report: Report) -> str:
+    size = report.model_bytes_fp32 / 2**20
+    return f"{len(report.updates)} {report.method} updates, budget {report.budget:.1%} of a {size:.2f} MiB model"
+
+
+def _cells(report: Report) -> Iterator[list[str]]:
+    for update in report.updates:
+        yield [cell(update) for cell in COLUMNS.values()]
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{{ title }}</title>
+<style>
+ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; }
+ table { border-collapse: collapse; font-size: 13px; } td, th { padding: .3rem .6rem; text-align: right; }
+ tbody tr:nth-child(odd) { background: #f3f5f8; } thead { border-bottom: 2px solid #456; }
+ img { max-width: 100%; }
+</style>
+<h1>{{ title }}</h1>
+<p>WER in percent: the mean over all test sets so far, then the new domain's. Drift and regression in points.
+Device figures are as measured by the devices on their probe sets.</p>
+<table>
+<thead><tr>{% for heading in headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}
+<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}
+</tbody></table>
+<p><img src="{{ picture }}" alt="WER and payload bytes over the versions"></p>
+</html>
+"""

@@ -1,0 +1,165 @@
+"""The main job over a socket: real server, worker, command line and devices, five updates in a row."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diffclient.store import Store
+from diffclient.weights import Snapshot, fp32_bytes
+from diffserver.demo import serving
+from tests.conftest import UPDATES
+
+MODEL = "commands"
+BUDGET = 0.02
+
+pytestmark = pytest.mark.slow
+
+
+def run(module: str, *arguments: str, status: int = 0, **environment: str) -> Any:
+    """Run a command with --json; returns what it prints, or its errors if they are expected."""
+    command = [sys.executable, "-m", module, *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout) if status == 0 else done.stderr
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server, a corpus, and the stores of devices."""
+
+    url: str
+    token: str
+    corpus: Path
+    folder: Path
+
+    def operator(self, *arguments: str, status: int = 0) -> Any:
+        return run("diffserver", *arguments, status=status, DIFFSERVER_URL=self.url, DIFFSERVER_TOKEN=self.token)
+
+    def train(self, domain: str, method: str, *more: str) -> Any:
+        data = ["--data", str(self.corpus), "--domain", domain, "--epochs", "2"]
+        return self.operator("train", MODEL, *data, "--method", method, "--budget", str(BUDGET), *more)
+
+    def device(self, name: str, *arguments: str, status: int = 0) -> Any:
+        return run("diffclient", *arguments, "--store", str(self.folder / name), status=status)
+
+    def enroll(self, name: str) -> None:
+        self.device(name, "enroll", self.url, "--token", self.token, "--model", MODEL, "--name", name)
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the chain: what was trained and published, and what the device made of it."""
+
+    full: Any
+    candidate: Any
+    version: Any
+    outcome: Any
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The whole job, done once: all tests look at it."""
+
+    site: Site
+    updates: list[Update]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    home = folder / "server"
+    run("diffserver", "init", "--home", str(home))
+    with serving(home) as server:
+        yield Site(server.url, server.token, tiny_corpus, folder)
+
+
+@pytest.fixture(scope="module")
+def chain(site: Site) -> Chain:
+    domains = sorted(path.name for path in site.corpus.iterdir() if path.is_dir())
+    base = site.operator("base", MODEL, "--data", str(site.corpus), "--domain", domains[0], "--epochs", "4")
+    site.operator("publish", str(base["id"]))
+    for name in ("follows", "sleeps"):
+        site.enroll(name)
+        site.device(name, "update")
+    updates = []
+    for number, domain in enumerate(domains[1:], start=1):
+        full = site.train(domain, "full") if number <= 2 else None
+        candidate = site.train(domain, "hashed" if number == 3 else "sparse")
+        version = site.operator("publish", str(candidate["id"]), "--force")
+        updates.append(Update(full, candidate, version, site.device("follows", "update")))
+    return Chain(site, updates)
+
+
+def test_every_update_arrives_with_the_servers_digest_and_within_its_budget(chain: Chain) -> None:
+    model_bytes = fp32_bytes(Snapshot(weights(chain.site, "follows")).table)
+    for number, update in enumerate(chain.updates, start=1):
+        assert update.version["number"] == update.outcome["version"] == number
+        assert update.version["digest"] == update.outcome["digest"]
+        assert update.candidate["payload"]["length"] <= BUDGET * model_bytes
+        assert update.outcome["payload_bytes"] == update.candidate["payload"]["length"]
+    assert chain.site.device("follows", "verify")["digest"] == chain.updates[-1].version["digest"]
+
+
+def weights(site: Site, name: str) -> Path:
+    store = Store(site.folder / name)
+    digest = store.state().digest
+    assert digest is not None
+    return store.weights(digest)
+
+
+def test_the_device_measures_what_the_server_did_one_word_more_or_less(chain: Chain) -> None:
+    for update in chain.updates:
+        expected = sum(probe["errors"] for probe in update.version["manifest"]["probes"])
+        assert abs(update.outcome["errors"] - expected) <= 1
+        assert update.outcome["words"] == sum(probe["words"] for probe in update.version["manifest"]["probes"])
+        assert update.outcome["drift_ppm"] is not None
+
+
+def test_the_full_chain_goes_on_from_the_last_fully_retrained_model(chain: Chain) -> None:
+    first, second = chain.updates[0].full, chain.updates[1].full
+    assert second["parent_digest"] == first["digest"]
+    refused = chain.site.operator("publish", str(second["id"]), status=1)
+    assert "for comparison only" in refused
+
+
+def test_a_device_that_slept_takes_all_five_in_one_pass(chain: Chain) -> None:
+    outcome = chain.site.device("sleeps", "update")
+    assert outcome["digest"] == chain.updates[-1].version["digest"]
+    assert outcome["payload_bytes"] == sum(update.candidate["payload"]["length"] for update in chain.updates)
+
+
+def test_a_late_device_gets_a_snapshot_of_the_same_bytes(chain: Chain) -> None:
+    chain.site.enroll("late")
+    outcome = chain.site.device("late", "update")
+    assert outcome["digest"] == chain.updates[-1].version["digest"]
+    assert weights(chain.site, "late").read_bytes() == weights(chain.site, "follows").read_bytes()
+
+
+def test_an_update_that_is_installed_already_is_nothing_to_do(chain: Chain) -> None:
+    assert chain.site.device("follows", "update")["action"] == "none"
+
+
+def test_the_operator_sees_what_devices_measured(chain: Chain) -> None:
+    standing = {item["name"]: item for item in chain.site.operator("devices", MODEL)}["follows"]
+    last = chain.updates[-1]
+    assert (standing["version"], standing["digest"]) == (UPDATES, last.version["digest"])
+    assert standing["last_report"]["wer_ppm"] == last.outcome["wer_ppm"]
+
+
+def test_training_on_a_known_domain_fails_with_the_cause(chain: Chain) -> None:
+    data = ["--data", str(chain.site.corpus), "--domain", "0-base"]
+    assert "the model knows 0-base" in chain.site.operator("train", MODEL, *data, status=1)
+
+
+def test_an_unknown_method_is_refused_before_anything_is_queued(chain: Chain) -> None:
+    refused = chain.site.operator("train", MODEL, "--data", str(chain.site.corpus), "--method", "magic", status=1)
+    assert "method" in refused
