@@ -210,6 +210,7 @@ def _manifest(
         graph=graph,
         probes=probes,
         wer_ppm=sum((_errors(probe) for probe in probes), Errors(0, 0)).wer_ppm,
+        version_0_errors=(parent.probe_0 if parent else probes[0]).errors,
         max_drift_ppm=MAX_DRIFT_PPM,
     )
 

@@ -28,9 +28,7 @@ def key(seed: int, tensor: int) -> np.uint32:
     return np.uint32(mix(inner ^ np.uint32(seed))[0])
 
 
-def assign(
-    seed: int, tensor: int, positions: int, buckets: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
+def assign(seed: int, tensor: int, positions: int, buckets: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
     """Return each position's bucket (int64, 0 <= b < buckets) and sign (int8, -1 or +1).
 
     With h = mix(position ^ key): sign is -1 where h is odd, bucket is ((h >> 1) × buckets) >> 31.

@@ -51,6 +51,8 @@ class Manifest:
     probes: tuple[Probe, ...]
     wer_ppm: int
     """Expected word error rate over all probes, in parts per million."""
+    version_0_errors: int
+    """The word errors that version 0 makes on the first probe: what drift is measured against."""
     max_drift_ppm: int
     """The most by which WER on the first probe may exceed version 0's."""
 
@@ -79,6 +81,7 @@ def from_json(value: object) -> Manifest:
         graph=_blob(fields["graph"], "graph"),
         probes=_probes(fields["probes"]),
         wer_ppm=_count(fields, "wer_ppm"),
+        version_0_errors=_count(fields, "version_0_errors"),
         max_drift_ppm=_count(fields, "max_drift_ppm"),
     )
 

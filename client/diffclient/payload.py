@@ -98,11 +98,7 @@ def _check_diff(diff: Diff, table: Table) -> None:
         if not isinstance(stream, expected) or spec.grid is None:
             raise PayloadError(f"{spec.name}: not a {diff.kind} stream for a tensor on the grid")
         largest = int(np.max(np.abs(stream.levels.astype(np.int64)), initial=0))
-        if (
-            largest > LEVEL_LIMITS[diff.kind]
-            or not 0 < stream.step <= LIMIT
-            or largest * stream.step > 2 * LIMIT
-        ):
+        if largest > LEVEL_LIMITS[diff.kind] or not 0 < stream.step <= LIMIT or largest * stream.step > 2 * LIMIT:
             raise PayloadError(f"{spec.name}: levels or step out of range")
         if isinstance(stream, Sparse):
             _check_positions(spec.name, spec.size, stream)

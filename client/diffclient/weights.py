@@ -157,9 +157,7 @@ def _dtype_name(name: str, array: Array) -> str:
     for known, dtype in DTYPES.items():
         if array.dtype == dtype and known != "BF16":
             return known
-    raise SnapshotError(
-        f"{name}: dtype {array.dtype} cannot be shipped; cast it to one of {', '.join(DTYPES)}"
-    )
+    raise SnapshotError(f"{name}: dtype {array.dtype} cannot be shipped; cast it to one of {', '.join(DTYPES)}")
 
 
 def _header(table: Table) -> bytes:

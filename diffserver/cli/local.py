@@ -90,6 +90,8 @@ def serve(
     chosen = settings(home)
     chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
     app = create_app(chosen)
+    # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
+    signal.signal(signal.SIGTERM, _interrupt)
     with _worker_beside(chosen.home, with_worker):
         uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=None, access_log=False)
 

@@ -19,9 +19,7 @@ KINDS = [sparse_diff, hashed_diff]
 
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize(("alpha", "beta"), [(ONE, ONE), (ONE * 3 // 4, -ONE // 2), (0, ONE), (ONE + 1, 7)])
-def test_weights_become_the_linear_combination_to_the_bit(
-    tmp_path: Path, make: object, alpha: int, beta: int
-) -> None:
+def test_weights_become_the_linear_combination_to_the_bit(tmp_path: Path, make: object, alpha: int, beta: int) -> None:
     version = write_version(tmp_path / "0")
     diff = replace(make(version.table), alpha=alpha, beta=beta)  # type: ignore[operator]
     digest = apply(version.snapshot, [diff], tmp_path / "1")

@@ -55,9 +55,7 @@ def test_combine_is_exact_rational_arithmetic_rounded_half_to_even(w: int, d: in
 
 
 @given(st.lists(st.tuples(units, units), min_size=1, max_size=20), st.integers(-20, 40))
-def test_with_unit_factors_a_plain_fp32_addition_gives_the_same_bits(
-    pairs: list[tuple[int, int]], e: int
-) -> None:
+def test_with_unit_factors_a_plain_fp32_addition_gives_the_same_bits(pairs: list[tuple[int, int]], e: int) -> None:
     w, d = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
     floating = from_grid(w, e) + from_grid(d, e)
     assert np.array_equal(floating, from_grid(combine(w, d), e))

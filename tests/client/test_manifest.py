@@ -21,9 +21,10 @@ DIFF = Manifest(
     Blob("23" * 32, 70),
     (PROBE,),
     66_667,
+    3,
     30_000,
 )
-SNAPSHOT = Manifest("asr", "snapshot", None, None, DIGEST, 0, DIFF.payload, DIFF.graph, (), 0, 0)
+SNAPSHOT = Manifest("asr", "snapshot", None, None, DIGEST, 0, DIFF.payload, DIFF.graph, (), 0, 0, 0)
 
 
 @pytest.mark.parametrize("manifest", [DIFF, SNAPSHOT])

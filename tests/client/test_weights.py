@@ -90,17 +90,13 @@ HOSTILE = {
     "grids are a list": header_of({"__metadata__": {"grid": "[]"}, "a": ENTRY}),
     "offsets overlap": header_of(GRIDLESS | {"a": ENTRY, "b": ENTRY}) + b"\0" * 8,
     "gap between tensors": header_of(GRIDLESS | {"a": ENTRY | {"data_offsets": [4, 8]}}) + b"\0" * 8,
-    "names out of order": header_of(GRIDLESS | {"b": ENTRY, "a": ENTRY | {"data_offsets": [4, 8]}})
-    + b"\0" * 8,
+    "names out of order": header_of(GRIDLESS | {"b": ENTRY, "a": ENTRY | {"data_offsets": [4, 8]}}) + b"\0" * 8,
     "unknown dtype": header_of(GRIDLESS | {"a": ENTRY | {"dtype": "F8"}}) + b"\0" * 4,
     "negative shape": header_of(GRIDLESS | {"a": ENTRY | {"shape": [-1]}}) + b"\0" * 4,
-    "terabytes promised": header_of(
-        GRIDLESS | {"a": ENTRY | {"shape": [1 << 38], "data_offsets": [0, 1 << 40]}}
-    ),
+    "terabytes promised": header_of(GRIDLESS | {"a": ENTRY | {"shape": [1 << 38], "data_offsets": [0, 1 << 40]}}),
     "bytes left over": header_of(GRIDLESS | {"a": ENTRY}) + b"\0" * 5,
     "bytes missing": header_of(GRIDLESS | {"a": ENTRY}) + b"\0" * 3,
-    "grid on integers": header_of({"__metadata__": {"grid": '{"a":3}'}, "a": ENTRY | {"dtype": "I32"}})
-    + b"\0" * 4,
+    "grid on integers": header_of({"__metadata__": {"grid": '{"a":3}'}, "a": ENTRY | {"dtype": "I32"}}) + b"\0" * 4,
 }
 
 

@@ -1,0 +1,73 @@
+"""Gathering what an update is made of: blobs fetched into the store, payloads decoded, the parent opened.
+
+Whether the steps lead anywhere was checked before, and what comes of them is checked after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffclient import durable, payload
+from diffclient.diff import Diff
+from diffclient.errors import PayloadError
+from diffclient.fetch import Fetcher
+from diffclient.manifest import Blob, Manifest
+from diffclient.state import objects
+from diffclient.store import Store
+from diffclient.weights import Snapshot, Table
+
+
+def download(store: Store, fetcher: Fetcher, steps: Sequence[Manifest], others: Sequence[Blob]) -> int:
+    """Fetch the steps' payloads and other blobs, as far as they are missing; return the payloads' bytes.
+
+    First makes sure that all of it fits, with the new slot. Raises NoSpace, StoreFailed, NetworkError,
+    DigestMismatch.
+    """
+    payloads = [step.payload for step in steps]
+    missing = [blob for blob in dict.fromkeys((*payloads, *others)) if not store.has(blob)]
+    needed = sum(blob.length - fetcher.arrived(blob) for blob in missing)
+    durable.require_space(store.root, needed + _slot_bytes(store, steps))
+    received = 0
+    for blob in missing:
+        before = fetcher.received
+        fetcher.fetch(blob, store.object(blob))
+        received += fetcher.received - before if blob in payloads else 0
+    return received
+
+
+def decode(store: Store, steps: Sequence[Manifest]) -> tuple[Snapshot, list[Diff]]:
+    """Return what the chain starts from and its diffs, all of which must be at hand.
+
+    Raises PayloadError, WrongParent, SnapshotError, StoreFailed.
+    """
+    parent = _parent(store, steps[0])
+    return parent, [_diff(store, step, parent.table) for step in steps if step.kind != "snapshot"]
+
+
+def wanted(steps: Sequence[Manifest]) -> list[Blob]:
+    """Return every blob that the steps name."""
+    return [blob for step in steps for blob in (step.payload, *objects(step))]
+
+
+def _parent(store: Store, first: Manifest) -> Snapshot:
+    if first.from_digest is None:
+        return Snapshot(store.object(first.payload))
+    return Snapshot(store.weights(first.from_digest))
+
+
+def _diff(store: Store, step: Manifest, table: Table) -> Diff:
+    assert step.from_digest is not None  # a manifest without a parent is a snapshot's
+    path = store.object(step.payload)
+    with durable.disk_errors(path):
+        diff = payload.decode(path.read_bytes(), table, step.from_digest)
+    if diff.kind != step.kind:
+        raise PayloadError(f"the payload is a {diff.kind} diff, its manifest says {step.kind}")
+    return diff
+
+
+def _slot_bytes(store: Store, steps: Sequence[Manifest]) -> int:
+    """Return the bytes of the new slot: as many as those of what the chain starts from."""
+    if not steps:
+        return 0
+    first = steps[0]
+    return first.payload.length if first.from_digest is None else durable.size(store.weights(first.from_digest))

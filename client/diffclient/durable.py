@@ -1,0 +1,114 @@
+"""The file operations that the store is made of; each is durable when it returns.
+
+Every write, sync, rename and removal of the store and of the downloads passes through here, so that one
+place says what survives a power cut and turns the system's errors into typed ones. What the files mean is
+the store's affair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from diffclient.errors import NoSpace, StoreFailed
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path, needed: int = 0) -> Iterator[None]:
+    """Turn an `OSError` inside into NoSpace (`needed` bytes asked for near `path`) or StoreFailed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(path.parent, needed, free_bytes(path.parent)) from error
+        raise StoreFailed(f"{path}: {error.strerror or error}; check the disk and its permissions") from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that may still be written under `folder`."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise NoSpace unless `needed` more bytes fit under `folder`."""
+    free = free_bytes(folder)
+    if free < needed:
+        raise NoSpace(folder, needed, free)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless they are there."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def settle(file: BinaryIO) -> None:
+    """Flush an open file and force its bytes onto the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Force a file's bytes, or a folder's names, onto the disk and out of the cache.
+
+    So a read that follows comes from the disk, and what is hashed then is what was written.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give `source` its final name in one step and make that durable; replaces a file of that name."""
+    with disk_errors(target):
+        source.replace(target)
+        sync(target.parent)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `data` in one step: a reader sees the old bytes or the new ones, never a mixture.
+
+    Raises NoSpace, StoreFailed.
+    """
+    draft = path.with_name(path.name + ".new")
+    with disk_errors(path, len(data)):
+        remove(draft)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            settle(file)
+    rename(draft, path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; a missing one is fine."""
+    with disk_errors(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def size(path: Path) -> int:
+    """Return a file's length in bytes; raises StoreFailed."""
+    with disk_errors(path):
+        return path.stat().st_size
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's bytes; raises StoreFailed."""
+    with disk_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""Every error that leaves this package, split by cause.
+
+DiffClientError
+├── FormatError             bytes that are not what they claim to be
+│   ├── SnapshotError       a snapshot file
+│   ├── PayloadError        a payload
+│   │   └── PayloadTooNew   a payload of a later format version
+│   ├── ManifestError       a manifest
+│   ├── ProbeError          a part of the probe set
+│   ├── AnswerError         an answer of the server
+│   └── StateError          the store's own files
+├── RangeError              weights that leave their grid or are not finite
+├── WrongParent             a diff made for other weights than these
+├── DigestMismatch          the bytes are whole but not those that were promised
+├── NetworkError            the server, or the way to it
+│   ├── ServerUnreachable   no connection, no valid certificate or no sign of life
+│   │   ├── ServerBusy      it asks to come back later
+│   │   └── Interrupted     a body broke off
+│   ├── ServerRefused       it answered with a problem
+│   └── WrongLength         it offers more or fewer bytes than were promised
+├── StoreError              the folder that holds the slots
+│   ├── StoreBusy           another process is using it
+│   ├── StoreFailed         the disk refused an operation
+│   ├── NoSpace             the disk is full
+│   ├── NotEnrolled         no server is known, or one is already
+│   └── NothingKept         no version to verify or to return to
+├── UpdateError             an update that must not be installed
+│   ├── BrokenChain         steps that do not lead from this device's version to the target
+│   ├── WrongModel          a step that belongs to another model
+│   ├── ProbationFailed     the new version does not measure as its manifest says
+│   └── UpdateFailed        names the stage at which an update failed, and wraps the cause
+└── Stopped                 someone asked to stop; nothing is wrong
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DiffClientError(Exception):
+    """Root of all errors raised here; the message names the cause and the remedy."""
+
+
+class FormatError(DiffClientError):
+    """Bytes that do not follow their format."""
+
+
+class SnapshotError(FormatError):
+    """A file that is not a snapshot."""
+
+
+class PayloadError(FormatError):
+    """Bytes that are not a payload for this tensor table."""
+
+
+class PayloadTooNew(PayloadError):
+    """A payload of a format version that this client does not know."""
+
+
+class ManifestError(FormatError):
+    """A manifest with a missing, unknown or ill-typed field."""
+
+
+class RangeError(DiffClientError):
+    """Weights that do not fit their grid, or are not finite."""
+
+
+class WrongParent(DiffClientError):
+    """A diff whose parent is another version."""
+
+
+class DigestMismatch(DiffClientError):
+    """Bytes whose digest is not the one that was promised."""
+
+
+class ProbeError(FormatError):
+    """A file that is not a part of a probe set."""
+
+
+class AnswerError(FormatError):
+    """An answer that is not what the protocol allows."""
+
+
+class StateError(FormatError):
+    """A file of the store that this client did not write so."""
+
+
+class NetworkError(DiffClientError):
+    """The server, or the way to it, does not give what was asked for."""
+
+
+class ServerUnreachable(NetworkError):
+    """No connection, no valid certificate, or no sign of life within the time allowed."""
+
+
+class ServerBusy(ServerUnreachable):
+    """The server sheds load; come back after `retry_after` seconds (None: it does not say)."""
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Interrupted(ServerUnreachable):
+    """A body ended before its declared length; what arrived is kept."""
+
+
+class ServerRefused(NetworkError):
+    """The server answered with a problem (RFC 9457): `status`, `title`, `detail`, `remedy`."""
+
+    def __init__(self, status: int, title: str, detail: str, remedy: str) -> None:
+        super().__init__(": ".join(part for part in (f"{status} {title}", detail, remedy) if part))
+        self.status, self.title, self.detail, self.remedy = status, title, detail, remedy
+
+
+class WrongLength(NetworkError):
+    """The server offers more or fewer bytes than the manifest promised."""
+
+
+class StoreError(DiffClientError):
+    """The folder that holds the slots cannot do what was asked."""
+
+
+class StoreBusy(StoreError):
+    """Another process is using the store."""
+
+
+class StoreFailed(StoreError):
+    """The disk refused an operation."""
+
+
+class NoSpace(StoreError):
+    """The disk is full: `needed` and `free` bytes (`needed` is what the operation asked for)."""
+
+    def __init__(self, folder: Path, needed: int, free: int) -> None:
+        super().__init__(f"no space in {folder}: {needed:,} bytes needed, {free:,} free; make room, then update again")
+        self.folder, self.needed, self.free = folder, needed, free
+
+
+class NotEnrolled(StoreError):
+    """The store does not know a server yet, or knows one already."""
+
+
+class NothingKept(StoreError):
+    """There is no version to verify or to return to."""
+
+
+class UpdateError(DiffClientError):
+    """An update that must not be installed."""
+
+
+class BrokenChain(UpdateError):
+    """Steps that do not lead from this device's version to the target; the server's operator can mend it."""
+
+
+class WrongModel(UpdateError):
+    """A step that belongs to another model than the one enrolled for."""
+
+
+class ProbationFailed(UpdateError):
+    """The new version does not measure as its manifest says."""
+
+
+class UpdateFailed(UpdateError):
+    """An update failed at `stage` because of `cause`; the version that ran before still does."""
+
+    def __init__(self, stage: str, cause: DiffClientError) -> None:
+        super().__init__(f"update failed at stage {stage}: {cause} (the version in use is unchanged)")
+        self.stage, self.cause = stage, cause
+
+
+class Stopped(DiffClientError):
+    """Someone asked to stop; nothing is wrong."""

@@ -1,0 +1,81 @@
+"""Probation: a new version measures itself on the probe set before it may be used.
+
+The same bits on the same audio make the same errors, one word more or less for another runtime; so a figure
+that differs means that this device computes something else. Any model can be measured: a `Score` is all that
+is asked for, and `score_speech` is the one for recognisers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from diffclient.errors import DiffClientError, ProbationFailed
+from diffclient.manifest import Manifest
+from diffclient.recognizer import Errors, Recognizer, measure, read_audio
+from diffclient.weights import Snapshot
+
+Score = Callable[[Path, Snapshot, Sequence[Path]], Sequence[Errors]]
+"""From the graph's file, the weights and the parts of the probe set: the errors on each part."""
+
+TOLERANCE = 1
+"""Words by which the errors on all parts together may differ from the manifest's."""
+
+
+def score_speech(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
+    """Measure a recogniser on each part of its probe set; raises RecognizerError, ProbeError."""
+    from diffclient.probe import read_probe
+
+    recognizer = Recognizer(graph.read_bytes(), weights)
+    return [
+        measure(recognizer, ((read_audio(utterance.audio), utterance.text) for utterance in read_probe(part)))
+        for part in parts
+    ]
+
+
+def load_score(name: str) -> Score:
+    """Return the scorer that `package.module:function` names; raises ProbationFailed."""
+    module, _, function = name.partition(":")
+    try:
+        score: Score = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ProbationFailed(f"no scorer {name!r}: name one as package.module:function") from error
+    return score
+
+
+def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> tuple[Errors, ...]:
+    """Measure; whatever goes wrong in the model's own code becomes ProbationFailed."""
+    try:
+        return tuple(score(graph, weights, parts))
+    except DiffClientError:
+        raise
+    except Exception as error:  # the scorer may be anyone's code, and must not take the device down
+        raise ProbationFailed(f"the model cannot be measured: {type(error).__name__}: {error}") from error
+
+
+def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
+    """Compare what was measured with the manifest; return the drift against version 0 in ppm.
+
+    None where there is no probe set. Raises ProbationFailed.
+    """
+    if [found.words for found in measured] != [probe.words for probe in manifest.probes]:
+        raise ProbationFailed("the probe set does not have the words that the manifest counts")
+    pairs = list(zip(manifest.probes, measured, strict=True))
+    if sum(abs(found.errors - probe.errors) for probe, found in pairs) > TOLERANCE:
+        figures = ", ".join(f"{probe.domain} {found.errors} (not {probe.errors})" for probe, found in pairs)
+        raise ProbationFailed(f"this device measures other word errors than its manifest says: {figures}")
+    drift = _drift(manifest, measured)
+    if drift is not None and drift > manifest.max_drift_ppm:
+        raise ProbationFailed(
+            f"drift against version 0 is {drift / 1e4:.2f} points of WER, the manifest allows "
+            f"{manifest.max_drift_ppm / 1e4:.2f}"
+        )
+    return drift
+
+
+def _drift(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
+    if not measured:
+        return None
+    return measured[0].wer_ppm - replace(measured[0], errors=manifest.version_0_errors).wer_ppm

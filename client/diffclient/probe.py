@@ -1,0 +1,66 @@
+"""A part of the probe set: a zip, not compressed, with `probe.jsonl` and the audio that it names.
+
+Read in memory and by name, so that no path of an archive ever touches the disk. Decoding the audio is the
+recogniser's.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffclient.errors import ProbeError
+from diffclient.fields import Fields, parse
+
+INDEX = "probe.jsonl"
+UTTERANCE_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One labelled recording: the bytes of its audio file, and the words said in it."""
+
+    audio: bytes
+    text: str
+
+
+def read_probe(path: Path) -> list[Utterance]:
+    """Read a part of the probe set; raises ProbeError."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            _check(archive, path.stat().st_size)
+            return list(_utterances(archive))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ProbeError(f"{path.name} is not a part of a probe set: {error}") from error
+
+
+def _check(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse whatever could ask for more memory than the archive itself takes."""
+    members = archive.infolist()
+    if len(members) > UTTERANCE_LIMIT + 1 or len(set(archive.namelist())) != len(members):
+        raise ProbeError(f"a part of a probe set has at most {UTTERANCE_LIMIT:,} recordings, each named once")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ProbeError("a part of a probe set is not compressed: its audio already is")
+    if sum(member.file_size for member in members) > size:
+        raise ProbeError("the files of the archive overlap")
+
+
+def _utterances(archive: zipfile.ZipFile) -> Iterator[Utterance]:
+    for number, line in enumerate(_member(archive, INDEX).splitlines(), 1):
+        if line.strip():
+            fields = parse(line, f"{INDEX}, line {number}", ProbeError)
+            yield Utterance(_member(archive, fields.text("audio_filepath")), _words(fields))
+
+
+def _words(fields: Fields) -> str:
+    # An utterance may be silence: its text is empty then.
+    return "" if fields.values.get("text") == "" else fields.text("text")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except KeyError as error:
+        raise ProbeError(f"the archive lacks {name!r}, which it names") from error

@@ -1,0 +1,136 @@
+"""What a device remembers: the version in use, the one kept, what it has yet to tell.
+
+Values and their JSON only; `store` keeps them in a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from diffclient.errors import ManifestError, StateError
+from diffclient.fields import Fields, fields_of, parse
+from diffclient.manifest import Blob, Manifest, from_json
+from diffclient.recognizer import Errors
+from diffclient.wire import Enrolment, Report, read_report
+
+FORMAT = 1
+OUTBOX_LIMIT = 20
+"""Reports kept for a server that cannot be reached; the oldest give way."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A version in a slot: the manifest that led to it, and what it measured here on its probe set."""
+
+    manifest: Manifest
+    measured: Errors
+    drift_ppm: int | None
+    """WER on the first probe minus version 0's; None where there is no probe set."""
+
+    @property
+    def digest(self) -> str:
+        """The version's digest."""
+        return self.manifest.to_digest
+
+    @property
+    def wer_ppm(self) -> int | None:
+        """Word error rate as measured, in parts per million; None where there is no probe set."""
+        return self.measured.wer_ppm if self.measured.words else None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The last update that failed; `at` in ISO 8601, UTC."""
+
+    stage: str
+    reason: str
+    digest: str | None
+    at: str
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that changes together when a device moves from one version to another."""
+
+    current: Installed | None = None
+    previous: Installed | None = None
+    held_back: str | None = None
+    """The digest that someone rolled back from: not installed again unless forced."""
+    failure: Failure | None = None
+    outbox: tuple[Report, ...] = ()
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of the version in use."""
+        return self.current.digest if self.current else None
+
+    @property
+    def kept(self) -> tuple[Installed, ...]:
+        """The versions that have a slot."""
+        return tuple(version for version in (self.current, self.previous) if version)
+
+    def telling(self, report: Report) -> State:
+        """Return the state with one more report to deliver."""
+        return replace(self, outbox=(*self.outbox, report)[-OUTBOX_LIMIT:])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        # Through the manifest's own spelling, which is what `from_json` reads.
+        versions = {"current": _version_json(self.current), "previous": _version_json(self.previous)}
+        return {"format": FORMAT} | asdict(self) | versions
+
+
+def objects(manifest: Manifest) -> tuple[Blob, ...]:
+    """Return the blobs that a version needs beside its weights: the graph and the parts of its probe set."""
+    return (manifest.graph, *(probe.blob for probe in manifest.probes))
+
+
+def read_state(data: bytes) -> State:
+    """Read a state back; raises StateError."""
+    fields = parse(data, "state.json", StateError)
+    if fields.count("format") != FORMAT:
+        raise StateError("state.json was written by another version of this client: use that one")
+    return State(
+        current=fields.maybe("current", lambda name: _version(_inside(fields, name))),
+        previous=fields.maybe("previous", lambda name: _version(_inside(fields, name))),
+        held_back=fields.maybe("held_back", fields.digest),
+        failure=fields.maybe("failure", lambda name: _failure(_inside(fields, name))),
+        outbox=tuple(
+            read_report(fields_of(item, "state.json: outbox", StateError))
+            for item in fields.items("outbox", OUTBOX_LIMIT)
+        ),
+    )
+
+
+def read_kept_enrolment(data: bytes) -> Enrolment:
+    """Read the enrolment back; raises StateError."""
+    fields = parse(data, "enrolment.json", StateError)
+    return Enrolment(**{name: fields.text(name) for name in Enrolment.__annotations__})
+
+
+def _inside(fields: Fields, name: str) -> Fields:
+    return fields_of(fields.values.get(name), f"{fields.what}: {name}", StateError)
+
+
+def _version_json(version: Installed | None) -> dict[str, Any] | None:
+    return None if version is None else asdict(version) | {"manifest": version.manifest.to_json()}
+
+
+def _version(fields: Fields) -> Installed:
+    try:
+        manifest = from_json(fields.values.get("manifest"))
+    except ManifestError as error:
+        raise StateError(f"{fields.what}: {error}") from error
+    return Installed(manifest, _measured(fields), fields.maybe("drift_ppm", fields.whole))
+
+
+def _measured(fields: Fields) -> Errors:
+    inner = _inside(fields, "measured")
+    return Errors(inner.count("errors"), inner.count("words"))
+
+
+def _failure(fields: Fields) -> Failure:
+    return Failure(
+        fields.text("stage"), fields.text("reason"), fields.maybe("digest", fields.digest), fields.text("at")
+    )
