@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from diffclient.store import Store
 from diffclient.weights import Snapshot, fp32_bytes
@@ -168,9 +168,9 @@ def _wait_until_ready(url: str, child: subprocess.Popen[bytes], home: Path) -> N
     deadline = time.monotonic() + START_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         try:
-            if httpx.get(f"{url}/readyz").is_success:
+            if httpx2.get(f"{url}/readyz").is_success:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(0.1)
     raise DemoError("the server did not start", f"see {home / 'server.log'}")
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-import httpx
+import httpx2
 
 from diffserver.errors import DiffServerError
 
@@ -28,7 +28,7 @@ class Remote:
     def __init__(self, url: str, token: str, timeout: float = 60.0) -> None:
         """Keep connections to `url`, with this operator token."""
         self._url = url
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, follow_redirects=True
         )
 
@@ -74,7 +74,7 @@ class Remote:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise RemoteError(
                 f"no answer from {self._url}: {error}",
                 "start the server (`diffserver serve`) or pass --server",
@@ -83,7 +83,7 @@ class Remote:
             raise RemoteError(f"{self._url} does not answer in JSON", "is it a diffserver? pass --server") from error
 
 
-def _refusal(response: httpx.Response) -> RemoteError:
+def _refusal(response: httpx2.Response) -> RemoteError:
     try:
         problem = response.json()
         return RemoteError(problem["detail"], problem.get("remedy", ""), problem)

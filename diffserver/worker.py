@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +21,7 @@ from diffserver import catalog, jobs, pipeline
 from diffserver.blobs import Objects
 from diffserver.database import writing
 from diffserver.errors import DiffServerError, JobLost
+from diffserver.logs import make_log
 from diffserver.methods import MethodError
 from diffserver.settings import Settings
 from diffserver.tables import Training
@@ -35,7 +35,7 @@ IDLE_SECONDS = 1.0
 EXPECTED = (DiffServerError, DiffClientError, TaskError, MethodError)
 """Failures that are the request's, and told to who made it."""
 
-log = structlog.get_logger()
+log = make_log()
 
 
 @dataclass

@@ -52,9 +52,7 @@ def sparse_stream(rng: np.random.Generator, size: int, density: float, levels: i
 def sparse_diff(table: Table, seed: int = 1, density: float = 0.05) -> Diff:
     """A random sparse diff for the table's tensors on the grid."""
     rng = np.random.default_rng(seed)
-    return Diff(
-        "sparse", tuple(sparse_stream(rng, spec.size, density) if spec.grid else None for spec in table)
-    )
+    return Diff("sparse", tuple(sparse_stream(rng, spec.size, density) if spec.grid else None for spec in table))
 
 
 def hashed_diff(table: Table, seed: int = 1, share: float = 0.1) -> Diff:

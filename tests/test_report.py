@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from diffclient.recognizer import Errors
 from diffserver import report
-from diffserver.evaluate import Bounds, Errors, mean_wer, refusals, regressions
+from diffserver.evaluate import Bounds, mean_wer, refusals, regressions
 
 BLOB = {"sha256": "ab" * 32, "length": 900}
 

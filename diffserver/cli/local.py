@@ -86,6 +86,7 @@ def serve(
     import uvicorn
 
     from diffserver.app import create_app
+    from diffserver.logs import uvicorn_log_config
 
     chosen = settings(home)
     chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
@@ -93,7 +94,7 @@ def serve(
     # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
     with _worker_beside(chosen.home, with_worker):
-        uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=None, access_log=False)
+        uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=uvicorn_log_config(), access_log=False)
 
 
 def worker(
@@ -117,7 +118,7 @@ def worker(
 
 def token_create(
     role: Annotated[str, typer.Argument(help="operator or enroll.")],
-    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    name: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "unnamed",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:

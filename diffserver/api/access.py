@@ -1,0 +1,87 @@
+"""What endpoints depend on: the service's parts, who is asking, and which page of a list is wanted."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+from sqlalchemy import Engine
+
+from diffserver import tokens
+from diffserver.api.answers import Page
+from diffserver.blobs import Objects
+from diffserver.database import reading
+from diffserver.errors import Forbidden, Unauthenticated
+from diffserver.settings import Settings
+from diffserver.tables import Token
+from diffserver.tokens import Role
+
+Item = TypeVar("Item", bound=BaseModel)
+
+DESCRIPTIONS: dict[Role, str] = {
+    "operator": "Made with `diffserver token create operator`.",
+    "enroll": "Made with `diffserver token create enroll`; an operator's token does as well.",
+    "device": "Given to a device when it enrols.",
+}
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+def _objects(request: Request) -> Objects:
+    objects: Objects = request.app.state.objects
+    return objects
+
+
+Config = Annotated[Settings, Depends(_settings)]
+Database = Annotated[Engine, Depends(_engine)]
+Store = Annotated[Objects, Depends(_objects)]
+
+
+def _require(role: Role, *others: Role) -> Callable[..., Token]:
+    scheme = HTTPBearer(scheme_name=role, description=DESCRIPTIONS[role], auto_error=False)
+    allowed = (role, *others)
+
+    def who(
+        request: Request,
+        engine: Database,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)],
+    ) -> Token:
+        if bearer is None:
+            raise Unauthenticated("no token was sent", f"send: Authorization: Bearer <{role} token>")
+        with reading(engine) as session:
+            token = tokens.identify(session, bearer.credentials)
+        if token is None:
+            raise Unauthenticated("the token is not valid", "ask the operator of the server for a new one")
+        request.state.token_id = token.id
+        if token.device_id:
+            request.state.device_id = token.device_id
+        if token.role not in allowed:
+            names = " or ".join(allowed)
+            raise Forbidden(f"a token of role {names} is needed, this one is of role {token.role}", f"use {names}")
+        return token
+
+    return who
+
+
+Operator = Annotated[Token, Depends(_require("operator"))]
+Enroller = Annotated[Token, Depends(_require("enroll", "operator"))]
+DeviceToken = Annotated[Token, Depends(_require("device"))]
+
+Limit = Annotated[int, Query(ge=1, le=500, description="The most items wanted.")]
+AfterNumber = Annotated[int, Query(ge=-1, le=2**31 - 1, description="`next` of the page before.")]
+AfterText = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="`next` of the page before.")]
+
+
+def page(rows: Sequence[object], limit: int, show: type[Item], key: Callable[[Item], int | str]) -> Page[Item]:
+    """Cut `limit + 1` rows down to a page, and say where the next one starts if there is one."""
+    items = [show.model_validate(row) for row in rows[:limit]]
+    return Page(items=items, next=key(items[-1]) if len(rows) > limit else None)

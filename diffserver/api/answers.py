@@ -1,0 +1,166 @@
+"""Answers: the bodies that callers get, each read off a row or a value of the service."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import AliasPath, BaseModel, ConfigDict, Field
+
+from diffserver.api.fields import DIGEST
+from diffserver.api.requests import ReportRequest
+from diffserver.jobs import Kind
+
+T = TypeVar("T")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(_Answer, Generic[T]):
+    """A part of a list; `next` is the `after` of the following part, or null."""
+
+    items: list[T]
+    next: int | str | None
+
+
+class BlobAnswer(_Answer):
+    """Bytes to be had at /v1/blobs/{sha256}."""
+
+    sha256: str = Field(examples=[DIGEST])
+    length: int = Field(examples=[81234])
+
+
+class EnrollAnswer(_Answer):
+    """The device's identity; the token is shown this once."""
+
+    device_id: str
+    token: str = Field(examples=["ds_device_…"])
+    model: str
+    channel: str
+
+
+class PollAnswer(_Answer):
+    """What a device shall do: the steps lead from what it holds to the target, in order."""
+
+    action: Literal["none", "update"]
+    version: int | None = Field(examples=[3], description="The target's number; null if none is published.")
+    digest: str | None = Field(examples=[DIGEST], description="The target's digest.")
+    steps: list[dict[str, Any]] = Field(description="Manifests, the first applied first.")
+    poll_seconds: int = Field(examples=[300], description="When to poll again; add jitter.")
+
+
+class ReportCreated(_Answer):
+    """The report's number."""
+
+    id: int
+
+
+class ReportAnswer(ReportRequest):
+    """A report, and who made it."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+    id: int
+    device_id: str
+    device: str = Field(validation_alias=AliasPath("device", "name"), description="The device's name.")
+    created: datetime = Field(validation_alias="created_at")
+
+
+class DeviceAnswer(_Answer):
+    """A device, what it runs, and the last report it made."""
+
+    id: str = Field(validation_alias=AliasPath("device", "id"))
+    name: str = Field(validation_alias=AliasPath("device", "name"))
+    channel: str = Field(validation_alias=AliasPath("device", "channel"))
+    digest: str | None = Field(validation_alias=AliasPath("device", "digest"))
+    version: int | None = Field(
+        validation_alias="number", description="Null if it holds nothing, or no version of the model."
+    )
+    client: str = Field(validation_alias=AliasPath("device", "client"))
+    enrolled: datetime = Field(validation_alias=AliasPath("device", "enrolled_at"))
+    last_seen: datetime | None = Field(validation_alias=AliasPath("device", "last_seen"))
+    last_report: ReportAnswer | None
+
+
+class ModelAnswer(_Answer):
+    """A model and where its channels point."""
+
+    name: str
+    task: str
+    created: datetime
+    head: int | None = Field(description="The latest version's number.")
+    digest: str | None = Field(description="The latest version's digest.")
+    channels: dict[str, int | None] = Field(examples=[{"stable": 3}])
+
+
+class VersionAnswer(_Answer):
+    """A version, and how it was made."""
+
+    model: str
+    number: int
+    digest: str
+    parent: int | None
+    kind: Kind = Field(validation_alias=AliasPath("candidate", "kind"))
+    method: str = Field(validation_alias=AliasPath("candidate", "method"))
+    candidate_id: int
+    payload: BlobAnswer | None = Field(validation_alias=AliasPath("candidate", "payload"))
+    payload_share: float = Field(validation_alias=AliasPath("candidate", "payload_share"))
+    snapshot: BlobAnswer = Field(validation_alias=AliasPath("candidate", "snapshot"))
+    graph: BlobAnswer = Field(validation_alias=AliasPath("candidate", "graph"))
+    changed_weights: int = Field(validation_alias=AliasPath("candidate", "changed_weights"))
+    wer: dict[str, dict[str, int]] = Field(examples=[{"base": {"errors": 12, "words": 400}}])
+    forced: bool = Field(description="Published in spite of refusals.")
+    refusals: list[str] = Field(validation_alias=AliasPath("candidate", "refusals"))
+    published_by: str
+    published_at: datetime
+    manifest: dict[str, Any] = Field(validation_alias=AliasPath("candidate", "manifest"))
+
+
+class TrainingAnswer(_Answer):
+    """A training and how far it has come."""
+
+    id: int
+    model: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: float = Field(examples=[0.5], description="0 to 1.")
+    message: str
+    error: str | None
+    worker: str | None
+    attempts: int
+    candidate_id: int | None
+    created: datetime = Field(validation_alias="created_at")
+    started: datetime | None = Field(validation_alias="started_at")
+    finished: datetime | None = Field(validation_alias="finished_at")
+    spec: dict[str, Any]
+
+
+class CandidateAnswer(_Answer):
+    """A candidate, what it would become, and what speaks against it."""
+
+    id: int
+    model: str
+    kind: Kind
+    method: str
+    number: int
+    parent_digest: str | None
+    digest: str
+    payload: BlobAnswer | None
+    payload_share: float
+    budget: float
+    snapshot: BlobAnswer
+    graph: BlobAnswer
+    changed_weights: int
+    seconds_train: float
+    evaluation: dict[str, dict[str, dict[str, int] | None]]
+    refusals: list[str]
+    manifest: dict[str, Any]
+    domains: list[str]
+    data: str
+    state: Literal["open", "published"]
+    created: datetime = Field(validation_alias="created_at")
+
+
+class HealthAnswer(_Answer):
+    """That all is well."""
+
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,68 @@
+"""Requests: the bodies that callers send, checked field by field; unknown fields are refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
+from diffserver.jobs import Kind, MethodName
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class EnrollRequest(_Request):
+    """A device that wants to follow a model's channel."""
+
+    model: Name = Field(examples=["speech"])
+    name: Line = Field(examples=["kitchen"], description="For people; need not be unique.")
+    channel: Name = "stable"
+
+
+class PollRequest(_Request):
+    """What a device holds."""
+
+    digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
+    client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
+
+
+class ReportRequest(_Request):
+    """What became of an update."""
+
+    stage: Literal["installed", "failed", "rolled_back"]
+    from_digest: Digest | None = None
+    to_digest: Digest | None = None
+    failed_stage: Line | None = Field(default=None, examples=["download"])
+    reason: Prose | None = None
+    errors: Count | None = Field(default=None, description="Word errors on the probe set, as measured.")
+    words: Count | None = None
+    wer_ppm: Count | None = None
+    drift_ppm: Annotated[int, Field(ge=-INT32, le=INT32)] | None = None
+    downloaded_bytes: Bytes = 0
+    seconds_apply: Seconds | None = None
+    seconds_total: Seconds | None = None
+
+
+class TrainingRequest(_Request):
+    """What to train."""
+
+    kind: Kind
+    model: Name = Field(examples=["speech"])
+    task: Name = "asr"
+    data: Annotated[Prose, StringConstraints(pattern=r"^/")] = Field(
+        examples=["/data/speech"], description="A folder on the worker's machine, with a folder for each domain."
+    )
+    domain: Folder | None = Field(default=None, examples=["athletes"], description="The folder in it to train on.")
+    method: MethodName = "sparse"
+    budget: float = Field(default=0.02, gt=0, le=1, description="Share of the fp32 snapshot's bytes.")
+    seed: int = Field(default=0, ge=0, le=2**53)
+    epochs: int | None = Field(default=None, ge=1, le=10_000)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
+    max_regression: float | None = Field(default=None, ge=0, le=100, description="Points absolute.")
+
+
+class PublishRequest(_Request):
+    """Whether to publish in spite of refusals; that is recorded."""
+
+    force: bool = False

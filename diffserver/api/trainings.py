@@ -1,0 +1,77 @@
+"""What operators have done: trainings, the candidates that come of them, and publishing."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+
+from diffserver import catalog, jobs
+from diffserver.api.access import AfterNumber, Database, Limit, Operator, page
+from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
+from diffserver.api.fields import Name, RowId
+from diffserver.api.requests import PublishRequest, TrainingRequest
+from diffserver.database import reading, writing
+from diffserver.tables import Candidate, Training
+
+router = APIRouter(prefix="/v1", tags=["trainings"])
+
+OfModel = Annotated[Name | None, Query(description="Of this model only.")]
+
+
+@router.post("/trainings", status_code=202)
+def submit_training(body: TrainingRequest, engine: Database, _who: Operator) -> TrainingAnswer:
+    """Queue a training; a worker takes it, and its candidate appears when it is done."""
+    with writing(engine) as session:
+        training = jobs.submit(session, jobs.TrainingSpec(**body.model_dump()))
+    return TrainingAnswer.model_validate(training)
+
+
+@router.get("/trainings")
+def list_trainings(
+    engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+) -> Page[TrainingAnswer]:
+    """Trainings, oldest first."""
+    query = select(Training).where(Training.id > after).order_by(Training.id).limit(limit + 1)
+    with reading(engine) as session:
+        rows = session.scalars(query if model is None else query.where(Training.model == model)).all()
+    return page(rows, limit, TrainingAnswer, lambda training: training.id)
+
+
+@router.get("/trainings/{training_id}")
+def get_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
+    """One training and how far it has come."""
+    with reading(engine) as session:
+        return TrainingAnswer.model_validate(jobs.find(session, training_id))
+
+
+@router.delete("/trainings/{training_id}")
+def cancel_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
+    """Cancel a training; a worker at it stops at its next heartbeat."""
+    with writing(engine) as session:
+        return TrainingAnswer.model_validate(jobs.cancel(session, training_id))
+
+
+@router.get("/candidates")
+def list_candidates(
+    engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+) -> Page[CandidateAnswer]:
+    """Candidates, oldest first, published ones too."""
+    query = select(Candidate).where(Candidate.id > after).order_by(Candidate.id).limit(limit + 1)
+    with reading(engine) as session:
+        rows = session.scalars(query if model is None else query.where(Candidate.model == model)).all()
+    return page(rows, limit, CandidateAnswer, lambda candidate: candidate.id)
+
+
+@router.get("/candidates/{candidate_id}")
+def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> CandidateAnswer:
+    """One candidate with its evaluation, and what speaks against it."""
+    with reading(engine) as session:
+        return CandidateAnswer.model_validate(catalog.find_candidate(session, candidate_id))
+
+
+@router.post("/candidates/{candidate_id}/publish", status_code=201)
+def publish_candidate(candidate_id: RowId, body: PublishRequest, engine: Database, who: Operator) -> VersionAnswer:
+    """Make a candidate its model's next version and move the channel `stable` to it."""
+    with writing(engine) as session:
+        version = catalog.publish(session, candidate_id, body.force, by=f"{who.name} (token {who.id})")
+    return VersionAnswer.model_validate(version)

@@ -1,0 +1,64 @@
+"""The application: one process's HTTP service, put together from its settings.
+
+Never imports what trains; trainings are taken by workers through the database.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from diffserver import __version__, migrate
+from diffserver.api import blobs, device, health, models, problems, trainings
+from diffserver.api.limits import BodyLimit, PollGate
+from diffserver.blobs import Objects
+from diffserver.database import connect
+from diffserver.logs import Log, RequestLog, make_log
+from diffserver.settings import Settings
+
+SHED_SECONDS = 30
+
+
+def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
+    """Make the service; raises NotMigrated or DatabaseTooNew if the database does not fit this release."""
+    engine, objects = connect(settings.database), Objects(settings.objects)
+    migrate.check(engine)
+    log = log or make_log()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        log.info("started", version=__version__, revision=migrate.latest())
+        yield
+        engine.dispose()
+        log.info("stopped")
+
+    app = _Service(
+        title="diffserver",
+        version=__version__,
+        summary="Serves neural diffs: compact payloads that turn a device's version into the next.",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        responses=problems.RESPONSES,
+    )
+    app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
+    app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
+    for part in (health, blobs, device, models, trainings):
+        app.include_router(part.router)
+    problems.register(app)
+    app.add_middleware(BodyLimit, limit=settings.max_body)
+    app.add_middleware(RequestLog, log=log, on_error=problems.unexpected)
+    return app
+
+
+class _Service(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Describe the API; the framework does not know that every error is a problem."""
+        document = super().openapi()
+        document["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
+        return document
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,159 @@
+"""The catalogue: models, their candidates, and the versions that candidates become.
+
+The rules of publishing are here, each write inside the caller's transaction. Training, evaluation and the
+objects themselves are left to others; an object must be stored before a row names it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import exists, insert, literal, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from diffclient.manifest import Manifest, from_json
+from diffserver.candidate import NewCandidate
+from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
+from diffserver.tables import STABLE, Candidate, Channel, Model, Payload, Step, Version
+
+
+def open_model(session: Session, name: str, task: str) -> Model:
+    """The model of that name, made if there is none yet, with an empty channel; raises Conflict."""
+    model = session.get(Model, name)
+    if model is None:
+        try:
+            with session.begin_nested():
+                model = Model(name=name, task=task)
+                session.add(model)
+                session.flush()
+                session.add(Channel(model=name, name=STABLE))
+        except IntegrityError:
+            model = session.get_one(Model, name)
+    if model.task != task:
+        raise Conflict(f"model {name} is of task {model.task}, not {task}", "choose another name")
+    return model
+
+
+def find_model(session: Session, name: str) -> Model:
+    """The model of that name; raises NotFound."""
+    model = session.get(Model, name)
+    if model is None:
+        raise NotFound(f"there is no model {name!r}", f"train its base: diffserver base {name} --data <folder>")
+    return model
+
+
+def head(session: Session, model: str) -> Version | None:
+    """The model's latest version; None if nothing was published yet."""
+    latest = select(Version).where(Version.model == model).order_by(Version.number.desc()).limit(1)
+    return session.scalars(latest).one_or_none()
+
+
+def lineage(session: Session, version: Version) -> Sequence[Version]:
+    """The versions from number 0 to this one, in order."""
+    line = select(Version).where(Version.model == version.model, Version.number <= version.number)
+    return session.scalars(line.order_by(Version.number)).all()
+
+
+def full_chain(session: Session, model: str, number: int) -> Candidate | None:
+    """The latest fully retrained candidate of that number; None if there is none."""
+    full = select(Candidate).where(Candidate.model == model, Candidate.number == number, Candidate.method == "full")
+    return session.scalars(full.order_by(Candidate.id.desc()).limit(1)).one_or_none()
+
+
+def find_candidate(session: Session, candidate_id: int) -> Candidate:
+    """The candidate of that number; raises NotFound."""
+    candidate = session.get(Candidate, candidate_id)
+    if candidate is None:
+        raise NotFound(f"there is no candidate {candidate_id}", "list them with GET /v1/candidates")
+    return candidate
+
+
+def record_candidate(session: Session, new: NewCandidate) -> Candidate:
+    """Record a candidate; a base brings its model into being. Raises Invalid, NotFound, Conflict."""
+    if new.kind == "base":
+        open_model(session, new.model, new.task)
+    else:
+        find_model(session, new.model)
+    candidate = Candidate(**new.columns())
+    session.add(candidate)
+    session.flush()
+    return candidate
+
+
+def publish(session: Session, candidate_id: int, force: bool = False, by: str = "") -> Version:
+    """Make a candidate its model's next version: payload, version, steps and channel, all or nothing.
+
+    `by` names who asked. Raises NotFound, Refused (unless `force`, which is recorded), HeadMoved, Conflict.
+    """
+    candidate = find_candidate(session, candidate_id)
+    # Publishing is serial per model: whoever waited here sees what the one before has done.
+    session.get_one(Model, candidate.model, with_for_update=True)
+    session.refresh(candidate)
+    _require_publishable(session, candidate, force)
+    version = Version(
+        model=candidate.model,
+        number=candidate.number,
+        digest=candidate.digest,
+        candidate=candidate,
+        forced=force and bool(candidate.refusals),
+        published_by=by,
+    )
+    session.add(version)
+    session.flush()
+    _move_payload(session, candidate)
+    session.add_all(_steps(candidate))
+    session.get_one(Channel, (candidate.model, STABLE)).digest = candidate.digest
+    candidate.state = "published"
+    session.flush()
+    return version
+
+
+def _require_publishable(session: Session, candidate: Candidate, force: bool) -> None:
+    name = f"candidate {candidate.id}"
+    if candidate.state == "published":
+        raise Conflict(f"{name} is published already", "nothing needs to be done")
+    if candidate.kind == "update" and candidate.method == "full":
+        raise Conflict(f"{name} is fully retrained, for comparison only", "train a sparse or hashed diff")
+    latest = head(session, candidate.model)
+    if candidate.parent_digest != (latest and latest.digest):
+        raise HeadMoved(
+            f"{name} starts from another version than the latest, which is {_name(latest)}", "train it again"
+        )
+    if session.scalars(
+        select(Version).where(Version.model == candidate.model, Version.digest == candidate.digest)
+    ).first():
+        raise Conflict(f"{name} has the very weights of an earlier version", "train on other data")
+    if candidate.refusals and not force:
+        raise Refused(f"{name} is refused", candidate.refusals, candidate.evaluation)
+
+
+def _name(version: Version | None) -> str:
+    return "none yet" if version is None else f"number {version.number} ({version.digest[:12]})"
+
+
+def _move_payload(session: Session, candidate: Candidate) -> None:
+    if candidate.payload is None:
+        return
+    blob = candidate.payload
+    absent = ~exists().where(Payload.sha256 == blob.sha256)
+    row = select(literal(blob.sha256), literal(blob.length), Candidate.payload_data)
+    session.execute(
+        insert(Payload).from_select(["sha256", "length", "data"], row.where(Candidate.id == candidate.id, absent))
+    )
+    candidate.payload_data = None
+
+
+def _steps(candidate: Candidate) -> Sequence[Step]:
+    manifest = from_json(candidate.manifest)
+    whole = replace(manifest, kind="snapshot", from_digest=None, from_version=None, payload=candidate.snapshot)
+    return [_step(whole)] if manifest.kind == "snapshot" else [_step(manifest), _step(whole)]
+
+
+def _step(manifest: Manifest) -> Step:
+    return Step(
+        model=manifest.model,
+        from_digest=manifest.from_digest,
+        to_digest=manifest.to_digest,
+        length=manifest.payload.length,
+        manifest=manifest.to_json(),
+    )

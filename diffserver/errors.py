@@ -1,0 +1,114 @@
+"""Every error of the service, split by cause; what HTTP makes of them is the API's affair.
+
+DiffServerError
+├── SettingsError           an environment variable that means nothing
+├── NotMigrated             a database without this release's tables
+│   └── DatabaseTooNew      a database of a later release
+├── Unauthenticated         no token, or one that is not valid
+├── Forbidden               a valid token of another role
+├── NotFound                a name or number that nothing bears
+├── Invalid                 a request that contradicts itself
+├── Conflict                a request that the present state does not allow
+│   ├── HeadMoved           a candidate whose parent is no longer the model's latest version
+│   ├── Refused             a candidate outside its budget or bounds
+│   ├── NoPath              no diffs and no snapshot that lead to a version
+│   └── JobLost             a training that was cancelled or that another worker took over
+├── Busy                    more than the server takes on at once
+├── Unavailable             something that the service depends on and can't reach
+└── BlobCorrupt             stored bytes that are not what their name says
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class DiffServerError(Exception):
+    """Root of all errors of the service: `detail` names the cause, `remedy` says what to do about it."""
+
+    def __init__(self, detail: str, remedy: str = "") -> None:
+        super().__init__(f"{detail}; {remedy}" if remedy else detail)
+        self.detail, self.remedy = detail, remedy
+
+    def members(self) -> Mapping[str, Any]:
+        """What a machine may want to know beyond the text, as plain JSON values."""
+        return {}
+
+
+class SettingsError(DiffServerError):
+    """An environment variable whose value means nothing."""
+
+
+class NotMigrated(DiffServerError):
+    """A database that lacks the tables of this release."""
+
+
+class DatabaseTooNew(NotMigrated):
+    """A database that a later release has migrated."""
+
+
+class Unauthenticated(DiffServerError):
+    """No token, or one that is unknown or revoked: never said which."""
+
+
+class Forbidden(DiffServerError):
+    """A valid token whose role does not allow this."""
+
+
+class NotFound(DiffServerError):
+    """A name or number that nothing bears."""
+
+
+class Invalid(DiffServerError):
+    """A request that is well formed and contradicts itself."""
+
+
+class Conflict(DiffServerError):
+    """A request that the present state does not allow."""
+
+
+class HeadMoved(Conflict):
+    """A candidate whose parent is no longer the model's latest version."""
+
+
+class Refused(Conflict):
+    """A candidate outside its budget or bounds: `refusals` says why, `evaluation` shows it by domain."""
+
+    def __init__(self, detail: str, refusals: Sequence[str], evaluation: Mapping[str, Any]) -> None:
+        super().__init__(detail, "train again, or publish with force; that is recorded")
+        self.refusals, self.evaluation = list(refusals), dict(evaluation)
+
+    def members(self) -> Mapping[str, Any]:
+        """The refusals and the evaluation."""
+        return {"refusals": self.refusals, "evaluation": self.evaluation}
+
+
+class NoPath(Conflict):
+    """No diffs and no snapshot that lead to `target`; a step to any of `reachable_from` would."""
+
+    def __init__(self, detail: str, target: str, reachable_from: Sequence[str]) -> None:
+        super().__init__(detail, "store the snapshot of one of these versions again, or move the channel")
+        self.target, self.reachable_from = target, list(reachable_from)
+
+    def members(self) -> Mapping[str, Any]:
+        """The target, and the versions to which a step is missing."""
+        return {"target": self.target, "reachable_from": self.reachable_from}
+
+
+class JobLost(Conflict):
+    """A training that was cancelled, or that another worker took over; its result must be dropped."""
+
+
+class Busy(DiffServerError):
+    """More than the server takes on at once; come back after `retry_after` seconds."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail, f"come back after {retry_after} seconds")
+        self.retry_after = retry_after
+
+
+class Unavailable(DiffServerError):
+    """Something that the service depends on and can't reach."""
+
+
+class BlobCorrupt(DiffServerError):
+    """Stored bytes that are not what their name says."""

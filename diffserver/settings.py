@@ -1,0 +1,97 @@
+"""Settings: a value made once from the environment and handed to whoever needs it.
+
+Nothing else reads the environment, and nothing is created here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from diffserver.errors import SettingsError
+
+T = TypeVar("T")
+
+DATABASES = ("sqlite", "postgresql")
+OBJECTS = ("file", "s3", "gs", "az", "memory")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one process of the service is set up.
+
+    `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
+    caps the polls answered at once; `max_body` caps a request's body, in bytes.
+    """
+
+    home: Path
+    database: str
+    objects: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    poll_seconds: int = 300
+    max_polls: int = 256
+    max_body: int = 1 << 20
+
+    @classmethod
+    def under(cls, home: Path) -> "Settings":
+        """The defaults, with everything under one folder."""
+        return cls.from_environment({"DIFFSERVER_HOME": str(home)})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the DIFFSERVER_* variables; an empty one counts as unset. Raises SettingsError."""
+        read = _Reader(environment)
+        home = Path(read("HOME", str, "./diffserver-home")).absolute()
+        return cls(
+            home=home,
+            database=read("DATABASE", _database, f"sqlite:///{home / 'diffserver.db'}"),
+            objects=read("OBJECTS", _objects, (home / "objects").as_uri()),
+            host=read("HOST", str, cls.host),
+            port=read("PORT", _between(0, 65535), cls.port),
+            poll_seconds=read("POLL_SECONDS", _between(1, 7 * 86400), cls.poll_seconds),
+            max_polls=read("MAX_POLLS", _between(1, 1_000_000), cls.max_polls),
+            max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    environment: Mapping[str, str]
+
+    def __call__(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self.environment.get(f"DIFFSERVER_{name}", "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"DIFFSERVER_{name} is {text!r}: {error}", "correct the variable or unset it"
+            ) from error
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high} is needed")
+        return int(text)
+
+    return parse
+
+
+def _database(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    dialect = scheme.partition("+")[0]
+    if not separator or dialect not in DATABASES:
+        raise ValueError(f"a URL that starts with {' or '.join(f'{name}://' for name in DATABASES)} is needed")
+    if dialect == "sqlite" and rest in ("", "/", "/:memory:"):
+        raise ValueError("the server and its workers share the database, so SQLite needs a file")
+    # psycopg 3 is the driver that is installed; SQLAlchemy would look for its predecessor.
+    return f"postgresql+psycopg://{rest}" if scheme == "postgresql" else text
+
+
+def _objects(text: str) -> str:
+    if text.partition("://")[0] not in OBJECTS or "://" not in text:
+        raise ValueError(f"a URL that starts with {', '.join(f'{name}://' for name in OBJECTS)} is needed")
+    return text

@@ -1,0 +1,1 @@
+"""The database's migrations, one file a revision; `diffserver migrate` runs them."""

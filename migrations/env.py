@@ -1,0 +1,15 @@
+"""Runs migrations inside the transaction of the connection that `diffserver.migrate` hands over."""
+
+from alembic import context
+
+from diffserver.tables import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    render_as_batch=True,
+    transactional_ddl=True,
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

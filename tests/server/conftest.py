@@ -1,0 +1,169 @@
+"""A service for each test: its own migrated database (SQLite and PostgreSQL), objects in a folder, tokens."""
+
+import io
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from diffserver import catalog, migrate, tokens
+from diffserver.app import create_app
+from diffserver.blobs import Objects
+from diffserver.candidate import NewCandidate
+from diffserver.database import connect, writing
+from diffserver.logs import make_log
+from diffserver.settings import Settings
+from diffserver.tables import METADATA, Candidate, Version
+from tests.server import factories
+
+POSTGRES = "DIFFSERVER_TEST_POSTGRES"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running application, what it writes to, and clients with and without a token."""
+
+    app: FastAPI
+    settings: Settings
+    engine: Engine
+    objects: Objects
+    lines: io.StringIO
+    public: TestClient
+    operator: TestClient
+
+    def client(self, token: str) -> TestClient:
+        return TestClient(self.app, headers={"Authorization": f"Bearer {token}"})
+
+    def device(self, name: str = "kitchen") -> TestClient:
+        answer = self.operator.post("/v1/enroll", json={"model": "speech", "name": name})
+        assert answer.status_code == 201, answer.text
+        return self.client(answer.json()["token"])
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines.getvalue().splitlines()]
+
+
+def record(engine: Engine, new: NewCandidate) -> Candidate:
+    with writing(engine) as session:
+        return catalog.record_candidate(session, new)
+
+
+def release(engine: Engine, new: NewCandidate, force: bool = False) -> Version:
+    """Record and publish."""
+    candidate = record(engine, new)
+    with writing(engine) as session:
+        return catalog.publish(session, candidate.id, force, by="test")
+
+
+def publish_chain(engine: Engine, count: int) -> list[Version]:
+    """Version 0 and `count` sparse updates in a row, of labels v0, v1 …"""
+    updates = [factories.update(f"v{n - 1}", f"v{n}", n) for n in range(1, count + 1)]
+    return [release(engine, new) for new in (factories.base(), *updates)]
+
+
+@contextmanager
+def closing_engine(url: str) -> Iterator[Engine]:
+    """An engine whose connections are closed at the end of the block."""
+    engine = connect(url)
+    yield engine
+    engine.dispose()
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Databases of one kind: new ones, and a migrated one without rows."""
+
+    new: Callable[[], str]
+    migrated: Callable[[], str]
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    folder = tmp_path_factory.mktemp("sqlite")
+    template = folder / "template.db"
+    with closing_engine(f"sqlite:///{template}") as engine:
+        migrate.upgrade(engine)
+
+    def new() -> str:
+        return f"sqlite:///{folder / secrets.token_hex(4)}.db"
+
+    def copy() -> str:
+        shutil.copy(template, (url := new()).removeprefix("sqlite:///"))
+        return url
+
+    return Databases(new, copy)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Databases]:
+    server = os.environ.get(POSTGRES)
+    if not server:
+        pytest.skip(f"{POSTGRES} names no PostgreSQL server; `.ci/postgres start` starts one")
+    made: list[str] = []
+    with closing(psycopg.connect(server, autocommit=True)) as admin:
+
+        def new() -> str:
+            made.append(name := f"diffserver_test_{secrets.token_hex(6)}")
+            admin.execute(f'CREATE DATABASE "{name}"'.encode())
+            address, _, query = server.partition("?")
+            url = f"{address.rpartition('/')[0]}/{name}?{query}"
+            return Settings.from_environment({"DIFFSERVER_DATABASE": url}).database
+
+        with closing_engine(new()) as shared:
+            migrate.upgrade(shared)
+
+            def emptied() -> str:
+                # Faster by far than a database for each test.
+                with writing(shared) as session:
+                    session.execute(text(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY CASCADE"))
+                    session.execute(text(f"UPDATE alembic_version SET version_num = '{migrate.latest()}'"))
+                return shared.url.render_as_string(hide_password=False)
+
+            yield Databases(new, emptied)
+        for name in made:
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    found: Databases = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> str:
+    """A migrated database without rows, of each kind."""
+    return databases.migrated()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    with closing_engine(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return replace(Settings.under(tmp_path), database=database_url)
+
+
+@pytest.fixture
+def service(settings: Settings, engine: Engine) -> Iterator[Service]:
+    lines = io.StringIO()
+    app = create_app(settings, make_log(lines))
+    with writing(engine) as session:
+        _, secret = tokens.create(session, "operator", "anna")
+    operator = TestClient(app, headers={"Authorization": f"Bearer {secret}"})
+    with TestClient(app) as public:
+        yield Service(app, settings, engine, Objects(settings.objects), lines, public, operator)

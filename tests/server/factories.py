@@ -1,0 +1,83 @@
+"""Candidates for tests of the service: consistent manifests over made-up digests, no training."""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from diffclient.manifest import Blob, Manifest, Probe
+from diffserver.candidate import NewCandidate
+
+EVALUATION = {"base": {"parent": None, "candidate": {"errors": 12, "words": 400}}}
+
+
+def digest(label: str) -> str:
+    return hashlib.sha256(label.encode()).hexdigest()
+
+
+def blob(label: str, length: int = 1_000_000) -> Blob:
+    return Blob(digest(f"bytes of {label}"), length)
+
+
+def base(model: str = "speech", label: str = "v0", **changes: Any) -> NewCandidate:
+    """Version 0, of `label`'s digest."""
+    return _candidate(model, "base", "base", None, label, 0, None, changes)
+
+
+def update(parent: str, label: str, number: int, model: str = "speech", **changes: Any) -> NewCandidate:
+    """A sparse diff from `parent`'s digest to `label`'s, 2 % of the snapshot."""
+    payload = (f"{parent}>{label};".encode() * 20_000)[:20_000]
+    return _candidate(model, "update", "sparse", parent, label, number, payload, changes)
+
+
+def full(parent: str, label: str, number: int) -> NewCandidate:
+    """A fully retrained model, for comparison."""
+    return _candidate("speech", "update", "full", parent, label, number, None, {"manifest": {}})
+
+
+def _candidate(
+    model: str,
+    kind: Any,
+    method: str,
+    parent: str | None,
+    label: str,
+    number: int,
+    payload: bytes | None,
+    changes: dict[str, Any],
+) -> NewCandidate:
+    snapshot, graph = blob(label), blob("graph", 5000)
+    carried = Blob(hashlib.sha256(payload).hexdigest(), len(payload)) if payload else snapshot
+    manifest = Manifest(
+        model=model,
+        kind="sparse" if payload else "snapshot",
+        from_digest=digest(parent) if payload and parent else None,
+        from_version=number - 1 if payload else None,
+        to_digest=digest(label),
+        to_version=number,
+        payload=carried,
+        graph=graph,
+        probes=(Probe("base", blob("probes", 9000), 400, 12),),
+        wer_ppm=30_000,
+        version_0_errors=12,
+        max_drift_ppm=20_000,
+    )
+    new = NewCandidate(
+        model=model,
+        task="asr",
+        kind=kind,
+        method=method,
+        number=number,
+        parent_digest=digest(parent) if parent else None,
+        digest=digest(label),
+        payload=payload,
+        snapshot=snapshot,
+        graph=graph,
+        changed_weights=70_000,
+        budget=0.02,
+        payload_share=0.02,
+        seconds_train=12.5,
+        evaluation=EVALUATION,
+        data="/data/speech",
+        manifest=manifest.to_json(),
+        domains=["base"],
+    )
+    return replace(new, **changes)

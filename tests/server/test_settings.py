@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from diffserver.errors import SettingsError
+from diffserver.settings import Settings
+
+
+def test_defaults_lie_under_home(tmp_path: Path) -> None:
+    settings = Settings.under(tmp_path)
+    assert settings.database == f"sqlite:///{tmp_path}/diffserver.db"
+    assert settings.objects == f"file://{tmp_path}/objects"
+    assert (settings.host, settings.port, settings.poll_seconds) == ("127.0.0.1", 8080, 300)
+
+
+def test_home_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings.from_environment({}).home == tmp_path / "diffserver-home"
+
+
+def test_reads_every_variable(tmp_path: Path) -> None:
+    environment = {
+        "DIFFSERVER_HOME": str(tmp_path),
+        "DIFFSERVER_DATABASE": "postgresql://user:pass@db/diffs",
+        "DIFFSERVER_OBJECTS": "s3://bucket/prefix",
+        "DIFFSERVER_HOST": "0.0.0.0",
+        "DIFFSERVER_PORT": "9000",
+        "DIFFSERVER_POLL_SECONDS": "60",
+        "DIFFSERVER_MAX_POLLS": "7",
+        "DIFFSERVER_MAX_BODY": "2048",
+        "UNRELATED": "x",
+    }
+    assert Settings.from_environment(environment) == Settings(
+        tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048
+    )
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert Settings.from_environment({"DIFFSERVER_PORT": " "}).port == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("PORT", "٣"),
+        ("POLL_SECONDS", "0"),
+        ("MAX_POLLS", "1.5"),
+        ("MAX_BODY", "10"),
+        ("DATABASE", "mysql://db/x"),
+        ("DATABASE", "diffserver.db"),
+        ("DATABASE", "sqlite://"),
+        ("DATABASE", "sqlite:///:memory:"),
+        ("OBJECTS", "ftp://host/x"),
+        ("OBJECTS", "/var/objects"),
+    ],
+)
+def test_a_bad_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"DIFFSERVER_{name} is '{value}'.*correct the variable"):
+        Settings.from_environment({f"DIFFSERVER_{name}": value})
