@@ -5,7 +5,7 @@ but what a device will compute. Claiming trainings and recording candidates are 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from diffclient import arithmetic, payload
 from diffclient.apply import apply
-from diffclient.manifest import Blob, Manifest, Probe
+from diffclient.manifest import Blob, Manifest, ManifestKind, Probe
 from diffclient.recognizer import Errors
 from diffclient.weights import Array, Snapshot, Table, enter_grid, fp32_bytes, write_snapshot
 from diffserver import evaluate
@@ -47,6 +47,13 @@ class Work:
     objects: Objects
     folder: Path
     on_progress: OnProgress
+    number: int = 0
+    """Of the version to be made."""
+
+    @property
+    def seed(self) -> int:
+        """Another one for each version, so that hashed diffs of a chain share no buckets."""
+        return self.spec.seed + self.number
 
     def examples(self, domain: str, split: str) -> Sequence[Example]:
         """One domain's examples, saying so as it may take a while."""
@@ -62,9 +69,12 @@ class Result:
     digest: str
     table: Table
     graph: bytes
+    kind: ManifestKind
     payload: bytes | None
+    """None for a snapshot."""
     changed: int
     seconds: float
+    """Of training and what follows it; reading the data is not counted."""
 
 
 def run(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path, on_progress: OnProgress) -> NewCandidate:
@@ -77,50 +87,55 @@ def run(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path, on_p
         only = [choose_domain(spec, ())]
         return _candidate(work, None, _train_base(work, only), only)
     parent = load_parent(spec, engine, objects, folder)
+    work = replace(work, number=parent.number + 1)
     domains = [*parent.domains, choose_domain(spec, parent.domains)]
     return _candidate(work, parent, _train_update(work, parent, domains), domains)
 
 
 def _train_base(work: Work, domains: Sequence[str]) -> Result:
-    began = monotonic()
-    network = work.task.network(work.spec.seed)
+    lesson, began = _lesson(work, domains), monotonic()
+    network = work.task.network(work.seed)
     initial = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     table, _ = enter_grid(initial)
-    method = load_method("full", initial, table, 1.0, work.spec.seed)
-    table, arrays = enter_grid(_train(work, method, domains, "base"))
+    method = load_method("full", initial, table, 1.0, work.seed)
+    table, arrays = enter_grid(_train(work, method, lesson, "base"))
     weights = work.folder / "version.safetensors"
     digest = write_snapshot(weights, table, (arrays[spec.name] for spec in table))
-    return Result(weights, digest, table, work.task.graph(network), None, 0, monotonic() - began)
+    return Result(weights, digest, table, work.task.graph(network), "snapshot", None, 0, monotonic() - began)
 
 
 def _train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     """Train, encode, decode and apply what was learned: from here on only the device's result counts."""
-    began = monotonic()
+    lesson, began = _lesson(work, domains), monotonic()
     spec, table = work.spec, parent.snapshot.table
     weights, graph = work.folder / "version.safetensors", work.objects.get(parent.graph.sha256)
-    method = load_method(spec.method, parent.snapshot.read_all(), table, spec.budget, spec.seed)
-    trained = _train(work, method, domains, spec.method)
+    method = load_method(spec.method, parent.snapshot.read_all(), table, spec.budget, work.seed)
+    trained = _train(work, method, lesson, spec.method)
     learned = method.diff()
     if learned is None:
         arrays = _on_grid(table, trained)
         digest, changed = write_snapshot(weights, table, arrays), _count_changed(parent.snapshot, arrays)
-        return Result(weights, digest, table, graph, None, changed, monotonic() - began)
+        return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
     encoded = payload.encode(learned, table, parent.digest)
     decoded = payload.decode(encoded, table, parent.digest)
     digest = apply(parent.snapshot, [decoded], weights)
-    return Result(weights, digest, table, graph, encoded, decoded.changed, monotonic() - began)
+    return Result(weights, digest, table, graph, decoded.kind, encoded, decoded.changed, monotonic() - began)
 
 
-def _train(work: Work, method: Method, domains: Sequence[str], recipe: str) -> Mapping[str, Array]:
-    """Train on the last domain, replaying those before it."""
+def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
+    """The last domain is new, those before it are replayed."""
     *earlier, new = (work.examples(domain, "train") for domain in domains)
+    return Lesson(new, earlier)
+
+
+def _train(work: Work, method: Method, lesson: Lesson, recipe: str) -> Mapping[str, Array]:
     return train(
         work.task,
-        work.task.network(work.spec.seed),
+        work.task.network(work.seed),
         method,
-        Lesson(new, earlier),
+        lesson,
         recipe_for(recipe, work.spec.epochs),
-        seed=work.spec.seed,
+        seed=work.seed,
         device=work.spec.device,
         on_progress=lambda done, message: work.on_progress(TRAINING_SHARE * done, message),
     )
@@ -134,7 +149,7 @@ def _candidate(work: Work, parent: Parent | None, result: Result, domains: Seque
     probes = _probe(work, parent, result, domains[-1])
     share = len(result.payload or b"") / fp32_bytes(result.table)
     comparison = parent is not None and result.payload is None
-    manifest = _manifest(spec, parent, result, snapshot, graph, probes)
+    manifest = _manifest(work, parent, result, snapshot, graph, probes)
     return NewCandidate(
         model=spec.model,
         task=spec.task,
@@ -179,7 +194,7 @@ def _evaluate(
 def _probe(work: Work, parent: Parent | None, result: Result, new: str) -> tuple[Probe, ...]:
     """The parent's parts of the probe set and a new one, with the errors that the result makes on each."""
     count = BASE_PROBES if parent is None else UPDATE_PROBES
-    part = work.task.probe(Path(work.spec.data) / new, "test", count, work.spec.seed)
+    part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
     named = [(probe.domain, probe.blob) for probe in (parent.probes if parent else ())]
     named.append((new, work.objects.put(part)))
     paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in named]
@@ -191,7 +206,7 @@ def _probe(work: Work, parent: Parent | None, result: Result, new: str) -> tuple
 
 
 def _manifest(
-    spec: TrainingSpec,
+    work: Work,
     parent: Parent | None,
     result: Result,
     snapshot: Blob,
@@ -200,12 +215,12 @@ def _manifest(
 ) -> Manifest:
     made = result.payload
     return Manifest(
-        model=spec.model,
-        kind="snapshot" if made is None else "hashed" if spec.method == "hashed" else "sparse",
+        model=work.spec.model,
+        kind=result.kind,
         from_digest=parent.digest if parent else None,
         from_version=parent.number if parent else None,
         to_digest=result.digest,
-        to_version=parent.number + 1 if parent else 0,
+        to_version=work.number,
         payload=snapshot if made is None else Blob(sha256(made).hexdigest(), len(made)),
         graph=graph,
         probes=probes,

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def project(path: str) -> dict[str, object]:
-    return tomllib.loads((ROOT / path).read_text())["project"]
+    table: dict[str, object] = tomllib.loads((ROOT / path).read_text())["project"]
+    return table
 
 
 def test_every_package_of_the_server_is_in_its_wheel() -> None:

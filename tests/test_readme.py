@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from diffserver import migrate
 from diffserver.app import create_app
+from diffserver.database import connect
 from diffserver.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +64,9 @@ def test_commands_and_their_options_are_in_the_help(command: str) -> None:
 def test_curl_asks_for_paths_that_the_api_has(command: str, tmp_path: Path) -> None:
     path = re.search(r"(/(?:v1|healthz|readyz|openapi)[^\s'\"?]*)", command)
     assert path, command
-    known = create_app(Settings.under(tmp_path)).openapi()["paths"].keys() | {"/openapi.json"}
+    settings = Settings.under(tmp_path)
+    migrate.upgrade(connect(settings.database))
+    known = create_app(settings).openapi()["paths"].keys() | {"/openapi.json"}
     patterns = [re.sub(r"\{[^}]+\}", "[^/]+", template) for template in known]
     assert any(re.fullmatch(pattern, path[1]) for pattern in patterns), path[1]
 
