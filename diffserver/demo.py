@@ -150,21 +150,22 @@ def _fingerprint(plan: Plan, domain: str) -> str:
 @contextmanager
 def serving(home: Path) -> Iterator[Server]:
     """Run `diffserver serve`, its worker beside it, on a free port; its log goes to the home."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "diffserver", "serve", "--home", str(home), "--port", str(port)]
     with (home / "server.log").open("ab") as log:
         # Its own session, so that Ctrl-C reaches it through us, after the command that it answers has ended.
         child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             server = Server(f"http://127.0.0.1:{port}", (home / TOKEN_FILE).read_text().strip())
-            _wait_until_ready(server.url, child, home)
+            wait_until_ready(server.url, child, home / "server.log")
             yield server
         finally:
             child.terminate()
             child.wait()
 
 
-def _wait_until_ready(url: str, child: subprocess.Popen[bytes], home: Path) -> None:
+def wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once a server that was just started is ready; raises DemoError if it ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         try:
@@ -172,10 +173,11 @@ def _wait_until_ready(url: str, child: subprocess.Popen[bytes], home: Path) -> N
                 return
         except httpx2.TransportError:
             time.sleep(0.1)
-    raise DemoError("the server did not start", f"see {home / 'server.log'}")
+    raise DemoError("the server did not start", f"see {log}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
