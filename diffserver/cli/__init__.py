@@ -8,6 +8,7 @@ from diffclient.errors import DiffClientError
 from diffserver.cli import demo, local, operator
 from diffserver.cli.output import complain
 from diffserver.errors import DiffServerError
+from diffserver.tasks import TaskError
 
 app = typer.Typer(
     help="Train, publish and serve neural diffs. Start with `diffserver init` and `diffserver serve`.",
@@ -25,7 +26,7 @@ def main() -> None:
     """Run the command; every expected failure ends in one line on standard error and a status other than 0."""
     try:
         app()
-    except (DiffServerError, DiffClientError) as error:
+    except (DiffServerError, DiffClientError, TaskError) as error:
         complain(error)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,0 +1,149 @@
+"""The paper's sparse mask: a diff for every weight at first, pruned in steps to what its budget affords.
+
+While the diff is pruned its mask is soft and hardens as the temperature rises; pruned values go on learning, so the
+mask is free until the last stages. Then values become multiples of one step, with the quantiser in the loop. The step
+is tied to the smallest value that is kept, and the density follows from the length of the coded payload: one number,
+`spread`, decides between many coarse values and few fine ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffclient.diff import Diff, Sparse
+from diffclient.weights import Table, TensorSpec, fp32_bytes
+
+from . import MethodError, Weights
+from .stages import Stages, Step, payload_length, straight_through
+
+
+@dataclass(frozen=True)
+class SparseSchedule:
+    """When what happens, as shares of training, and how coarse the values are."""
+
+    pruning_begins: float = 0.10
+    pruning_ends: float = 0.50
+    quantised: float = 0.60
+    """From here on values are quantised, and the density is steered by the payload's length."""
+    fixed: float = 0.85
+    """From here on the mask stays."""
+    stages: int = 50
+    coldest: float = 2.0
+    hottest: float = 60.0
+    spread: float = 1.0
+    """The quantiser's step over the smallest kept magnitude, unless that would take too many levels."""
+    levels: int = 127
+    """The largest level, on either side of zero."""
+    aim: float = 0.985
+    """The share of the budget that is aimed at."""
+
+    def pruned(self, progress: float) -> float:
+        """How far pruning has come, 0 to 1."""
+        return min(1.0, max(0.0, (progress - self.pruning_begins) / (self.pruning_ends - self.pruning_begins)))
+
+
+class SparseDiff:
+    """One value for every weight on a grid; what of them is used shrinks as training goes on."""
+
+    def __init__(self, parent: Weights, table: Table, budget: float, schedule: SparseSchedule | None = None) -> None:
+        self._schedule, self._table = schedule or SparseSchedule(), table
+        self._limit = int(budget * fp32_bytes(table))
+        self._parent = {name: torch.tensor(array) for name, array in parent.items()}
+        self._on_grid = {spec.name: spec.grid for spec in table if spec.grid is not None}
+        self._values = {name: nn.Parameter(torch.zeros_like(self._parent[name])) for name in self._on_grid}
+        self._stages = Stages(self._schedule.stages)
+        self._density = min(0.5, 5 * budget)  # a first guess, about 6 bits a value
+        self._temperature = self._schedule.coldest
+        self._threshold = self._coarseness = 0.0
+        self._masks: dict[str, Tensor] = {}
+
+    def to(self, device: str) -> None:
+        """Moves parent and values."""
+        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
+        self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The values, dense."""
+        return self._values.values()
+
+    def weights(self, progress: float) -> dict[str, Tensor]:
+        """The parent's weights plus what of the values is used at this point."""
+        if self._stages.begins(progress) and not self._masks:
+            self._begin_stage(progress)
+        return self._parent | {
+            name: self._parent[name] + straight_through(self._used(name, value.detach(), progress), value)
+            for name, value in self._values.items()
+        }
+
+    def diff(self) -> Diff:
+        """What is kept, as levels; the smallest values are dropped until the payload fits.
+
+        Raises MethodError if not even an empty payload fits the budget.
+        """
+        if not self._masks:
+            self._begin_stage(1.0)
+        kept = {name: self._levels(name) for name in self._values}
+        while (length := payload_length(found := self._diff(kept), self._table)) > self._limit:
+            if not found.changed:
+                raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
+            kept = self._without_smallest(kept, 1 - 0.998 * self._limit / length)
+        return found
+
+    def _begin_stage(self, progress: float) -> None:
+        """Decides on threshold and temperature, and in the end on the mask."""
+        schedule = self._schedule
+        if progress < schedule.pruning_begins:
+            return
+        pruned = schedule.pruned(progress)
+        self._temperature = schedule.coldest * (schedule.hottest / schedule.coldest) ** pruned
+        density = self._density + (1 - self._density) * (1 - pruned) ** 3
+        magnitudes = torch.cat([value.detach().abs().flatten() for value in self._values.values()])
+        dropped = min(len(magnitudes), max(1, round(len(magnitudes) * (1 - density))))
+        self._threshold = max(float(magnitudes.kthvalue(dropped).values), 1e-12)
+        self._coarseness = max(schedule.spread * self._threshold, float(magnitudes.max()) / schedule.levels)
+        if progress >= schedule.quantised:
+            length = payload_length(self._diff({name: self._levels(name) for name in self._values}), self._table)
+            self._density *= min(1.5, max(0.5, schedule.aim * self._limit / length))
+        if progress >= schedule.fixed:
+            self._masks = {name: value.detach().abs() > self._threshold for name, value in self._values.items()}
+
+    def _used(self, name: str, value: Tensor, progress: float) -> Tensor:
+        if self._threshold == 0.0:
+            return value
+        if progress < self._schedule.quantised:
+            return value * torch.sigmoid(self._temperature * (value.abs() / self._threshold - 1))
+        return self._levels(name) * self._step(name).value
+
+    def _step(self, name: str) -> Step:
+        return Step.near(self._coarseness, self._on_grid[name])
+
+    def _levels(self, name: str) -> Tensor:
+        """One tensor's values as whole levels: 0 outside the mask and nowhere else."""
+        value = self._values[name].detach()
+        mask = self._masks[name] if self._masks else value.abs() > self._threshold
+        size = (value.abs() / self._step(name).value).round().clamp(1, self._schedule.levels)
+        return torch.where(mask, torch.copysign(size, value), 0.0)
+
+    def _without_smallest(self, kept: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+        magnitudes = torch.cat([self._values[name].detach()[levels != 0].abs() for name, levels in kept.items()])
+        dropped = min(len(magnitudes), max(1, round(share * len(magnitudes))))
+        smallest = magnitudes.kthvalue(dropped).values
+        return {
+            name: torch.where(self._values[name].detach().abs() <= smallest, 0.0, levels)
+            for name, levels in kept.items()
+        }
+
+    def _diff(self, kept: dict[str, Tensor]) -> Diff:
+        return Diff("sparse", tuple(self._stream(spec, kept) for spec in self._table))
+
+    def _stream(self, spec: TensorSpec, kept: dict[str, Tensor]) -> Sparse | None:
+        if spec.name not in kept:
+            return None
+        levels = kept[spec.name].flatten().cpu().numpy().astype(np.int16)
+        positions = np.flatnonzero(levels)
+        return Sparse(positions, levels[positions], self._step(spec.name).units) if len(positions) else None

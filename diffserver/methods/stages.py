@@ -1,0 +1,53 @@
+"""What both kinds of diff share: when training does what, steps on a tensor's grid, and the length of a payload."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffclient import payload
+from diffclient.arithmetic import LIMIT
+from diffclient.diff import Diff
+from diffclient.weights import Table
+
+_ANY_PARENT = "0" * 64  # the digest's value does not change a payload's length
+
+
+class Stages:
+    """Cuts training into equal stages, so that costly decisions are taken once in each."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._last = count, -1
+
+    def begins(self, progress: float) -> bool:
+        """Whether `progress` (0 to 1) is the first that was seen of its stage."""
+        stage = int(progress * self._count)
+        started, self._last = stage != self._last, stage
+        return started
+
+
+@dataclass(frozen=True)
+class Step:
+    """The quantiser's step in one tensor: `units` of its grid, which are `value`."""
+
+    units: int
+    value: float
+
+    @staticmethod
+    def near(value: float, grid: int) -> Step:
+        """The step on the grid of exponent `grid` that is nearest to `value`, from one unit to what a payload holds."""
+        units = min(LIMIT, max(1, round(math.ldexp(value, grid))))
+        return Step(units, math.ldexp(units, -grid))
+
+
+def straight_through(used: Tensor, values: Tensor) -> Tensor:
+    """`used`, with gradients as if it were `values`."""
+    return values + (used - values).detach() if values.requires_grad and torch.is_grad_enabled() else used
+
+
+def payload_length(diff: Diff, table: Table) -> int:
+    """The bytes of the diff's payload, whatever its parent."""
+    return len(payload.encode(diff, table, _ANY_PARENT))

@@ -1,0 +1,1 @@
+"""Speech recognition: the reference corpus, manifests, network, graph, and the task that joins them."""

@@ -1,0 +1,154 @@
+"""The sentences of the reference corpus: spoken commands with slots, drawn with a seed.
+
+Pure text; voices and audio are left to `synthesis` and `corpus`. No word of an update domain's new names occurs
+in the base domain: `BASE_WORDS` and `new_words` let a test hold that.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+PEOPLE = _words("anna brian carla daniel emma frank grace harry isabel jack karen leo maria nathan olivia peter")
+CITIES = _words("london paris berlin madrid dublin boston chicago denver oslo rome vienna toronto")
+ARTISTS = _words("queen abba adele coldplay madonna beyonce sting prince elvis drake")
+ROOMS = ("kitchen", "bedroom", "bathroom", "living room", "garage", "hallway", "office", "garden")
+DEVICES = ("light", "lamp", "heater", "fan", "radio", "oven", "television", "speaker")
+FOODS = _words("bread milk butter cheese coffee sugar apples rice eggs tomatoes")
+NUMBERS = _words("two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty")
+
+SLOTS: dict[str, tuple[str, ...]] = {
+    "person": PEOPLE,
+    "city": CITIES,
+    "artist": ARTISTS,
+    "room": ROOMS,
+    "device": DEVICES,
+    "food": FOODS,
+    "number": NUMBERS,
+}
+
+BASE_TEMPLATES = (
+    "call {person}",
+    "send a message to {person}",
+    "what did {person} say",
+    "show me news about {person}",
+    "did {person} win the game",
+    "remind me to call {person} at {number}",
+    "what is the weather in {city}",
+    "how far is it to {city}",
+    "take me to {city}",
+    "find a hotel in {city}",
+    "play {artist}",
+    "play some music by {artist}",
+    "play the new song by {artist}",
+    "turn on the {device}",
+    "turn off the {device} in the {room}",
+    "turn on the {device} in the {room}",
+    "is the {device} on in the {room}",
+    "add {food} to my list",
+    "order {number} {food}",
+    "how do i cook {food}",
+    "buy {food} and {food}",
+    "set a timer for {number} minutes",
+    "wake me up at {number}",
+    "set the volume to {number}",
+    "stop",
+    "what time is it",
+)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One domain of the corpus: its folder's name, its templates, and the values of its `{new}` slot."""
+
+    name: str
+    templates: tuple[str, ...]
+    new: tuple[str, ...] = ()
+
+
+BASE = Domain("0-base", BASE_TEMPLATES)
+
+UPDATES = (
+    Domain(
+        "1-athletes",
+        (
+            "did {new} win the game",
+            "show me news about {new}",
+            "what did {new} say",
+            "call {new}",
+            "play the game of {new}",
+        ),
+        ("ronaldo", "federer", "serena", "lebron", "mbappe", "djokovic", "verstappen", "biles"),
+    ),
+    Domain(
+        "2-artists",
+        (
+            "play {new}",
+            "play some music by {new}",
+            "play the new song by {new}",
+            "play {new} in the {room}",
+        ),
+        ("rihanna", "metallica", "shakira", "eminem", "nirvana", "rosalia", "gorillaz", "billie eilish"),
+    ),
+    Domain(
+        "3-places",
+        (
+            "what is the weather in {new}",
+            "how far is it to {new}",
+            "take me to {new}",
+            "find a hotel in {new}",
+        ),
+        ("reykjavik", "singapore", "marrakesh", "istanbul", "kathmandu", "zanzibar", "honolulu", "bogota"),
+    ),
+    Domain(
+        "4-devices",
+        (
+            "turn on the {new}",
+            "turn off the {new} in the {room}",
+            "turn on the {new} in the {room}",
+            "is the {new} on in the {room}",
+        ),
+        (
+            "humidifier",
+            "dishwasher",
+            "vacuum robot",
+            "projector",
+            "thermostat",
+            "camera",
+            "sprinkler",
+            "doorbell",
+        ),
+    ),
+    Domain(
+        "5-foods",
+        ("add {new} to my list", "order {number} {new}", "how do i cook {new}", "buy {new} and {food}"),
+        ("quinoa", "halloumi", "zucchini", "kimchi", "tofu", "guacamole", "croissants", "papaya"),
+    ),
+)
+
+DOMAINS = (BASE, *UPDATES)
+BASE_WORDS = frozenset(
+    word
+    for text in (*(re.sub(r"\{\w+\}", "", template) for template in BASE_TEMPLATES), *sum(SLOTS.values(), ()))
+    for word in text.split()
+)
+
+
+def new_words(domain: Domain) -> frozenset[str]:
+    """The words that `domain` brings and that no base sentence may contain."""
+    return frozenset(" ".join(domain.new).split())
+
+
+def sentence(domain: Domain, rng: random.Random) -> str:
+    """One command of `domain`: lower case letters and spaces."""
+    template = rng.choice(domain.templates)
+
+    def fill(match: re.Match[str]) -> str:
+        slot = match.group(1)
+        return rng.choice(domain.new if slot == "new" else SLOTS[slot])
+
+    return re.sub(r"\{(\w+)\}", fill, template)

@@ -1,0 +1,35 @@
+"""Stages and steps."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffclient.arithmetic import LIMIT
+from diffserver.methods.stages import Stages, Step, straight_through
+
+
+def test_every_stage_begins_once() -> None:
+    stages = Stages(4)
+    assert [step / 12 for step in range(13) if stages.begins(step / 12)] == [0, 0.25, 0.5, 0.75, 1.0]
+
+
+@given(st.floats(1e-9, 1e3), st.integers(0, 30))
+def test_a_step_is_a_whole_number_of_grid_units(value: float, grid: int) -> None:
+    step = Step.near(value, grid)
+    assert step.units >= 1
+    assert step.value == math.ldexp(step.units, -grid)
+    assert step.units in (1, LIMIT) or step.value == pytest.approx(value, rel=0.5 / (step.units - 0.5))
+
+
+def test_gradients_go_straight_through() -> None:
+    values = torch.tensor([0.2, -1.4], requires_grad=True)
+    used = straight_through(values.detach().round(), values)
+    assert used.tolist() == [0, -1]
+    (used * torch.tensor([3.0, 5.0])).sum().backward()  # type: ignore[no-untyped-call]
+    assert values.grad is not None
+    assert values.grad.tolist() == [3, 5]
