@@ -4,12 +4,15 @@ Rows are computed from what the service's REST API answers and devices reported;
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from diffserver.evaluate import Evaluation, from_json, mean_wer, regressions, wer
 
@@ -104,35 +107,59 @@ def _worst(parent: Evaluation, published: Evaluation, new: str) -> float:
     return max(points for domain, points in regressions(parent, published).items() if domain != new)
 
 
-COLUMNS: Mapping[str, Callable[[Row], str]] = {
+Columns = Mapping[str, Callable[[Row], str]]
+"""Heading and cell of each column; WER in percent, drift and regression in points."""
+
+SUMMARY: Columns = {
     "version": lambda r: str(r.version),
-    "new domain": lambda r: r.domain,
-    "payload": lambda r: f"{r.payload_bytes / 1024:.1f} KiB",
+    "bytes": lambda r: f"{r.payload_bytes:,}",
     "share": lambda r: f"{r.payload_share:.2%}",
-    "parent": lambda r: f"{r.wer_parent:.1f}",
-    "full": lambda r: f"{r.wer_full:.1f}",
-    "published": lambda r: f"{r.wer_published:.1f}",
+    "parent": lambda r: f"{r.wer_parent:.2f}",
+    "full": lambda r: f"{r.wer_full:.2f}",
+    "published": lambda r: f"{r.wer_published:.2f}",
+    "device": lambda r: f"{r.wer_device:.2f}",
     "drift": lambda r: f"{r.drift:+.2f}",
-    "new: parent": lambda r: f"{r.wer_parent_new:.1f}",
-    "full ": lambda r: f"{r.wer_full_new:.1f}",
-    "published ": lambda r: f"{r.wer_published_new:.1f}",
-    "recovered": lambda r: f"{r.recovered:.0%}",
-    "regression": lambda r: f"{r.regression:+.1f}",
-    "probes: server": lambda r: f"{r.probe_errors_server}",
-    "devices": lambda r: ", ".join(map(str, r.probe_errors_device)),
-    "device WER": lambda r: f"{r.wer_device:.1f}",
+    "regr.": lambda r: f"{r.regression:+.2f}",
     "digests": lambda r: "equal" if r.digest_match else "DIFFER",
 }
-"""Heading and cell of every column that people see; WER in percent, drift and regression in points."""
+
+NEW_DOMAIN: Columns = {
+    "version": lambda r: str(r.version),
+    "new domain": lambda r: r.domain,
+    "parent": lambda r: f"{r.wer_parent_new:.2f}",
+    "full": lambda r: f"{r.wer_full_new:.2f}",
+    "published": lambda r: f"{r.wer_published_new:.2f}",
+    "recovered": lambda r: f"{r.recovered:.1%}",
+}
+
+COSTS: Columns = {
+    "version": lambda r: str(r.version),
+    "probe errors": lambda r: f"{r.probe_errors_server}: {' '.join(map(str, r.probe_errors_device))}",
+    "probe bytes": lambda r: f"{r.probe_bytes:,}",
+    "changed": lambda r: f"{r.changed_weights:,}",
+    "train s": lambda r: f"{r.seconds_train:.1f}",
+    "full s": lambda r: f"{r.seconds_train_full:.1f}",
+    "apply s": lambda r: f"{r.seconds_apply:.2f}",
+}
+
+CAPTIONS: Mapping[str, Columns] = {
+    "WER in %, mean over all test sets so far; device: on the probe set": SUMMARY,
+    "WER in % on the new domain's test set": NEW_DOMAIN,
+    "Word errors on the probe set, server: devices; values in the payload; seconds": COSTS,
+}
 
 
-def table(report: Report) -> Table:
-    """Return the report as a table for a terminal."""
-    shown = Table(title=_title(report), caption="WER in percent: mean over all test sets so far, then the new domain's")
-    for heading in COLUMNS:
-        shown.add_column(heading.strip(), justify="right")
-    for cells in _cells(report):
-        shown.add_row(*cells)
+def tables(report: Report) -> Group:
+    """Return the report as tables for a terminal."""
+    return Group(Text(_title(report), style="bold"), *(_table(report, *item) for item in CAPTIONS.items()))
+
+
+def _table(report: Report, caption: str, columns: Columns) -> Table:
+    shown = Table(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    for heading in columns:
+        shown.add_column(heading, justify="right")
+    for update in report.updates:
+        shown.add_row(*(cell(update) for cell in columns.values()))
     return shown
 
 
@@ -149,7 +176,7 @@ def plot(report: Report, path: Path) -> None:
     accuracy.legend()
     accuracy.grid(alpha=0.3)
     bars = size.bar(versions, [r.payload_bytes / 1024 for r in report.updates], color="tab:blue", width=0.5)
-    size.bar_label(bars, [f"{r.payload_share:.2%}" for r in report.updates])
+    size.bar_label(bars, [f"{r.payload_share:.2%}" for r in report.updates], label_type="center", color="white")
     size.axhline(report.budget * report.model_bytes_fp32 / 1024, color="tab:red", linestyle="--", label="budget")
     size.set(xlabel="version", ylabel="payload, KiB", xticks=versions)
     size.legend(loc="lower right")
@@ -173,7 +200,7 @@ def page(report: Report, picture: str) -> str:
     rendered: str = (
         Environment(autoescape=True)
         .from_string(_PAGE)
-        .render(title=_title(report), headings=COLUMNS, rows=list(_cells(report)), picture=picture)
+        .render(title=_title(report), captions=CAPTIONS, updates=report.updates, picture=picture)
     )
     return rendered
 
@@ -191,11 +218,6 @@ def _title(report: Report) -> str:
     return f"{len(report.updates)} {report.method} updates, budget {report.budget:.1%} of a {size:.2f} MiB model"
 
 
-def _cells(report: Report) -> Iterator[list[str]]:
-    for update in report.updates:
-        yield [cell(update) for cell in COLUMNS.values()]
-
-
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -204,16 +226,18 @@ _PAGE = """<!doctype html>
  body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; }
  table { border-collapse: collapse; font-size: 13px; } td, th { padding: .3rem .6rem; text-align: right; }
  tbody tr:nth-child(odd) { background: #f3f5f8; } thead { border-bottom: 2px solid #456; }
- img { max-width: 100%; }
+ img { max-width: 100%; } h2 { font-size: 15px; }
 </style>
 <h1>{{ title }}</h1>
-<p>WER in percent: the mean over all test sets so far, then the new domain's. Drift and regression in points.
-Device figures are as measured by the devices on their probe sets.</p>
+<p>Drift and regression in points of WER. Device figures are as measured by the devices on their probe sets.</p>
+{% for caption, columns in captions.items() %}
+<h2>{{ caption }}</h2>
 <table>
-<thead><tr>{% for heading in headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in rows %}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}
+<thead><tr>{% for heading in columns %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
+<tbody>{% for update in updates %}
+<tr>{% for cell in columns.values() %}<td>{{ cell(update) }}</td>{% endfor %}</tr>{% endfor %}
 </tbody></table>
+{% endfor %}
 <p><img src="{{ picture }}" alt="WER and payload bytes over the versions"></p>
 </html>
 """

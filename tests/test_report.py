@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from diffclient.recognizer import Errors
 from diffserver import report
@@ -78,8 +80,12 @@ def test_the_report_is_written_as_json_page_and_plot(made: report.Report, tmp_pa
     assert "<td>+3.50</td>" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_the_table_has_a_row_an_update(made: report.Report) -> None:
-    assert report.table(made).row_count == 1
+def test_the_tables_fit_a_terminal_of_eighty_columns(made: report.Report) -> None:
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(report.tables(made))
+    shown = console.export_text()
+    assert "…" not in shown
+    assert "+3.50" in shown
 
 
 def test_every_domain_weighs_the_same_in_the_mean() -> None:

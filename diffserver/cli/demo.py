@@ -34,7 +34,7 @@ def demo(
     """
     try:
         from diffserver.demo import Plan, run
-        from diffserver.report import table
+        from diffserver.report import tables
     except ImportError as error:
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
     if method not in ("sparse", "hashed"):
@@ -43,7 +43,7 @@ def demo(
     if as_json:
         console.file.write(made.to_json())
         return
-    console.print(table(made))
+    console.print(tables(made))
     console.print(f"Written: {', '.join(str(folder / f'report.{kind}') for kind in ('json', 'html', 'png'))}")
 
 

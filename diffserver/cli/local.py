@@ -107,8 +107,6 @@ def worker(
     """
     if find_spec("torch") is None:
         raise Invalid("a worker needs torch", "pip install 'diffserver[train]'")
-    # Threads that wait for work by spinning would slow down everything else on a small machine; read by torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from diffserver.worker import Worker
 
     signal.signal(signal.SIGTERM, _interrupt)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import soundfile
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from diffclient.features import FEATURES_VERSION, MELS, SAMPLE_RATE, Features, mel_energies, normalise
 from diffclient.probation import score_speech
-from diffclient.recognizer import FEATURES_KEY, LETTERS_KEY, Errors, Recognizer, word_errors
+from diffclient.recognizer import FEATURES_KEY, LETTERS_KEY, Errors, Recognizer
 from diffclient.weights import Snapshot
 
 from .. import Forward
@@ -26,6 +27,7 @@ from .graph import export
 from .manifests import LETTERS, Line, read_audio, read_manifest
 from .network import CHANNELS, Network
 
+PROBE_COMPRESSION = 0.96  # of libsndfile's range for Opus: 16 kbit/s, about 5 KB an utterance
 MEASURED_TOGETHER = 16  # utterances in one call of the recogniser
 
 
@@ -109,8 +111,7 @@ class AsrTask:
         for start in range(0, len(ordered), MEASURED_TOGETHER):
             some = ordered[start : start + MEASURED_TOGETHER]
             heard = recognizer.decode([normalise(example.energies) for example in some])
-            for example, text in zip(some, heard, strict=True):
-                total += Errors(word_errors(example.text, text), len(example.text.split()))
+            total += count([example.text for example in some], heard)
         return total
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
@@ -122,6 +123,13 @@ class AsrTask:
         lines = read_manifest(folder / f"{split}.jsonl")
         chosen = np.random.default_rng(seed).permutation(len(lines))[:count]
         return _probe_zip([lines[i] for i in sorted(chosen)])
+
+
+def count(references: Sequence[str], heard: Sequence[str]) -> Errors:
+    """Word errors of some texts together, as jiwer counts them."""
+    found = jiwer.process_words(list(references), list(heard))
+    errors = found.substitutions + found.deletions + found.insertions
+    return Errors(errors, found.substitutions + found.deletions + found.hits)
 
 
 def encode(text: str) -> Tensor:
@@ -157,7 +165,9 @@ def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def _opus(samples: Features, line: Line) -> bytes:
     content = io.BytesIO()
     try:
-        soundfile.write(content, samples, SAMPLE_RATE, format="OGG", subtype="OPUS")
+        soundfile.write(
+            content, samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=PROBE_COMPRESSION
+        )
     except soundfile.LibsndfileError as error:
         raise DataError(f"{line.place}: cannot encode {str(line.audio)!r} as Opus ({error})") from error
     return content.getvalue()
