@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffclient.recognizer import Errors
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors
 from diffserver.tasks import Example, Task
 
 Evaluation = Mapping[str, Errors]

@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 from diffclient import arithmetic, payload
 from diffclient.apply import apply
 from diffclient.manifest import Blob, Manifest, ManifestKind, Probe
-from diffclient.recognizer import Errors
 from diffclient.weights import Array, Snapshot, Table, enter_grid, fp32_bytes, write_snapshot
+from diffclient.wer import Errors
 from diffserver import evaluate
 from diffserver.blobs import Objects
 from diffserver.candidate import NewCandidate
@@ -113,13 +113,14 @@ def _train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     trained = _train(work, method, lesson, spec.method)
     learned = method.diff()
     if learned is None:
-        arrays = _on_grid(table, trained)
-        digest, changed = write_snapshot(weights, table, arrays), _count_changed(parent.snapshot, arrays)
+        digest = write_snapshot(weights, table, _on_grid(table, trained))
+        changed = _count_changed(parent.snapshot, Snapshot(weights))
         return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
     encoded = payload.encode(learned, table, parent.digest)
     decoded = payload.decode(encoded, table, parent.digest)
     digest = apply(parent.snapshot, [decoded], weights)
-    return Result(weights, digest, table, graph, decoded.kind, encoded, decoded.changed, monotonic() - began)
+    changed = _count_changed(parent.snapshot, Snapshot(weights))
+    return Result(weights, digest, table, graph, decoded.kind, encoded, changed, monotonic() - began)
 
 
 def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
@@ -254,9 +255,8 @@ def _on_grid(table: Table, trained: Mapping[str, Array]) -> list[Array]:
     return [trained[spec.name] if spec.grid is None else rounded(trained[spec.name], spec.grid) for spec in table]
 
 
-def _count_changed(parent: Snapshot, arrays: Sequence[Array]) -> int:
-    pairs = zip(parent.table, arrays, strict=True)
-    return sum(int(np.count_nonzero(parent.read(spec.name) != array)) for spec, array in pairs)
+def _count_changed(before: Snapshot, after: Snapshot) -> int:
+    return sum(int(np.count_nonzero(before.read(spec.name) != after.read(spec.name))) for spec in before.table)
 
 
 def _errors(probe: Probe) -> Errors:

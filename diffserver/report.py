@@ -40,7 +40,9 @@ class Row:
     regression: float
     forced: bool
     probe_errors_server: int
-    probe_errors_device: list[int]
+    probe_errors_device: int
+    """Of the device that is furthest from the server."""
+    probe_errors_devices: list[int]
     wer_device: float
     digest_match: bool
     seconds_train: float
@@ -75,6 +77,7 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
     new = candidate["domains"][-1]
     news = [wer(side[new]) for side in (parent, reference, published)]
     probes = version["manifest"]["probes"]
+    expected, measured = sum(probe["errors"] for probe in probes), [report["errors"] for report in reports]
     return Row(
         version=version["number"],
         domain=new,
@@ -92,8 +95,9 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
         drift=mean_wer(published) - mean_wer(reference),
         regression=_worst(parent, published, new),
         forced=version["forced"],
-        probe_errors_server=sum(probe["errors"] for probe in probes),
-        probe_errors_device=[report["errors"] for report in reports],
+        probe_errors_server=expected,
+        probe_errors_device=max(measured, key=lambda errors: abs(errors - expected)),
+        probe_errors_devices=measured,
         wer_device=sum(report["wer_ppm"] for report in reports) / max(1, len(reports)) / 1e4,
         digest_match=digests_equal,
         seconds_train=candidate["seconds_train"],
@@ -134,7 +138,7 @@ NEW_DOMAIN: Columns = {
 
 COSTS: Columns = {
     "version": lambda r: str(r.version),
-    "probe errors": lambda r: f"{r.probe_errors_server}: {' '.join(map(str, r.probe_errors_device))}",
+    "probe errors": lambda r: f"{r.probe_errors_server}: {' '.join(map(str, r.probe_errors_devices))}",
     "probe bytes": lambda r: f"{r.probe_bytes:,}",
     "changed": lambda r: f"{r.changed_weights:,}",
     "train s": lambda r: f"{r.seconds_train:.1f}",
@@ -145,7 +149,7 @@ COSTS: Columns = {
 CAPTIONS: Mapping[str, Columns] = {
     "WER in %, mean over all test sets so far; device: on the probe set": SUMMARY,
     "WER in % on the new domain's test set": NEW_DOMAIN,
-    "Word errors on the probe set, server: devices; values in the payload; seconds": COSTS,
+    "Word errors on the probe set, server: devices; weights changed; seconds": COSTS,
 }
 
 

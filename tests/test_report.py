@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from diffclient.recognizer import Errors
+from diffclient.wer import Errors
 from diffserver import report
 from diffserver.evaluate import Bounds, mean_wer, refusals, regressions
 
@@ -60,7 +60,8 @@ def test_a_row_holds_means_drift_regression_and_recovery(made: report.Report) ->
     assert row.drift == 3.5
     assert row.regression == 2.0
     assert row.recovered == pytest.approx(64 / 70)
-    assert (row.probe_errors_server, row.probe_errors_device, row.wer_device) == (7, [7, 8], 9.375)
+    assert (row.probe_errors_server, row.probe_errors_device, row.probe_errors_devices) == (7, 8, [7, 8])
+    assert row.wer_device == 9.375
 
 
 @pytest.mark.parametrize(("parent", "full", "published", "share"), [(80, 8, 44, 0.5), (5, 5, 9, 1.0), (5, 8, 9, 1.0)])

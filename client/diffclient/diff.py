@@ -57,7 +57,7 @@ class Diff:
     """Seed of the bucket hash (32 bits)."""
 
     @property
-    def changed(self) -> int:
+    def carried(self) -> int:
         """The number of values that the payload carries: changed weights, or buckets."""
         return sum(len(stream.levels) for stream in self.streams if stream is not None)
 

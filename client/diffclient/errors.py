@@ -7,6 +7,7 @@ DiffClientError
 │   │   └── PayloadTooNew   a payload of a later format version
 │   ├── ManifestError       a manifest
 │   ├── ProbeError          a part of the probe set
+│   ├── RecognizerError     a graph that cannot run here or does not fit the weights; audio that cannot be read
 │   ├── AnswerError         an answer of the server
 │   └── StateError          the store's own files
 ├── RangeError              weights that leave their grid or are not finite
@@ -71,6 +72,10 @@ class WrongParent(DiffClientError):
 
 class DigestMismatch(DiffClientError):
     """Bytes whose digest is not the one that was promised."""
+
+
+class RecognizerError(FormatError):
+    """A graph that cannot run here or does not fit the weights; or audio that cannot be read."""
 
 
 class ProbeError(FormatError):

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
-from diffclient.recognizer import Errors
 from diffclient.state import Failure, Installed, State
+from diffclient.wer import Errors
 from diffclient.wire import Answer, Report, ReportStage, plain
 
 Stage = Literal["poll", "chain", "download", "decode", "apply", "digest", "probation", "switch", "report"]

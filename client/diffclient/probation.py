@@ -14,8 +14,9 @@ from pathlib import Path
 
 from diffclient.errors import DiffClientError, ProbationFailed
 from diffclient.manifest import Manifest
-from diffclient.recognizer import Errors, Recognizer, measure, read_audio
+from diffclient.recognizer import Recognizer, measure, read_audio
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors
 
 Score = Callable[[Path, Snapshot, Sequence[Path]], Sequence[Errors]]
 """From the graph's file, the weights and the parts of the probe set: the errors on each part."""

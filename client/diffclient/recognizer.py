@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diffclient.errors import FormatError
+from diffclient.errors import RecognizerError
 from diffclient.features import FEATURES_VERSION, SAMPLE_RATE, Features, Samples, log_mel
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors, word_errors
 
 FEATURES, LENGTHS = "features", "lengths"
 """The graph's inputs: float32 `[batch, frames, MELS]` and int64 `[batch]`."""
@@ -26,26 +26,6 @@ OUTSIDE = "weights"
 
 LETTERS_KEY, FEATURES_KEY = "letters", "features_version"
 """What the graph's metadata_props must carry: the letters in order (blank, number 0, left out), features' version."""
-
-
-class RecognizerError(FormatError):
-    """A graph that cannot run here or does not fit the weights; or audio that cannot be read."""
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Word errors (substituted, inserted, deleted) on so many reference words."""
-
-    errors: int
-    words: int
-
-    @property
-    def wer_ppm(self) -> int:
-        """The word error rate in parts per million, rounded down; 0 for no words."""
-        return self.errors * 1_000_000 // self.words if self.words else 0
-
-    def __add__(self, other: Errors) -> Errors:
-        return Errors(self.errors + other.errors, self.words + other.words)
 
 
 class Recognizer:
@@ -101,18 +81,6 @@ def read_audio(source: Path | bytes) -> Samples:
         raise RecognizerError(f"the audio is not mono at {SAMPLE_RATE} Hz with finite values")
     result: Samples = samples
     return result
-
-
-def word_errors(reference: str, hypothesis: str) -> int:
-    """Return how many words must be substituted, inserted or deleted to make one text of the other."""
-    heard = hypothesis.split()
-    costs = list(range(len(heard) + 1))
-    for row, word in enumerate(reference.split(), start=1):
-        diagonal, costs[0] = costs[0], row
-        for column, other in enumerate(heard, start=1):
-            cost = min(diagonal + (word != other), costs[column] + 1, costs[column - 1] + 1)
-            diagonal, costs[column] = costs[column], cost
-    return costs[-1]
 
 
 def measure(recognizer: Recognizer, utterances: Iterable[tuple[Samples, str]]) -> Errors:

@@ -11,7 +11,7 @@ from typing import Any
 from diffclient.errors import ManifestError, StateError
 from diffclient.fields import Fields, fields_of, parse
 from diffclient.manifest import Blob, Manifest, from_json
-from diffclient.recognizer import Errors
+from diffclient.wer import Errors
 from diffclient.wire import Enrolment, Report, read_report
 
 FORMAT = 1

@@ -24,11 +24,11 @@ from diffclient.errors import (
 from diffclient.fetch import Fetcher
 from diffclient.manifest import Manifest
 from diffclient.outcome import Action, Attempt, Outcome, Stage
-from diffclient.recognizer import Errors
 from diffclient.service import Service
 from diffclient.state import Installed, State, objects
 from diffclient.store import Store
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors
 from diffclient.wire import Answer, Report, check_chain
 
 

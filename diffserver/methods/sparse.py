@@ -89,7 +89,7 @@ class SparseDiff:
             self._begin_stage(1.0)
         kept = {name: self._levels(name) for name in self._values}
         while (length := payload_length(found := self._diff(kept), self._table)) > self._limit:
-            if not found.changed:
+            if not found.carried:
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
             kept = self._without_smallest(kept, 1 - 0.998 * self._limit / length)
         return found

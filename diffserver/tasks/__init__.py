@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from diffclient.recognizer import Errors, Recognizer
+    from diffclient.recognizer import Recognizer
     from diffclient.weights import Snapshot
+    from diffclient.wer import Errors
 
 __all__ = ["CorpusError", "DataError", "Example", "Forward", "Task", "TaskError", "load_task"]
 

@@ -18,8 +18,8 @@ from diffclient.apply import apply
 from diffclient.diff import Diff
 from diffclient.manifest import Blob, Manifest, Probe
 from diffclient.probation import Score
-from diffclient.recognizer import Errors
 from diffclient.weights import Snapshot, Table
+from diffclient.wer import Errors
 from tests.factories import Version, sparse_diff, write_version
 
 MODEL = "commands"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from diffclient import probation
-from diffclient.errors import ProbationFailed, ProbeError, UpdateFailed
+from diffclient.errors import ProbationFailed, ProbeError, RecognizerError, UpdateFailed
 from diffclient.manifest import Blob, Manifest, Probe
-from diffclient.recognizer import Errors, RecognizerError
 from diffclient.store import Store
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors
 from tests.client.conftest import enrolled
 from tests.client.lineage import DRIFT_BOUND, Lineage, felt_diff
 from tests.client.scripted_server import ScriptedServer

@@ -14,9 +14,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffclient.errors import RecognizerError
 from diffclient.features import MELS, SAMPLE_RATE, Samples, log_mel
-from diffclient.recognizer import Errors, Recognizer, RecognizerError, measure, read_audio, word_errors
+from diffclient.recognizer import Recognizer, measure, read_audio
 from diffclient.weights import Array, Snapshot, enter_grid, write_snapshot
+from diffclient.wer import Errors, word_errors
 from tests.client.speech import LETTERS, SHAPES, graph
 
 WORDS = st.lists(st.sampled_from(["call", "anna", "the", "a", "light"]), max_size=8)

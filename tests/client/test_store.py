@@ -11,9 +11,9 @@ import pytest
 
 from diffclient.errors import DigestMismatch, NotEnrolled, SnapshotError, StateError, StoreBusy, StoreFailed
 from diffclient.manifest import Blob
-from diffclient.recognizer import Errors
 from diffclient.state import OUTBOX_LIMIT, Failure, Installed, State, read_state
 from diffclient.store import Store
+from diffclient.wer import Errors
 from diffclient.wire import Enrolment, Report
 from tests.client.conftest import Device
 from tests.client.lineage import Lineage

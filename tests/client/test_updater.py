@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from diffclient.errors import DigestMismatch, NothingKept, UpdateFailed
-from diffclient.recognizer import Errors
+from diffclient.wer import Errors
 from tests.client.conftest import Device
 from tests.client.lineage import Lineage
 from tests.client.scripted_server import ScriptedServer, refuse, vanish

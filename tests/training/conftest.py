@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from torch import Tensor, nn  # noqa: E402
 
-from diffclient.recognizer import Errors, Recognizer  # noqa: E402
+from diffclient.recognizer import Recognizer  # noqa: E402
 from diffclient.weights import Array, Snapshot, enter_grid, write_snapshot  # noqa: E402
+from diffclient.wer import Errors  # noqa: E402
 from diffserver.tasks import Forward  # noqa: E402
 
 INPUTS, CLASSES = 16, 8

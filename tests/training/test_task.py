@@ -14,8 +14,9 @@ from torch import nn
 
 from diffclient.features import normalise
 from diffclient.probe import read_probe
-from diffclient.recognizer import Errors, read_audio
+from diffclient.recognizer import read_audio
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors
 from diffserver.tasks import DataError, Task, TaskError, load_task
 from diffserver.tasks.asr import manifests
 from diffserver.tasks.asr.task import AsrTask, Utterance, encode

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from diffclient.features import FEATURES_VERSION, MELS, SAMPLE_RATE, Features, mel_energies, normalise
 from diffclient.probation import score_speech
-from diffclient.recognizer import FEATURES_KEY, LETTERS_KEY, Errors, Recognizer
+from diffclient.recognizer import FEATURES_KEY, LETTERS_KEY, Recognizer
 from diffclient.weights import Snapshot
+from diffclient.wer import Errors
 
 from .. import Forward
 from ..errors import DataError
