@@ -38,7 +38,7 @@ class TrainingSpec:
     seed: int = 0
     epochs: int | None = None
     device: str = "auto"
-    max_regression: float | None = None
+    max_regression: float | None = 5.0
 
 
 def spec_of(training: Training) -> TrainingSpec:

@@ -115,7 +115,7 @@ Columns = Mapping[str, Callable[[Row], str]]
 """Heading and cell of each column; WER in percent, drift and regression in points."""
 
 SUMMARY: Columns = {
-    "version": lambda r: str(r.version),
+    "version": lambda r: f"{r.version}{'*' if r.forced else ''}",
     "bytes": lambda r: f"{r.payload_bytes:,}",
     "share": lambda r: f"{r.payload_share:.2%}",
     "parent": lambda r: f"{r.wer_parent:.2f}",
@@ -147,7 +147,7 @@ COSTS: Columns = {
 }
 
 CAPTIONS: Mapping[str, Columns] = {
-    "WER in %, mean over all test sets so far; device: on the probe set": SUMMARY,
+    "WER in %, mean over all test sets so far; device: on the probe set; *: published by force": SUMMARY,
     "WER in % on the new domain's test set": NEW_DOMAIN,
     "Word errors on the probe set, server: devices; weights changed; seconds": COSTS,
 }

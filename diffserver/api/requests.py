@@ -59,7 +59,7 @@ class TrainingRequest(_Request):
     seed: int = Field(default=0, ge=0, le=2**53)
     epochs: int | None = Field(default=None, ge=1, le=10_000)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
-    max_regression: float | None = Field(default=None, ge=0, le=100, description="Points absolute.")
+    max_regression: float | None = Field(default=5.0, ge=0, le=100, description="Points absolute; null: no bound.")
 
 
 class PublishRequest(_Request):

@@ -58,4 +58,5 @@ def _corpus(folder: Path) -> Path:
             return True
 
         build_corpus(folder, on_progress=show)
+        show(1.0, "corpus")  # which may have been there already
     return folder

@@ -82,9 +82,8 @@ def train(
     method: Annotated[str, typer.Option(help="sparse, hashed, or full (for comparison; not published).")] = "sparse",
     budget: Annotated[float, typer.Option(help="Most payload bytes, as a share of the fp32 snapshot's.")] = 0.02,
     max_regression: Annotated[
-        float | None,
-        typer.Option(help="Most points of WER that an earlier domain may lose. [default: no bound]"),
-    ] = None,
+        float, typer.Option(help="Most points of WER that an earlier domain may lose; 100: no bound.")
+    ] = 5.0,
     seed: Seed = 0,
     epochs: Epochs = None,
     device: Device = "auto",
