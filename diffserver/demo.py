@@ -22,7 +22,7 @@ import httpx2
 
 from diffclient.store import Store
 from diffclient.weights import Snapshot, fp32_bytes
-from diffserver import __version__, report
+from diffserver import __version__, render, report
 from diffserver.cli.local import TOKEN_FILE
 from diffserver.errors import DiffServerError
 from diffserver.report import Report, Row
@@ -64,7 +64,7 @@ def run(plan: Plan) -> Report:
             device.run("update")
         rows = [_update(plan, server, fleet, domain) for domain in domains[1 : plan.updates + 1]]
     made = Report(_model_bytes(fleet[0]), plan.method, plan.budget, rows)
-    report.write(made, plan.folder)
+    render.write(made, plan.folder)
     return made
 
 

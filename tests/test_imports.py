@@ -31,7 +31,7 @@ DATABASE = (
     "diffserver.fleet",
 )
 SERVING = ("diffserver.app", "diffserver.api")
-JOIN = {"diffserver.pipeline", "diffserver.worker", "diffserver.parent"}
+JOIN = {"diffserver.pipeline", "diffserver.worker", "diffserver.parent", "diffserver.work", "diffserver.assess"}
 
 
 def modules(package: Path) -> dict[str, Path]:

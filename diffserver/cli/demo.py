@@ -34,7 +34,7 @@ def demo(
     """
     try:
         from diffserver.demo import Plan, run
-        from diffserver.report import tables
+        from diffserver.render import tables
     except ImportError as error:
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
     if method not in ("sparse", "hashed"):

@@ -1,6 +1,5 @@
-"""Commands that ask a server over REST: base, train, trainings, cancel, candidates, publish, versions, devices."""
+"""Commands that train, on whatever machine the workers are: base, train, trainings, cancel."""
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,24 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from diffserver.cli.local import TOKEN_FILE
 from diffserver.cli.output import AsJson, evaluation_table, listing, progress_console, show
-from diffserver.errors import Conflict, Invalid
+from diffserver.cli.server import URL, ModelName, Server, Token, connected
+from diffserver.errors import Conflict
 from diffserver.remote import Remote
 
-Server = Annotated[
-    str, typer.Option("--server", envvar="DIFFSERVER_URL", help="Where the server is.", show_default=True)
-]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        envvar="DIFFSERVER_TOKEN",
-        help="Operator's token. [default: from DIFFSERVER_HOME]",
-        show_default=False,
-    ),
-]
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 Data = Annotated[
     Path,
     typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl."),
@@ -36,22 +22,13 @@ Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the da
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
-URL = "http://127.0.0.1:8080"
 FOLLOW_SECONDS = 0.5
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (base, train, trainings, cancel, candidates, publish, versions, devices):
+    for command in (base, train, trainings, cancel):
         app.command()(command)
-
-
-def connected(server: str, token: str | None) -> Remote:
-    """Return the server with the token given or the one that `init` wrote; raises Invalid."""
-    path = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home") / TOKEN_FILE
-    if not token and not path.is_file():
-        raise Invalid("no operator's token", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")
-    return Remote(server, token or path.read_text().strip())
 
 
 def base(
@@ -127,70 +104,6 @@ def cancel(
     """Cancel a training that waits or runs."""
     with connected(server, token) as remote:
         show(remote.delete(f"/v1/trainings/{number}"), as_json, f"Training {number} is cancelled.")
-
-
-def candidates(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's candidates: trained, applied with the device's code, evaluated.
-
-    Example: `diffserver candidates commands --json`
-    """
-    with connected(server, token) as remote:
-        found = list(remote.pages("/v1/candidates", model=model))
-    rows = [
-        (item["id"], item["number"], item["method"], item["state"],
-         item["payload"] and item["payload"]["length"], f"{item['payload_share']:.2%}",
-         item["digest"][:12], "; ".join(item["refusals"]) or "none")
-        for item in found
-    ]  # fmt: skip
-    headings = ["id", "version", "method", "state", "payload bytes", "share", "digest", "refusals"]
-    show(found, as_json, listing(f"Candidates of {model}", headings, rows))
-
-
-def publish(
-    candidate: Annotated[int, typer.Argument(metavar="CANDIDATE", help="The candidate's id.")],
-    force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
-    server: Server = URL,
-    token: Token = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a candidate its model's next version: devices get it at their next poll.
-
-    Example: `diffserver publish 7`
-    """
-    with connected(server, token) as remote:
-        version = remote.post(f"/v1/candidates/{candidate}/publish", {"force": force})
-    forced = ", forced" if version["forced"] else ""
-    people = f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
-    show(version, as_json, people)
-
-
-def versions(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's versions."""
-    with connected(server, token) as remote:
-        found = list(remote.pages(f"/v1/models/{model}/versions"))
-    rows = [
-        (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
-         f"{item['manifest']['wer_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
-        for item in found
-    ]  # fmt: skip
-    headings = ["version", "digest", "kind", "payload bytes", "probe WER", "forced", "published"]
-    show(found, as_json, listing(f"Versions of {model}", headings, rows))
-
-
-def devices(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's devices, what they run and what they measured."""
-    with connected(server, token) as remote:
-        found = list(remote.pages(f"/v1/models/{model}/devices"))
-    rows = []
-    for item in found:
-        last = item["last_report"] or {}
-        measured = last.get("wer_ppm")
-        rows.append(
-            (item["name"], item["version"], item["channel"], last.get("stage"),
-             None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
-        )  # fmt: skip
-    headings = ["device", "version", "channel", "last report", "WER measured", "reason", "last seen"]
-    show(found, as_json, listing(f"Devices of {model}", headings, rows))
 
 
 def _spec(
