@@ -8,6 +8,7 @@ is tied to the smallest value that is kept, and the density follows from the len
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -108,7 +109,8 @@ class SparseDiff:
         self._coarseness = max(schedule.spread * self._threshold, float(magnitudes.max()) / schedule.levels)
         if progress >= schedule.quantised:
             length = payload_length(self._diff({name: self._levels(name) for name in self._values}), self._table)
-            self._density *= min(1.5, max(0.5, schedule.aim * self._limit / length))
+            # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
+            self._density *= min(1.5, max(0.5, math.sqrt(schedule.aim * self._limit / length)))
         if progress >= schedule.fixed:
             self._masks = {name: value.detach().abs() > self._threshold for name, value in self._values.items()}
 
