@@ -75,11 +75,10 @@ def refusals(bounds: Bounds, payload_share: float, earlier: Mapping[str, float],
     return found
 
 
-def to_json(before: Evaluation | None, after: Evaluation) -> dict[str, Any]:
+def to_json(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """The evaluation of a candidate beside its parent's, by domain, as plain JSON values."""
-    parents = before or {}
     return {
-        domain: {"parent": _plain(parents.get(domain)), "candidate": _plain(errors)} for domain, errors in after.items()
+        domain: {"parent": _plain(before.get(domain)), "candidate": _plain(errors)} for domain, errors in after.items()
     }
 
 

@@ -8,6 +8,7 @@ import secrets
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,7 +65,6 @@ class Worker:
     def run(self, once: bool = False) -> None:
         """Work on trainings for ever, or until none waits; on KeyboardInterrupt the one at hand is put back."""
         log.info("worker starts", worker=self.name)
-        idle = threading.Event()
         while True:
             training = jobs.claim(self._engine, self.name, LEASE_SECONDS)
             if training is not None:
@@ -72,7 +72,7 @@ class Worker:
             elif once:
                 return
             else:
-                idle.wait(IDLE_SECONDS)
+                time.sleep(IDLE_SECONDS)
 
     def work(self, training: Training) -> None:
         """Run one claimed training to its candidate, or record why there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,7 +155,7 @@ def test_a_cancelled_training_leaves_no_candidate(home: Home, tiny_corpus: Path)
     worker = threading.Thread(target=Worker(home.engine, home.settings).run, args=(True,))
     worker.start()
     while home.training(number)[0] == "queued":
-        threading.Event().wait(0.05)
+        time.sleep(0.05)
     with writing(home.engine) as session:
         jobs.cancel(session, number)
     worker.join(timeout=60)

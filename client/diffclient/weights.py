@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from diffclient import arithmetic
+from diffclient import arithmetic, durable
 from diffclient.errors import SnapshotError
 
 Array = npt.NDArray[Any]
@@ -111,8 +111,7 @@ def write_snapshot(path: Path, table: Table, arrays: Iterable[Array]) -> str:
                 raise SnapshotError(f"{spec.name}: shape {np.shape(array)} is not the table's {spec.shape}")
             hashes.append(hashlib.sha256(data.data).digest())
             file.write(data.data)
-        file.flush()
-        os.fsync(file.fileno())
+        durable.settle(file)
     return digest(table, hashes)
 
 

@@ -1,9 +1,9 @@
 """What operators have done: trainings, the candidates that come of them, and publishing."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from diffserver import catalog, jobs
 from diffserver.api.access import AfterNumber, Database, Limit, Operator, page
@@ -12,6 +12,9 @@ from diffserver.api.fields import Name, RowId
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.database import reading, writing
 from diffserver.tables import Candidate, Training
+
+Row = TypeVar("Row", Training, Candidate)
+Answer = TypeVar("Answer", TrainingAnswer, CandidateAnswer)
 
 router = APIRouter(prefix="/v1", tags=["trainings"])
 
@@ -31,10 +34,7 @@ def list_trainings(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
-    query = select(Training).where(Training.id > after).order_by(Training.id).limit(limit + 1)
-    with reading(engine) as session:
-        rows = session.scalars(query if model is None else query.where(Training.model == model)).all()
-    return page(rows, limit, TrainingAnswer, lambda training: training.id)
+    return _listed(engine, Training, TrainingAnswer, model, limit, after)
 
 
 @router.get("/trainings/{training_id}")
@@ -56,10 +56,7 @@ def list_candidates(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[CandidateAnswer]:
     """Candidates, oldest first, published ones too."""
-    query = select(Candidate).where(Candidate.id > after).order_by(Candidate.id).limit(limit + 1)
-    with reading(engine) as session:
-        rows = session.scalars(query if model is None else query.where(Candidate.model == model)).all()
-    return page(rows, limit, CandidateAnswer, lambda candidate: candidate.id)
+    return _listed(engine, Candidate, CandidateAnswer, model, limit, after)
 
 
 @router.get("/candidates/{candidate_id}")
@@ -75,3 +72,13 @@ def publish_candidate(candidate_id: RowId, body: PublishRequest, engine: Databas
     with writing(engine) as session:
         version = catalog.publish(session, candidate_id, body.force, by=f"{who.name} (token {who.id})")
     return VersionAnswer.model_validate(version)
+
+
+def _listed(
+    engine: Engine, table: type[Row], answer: type[Answer], model: str | None, limit: int, after: int
+) -> Page[Answer]:
+    """A part of a table in the order of its numbers, of one model if given."""
+    query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
+    with reading(engine) as session:
+        rows = session.scalars(query if model is None else query.where(table.model == model)).all()
+    return page(rows, limit, answer, lambda row: row.id)

@@ -1,12 +1,14 @@
 """The command `diffserver demo`: makes the corpus if no data is given, runs the demo, shows the table."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
 from rich.progress import Progress
 
-from diffserver.cli.output import AsJson, console, progress_console
+from diffserver.cli.output import AsJson, progress_console, show
 from diffserver.errors import Invalid
 
 
@@ -40,11 +42,8 @@ def demo(
     if method not in ("sparse", "hashed"):
         raise Invalid(f"no diff is made by {method!r}", "choose sparse or hashed")
     made = run(Plan(folder, data or _corpus(folder / "corpus"), method, budget, devices, updates, seed))
-    if as_json:
-        console.file.write(made.to_json())
-        return
-    console.print(tables(made))
-    console.print(f"Written: {', '.join(str(folder / f'report.{kind}') for kind in ('json', 'html', 'png'))}")
+    written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
+    show(asdict(made), as_json, Group(tables(made), f"Written: {written}"))
 
 
 def _corpus(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from diffserver.cli.output import AsJson, evaluation_table, listing, progress_console, show
@@ -123,9 +124,7 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
             return
         training = _follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
-    if not as_json:
-        show(None, False, evaluation_table(candidate["evaluation"]))
-    show(candidate, as_json, _described(candidate))
+    show(candidate, as_json, Group(evaluation_table(candidate["evaluation"]), _described(candidate)))
 
 
 def _follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
