@@ -38,28 +38,31 @@ def write_version(path: Path, seed: int = 0, shapes: dict[str, tuple[int, ...]] 
     return Version(Snapshot(path), digest)
 
 
-def sparse_stream(rng: np.random.Generator, size: int, density: float, levels: int = 15) -> Sparse | None:
+def sparse_stream(
+    rng: np.random.Generator, size: int, density: float, levels: int = 15, step: int | None = None
+) -> Sparse | None:
     """Uniform positions, Gaussian values clipped to `levels` levels; None where nothing was drawn."""
     positions = np.flatnonzero(rng.random(size) < density)
     if positions.size == 0:
         return None
     top = levels // 2
-    drawn = np.clip(np.rint(rng.normal(0, 1, positions.size) * top / 3), -top, top).astype(np.int16)
+    drawn = np.clip(np.rint(rng.normal(0, 1, positions.size) * top / 3), -top, top).astype(np.int32)
     drawn[drawn == 0] = 1
-    return Sparse(positions, drawn, step=int(rng.integers(1, 5000)))
+    return Sparse(positions, drawn, step or int(rng.integers(1, 5000)))
 
 
-def sparse_diff(table: Table, seed: int = 1, density: float = 0.05) -> Diff:
-    """A random sparse diff for the table's tensors on the grid."""
+def sparse_diff(table: Table, seed: int = 1, density: float = 0.05, step: int | None = None) -> Diff:
+    """A random sparse diff for the table's tensors on the grid, of this step or random ones."""
     rng = np.random.default_rng(seed)
-    return Diff("sparse", tuple(sparse_stream(rng, spec.size, density) if spec.grid else None for spec in table))
+    streams = (sparse_stream(rng, spec.size, density, step=step) if spec.grid else None for spec in table)
+    return Diff("sparse", tuple(streams))
 
 
 def hashed_diff(table: Table, seed: int = 1, share: float = 0.1) -> Diff:
     """A random hashed diff with share × size buckets a tensor."""
     rng = np.random.default_rng(seed)
     streams = tuple(
-        Hashed(rng.integers(-7, 8, max(1, int(share * spec.size))).astype(np.int16), step=700)
+        Hashed(rng.integers(-7, 8, max(1, int(share * spec.size))).astype(np.int32), step=700)
         if spec.grid is not None
         else None
         for spec in table

@@ -1,4 +1,4 @@
-"""Gathering what an update is made of: blobs fetched into the store, payloads decoded, the parent opened.
+"""Gathering what an update is made of: blobs fetched into the store, payloads and the parent opened.
 
 Whether the steps lead anywhere was checked before, and what comes of them is checked after.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from diffclient import durable, payload
-from diffclient.diff import Diff
+from diffclient import durable
+from diffclient.decode import Payload, open_payload
 from diffclient.errors import PayloadError
 from diffclient.fetch import Fetcher
 from diffclient.manifest import Blob, Manifest
@@ -35,13 +35,13 @@ def download(store: Store, fetcher: Fetcher, steps: Sequence[Manifest], others: 
     return received
 
 
-def decode(store: Store, steps: Sequence[Manifest]) -> tuple[Snapshot, list[Diff]]:
-    """Return what the chain starts from and its diffs, all of which must be at hand.
+def decode(store: Store, steps: Sequence[Manifest]) -> tuple[Snapshot, list[Payload]]:
+    """Return what the chain starts from and its payloads, opened; all of them must be at hand.
 
     Raises PayloadError, WrongParent, SnapshotError, StoreFailed.
     """
     parent = _parent(store, steps[0])
-    return parent, [_diff(store, step, parent.table) for step in steps if step.kind != "snapshot"]
+    return parent, [_payload(store, step, parent.table) for step in steps if step.kind != "snapshot"]
 
 
 def wanted(steps: Sequence[Manifest]) -> list[Blob]:
@@ -55,14 +55,14 @@ def _parent(store: Store, first: Manifest) -> Snapshot:
     return Snapshot(store.weights(first.from_digest))
 
 
-def _diff(store: Store, step: Manifest, table: Table) -> Diff:
+def _payload(store: Store, step: Manifest, table: Table) -> Payload:
     assert step.from_digest is not None  # a manifest without a parent is a snapshot's
     path = store.object(step.payload)
     with durable.disk_errors(path):
-        diff = payload.decode(path.read_bytes(), table, step.from_digest)
-    if diff.kind != step.kind:
-        raise PayloadError(f"the payload is a {diff.kind} diff, its manifest says {step.kind}")
-    return diff
+        payload = open_payload(path.read_bytes(), table, step.from_digest)
+    if payload.kind != step.kind:
+        raise PayloadError(f"the payload is a {payload.kind} diff, its manifest says {step.kind}")
+    return payload
 
 
 def _slot_bytes(store: Store, steps: Sequence[Manifest]) -> int:

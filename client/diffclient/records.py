@@ -1,83 +1,153 @@
-"""The tensor records of a payload: per tensor of the parent's table, how its values are coded.
+"""The records of a payload: its codebooks, and how each tensor of the parent's table is coded with them.
 
-Numbers are LEB128: seven bits a byte, the lowest first, in their shortest spelling.
+They stand column by column (all block sizes, all steps …), so that equal ones meet, in one zstandard frame. How much
+a reader may take memory for follows from the table, before anything is decompressed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from diffclient import rice
-from diffclient.arithmetic import LIMIT
+import zstandard
+
+from diffclient import leb128
+from diffclient.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.buckets import POSITION_LIMIT
-from diffclient.diff import Kind
+from diffclient.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
+from diffclient.diff import CHUNK, Kind, chunks
 from diffclient.errors import PayloadError
-from diffclient.weights import Table
+from diffclient.weights import Table, TensorSpec
+
+BLOCK_LIMIT = 8
+BOOK_LIMIT = 255
+HALVES = ("F16", "BF16")
+ZSTD_LEVEL = 19
+
+_ALLOWANCE, _TENSOR_ALLOWANCE, _CHUNK_ALLOWANCE = 1 << 18, 64, 4
 
 
 @dataclass(frozen=True)
-class Record:
-    """One tensor's entry: how many values it has (0: untouched), Rice parameter, step."""
+class Layout:
+    """How one touched tensor is coded."""
 
-    count: int
-    rice: int = 0
-    step: int = 0
-
-
-def write(entries: Iterable[Record], kind: Kind) -> bytes:
-    """Return the record section: count, Rice parameter (sparse only), step; a count of 0 stands alone."""
-    out = bytearray()
-    for record in entries:
-        out += _varint(record.count)
-        if record.count and kind == "sparse":
-            out += _varint(record.rice)
-        if record.count:
-            out += _varint(record.step)
-    return bytes(out)
+    block: int
+    """Weights of a block, 1 to 8."""
+    step: int
+    """Grid units a level; 1 in exact."""
+    exponent: int | None
+    """A unit is 2^-exponent in F16 and BF16 tensors; None elsewhere."""
+    books: tuple[int, ...]
+    """Numbers of the codebooks: gaps (not hashed), patterns (if block > 1), values (one, or three contexts)."""
+    counts: tuple[int, ...]
+    """Per chunk, the blocks that hold a change; for hashed, the number of buckets."""
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+@dataclass(frozen=True)
+class Records:
+    """Everything that must be known before the first symbol."""
+
+    books: tuple[Codebook, ...]
+    layouts: tuple[Layout | None, ...]
+    """One a tensor, in the table's order; None: untouched."""
 
 
-def read(section: bytes, table: Table, kind: Kind) -> list[Record]:
-    """Return one record a tensor; raises PayloadError unless all fit and nothing is left over."""
-    entries, at = [], 0
-    for spec in table:
-        count, at = _read_varint(section, at)
-        if count == 0:
-            entries.append(Record(0))
-            continue
-        if spec.grid is None or count > spec.size or spec.size > POSITION_LIMIT:
-            raise PayloadError(f"{spec.name}: {count} values do not fit this tensor")
-        r = 0
-        if kind == "sparse":
-            r, at = _read_varint(section, at)
-        step, at = _read_varint(section, at)
-        if r > rice.PARAMETER_LIMIT or not 0 < step <= LIMIT:
-            raise PayloadError(f"{spec.name}: Rice parameter or step out of range")
-        entries.append(Record(count, r, step))
-    if at != len(section):
-        raise PayloadError("bytes left over after the last tensor record")
-    return entries
+def scales(kind: Kind, spec: TensorSpec) -> bool:
+    """Tell whether the tensor's values are levels of units 2^-exponent."""
+    return kind != "exact" and spec.dtype in HALVES
 
 
-def _read_varint(section: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 42, 7):
-        if at >= len(section):
-            raise PayloadError("truncated: the tensor records end early")
-        byte = section[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if byte == 0 and shift:
-                raise PayloadError("a number has a longer spelling than it needs")
-            return value, at
-    raise PayloadError("a number in the tensor records is too long")
+def takes(kind: Kind, spec: TensorSpec) -> bool:
+    """Tell whether a diff of this kind may touch this tensor."""
+    if kind == "exact":
+        return spec.size > 0
+    within = spec.size > 0 and (kind == "sparse" or spec.size <= POSITION_LIMIT)
+    return within and (spec.grid is not None or spec.dtype == "I8" or spec.dtype in HALVES)
+
+
+def blocks(start: int, stop: int, block: int) -> int:
+    """Return how many blocks there are in the chunk from `start` to `stop`."""
+    return -((start - stop) // block)
+
+
+def write(records: Records, kind: Kind, table: Table) -> bytes:
+    """Return the section."""
+    touched = [(spec, layout) for spec, layout in zip(table, records.layouts, strict=True) if layout]
+    numbers = [len(records.books)]
+    for book in records.books:
+        numbers += [len(book.widths), leb128.zigzag(book.low), *book.widths, *book.frequencies]
+    numbers += [layout.block if layout else 0 for layout in records.layouts]
+    numbers += [layout.step for _, layout in touched if kind != "exact"]
+    numbers += [leb128.zigzag(layout.exponent or 0) for spec, layout in touched if scales(kind, spec)]
+    numbers += [number for _, layout in touched for number in layout.books]
+    numbers += [count for _, layout in touched for count in layout.counts]
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False, write_content_size=True)
+    return compressor.compress(leb128.write(numbers))
+
+
+def read(section: memoryview, kind: Kind, table: Table) -> Records:
+    """Return the records of a section; raises PayloadError unless they are whole and fit the table."""
+    numbers = leb128.Reader(_decompress(bytes(section), table))
+    books = tuple(_book(numbers) for _ in range(numbers.take("codebooks", 0, BOOK_LIMIT)))
+    sizes = [_block(numbers, spec, kind) for spec in table]
+    touched = [(spec, block) for spec, block in zip(table, sizes, strict=True) if block]
+    steps = [numbers.take(f"{spec.name}: step", 1, LIMIT) if kind != "exact" else 1 for spec, _ in touched]
+    exponents = [
+        numbers.take_signed(f"{spec.name}: exponent", GRID_MIN, GRID_MAX) if scales(kind, spec) else None
+        for spec, _ in touched
+    ]
+    chosen = [_books(numbers, spec, block, kind, books) for spec, block in touched]
+    counts = [_counts(numbers, spec, block, kind) for spec, block in touched]
+    numbers.finish()
+    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, chosen, counts))
+    return Records(books, tuple(next(layouts) if block else None for block in sizes))
+
+
+def _decompress(section: bytes, table: Table) -> bytes:
+    tensors = sum(_TENSOR_ALLOWANCE + _CHUNK_ALLOWANCE * blocks(0, spec.size, CHUNK) for spec in table)
+    try:
+        frame = zstandard.get_frame_parameters(section)
+        size = frame.content_size
+        if size > _ALLOWANCE + tensors or frame.dict_id:
+            raise PayloadError("the records do not declare a size, or more than the tensors can need")
+        return zstandard.ZstdDecompressor().decompress(section, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise PayloadError(f"the records cannot be decompressed: {error}") from error
+
+
+def _book(numbers: leb128.Reader) -> Codebook:
+    count = numbers.take("ranges of a codebook", 1, RANGE_LIMIT)
+    low = numbers.take_signed("start of a codebook", LOWEST, BEYOND - 1)
+    widths = tuple(numbers.take("width of a range", 0, WIDTH_LIMIT) for _ in range(count))
+    book = Codebook(low, widths, tuple(numbers.take("frequency", 0, TOTAL) for _ in range(count)))
+    if flaw := book.flaw:
+        raise PayloadError(f"a codebook has {flaw}")
+    return book
+
+
+def _block(numbers: leb128.Reader, spec: TensorSpec, kind: Kind) -> int:
+    block = numbers.take(f"{spec.name}: block", 0, BLOCK_LIMIT if kind == "sparse" else 1)
+    if block and not takes(kind, spec):
+        raise PayloadError(f"{spec.name}: a {kind} diff cannot change this tensor")
+    return block
+
+
+def _books(
+    numbers: leb128.Reader, spec: TensorSpec, block: int, kind: Kind, books: tuple[Codebook, ...]
+) -> tuple[int, ...]:
+    count = 1 if kind == "hashed" else 5 if block > 1 else 2
+    chosen = tuple(numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(count))
+    if kind != "hashed" and books[chosen[0]].low < 0:
+        raise PayloadError(f"{spec.name}: negative gaps")
+    if block > 1:
+        patterns = books[chosen[1]]
+        if patterns.has_extra_bits or patterns.low < 1 or patterns.end > 1 << block:
+            raise PayloadError(f"{spec.name}: patterns that no block of {block} has")
+    return chosen
+
+
+def _counts(numbers: leb128.Reader, spec: TensorSpec, block: int, kind: Kind) -> tuple[int, ...]:
+    if kind == "hashed":
+        return (numbers.take(f"{spec.name}: buckets", 1, spec.size),)
+    return tuple(
+        numbers.take(f"{spec.name}: changes", 0, blocks(start, stop, block)) for start, stop in chunks(spec.size)
+    )

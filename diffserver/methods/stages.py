@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffclient import payload
 from diffclient.arithmetic import LIMIT
 from diffclient.diff import Diff
+from diffclient.encode import encode
 from diffclient.weights import Table
 
 _ANY_PARENT = "0" * 64  # the digest's value does not change a payload's length
@@ -50,4 +50,4 @@ def straight_through(used: Tensor, values: Tensor) -> Tensor:
 
 def payload_length(diff: Diff, table: Table) -> int:
     """The bytes of the diff's payload, whatever its parent."""
-    return len(payload.encode(diff, table, _ANY_PARENT))
+    return len(encode(diff, table, _ANY_PARENT))

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from diffclient import payload
 from diffclient.apply import apply
 from diffclient.diff import Diff
+from diffclient.encode import encode
 from diffclient.manifest import Blob, Manifest, Probe
 from diffclient.probation import Score
 from diffclient.weights import Snapshot, Table
@@ -67,7 +67,7 @@ class Lineage:
     def extend(self, diff: Diff) -> Manifest:
         """Add the version that a diff makes of the newest one."""
         parent, number = self.versions[-1], len(self.versions)
-        data = payload.encode(diff, parent.table, parent.digest)
+        data = encode(diff, parent.table, parent.digest)
         path = self.folder / str(number)
         digest = apply(parent.snapshot, [diff], path)
         whole = self._enter(Version(Snapshot(path), digest))
@@ -143,8 +143,7 @@ class Lineage:
 
 def felt_diff(table: Table, seed: int) -> Diff:
     """A diff large enough for the probe set to notice."""
-    diff = sparse_diff(table, seed, density=0.3)
-    return replace(diff, streams=tuple(stream and replace(stream, step=60_000) for stream in diff.streams))
+    return sparse_diff(table, seed, density=0.3, step=60_000)
 
 
 # A model that is not speech: a linear classifier whose probe set is labelled vectors.

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
-from diffclient import payload
 from diffclient.diff import Diff
+from diffclient.encode import encode
 from diffclient.errors import (
     AnswerError,
     BrokenChain,
@@ -101,20 +101,18 @@ def other_payload(make: Callable[..., Diff], parent: int, **arguments: Any) -> A
 
     def build(line: Lineage, _honest: bytes) -> bytes:
         table = line.versions[parent].table
-        return payload.encode(make(table, **arguments), table, line.digest(parent))
+        return encode(make(table, **arguments), table, line.digest(parent))
 
     return carrying(build)
 
 
 def leaving_the_grid(table: Any) -> Diff:
-    diff = sparse_diff(table, seed=9, density=0.3)
-    streams = tuple(stream and replace(stream, step=(1 << 25) // 8) for stream in diff.streams)
-    return replace(diff, streams=streams)
+    return sparse_diff(table, seed=9, density=0.3, step=(1 << 25) // 8)
 
 
 def foreign_payload(line: Lineage, _honest: bytes) -> bytes:
     other = Lineage(line.folder / "foreign", replace(CLASSIFIER, shapes={"head.weight": (10, 16)}), seed=7)
-    return payload.encode(sparse_diff(other.versions[0].table), other.versions[0].table, other.digest(0))
+    return encode(sparse_diff(other.versions[0].table), other.versions[0].table, other.digest(0))
 
 
 def misjudged(server: ScriptedServer, line: Lineage, steps: list[Manifest]) -> list[Manifest]:

@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("espeakng_loader", reason="the corpus needs espeak-ng: pip install 'diffserver[demo]'")
 
-from diffclient import payload
 from diffclient.apply import apply
+from diffclient.decode import open_payload
+from diffclient.encode import encode
 from diffclient.weights import Snapshot, fp32_bytes
 from diffserver.methods import load_method
 from diffserver.methods.full import Full
@@ -65,8 +66,8 @@ def update(speech: Speech, parent: Snapshot, name: str, number: int, out: Path) 
     train(speech.task, speech.task.network(0), method, Lesson(read[-1], read[:-1]), recipe, device="cpu")
     diff = method.diff()
     assert diff is not None
-    data = payload.encode(diff, parent.table, parent.digest())
-    apply(parent, [payload.decode(data, parent.table, parent.digest())], out)
+    data = encode(diff, parent.table, parent.digest())
+    apply(parent, [open_payload(data, parent.table, parent.digest())], out)
     made, new = Snapshot(out), speech.domains[number]
     share = len(data) / fp32_bytes(parent.table)
     return Made(speech.wer(parent, new), speech.wer(made, new), share), made

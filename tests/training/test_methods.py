@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from diffclient import payload
 from diffclient.apply import apply
+from diffclient.decode import open_payload
 from diffclient.diff import Hashed, Sparse
+from diffclient.encode import encode
 from diffclient.weights import Array, Snapshot, enter_grid, fp32_bytes
 from diffserver.methods import Method, MethodError, load_method
 from diffserver.methods.full import Full
@@ -42,8 +43,8 @@ def shipped(method: Method, parent: Snapshot, out: Path) -> tuple[bytes, Snapsho
     """The payload, and the version that a device makes of it."""
     diff = method.diff()
     assert diff is not None
-    data = payload.encode(diff, parent.table, parent.digest())
-    apply(parent, [payload.decode(data, parent.table, parent.digest())], out)
+    data = encode(diff, parent.table, parent.digest())
+    apply(parent, [open_payload(data, parent.table, parent.digest())], out)
     return data, Snapshot(out)
 
 

@@ -1,0 +1,69 @@
+"""Fields of bits, each of its own width, one after the other; the most significant bit comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient.errors import PayloadError
+
+Fields = npt.NDArray[np.uint64]
+Widths = npt.NDArray[np.uint8]
+
+_SPAN = 1 << 16
+_WINDOW_BITS = 57  # what eight bytes hold of a field that begins anywhere in the first of them
+
+
+def pack(parts: Iterable[tuple[Fields, Widths]]) -> bytes:
+    """Return the fields of all parts (uint64, widths of at most 63 bits) as bytes, padded with zero bits."""
+    bits = [np.empty(0, np.uint8)]
+    for fields, widths in parts:
+        for at in range(0, len(fields), _SPAN):
+            bits.append(_unpacked(fields[at : at + _SPAN], widths[at : at + _SPAN].astype(np.int64)))
+    return np.packbits(np.concatenate(bits)).tobytes()
+
+
+def _unpacked(fields: Fields, widths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    ends = np.cumsum(widths)
+    from_the_end = np.repeat(ends, widths) - np.arange(ends[-1]) - 1
+    return ((np.repeat(fields, widths) >> from_the_end.astype(np.uint64)) & np.uint64(1)).astype(np.uint8)
+
+
+class Reader:
+    """Takes fields from what `pack` made."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._length = 8 * len(data)
+        padded = np.frombuffer(bytes(data) + bytes(8), np.uint8)
+        # Every eight bytes that follow each other, as one number.
+        self._windows: Fields = np.ndarray((len(data) + 1,), ">u8", padded.data, strides=(1,))
+        self._at = 0
+
+    def take(self, widths: Widths) -> Fields:
+        """Return one field of each width (uint64); raises PayloadError if the bits do not suffice."""
+        ends = np.cumsum(widths, dtype=np.int64) + self._at
+        if not len(ends):
+            return np.empty(0, np.uint64)
+        if ends[-1] > self._length:
+            raise PayloadError("truncated: the extra bits end early")
+        self._at = int(ends[-1])
+        starts = ends - widths
+        if int(widths.max()) <= _WINDOW_BITS:
+            return self._fields(starts, widths)
+        high = np.maximum(widths, 32) - np.uint8(32)
+        low = widths - high
+        return (self._fields(starts, high) << np.uint64(32)) | self._fields(starts + high, low)
+
+    def finish(self) -> None:
+        """Raise PayloadError unless nothing but zero bits of the last byte is left."""
+        rest = self._length - self._at
+        if rest >= 8 or (rest and int(self._windows[self._at >> 3]) << (self._at & 7) & (1 << 64) - 1):
+            raise PayloadError("the extra bits do not end where the records say")
+
+    def _fields(self, starts: npt.NDArray[np.int64], widths: Widths) -> Fields:
+        shifted = self._windows[starts >> 3].astype(np.uint64) << (starts & 7).astype(np.uint64)
+        # In two shifts, for a shift by all 64 bits is not defined.
+        fields: Fields = (shifted >> np.uint64(1)) >> (np.uint64(63) - widths)
+        return fields

@@ -1,0 +1,202 @@
+"""A payload as a diff: opened at once, decoded chunk by chunk.
+
+Memory is taken only after the sizes that ask for it were checked against the table and the payload's own length, and
+never for more than a chunk (in hashed, a tensor's buckets). Nothing but this package's errors leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient import bits, payload, rans, records
+from diffclient.arithmetic import LIMIT
+from diffclient.codebook import Codebook, Integers, Symbols
+from diffclient.diff import Diff, Exact, Hashed, Kind, Piece, Positions, Sparse, Stream, chunks, spread
+from diffclient.errors import PayloadError
+from diffclient.payload import Frame
+from diffclient.records import HALVES, Layout, Records
+from diffclient.weights import DTYPES, Table, TensorSpec
+
+Found = tuple[Positions | None, Integers]
+"""A chunk's positions (None: all of its weights) and their levels or deltas."""
+
+
+def decode(data: bytes, table: Table, parent_digest: str) -> Diff:
+    """Return the diff in `data` for the parent with this table and digest (hex).
+
+    Raises WrongParent if the payload starts from another version, PayloadTooNew if its format is younger than this
+    client, PayloadError if it is anything but a whole payload.
+    """
+    return open_payload(data, table, parent_digest).diff()
+
+
+def open_payload(data: bytes, table: Table, parent_digest: str) -> Payload:
+    """Return a payload whose header and records were checked; raises what `decode` raises."""
+    frame = payload.read(data, len(table), parent_digest)
+    found = records.read(frame.records, frame.kind, table)
+    if (frame.lanes > 0) != any(found.layouts):
+        raise PayloadError("a payload has lanes if and only if it touches a tensor")
+    return Payload(frame, found, table)
+
+
+class Payload:
+    """A `Source` that is decoded as it is read."""
+
+    def __init__(self, frame: Frame, found: Records, table: Table) -> None:
+        self._frame, self._records, self._table = frame, found, table
+        self.kind: Kind = frame.kind
+        self.alpha, self.beta = frame.alpha, frame.beta
+
+    def touches(self, tensor: int) -> bool:
+        """Whether tensor number `tensor` has a stream."""
+        return self._records.layouts[tensor] is not None
+
+    def pieces(self, table: Table) -> Iterator[Piece | None]:
+        """Yield what each chunk changes by; raises PayloadError where the payload turns out to be wrong."""
+        sections = _Sections(self._frame, self._records.books)
+        for index, (spec, layout) in enumerate(zip(table, self._records.layouts, strict=True)):
+            if layout is None:
+                yield from (None for _ in chunks(spec.size))
+            elif self.kind == "hashed":
+                yield from spread(sections.hashed(spec, layout), self._frame.seed, index, spec)
+            else:
+                for found in sections.positioned(spec, layout, self.kind):
+                    yield found and Piece(found[0], found[1] * layout.step, layout.exponent)
+        sections.finish()
+
+    def diff(self) -> Diff:
+        """Return all of it in memory; raises PayloadError."""
+        sections = _Sections(self._frame, self._records.books)
+        streams = tuple(
+            None if layout is None else self._stream(sections, spec, layout)
+            for spec, layout in zip(self._table, self._records.layouts, strict=True)
+        )
+        sections.finish()
+        return Diff(self.kind, streams, self.alpha, self.beta, self._frame.seed)
+
+    def _stream(self, sections: _Sections, spec: TensorSpec, layout: Layout) -> Stream:
+        if self.kind == "hashed":
+            return sections.hashed(spec, layout)
+        places, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for (start, _), found in zip(chunks(spec.size), sections.positioned(spec, layout, self.kind), strict=True):
+            if found is not None:
+                positions = np.flatnonzero(found[1]) if found[0] is None else found[0]
+                places.append(positions + start)
+                numbers.append(found[1][found[1] != 0])
+        if self.kind == "exact":
+            return Exact(np.concatenate(places), np.concatenate(numbers))
+        levels = np.concatenate(numbers).astype(np.int32)
+        return Sparse(np.concatenate(places), levels, layout.step, layout.exponent)
+
+
+class _Sections:
+    """The symbols and extra bits of a payload, read from the front."""
+
+    def __init__(self, frame: Frame, books: tuple[Codebook, ...]) -> None:
+        self._symbols = rans.Decoder(frame.symbols, frame.lanes)
+        self._bits = bits.Reader(frame.extra_bits)
+        self._books = books
+
+    def hashed(self, spec: TensorSpec, layout: Layout) -> Hashed:
+        """Return a tensor's buckets."""
+        levels = self._numbers(layout.books[0], layout.counts[0])
+        _check_values(spec, layout, "hashed", levels)
+        return Hashed(levels.astype(np.int32), layout.step, layout.exponent)
+
+    def positioned(self, spec: TensorSpec, layout: Layout, kind: Kind) -> Iterator[Found | None]:
+        """Yield each chunk's changes; None where it has none."""
+        for (start, stop), count in zip(chunks(spec.size), layout.counts, strict=True):
+            if count == 0:
+                yield None
+                continue
+            positions, values = self._chunk(spec, layout, stop - start, count)
+            _check_values(spec, layout, kind, values)
+            if positions is not None and not values.all():
+                raise PayloadError(f"{spec.name}: a change by nothing")
+            yield positions, values
+
+    def finish(self) -> None:
+        """Raise PayloadError unless everything was read."""
+        self._symbols.finish()
+        self._bits.finish()
+
+    def _chunk(self, spec: TensorSpec, layout: Layout, length: int, count: int) -> Found:
+        block, total = layout.block, records.blocks(0, length, layout.block)
+        if count == total and block == 1:
+            return None, self._numbers(layout.books[1], count)
+        places = np.arange(total) if count == total else self._places(spec, layout.books[0], count, total)
+        if block == 1:
+            return places, self._numbers(layout.books[1], count)
+        patterns = self._take(layout.books[1], count).astype(np.int64) + self._books[layout.books[1]].low
+        rows, columns = np.nonzero((patterns[:, None] >> np.arange(block)) & 1)
+        positions = places[rows] * block + columns
+        if positions[-1] >= length:
+            raise PayloadError(f"{spec.name}: a pattern reaches beyond the tensor")
+        return positions, self._in_contexts(layout.books[2:], contexts(positions, rows))
+
+    def _places(self, spec: TensorSpec, book: int, count: int, total: int) -> Positions:
+        gaps = self._numbers(book, count)
+        if int(gaps.max()) < total:  # so that the sum cannot overflow
+            places = np.cumsum(gaps + 1) - 1
+            if places[-1] < total:
+                return places
+        raise PayloadError(f"{spec.name}: a position lies outside the tensor")
+
+    def _in_contexts(self, books: tuple[int, ...], context: npt.NDArray[np.uint8]) -> Integers:
+        members = [np.flatnonzero(context == number) for number in range(len(books))]
+        runs = [self._take(book, len(of)) for book, of in zip(books, members, strict=True)]
+        values = np.empty(len(context), np.int64)
+        for book, of, run in zip(books, members, runs, strict=True):
+            values[of] = self._integers(book, run)
+        return absolute(values, context)
+
+    def _numbers(self, book: int, count: int) -> Integers:
+        return self._integers(book, self._take(book, count))
+
+    def _take(self, book: int, count: int) -> Symbols:
+        return self._symbols.take(self._books[book], count)
+
+    def _integers(self, number: int, symbols: Symbols) -> Integers:
+        book = self._books[number]
+        bases = book.bases[symbols]
+        if not book.has_extra_bits:
+            return bases
+        integers: Integers = bases + self._bits.take(book.width_of[symbols]).view(np.int64)
+        return integers
+
+
+def contexts(positions: Positions, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Return each change's context: 0 first of its block, 1 the weight before changed as well, 2 otherwise.
+
+    `rows` numbers the blocks of the positions, which rise strictly.
+    """
+    within = np.diff(rows, prepend=-1) == 0
+    adjacent = np.diff(positions, prepend=-2) == 1
+    return np.where(within, np.where(adjacent, 1, 2), 0).astype(np.uint8)
+
+
+def absolute(values: Integers, context: npt.NDArray[np.uint8]) -> Integers:
+    """Return the values whose signs, but for those in context 0, are relative to the value before."""
+    flips: Integers = np.cumsum(values < 0)
+    first = np.flatnonzero(context == 0)
+    # What the blocks before this one flipped does not count.
+    before: Integers = np.repeat(flips[first] - (values[first] < 0), np.diff(first, append=len(values)))
+    return np.where((flips - before) & 1, -np.abs(values), np.abs(values))
+
+
+def _check_values(spec: TensorSpec, layout: Layout, kind: Kind, values: Integers) -> None:
+    low, high = value_range(spec, kind, layout.step)
+    if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
+        raise PayloadError(f"{spec.name}: a value is out of range")
+
+
+def value_range(spec: TensorSpec, kind: Kind, step: int) -> tuple[int, int]:
+    """Return the least and the largest level or delta that a tensor takes."""
+    if kind == "exact" and spec.grid is None:
+        half = 1 << (8 * DTYPES[spec.dtype].itemsize - 1)
+        return -half, half - 1
+    largest = (LIMIT if spec.dtype in HALVES else 2 * LIMIT) // step
+    return -largest, largest

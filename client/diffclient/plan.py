@@ -1,0 +1,114 @@
+"""Planning how a diff is coded: blocks and codebooks for every tensor, those that make the payload shortest.
+
+Only encoders need this; `cut` makes the numbers, `clusters` the codebooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from diffclient import clusters
+from diffclient.clusters import Counts, Ranges
+from diffclient.codebook import Codebook, Integers
+from diffclient.cut import cut
+from diffclient.diff import CHUNK, Exact, Hashed, Sparse, Stream, numbers
+from diffclient.records import BLOCK_LIMIT, BOOK_LIMIT
+from diffclient.weights import TensorSpec
+
+_GAP_DETAIL = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One tensor's stream as the numbers that are coded."""
+
+    roles: tuple[str, ...]
+    """What each run of a chunk is: gaps, patterns, values."""
+    block: int
+    counts: tuple[int, ...]
+    """As in `records.Layout`."""
+    chunks: tuple[tuple[Integers, ...], ...]
+    """The runs of each chunk."""
+
+    def histogram(self, run: int, ranges: Ranges) -> Counts:
+        """Return how often the tensor uses each range in its runs of that number; never all 0."""
+        coded = np.concatenate([chunk[run] for chunk in self.chunks])
+        return ranges.count(coded) if len(coded) else (np.arange(len(ranges.bases)) == 0).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Plans and the codebooks for their runs."""
+
+    plans: tuple[Plan, ...]
+    books: tuple[Codebook, ...]
+    chosen: tuple[tuple[int, ...], ...]
+    """For each plan, the codebook of each of its runs by number."""
+
+    def runs(self) -> Iterator[tuple[Codebook, Integers]]:
+        """Yield every run that is not empty with its codebook, in the order in which they travel."""
+        for plan, books in zip(self.plans, self.chosen, strict=True):
+            for chunk in plan.chunks:
+                for book, run in zip(books, chunk, strict=True):
+                    if len(run):
+                        yield self.books[book], run
+
+
+def choose(streams: Sequence[tuple[TensorSpec, Stream]]) -> Coding:
+    """Return how these streams are best coded, each with its tensor."""
+    ranges = _ranges([stream for _, stream in streams])
+    plans = tuple(_plan(stream, spec, ranges) for spec, stream in streams)
+    thrift = 1.0
+    while len((coding := _with_books(plans, ranges, thrift)).books) > BOOK_LIMIT:
+        thrift *= 4
+    return coding
+
+
+def _ranges(streams: Sequence[Stream]) -> dict[str, Ranges]:
+    """Return the ranges for each role; those of values as fine as all values of the diff allow."""
+    values = [found for stream in streams if len(found := numbers(stream))]
+    low = min((int(found.min()) for found in values), default=0)
+    high = max((int(found.max()) for found in values), default=0)
+    if any(isinstance(stream, Sparse) for stream in streams):  # in contexts, signs are relative to the value before
+        low, high = min(low, -high), max(high, -low)
+    patterns = {f"patterns of {block}": clusters.finest(1, (1 << block) - 1) for block in range(2, BLOCK_LIMIT + 1)}
+    return {"gaps": clusters.ranges(0, CHUNK, _GAP_DETAIL), "values": clusters.finest(low, high), **patterns}
+
+
+def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Plan:
+    """Return the plan with the blocks that take fewest bits."""
+    if isinstance(stream, Hashed):
+        return Plan(("values",), 1, (len(stream.levels),), ((numbers(stream),),))
+    blocks = [1]
+    if isinstance(stream, Sparse) and spec.shape and 1 < spec.shape[-1] <= BLOCK_LIMIT:
+        blocks.append(spec.shape[-1])
+    return min((_blocked(stream, spec, block) for block in blocks), key=lambda plan: _bits(plan, ranges))
+
+
+def _blocked(stream: Sparse | Exact, spec: TensorSpec, block: int) -> Plan:
+    cuts = tuple(cut(stream, spec.size, block))
+    counts = tuple(each.count for each in cuts)
+    if block == 1:
+        return Plan(("gaps", "values"), 1, counts, tuple((each.gaps, *each.values) for each in cuts))
+    roles = ("gaps", f"patterns of {block}", "values", "values", "values")
+    return Plan(roles, block, counts, tuple((each.gaps, each.patterns, *each.values) for each in cuts))
+
+
+def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
+    counted = [(ranges[role], plan.histogram(run, ranges[role])) for run, role in enumerate(plan.roles)]
+    return sum(within.bits(counts) + clusters.price(counts) for within, counts in counted)
+
+
+def _with_books(plans: tuple[Plan, ...], ranges: Mapping[str, Ranges], thrift: float) -> Coding:
+    books: list[Codebook] = []
+    chosen: dict[tuple[int, int], int] = {}
+    for role, within in ranges.items():
+        places = [(at, run) for at, plan in enumerate(plans) for run, other in enumerate(plan.roles) if other == role]
+        members, groups = clusters.cluster([plans[at].histogram(run, within) for at, run in places], thrift)
+        chosen |= {place: len(books) + member for place, member in zip(places, members, strict=True)}
+        books += [within.codebook(group) for group in groups]
+    found = tuple(tuple(chosen[at, run] for run in range(len(plan.roles))) for at, plan in enumerate(plans))
+    return Coding(plans, tuple(books), found)
