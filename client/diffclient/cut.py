@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diffclient.classes import Classes, Numbers
 from diffclient.codebook import Integers
 from diffclient.decode import contexts
 from diffclient.diff import Exact, Positions, Sparse, chunks, numbers
@@ -23,41 +24,53 @@ _DENSE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What is coded of one chunk."""
+    """What is coded of one class of a chunk."""
 
     count: int
-    """Blocks that hold a change; all of them in the dense form."""
-    gaps: Integers
-    patterns: Integers
-    values: tuple[Integers, ...]
-    """One run, or three by context."""
+    """Blocks of the class that hold a change; all of them in the dense form."""
+    runs: tuple[Integers, ...]
+    """Gaps, patterns if blocks have more than one weight, values: one run, or three by context."""
 
 
-def cut(stream: Sparse | Exact, size: int, block: int) -> Iterator[Cut]:
-    """Yield what is coded of each chunk of a tensor of `size` weights with blocks of `block`."""
+def cut(stream: Sparse | Exact, size: int, block: int, classes: Classes | None = None) -> Iterator[tuple[Cut, ...]]:
+    """Yield what is coded of each class of each chunk of a tensor of `size` weights with blocks of `block`."""
     coded = numbers(stream)
     for start, stop in chunks(size):
         first, last = np.searchsorted(stream.positions, (start, stop))
         positions, values = stream.positions[first:last] - start, coded[first:last]
-        if block > 1 and len(positions):
-            yield _in_blocks(positions, values, stop - start, block)
-        elif len(positions) > _DENSE * (stop - start):
-            dense = np.zeros(stop - start, np.int64)
+        total = blocks(start, stop, block)
+        if classes is not None:
+            yield tuple(
+                _dealt(positions, values, block, classes.of(start // block, start // block + total), classes.count)
+            )
+        elif block == 1 and len(positions) > _DENSE * total:
+            dense = np.zeros(total, np.int64)
             dense[positions] = values
-            yield Cut(len(dense), _NOTHING, _NOTHING, (dense,))
+            yield (Cut(total, (_NOTHING, dense)),)
         else:
-            runs = (values,) if block == 1 else (_NOTHING,) * 3
-            yield Cut(len(positions), _gaps(positions, stop - start), _NOTHING, runs)
+            yield (_cut(positions, values, positions // block, total, block),)
 
 
-def _in_blocks(positions: Positions, values: Integers, length: int, block: int) -> Cut:
-    rows = positions // block
-    places, begins = np.unique(rows, return_index=True)
-    patterns = np.add.reduceat(1 << (positions % block), begins)
-    context = contexts(positions, rows)
+def _dealt(positions: Positions, values: Integers, block: int, classes: Numbers, count: int) -> Iterator[Cut]:
+    places = positions // block
+    for number in range(count):
+        members = classes == number
+        chosen = members[places]
+        ranks = np.cumsum(members) - 1
+        total = int(np.count_nonzero(members))
+        yield _cut(positions[chosen], values[chosen], ranks[places[chosen]], total, block)
+
+
+def _cut(positions: Positions, values: Integers, places: Positions, total: int, block: int) -> Cut:
+    """Cut changes whose blocks are at `places` of `total`."""
+    if block == 1:
+        return Cut(len(places), (_gaps(places, total), values))
+    changed, begins = np.unique(places, return_index=True)
+    patterns = np.add.reduceat(1 << (positions % block), begins) if len(begins) else _NOTHING
+    context = contexts(positions, places)
     signs = np.where(context > 0, np.sign(np.roll(values, 1)), 1)
-    runs = tuple((values * signs)[context == number] for number in range(3))
-    return Cut(len(places), _gaps(places, blocks(0, length, block)), patterns, runs)
+    by_context = ((values * signs)[context == number] for number in range(3))
+    return Cut(len(changed), (_gaps(changed, total), patterns, *by_context))
 
 
 def _gaps(places: Positions, total: int) -> Integers:

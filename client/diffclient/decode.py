@@ -6,7 +6,7 @@ never for more than a chunk (in hashed, a tensor's buckets). Nothing but this pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -108,14 +108,18 @@ class _Sections:
 
     def positioned(self, spec: TensorSpec, layout: Layout, kind: Kind) -> Iterator[Found | None]:
         """Yield each chunk's changes; None where it has none."""
-        for (start, stop), count in zip(chunks(spec.size), layout.counts, strict=True):
-            if count == 0:
+        per_chunk = layout.classes.count if layout.classes else 1
+        counts = zip(*[iter(layout.counts)] * per_chunk, strict=True)
+        for (start, stop), of_chunk in zip(chunks(spec.size), counts, strict=True):
+            if not any(of_chunk):
                 yield None
                 continue
-            positions, values = self._chunk(spec, layout, stop - start, count)
+            positions, values = self._chunk(spec, layout, start, stop, of_chunk)
             _check_values(spec, layout, kind, values)
             if positions is not None and not values.all():
                 raise PayloadError(f"{spec.name}: a change by nothing")
+            if positions is not None and positions[-1] >= stop - start:
+                raise PayloadError(f"{spec.name}: a pattern reaches beyond the tensor")
             yield positions, values
 
     def finish(self) -> None:
@@ -123,19 +127,36 @@ class _Sections:
         self._symbols.finish()
         self._bits.finish()
 
-    def _chunk(self, spec: TensorSpec, layout: Layout, length: int, count: int) -> Found:
-        block, total = layout.block, records.blocks(0, length, layout.block)
-        if count == total and block == 1:
-            return None, self._numbers(layout.books[1], count)
-        places = np.arange(total) if count == total else self._places(spec, layout.books[0], count, total)
-        if block == 1:
-            return places, self._numbers(layout.books[1], count)
-        patterns = self._take(layout.books[1], count).astype(np.int64) + self._books[layout.books[1]].low
-        rows, columns = np.nonzero((patterns[:, None] >> np.arange(block)) & 1)
-        positions = places[rows] * block + columns
-        if positions[-1] >= length:
-            raise PayloadError(f"{spec.name}: a pattern reaches beyond the tensor")
-        return positions, self._in_contexts(layout.books[2:], contexts(positions, rows))
+    def _chunk(self, spec: TensorSpec, layout: Layout, start: int, stop: int, counts: Sequence[int]) -> Found:
+        total = records.blocks(start, stop, layout.block)
+        if layout.classes is None:
+            if counts[0] == total and layout.block == 1:
+                return None, self._numbers(layout.books[1], total)
+            return self._changes(spec, layout, layout.books, counts[0], np.arange(total))
+        of = layout.classes.of(start // layout.block, start // layout.block + total)
+        books = zip(*[iter(layout.books)] * (len(layout.books) // len(counts)), strict=True)
+        found = [
+            self._changes(spec, layout, chosen, count, np.flatnonzero(of == number))
+            for number, (count, chosen) in enumerate(zip(counts, books, strict=True))
+            if count
+        ]
+        positions, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(positions, kind="stable")
+        return positions[order], values[order]
+
+    def _changes(
+        self, spec: TensorSpec, layout: Layout, books: Sequence[int], count: int, blocks: Positions
+    ) -> tuple[Positions, Integers]:
+        """Return the changes of one class, whose blocks these are."""
+        if count > len(blocks):
+            raise PayloadError(f"{spec.name}: {count} changed blocks of {len(blocks)}")
+        changed = blocks if count == len(blocks) else blocks[self._places(spec, books[0], count, len(blocks))]
+        if layout.block == 1:
+            return changed, self._numbers(books[1], count)
+        patterns = self._take(books[1], count).astype(np.int64) + self._books[books[1]].low
+        rows, columns = np.nonzero((patterns[:, None] >> np.arange(layout.block)) & 1)
+        positions = changed[rows] * layout.block + columns
+        return positions, self._in_contexts(books[2:], contexts(positions, rows))
 
     def _places(self, spec: TensorSpec, book: int, count: int, total: int) -> Positions:
         gaps = self._numbers(book, count)
@@ -145,7 +166,7 @@ class _Sections:
                 return places
         raise PayloadError(f"{spec.name}: a position lies outside the tensor")
 
-    def _in_contexts(self, books: tuple[int, ...], context: npt.NDArray[np.uint8]) -> Integers:
+    def _in_contexts(self, books: Sequence[int], context: npt.NDArray[np.uint8]) -> Integers:
         members = [np.flatnonzero(context == number) for number in range(len(books))]
         runs = [self._take(book, len(of)) for book, of in zip(books, members, strict=True)]
         values = np.empty(len(context), np.int64)

@@ -43,7 +43,7 @@ def _records(coding: Coding, diff: Diff) -> Records:
     def layout(stream: Stream) -> Layout:
         planned, books = next(plans)
         step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
-        return Layout(planned.block, step, exponent, books, planned.counts)
+        return Layout(planned.block, step, exponent, planned.classes, books, planned.counts)
 
     return Records(coding.books, tuple(None if stream is None else layout(stream) for stream in diff.streams))
 

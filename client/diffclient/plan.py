@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffclient import clusters
+from diffclient import classes, clusters
+from diffclient.classes import Classes
 from diffclient.clusters import Counts, Ranges
 from diffclient.codebook import Codebook, Integers
 from diffclient.cut import cut
@@ -19,6 +20,12 @@ from diffclient.records import BLOCK_LIMIT, BOOK_LIMIT
 from diffclient.weights import TensorSpec
 
 _GAP_DETAIL = 2
+_ENOUGH = 300
+"""Blocks that must hold a change before it is tried whether classes of them pay."""
+_STEPS = (0.5, 1.0)
+"""Factors of density between classes that are tried, in octaves."""
+_COUNT_BITS = 10
+"""About what a count takes in the records."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +35,11 @@ class Plan:
     roles: tuple[str, ...]
     """What each run of a chunk is: gaps, patterns, values."""
     block: int
+    classes: Classes | None
     counts: tuple[int, ...]
     """As in `records.Layout`."""
     chunks: tuple[tuple[Integers, ...], ...]
-    """The runs of each chunk."""
+    """The runs of each chunk, class by class."""
 
     def histogram(self, run: int, ranges: Ranges) -> Counts:
         """Return how often the tensor uses each range in its runs of that number; never all 0."""
@@ -81,25 +89,39 @@ def _ranges(streams: Sequence[Stream]) -> dict[str, Ranges]:
 def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Plan:
     """Return the plan with the blocks that take fewest bits."""
     if isinstance(stream, Hashed):
-        return Plan(("values",), 1, (len(stream.levels),), ((numbers(stream),),))
+        return Plan(("values",), 1, None, (len(stream.levels),), ((numbers(stream),),))
     blocks = [1]
     if isinstance(stream, Sparse) and spec.shape and 1 < spec.shape[-1] <= BLOCK_LIMIT:
         blocks.append(spec.shape[-1])
-    return min((_blocked(stream, spec, block) for block in blocks), key=lambda plan: _bits(plan, ranges))
+
+    def bits(plan: Plan) -> float:
+        return _bits(plan, ranges)
+
+    best = min((_cut(stream, spec, block, None) for block in blocks), key=bits)
+    changed = np.unique(stream.positions // best.block)
+    if len(changed) < _ENOUGH:
+        return best
+    dealt = (classes.fit(spec, best.block, changed, step) for step in _STEPS)
+    return min((best, *(_cut(stream, spec, best.block, found) for found in dealt if found)), key=bits)
 
 
-def _blocked(stream: Sparse | Exact, spec: TensorSpec, block: int) -> Plan:
-    cuts = tuple(cut(stream, spec.size, block))
-    counts = tuple(each.count for each in cuts)
-    if block == 1:
-        return Plan(("gaps", "values"), 1, counts, tuple((each.gaps, *each.values) for each in cuts))
-    roles = ("gaps", f"patterns of {block}", "values", "values", "values")
-    return Plan(roles, block, counts, tuple((each.gaps, each.patterns, *each.values) for each in cuts))
+def _cut(stream: Sparse | Exact, spec: TensorSpec, block: int, dealt: Classes | None) -> Plan:
+    cuts = tuple(cut(stream, spec.size, block, dealt))
+    runs = tuple(tuple(run for each in chunk for run in each.runs) for chunk in cuts)
+    roles = ("gaps", "values") if block == 1 else ("gaps", f"patterns of {block}", "values", "values", "values")
+    return Plan(roles * len(cuts[0]), block, dealt, tuple(each.count for chunk in cuts for each in chunk), runs)
 
 
 def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
-    counted = [(ranges[role], plan.histogram(run, ranges[role])) for run, role in enumerate(plan.roles)]
-    return sum(within.bits(counts) + clusters.price(counts) for within, counts in counted)
+    """Return about how many bits a plan takes if it shares its codebooks with no other tensor."""
+    found = 0.0
+    for role in set(plan.roles):
+        histograms = [plan.histogram(run, ranges[role]) for run, other in enumerate(plan.roles) if other == role]
+        found += sum(ranges[role].bits(group) + clusters.price(group) for group in clusters.cluster(histograms)[1])
+    if plan.classes:
+        lines = (plan.classes.rows, plan.classes.columns)
+        found += sum(clusters.entropy(np.bincount(line)) for line in lines) + _COUNT_BITS * len(plan.counts)
+    return found
 
 
 def _with_books(plans: tuple[Plan, ...], ranges: Mapping[str, Ranges], thrift: float) -> Coding:

@@ -6,13 +6,16 @@ a reader may take memory for follows from the table, before anything is decompre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import zstandard
 
-from diffclient import leb128
+from diffclient import classes, leb128
 from diffclient.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.buckets import POSITION_LIMIT
+from diffclient.classes import Classes
 from diffclient.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
 from diffclient.diff import CHUNK, Kind, chunks
 from diffclient.errors import PayloadError
@@ -26,6 +29,10 @@ ZSTD_LEVEL = 19
 _ALLOWANCE, _TENSOR_ALLOWANCE, _CHUNK_ALLOWANCE = 1 << 18, 64, 4
 
 
+Touched = tuple[TensorSpec, int]
+"""A touched tensor with its block size."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How one touched tensor is coded."""
@@ -36,10 +43,12 @@ class Layout:
     """Grid units a level; 1 in exact."""
     exponent: int | None
     """A unit is 2^-exponent in F16 and BF16 tensors; None elsewhere."""
+    classes: Classes | None
+    """None: all blocks are of one class."""
     books: tuple[int, ...]
-    """Numbers of the codebooks: gaps (not hashed), patterns (if block > 1), values (one, or three contexts)."""
+    """Numbers of the codebooks, class by class: gaps (not hashed), patterns (if block > 1), values (one, or three)."""
     counts: tuple[int, ...]
-    """Per chunk, the blocks that hold a change; for hashed, the number of buckets."""
+    """Per chunk, and in it per class, the blocks that hold a change; for hashed, the number of buckets."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ def write(records: Records, kind: Kind, table: Table) -> bytes:
     for book in records.books:
         numbers += [len(book.widths), leb128.zigzag(book.low), *book.widths, *book.frequencies]
     numbers += [layout.block if layout else 0 for layout in records.layouts]
+    numbers += [layout.classes is not None for _, layout in touched if kind != "hashed"]
+    numbers += [number for _, layout in touched if layout.classes for number in layout.classes.lines.tolist()]
     numbers += [layout.step for _, layout in touched if kind != "exact"]
     numbers += [leb128.zigzag(layout.exponent or 0) for spec, layout in touched if scales(kind, spec)]
     numbers += [number for _, layout in touched for number in layout.books]
@@ -90,24 +101,26 @@ def read(section: memoryview, kind: Kind, table: Table) -> Records:
     books = tuple(_book(numbers) for _ in range(numbers.take("codebooks", 0, BOOK_LIMIT)))
     sizes = [_block(numbers, spec, kind) for spec in table]
     touched = [(spec, block) for spec, block in zip(table, sizes, strict=True) if block]
+    dealt = _dealt(numbers, touched, kind)
     steps = [numbers.take(f"{spec.name}: step", 1, LIMIT) if kind != "exact" else 1 for spec, _ in touched]
     exponents = [
         numbers.take_signed(f"{spec.name}: exponent", GRID_MIN, GRID_MAX) if scales(kind, spec) else None
         for spec, _ in touched
     ]
-    chosen = [_books(numbers, spec, block, kind, books) for spec, block in touched]
-    counts = [_counts(numbers, spec, block, kind) for spec, block in touched]
+    chosen = [_books(numbers, *of, kind, books) for of in zip(touched, dealt, strict=True)]
+    counts = [_counts(numbers, *of, kind) for of in zip(touched, dealt, strict=True)]
     numbers.finish()
-    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, chosen, counts))
+    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, dealt, chosen, counts))
     return Records(books, tuple(next(layouts) if block else None for block in sizes))
 
 
 def _decompress(section: bytes, table: Table) -> bytes:
     tensors = sum(_TENSOR_ALLOWANCE + _CHUNK_ALLOWANCE * blocks(0, spec.size, CHUNK) for spec in table)
+    lines = sum(sum(classes.lines(spec, 1) or ()) for spec in table)
     try:
         frame = zstandard.get_frame_parameters(section)
         size = frame.content_size
-        if size > _ALLOWANCE + tensors or frame.dict_id:
+        if size > _ALLOWANCE + tensors + lines or frame.dict_id:
             raise PayloadError("the records do not declare a size, or more than the tensors can need")
         return zstandard.ZstdDecompressor().decompress(section, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
@@ -131,23 +144,41 @@ def _block(numbers: leb128.Reader, spec: TensorSpec, kind: Kind) -> int:
     return block
 
 
+def _dealt(numbers: leb128.Reader, touched: Sequence[Touched], kind: Kind) -> list[Classes | None]:
+    flags = [numbers.take(f"{spec.name}: classes", 0, 1) if kind != "hashed" else 0 for spec, _ in touched]
+    return [_classes(numbers, *of) if flag else None for flag, of in zip(flags, touched, strict=True)]
+
+
+def _classes(numbers: leb128.Reader, spec: TensorSpec, block: int) -> Classes:
+    lines = classes.lines(spec, block)
+    if lines is None:
+        raise PayloadError(f"{spec.name}: this tensor cannot have classes")
+    read = [numbers.take(f"{spec.name}: class", 0, classes.NUMBER_LIMIT) for _ in range(sum(lines))]
+    return Classes(*np.split(np.array(read, np.uint8), [lines[0]]))
+
+
 def _books(
-    numbers: leb128.Reader, spec: TensorSpec, block: int, kind: Kind, books: tuple[Codebook, ...]
+    numbers: leb128.Reader, touched: Touched, dealt: Classes | None, kind: Kind, books: tuple[Codebook, ...]
 ) -> tuple[int, ...]:
-    count = 1 if kind == "hashed" else 5 if block > 1 else 2
-    chosen = tuple(numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(count))
-    if kind != "hashed" and books[chosen[0]].low < 0:
+    spec, block = touched
+    runs = 1 if kind == "hashed" else 5 if block > 1 else 2
+    chosen = tuple(
+        numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(runs * (dealt.count if dealt else 1))
+    )
+    if kind != "hashed" and any(books[gaps].low < 0 for gaps in chosen[::runs]):
         raise PayloadError(f"{spec.name}: negative gaps")
-    if block > 1:
-        patterns = books[chosen[1]]
+    for patterns in (books[number] for number in chosen[1::runs] if block > 1):
         if patterns.has_extra_bits or patterns.low < 1 or patterns.end > 1 << block:
             raise PayloadError(f"{spec.name}: patterns that no block of {block} has")
     return chosen
 
 
-def _counts(numbers: leb128.Reader, spec: TensorSpec, block: int, kind: Kind) -> tuple[int, ...]:
+def _counts(numbers: leb128.Reader, touched: Touched, dealt: Classes | None, kind: Kind) -> tuple[int, ...]:
+    spec, block = touched
     if kind == "hashed":
         return (numbers.take(f"{spec.name}: buckets", 1, spec.size),)
     return tuple(
-        numbers.take(f"{spec.name}: changes", 0, blocks(start, stop, block)) for start, stop in chunks(spec.size)
+        numbers.take(f"{spec.name}: changes", 0, blocks(start, stop, block))
+        for start, stop in chunks(spec.size)
+        for _ in range(dealt.count if dealt else 1)
     )

@@ -12,7 +12,7 @@ from diffclient import payload
 from diffclient.arithmetic import LIMIT, ONE
 from diffclient.clusters import entropy
 from diffclient.decode import decode
-from diffclient.diff import CHUNK, Diff, Exact, Hashed, Sparse, Stream
+from diffclient.diff import CHUNK, Diff, Exact, Hashed, Levels, Sparse, Stream
 from diffclient.encode import encode
 from diffclient.errors import PayloadError
 from diffclient.weights import DTYPES, Table, TensorSpec
@@ -118,15 +118,20 @@ def test_any_number_of_different_tensors_share_the_codebooks_that_there_are(tops
     assert_comes_back(Diff("sparse", streams), table)
 
 
+def limit(n: int, levels: Levels) -> float:
+    """The bits that uniform positions among n weights and values of this entropy take."""
+    k = len(levels)
+    places = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
+    return places + entropy(np.unique(levels, return_counts=True)[1])
+
+
 @pytest.mark.parametrize("density", [0.005, 0.01, 0.07, 0.3, 0.7])
 def test_a_payload_is_within_one_per_cent_of_the_coding_limit(density: float) -> None:
     n = LIMITS.size
     stream = sparse_stream(np.random.default_rng(3), n, density)
     assert stream is not None
-    k = len(stream.levels)
-    places = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
-    limit = places + entropy(np.unique(stream.levels, return_counts=True)[1])
-    assert len(encode(Diff("sparse", (stream,)), (LIMITS,), PARENT)) * 8 <= 1.01 * limit + 8 * 200
+    data = encode(Diff("sparse", (stream,)), (LIMITS,), PARENT)
+    assert len(data) * 8 <= 1.01 * limit(n, stream.levels) + 8 * 200
 
 
 def test_changes_that_come_in_runs_cost_less_than_scattered_ones() -> None:
@@ -137,6 +142,17 @@ def test_changes_that_come_in_runs_cost_less_than_scattered_ones() -> None:
     levels = np.repeat(rng.choice([-1, 1], 500), 5).astype(np.int32)
     stream = Diff("sparse", (Sparse(chosen, levels, 1),))
     assert len(encode(stream, (conv,), PARENT)) < 0.7 * len(encode(stream, (flat,), PARENT))
+
+
+def test_rows_that_change_more_than_others_are_told_apart() -> None:
+    rng = np.random.default_rng(6)
+    spec = TensorSpec("w", (400, 300), "F32", 20)
+    uneven = np.flatnonzero(rng.random((400, 300)) < np.where(rng.random(400) < 0.5, 0.01, 0.2)[:, None])
+    levels = rng.choice([-1, 1], len(uneven)).astype(np.int32)
+    assert_comes_back(diff := Diff("sparse", (Sparse(uneven, levels, 1),)), (spec,))
+    flat = TensorSpec("w", (spec.size,), "F32", 20)
+    told, untold = (len(encode(diff, (table,), PARENT)) for table in (spec, flat))
+    assert told < untold < 0.95 * limit(spec.size, levels) / 8
 
 
 def test_distinct_diffs_have_distinct_payloads() -> None:
