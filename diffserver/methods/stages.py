@@ -38,8 +38,13 @@ class Step:
 
     @staticmethod
     def near(value: float, grid: int) -> Step:
-        """The step on the grid of exponent `grid` that is nearest to `value`, from one unit to what a payload holds."""
+        """A step on the grid of exponent `grid` near `value`, from one unit to what a payload holds.
+
+        It has three significant bits: short in the records, and merged diffs share large powers of two.
+        """
         units = min(LIMIT, max(1, round(math.ldexp(value, grid))))
+        shift = max(0, units.bit_length() - 3)
+        units = round(units / (1 << shift)) << shift
         return Step(units, math.ldexp(units, -grid))
 
 

@@ -23,7 +23,8 @@ def test_a_step_is_a_whole_number_of_grid_units(value: float, grid: int) -> None
     step = Step.near(value, grid)
     assert step.units >= 1
     assert step.value == math.ldexp(step.units, -grid)
-    assert step.units in (1, LIMIT) or step.value == pytest.approx(value, rel=0.5 / (step.units - 0.5))
+    assert step.units in (1, LIMIT) or step.value == pytest.approx(value, rel=1 / 3)
+    assert step.units % (1 << max(0, step.units.bit_length() - 3)) == 0
 
 
 def test_gradients_go_straight_through() -> None:
