@@ -13,9 +13,9 @@ import numpy as np
 
 from diffclient.classes import Classes, Numbers
 from diffclient.codebook import Integers
-from diffclient.decode import contexts
 from diffclient.diff import Exact, Positions, Sparse, chunks, numbers
 from diffclient.records import blocks
+from diffclient.sections import contexts
 
 _NOTHING: Integers = np.empty(0, np.int64)
 _DENSE = 0.5

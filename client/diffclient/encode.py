@@ -9,12 +9,12 @@ import numpy as np
 from diffclient import bits, payload, plan, rans, records
 from diffclient.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.codebook import Codebook, Integers
-from diffclient.decode import value_range
 from diffclient.diff import Diff, Exact, Hashed, Positions, Sparse, Stream, numbers
 from diffclient.errors import PayloadError
 from diffclient.plan import Coding
 from diffclient.records import Layout, Records
-from diffclient.weights import Table, TensorSpec
+from diffclient.sections import value_range
+from diffclient.table import Table, TensorSpec
 
 STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact}
 

@@ -17,7 +17,7 @@ from diffclient.codebook import Codebook, Integers
 from diffclient.cut import cut
 from diffclient.diff import CHUNK, Exact, Hashed, Sparse, Stream, numbers
 from diffclient.records import BLOCK_LIMIT, BOOK_LIMIT
-from diffclient.weights import TensorSpec
+from diffclient.table import TensorSpec
 
 _GAP_DETAIL = 2
 _ENOUGH = 300

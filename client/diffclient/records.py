@@ -19,7 +19,7 @@ from diffclient.classes import Classes
 from diffclient.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
 from diffclient.diff import CHUNK, Kind, chunks
 from diffclient.errors import PayloadError
-from diffclient.weights import Table, TensorSpec
+from diffclient.table import Table, TensorSpec
 
 BLOCK_LIMIT = 8
 BOOK_LIMIT = 255

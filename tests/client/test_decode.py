@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffclient import payload
-from diffclient.decode import absolute, contexts, decode, open_payload
+from diffclient.decode import decode, open_payload
 from diffclient.diff import Diff, Piece, Sparse
 from diffclient.encode import check, encode
 from diffclient.errors import DiffClientError, PayloadError
@@ -79,16 +79,6 @@ def test_noise_behind_a_sound_header_raises_only_our_errors(noise: bytes, code: 
     )
     with pytest.raises(DiffClientError):
         decode(header + noise, TABLE, PARENT)
-
-
-def test_signs_are_relative_to_the_value_before_within_a_block() -> None:
-    context = np.array([0, 1, 2, 0, 1], np.uint8)
-    assert absolute(np.array([-1, 2, -3, 4, -5]), context).tolist() == [-1, -2, 3, 4, -5]
-
-
-def test_contexts_tell_first_adjacent_and_apart() -> None:
-    positions = np.array([0, 1, 3, 4, 5, 9])
-    assert contexts(positions, positions // 5).tolist() == [0, 1, 2, 1, 0, 2]
 
 
 def test_what_is_decoded_has_the_dtypes_of_a_diff() -> None:
