@@ -1,6 +1,8 @@
-"""Applying a chain of diffs to a snapshot: one pass, tensor by tensor, no intermediate version.
+"""Applying a chain of diffs to a snapshot: one pass, chunk by chunk, no intermediate version.
 
-What is written is synced and digested; comparing the digest with the promised one is the caller's.
+A chunk is read, combined with every diff of the chain in turn, and handed to the writer, which hashes and
+writes it while the next one is made; so memory is bounded by chunks. What is written is synced and digested;
+comparing the digest with the promised one is the caller's.
 """
 
 from __future__ import annotations
@@ -8,30 +10,59 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from diffclient import arithmetic
-from diffclient import diff as diffs
-from diffclient.diff import Diff
-from diffclient.weights import Array, Snapshot, write_snapshot
+import numpy as np
+
+from diffclient.chunk import change
+from diffclient.diff import CHUNK, Piece, Source, chunks
+from diffclient.errors import RangeError
+from diffclient.table import DTYPES, Table, TensorSpec, digest, header_of
+from diffclient.weights import Array, Snapshot, read_into
+from diffclient.writer import Writer
+
+Steps = list[tuple[Source, Iterator[Piece | None]]]
 
 
-def combined(parent: Snapshot, chain: Sequence[Diff]) -> Iterator[Array]:
-    """Yield the weights after the whole chain, in the table's order; raises RangeError."""
-    for index, spec in enumerate(parent.table):
-        weights = parent.read(spec.name)
-        if spec.grid is None or all(diff.streams[index] is None for diff in chain):
-            yield weights
-            continue
-        units = arithmetic.to_grid(weights, spec.grid).reshape(-1)
-        for diff in chain:
-            values = diffs.values(diff, index, spec.size)
-            if values is not None:
-                units = arithmetic.combine(units, values, diff.alpha, diff.beta)
-        yield arithmetic.from_grid(units, spec.grid).reshape(spec.shape)
-
-
-def apply(parent: Snapshot, chain: Sequence[Diff], out: Path) -> str:
+def apply(parent: Snapshot, chain: Sequence[Source], out: Path) -> str:
     """Write what the chain makes of `parent` as the new snapshot `out`; return its digest.
 
-    Raises RangeError if a weight leaves its grid, OSError as the file system does.
+    Raises RangeError if a weight leaves its grid or its dtype, PayloadError when it comes to where a payload
+    is wrong, SnapshotError if the parent ends early, OSError as the file system does. Then `out` is
+    incomplete, and the caller's to remove.
     """
-    return write_snapshot(out, parent.table, combined(parent, chain))
+    table = parent.table
+    steps = [(source, source.pieces(table)) for source in chain]
+    with parent.open() as file, Writer(out, _room(table)) as writer:
+        writer.head(header_of(table))
+        for index, spec in enumerate(table):
+            writer.begin()
+            for start, stop in chunks(spec.size):
+                memory = writer.room((stop - start) * DTYPES[spec.dtype].itemsize)
+                read_into(file, memory)
+                _combine(np.frombuffer(memory, DTYPES[spec.dtype]), steps, index, spec)
+                writer.put(memory)
+        _finish(steps)
+        return digest(table, writer.settle())
+
+
+def _room(table: Table) -> int:
+    """Return the bytes of the largest chunk."""
+    return max((min(spec.nbytes, CHUNK * DTYPES[spec.dtype].itemsize) for spec in table), default=0)
+
+
+def _combine(weights: Array, steps: Steps, index: int, spec: TensorSpec) -> None:
+    """Take each diff's next piece, and combine them all in turn with one chunk of tensor number `index`."""
+    for source, pieces in steps:
+        piece = next(pieces)
+        if not source.touches(index):
+            continue
+        try:
+            change(weights, spec, source, piece)
+        except RangeError as error:
+            raise RangeError(f"{spec.name}: {error}") from error
+
+
+def _finish(steps: Steps) -> None:
+    """Come to the end of every diff: a payload is checked to its last byte before the new version counts."""
+    for _, pieces in steps:
+        for _ in pieces:
+            raise AssertionError("a diff has more pieces than its tensors have chunks")

@@ -16,14 +16,18 @@ from diffclient.state import objects
 from diffclient.store import Store
 from diffclient.weights import Snapshot, Table
 
+PAYLOAD_ALLOWANCE = 1 << 16
+"""Bytes by which a payload may be longer than its parent, since small models have small payloads with large headers."""
+
 
 def download(store: Store, fetcher: Fetcher, steps: Sequence[Manifest], others: Sequence[Blob]) -> int:
     """Fetch the steps' payloads and other blobs, as far as they are missing; return the payloads' bytes.
 
-    First makes sure that all of it fits, with the new slot. Raises NoSpace, StoreFailed, NetworkError,
+    First makes sure that all of it fits, with the new slot. Raises PayloadError, NoSpace, StoreFailed, NetworkError,
     DigestMismatch.
     """
     payloads = [step.payload for step in steps]
+    _require_diffs_smaller(steps, _slot_bytes(store, steps))
     missing = [blob for blob in dict.fromkeys((*payloads, *others)) if not store.has(blob)]
     needed = sum(blob.length - fetcher.arrived(blob) for blob in missing)
     durable.require_space(store.root, needed + _slot_bytes(store, steps))
@@ -63,6 +67,13 @@ def _payload(store: Store, step: Manifest, table: Table) -> Payload:
     if payload.kind != step.kind:
         raise PayloadError(f"the payload is a {payload.kind} diff, its manifest says {step.kind}")
     return payload
+
+
+def _require_diffs_smaller(steps: Sequence[Manifest], whole: int) -> None:
+    """Refuse diffs that are longer than what they change, for a payload is held in memory."""
+    for step in steps:
+        if step.kind != "snapshot" and step.payload.length > whole + PAYLOAD_ALLOWANCE:
+            raise PayloadError(f"a diff of {step.payload.length:,} bytes for a version of {whole:,}: send a snapshot")
 
 
 def _slot_bytes(store: Store, steps: Sequence[Manifest]) -> int:

@@ -1,10 +1,13 @@
 """The integer hash that assigns every position of a tensor to a bucket and a sign.
 
 Fully specified here and in docs/format.md: a framework's random generator may change, this may not.
-The mixer is lowbias32 (Chris Wellons, "Prospecting for Hash Functions", 2018).
+The mixer is lowbias32 (Chris Wellons, "Prospecting for Hash Functions", 2018). A tensor has many positions,
+so they are hashed in blocks that stay in the processor's cache, in memory that is used again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +15,17 @@ import numpy.typing as npt
 POSITION_LIMIT = 1 << 31
 """The most positions a hashed tensor may have."""
 
+BLOCK = 1 << 16
+"""Positions that are hashed at once: a power of two, 2^16 at most (see `_blocks`)."""
 
-def mix(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+Words = npt.NDArray[np.uint32]
+
+
+def mix(words: Words) -> Words:
     """Return lowbias32 of every 32-bit word; arithmetic is modulo 2^32."""
-    words = words ^ (words >> np.uint32(16))
-    words = words * np.uint32(0x7FEB352D)
-    words = words ^ (words >> np.uint32(15))
-    words = words * np.uint32(0x846CA68B)
-    return words ^ (words >> np.uint32(16))
+    mixed = words ^ (words >> np.uint32(16))
+    _mix_folded(mixed, np.empty_like(mixed))
+    return mixed
 
 
 def key(seed: int, tensor: int) -> np.uint32:
@@ -28,12 +34,70 @@ def key(seed: int, tensor: int) -> np.uint32:
     return np.uint32(mix(inner ^ np.uint32(seed))[0])
 
 
-def assign(seed: int, tensor: int, positions: int, buckets: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
-    """Return each position's bucket (int64, 0 <= b < buckets) and sign (int8, -1 or +1).
+def assign(
+    seed: int, tensor: int, start: int, stop: int, buckets: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
+    """Return the bucket (int64, 0 <= b < buckets) and the sign (int8, -1 or +1) of positions start … stop - 1.
 
     With h = mix(position ^ key): sign is -1 where h is odd, bucket is ((h >> 1) × buckets) >> 31.
     """
-    hashed = mix(np.arange(positions, dtype=np.uint32) ^ key(seed, tensor))
-    bucket = ((hashed >> np.uint32(1)).astype(np.uint64) * np.uint64(buckets)) >> np.uint64(31)
-    sign = 1 - 2 * (hashed & np.uint32(1)).astype(np.int8)
-    return bucket.astype(np.int64), sign
+    bucket, sign = np.empty(stop - start, np.int64), np.empty(stop - start, np.int8)
+    for part, found, odd in _blocks(seed, tensor, start, stop, buckets):
+        bucket[part] = found
+        sign[part] = 1 - 2 * odd.astype(np.int8)
+    return bucket, sign
+
+
+def spread(
+    levels: npt.NDArray[np.signedinteger], seed: int, tensor: int, start: int, stop: int
+) -> npt.NDArray[np.signedinteger]:
+    """Return, in the levels' dtype, the signed level of each of the positions start … stop - 1 of a tensor.
+
+    `levels`: one a bucket. In a narrow dtype they fit into the cache, and then this takes half the time.
+    """
+    values = np.empty(stop - start, levels.dtype)
+    for part, found, odd in _blocks(seed, tensor, start, stop, len(levels)):
+        taken, negative = values[part], -odd.astype(levels.dtype)
+        # Every bucket exists, so nothing is clipped; numpy would check, and copy, if it were not told to clip.
+        np.take(levels, found, out=taken, mode="clip")
+        # x -> -x is x -> (x ^ -1) - (-1).
+        taken ^= negative
+        taken -= negative
+    return values
+
+
+def _blocks(
+    seed: int, tensor: int, start: int, stop: int, buckets: int
+) -> Iterator[tuple[slice, npt.NDArray[np.int64], Words]]:
+    """Yield block by block: where it lies from `start` on, the buckets, and 1 where the hash is odd.
+
+    The arrays are overwritten by the next block.
+    """
+    low, salt = np.arange(BLOCK, dtype=np.uint32), key(seed, tensor)
+    all_words, all_spare, all_wide = np.empty_like(low), np.empty_like(low), np.empty(BLOCK, np.int64)
+    for base in range(start - start % BLOCK, stop, BLOCK):
+        first, last = max(start, base), min(stop, base + BLOCK)
+        words, spare, wide = all_words[: last - first], all_spare[: last - first], all_wide[: last - first]
+        # The upper halves are the same in all of an aligned block, so the mixer's first fold is a constant.
+        upper = np.uint32(base) ^ salt
+        np.bitwise_xor(low[first - base : last - base], upper ^ (upper >> np.uint32(16)), out=words)
+        _mix_folded(words, spare)
+        np.copyto(wide, np.right_shift(words, np.uint32(1), out=spare))
+        # Below 2^62, since there are at most 2^31 buckets.
+        np.multiply(wide, buckets, out=wide)
+        np.right_shift(wide, 31, out=wide)
+        yield slice(first - start, last - start), wide, np.bitwise_and(words, np.uint32(1), out=words)
+
+
+def _mix_folded(words: Words, spare: Words) -> None:
+    """Do the rest of `mix`, in place, after its first fold; `spare` is as large and gets overwritten."""
+    np.multiply(words, np.uint32(0x7FEB352D), out=words)
+    _fold(words, 15, spare)
+    np.multiply(words, np.uint32(0x846CA68B), out=words)
+    _fold(words, 16, spare)
+
+
+def _fold(words: Words, shift: int, spare: Words) -> None:
+    """words ^= words >> shift."""
+    np.right_shift(words, np.uint32(shift), out=spare)
+    np.bitwise_xor(words, spare, out=words)

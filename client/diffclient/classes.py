@@ -16,6 +16,9 @@ from diffclient.table import TensorSpec
 
 Numbers = npt.NDArray[np.uint8]
 
+BLOCK_LIMIT = 8
+"""The most weights of a block."""
+
 NUMBER_LIMIT = 15
 """The largest number of a row or column; so there are 31 classes at most."""
 
@@ -57,6 +60,11 @@ def lines(spec: TensorSpec, block: int) -> tuple[int, int] | None:
         return None
     columns = spec.size // rows // block
     return (rows, columns) if rows + columns <= LINE_LIMIT else None
+
+
+def most_lines(spec: TensorSpec) -> tuple[int, int]:
+    """Return rows and columns for the smallest blocks with which a tensor can have classes; 0 if there are none."""
+    return next((found for block in range(1, BLOCK_LIMIT + 1) if (found := lines(spec, block))), (0, 0))
 
 
 def fit(spec: TensorSpec, block: int, changed: Positions, step: float) -> Classes | None:

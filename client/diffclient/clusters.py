@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from diffclient.codebook import RANGE_LIMIT, TOTAL, Codebook, Integers
+from diffclient.codebook import BEYOND, RANGE_LIMIT, TOTAL, Codebook, Integers
 
 Counts = npt.NDArray[np.int64]
 
@@ -63,6 +63,12 @@ def finest(low: int, high: int) -> Ranges:
     while (found := ranges(low, high, detail)) and len(found.widths) > RANGE_LIMIT:
         detail -= 1
     return found
+
+
+def single(low: int, high: int) -> Ranges:
+    """Return one range over low … high: numbers as plain bits."""
+    width = (high - low).bit_length()
+    return Ranges(np.array([min(low, BEYOND - (1 << width))], np.int64), (width,))
 
 
 def entropy(counts: Counts) -> float:

@@ -65,12 +65,18 @@ def _cut(positions: Positions, values: Integers, places: Positions, total: int, 
     """Cut changes whose blocks are at `places` of `total`."""
     if block == 1:
         return Cut(len(places), (_gaps(places, total), values))
-    changed, begins = np.unique(places, return_index=True)
+    begins = firsts(places)
+    changed = places[begins]
     patterns = np.add.reduceat(1 << (positions % block), begins) if len(begins) else _NOTHING
     context = contexts(positions, places)
     signs = np.where(context > 0, np.sign(np.roll(values, 1)), 1)
     by_context = ((values * signs)[context == number] for number in range(3))
     return Cut(len(changed), (_gaps(changed, total), patterns, *by_context))
+
+
+def firsts(places: Positions) -> Positions:
+    """Return where each new number begins in numbers that do not fall."""
+    return np.flatnonzero(np.diff(places, prepend=-1))
 
 
 def _gaps(places: Positions, total: int) -> Integers:

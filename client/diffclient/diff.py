@@ -72,7 +72,7 @@ class Piece:
 
     positions: Positions | None
     """int64[k] within the chunk, strictly increasing; None: every weight of the chunk."""
-    values: npt.NDArray[np.int32] | Values
+    values: npt.NDArray[np.signedinteger[Any]]
     """int32[k] or int64[k]: grid units, units of 2^-exponent, or differences of ordinals."""
     exponent: int | None = None
 

@@ -11,6 +11,7 @@ DiffClientError
 │   ├── AnswerError         an answer of the server
 │   └── StateError          the store's own files
 ├── RangeError              weights that leave their grid or are not finite
+├── MergeError              diffs that do not add up to one
 ├── WrongParent             a diff made for other weights than these
 ├── DigestMismatch          the bytes are whole but not those that were promised
 ├── NetworkError            the server, or the way to it
@@ -64,6 +65,10 @@ class ManifestError(FormatError):
 
 class RangeError(DiffClientError):
     """Weights that do not fit their grid, or are not finite."""
+
+
+class MergeError(DiffClientError):
+    """Diffs that are no plain sums on one grid, and so cannot be merged."""
 
 
 class WrongParent(DiffClientError):

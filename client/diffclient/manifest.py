@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from diffclient.errors import ManifestError
 
-ManifestKind = Literal["snapshot", "sparse", "hashed"]
+ManifestKind = Literal["snapshot", "sparse", "hashed", "exact"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COUNT_LIMIT = 1 << 53

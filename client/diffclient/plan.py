@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffclient import classes, clusters
-from diffclient.classes import Classes
+from diffclient.classes import BLOCK_LIMIT, Classes
 from diffclient.clusters import Counts, Ranges
 from diffclient.codebook import Codebook, Integers
-from diffclient.cut import cut
+from diffclient.cut import cut, firsts
 from diffclient.diff import CHUNK, Exact, Hashed, Sparse, Stream, numbers
-from diffclient.records import BLOCK_LIMIT, BOOK_LIMIT
+from diffclient.records import BOOK_LIMIT
 from diffclient.table import TensorSpec
 
-_GAP_DETAIL = 2
+_GAP_DETAILS = (2, 1, 0)
 _ENOUGH = 300
 """Blocks that must hold a change before it is tried whether classes of them pay."""
 _STEPS = (0.5, 1.0)
@@ -76,14 +76,29 @@ def choose(streams: Sequence[tuple[TensorSpec, Stream]]) -> Coding:
 
 
 def _ranges(streams: Sequence[Stream]) -> dict[str, Ranges]:
-    """Return the ranges for each role; those of values as fine as all values of the diff allow."""
-    values = [found for stream in streams if len(found := numbers(stream))]
-    low = min((int(found.min()) for found in values), default=0)
-    high = max((int(found.max()) for found in values), default=0)
+    """Return the ranges for each role."""
+    patterns = {f"patterns of {block}": clusters.finest(1, (1 << block) - 1) for block in range(2, BLOCK_LIMIT + 1)}
+    return {"gaps": _gap_ranges(streams), "values": _value_ranges(streams), **patterns}
+
+
+def _gap_ranges(streams: Sequence[Stream]) -> Ranges:
+    gaps = [np.diff(stream.positions) - 1 for stream in streams if not isinstance(stream, Hashed)]
+    candidates = [clusters.ranges(0, CHUNK, detail) for detail in _GAP_DETAILS]
+    return _suited(candidates, np.concatenate([np.empty(0, np.int64), *gaps]).clip(0, CHUNK))
+
+
+def _value_ranges(streams: Sequence[Stream]) -> Ranges:
+    values = np.concatenate([np.zeros(1, np.int64), *map(numbers, streams)])  # 0: in the dense form
+    low, high = int(values.min()), int(values.max())
     if any(isinstance(stream, Sparse) for stream in streams):  # in contexts, signs are relative to the value before
         low, high = min(low, -high), max(high, -low)
-    patterns = {f"patterns of {block}": clusters.finest(1, (1 << block) - 1) for block in range(2, BLOCK_LIMIT + 1)}
-    return {"gaps": clusters.ranges(0, CHUNK, _GAP_DETAIL), "values": clusters.finest(low, high), **patterns}
+    return _suited([clusters.finest(low, high), clusters.ranges(low, high, 0), clusters.single(low, high)], values)
+
+
+def _suited(candidates: Sequence[Ranges], found: Integers) -> Ranges:
+    """Return ranges as fine as pays for so many numbers."""
+    counted = [(within, within.count(found)) for within in candidates]
+    return min(counted, key=lambda pair: pair[0].bits(pair[1]) + clusters.price(pair[1]))[0]
 
 
 def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Plan:
@@ -98,7 +113,8 @@ def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Pla
         return _bits(plan, ranges)
 
     best = min((_cut(stream, spec, block, None) for block in blocks), key=bits)
-    changed = np.unique(stream.positions // best.block)
+    places = stream.positions // best.block
+    changed = places[firsts(places)]
     if len(changed) < _ENOUGH:
         return best
     dealt = (classes.fit(spec, best.block, changed, step) for step in _STEPS)

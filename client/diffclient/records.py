@@ -15,18 +15,17 @@ import zstandard
 from diffclient import classes, leb128
 from diffclient.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.buckets import POSITION_LIMIT
-from diffclient.classes import Classes
+from diffclient.classes import BLOCK_LIMIT, Classes
 from diffclient.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
 from diffclient.diff import CHUNK, Kind, chunks
 from diffclient.errors import PayloadError
 from diffclient.table import Table, TensorSpec
 
-BLOCK_LIMIT = 8
 BOOK_LIMIT = 255
 HALVES = ("F16", "BF16")
 ZSTD_LEVEL = 19
 
-_ALLOWANCE, _TENSOR_ALLOWANCE, _CHUNK_ALLOWANCE = 1 << 18, 64, 4
+_ALLOWANCE, _TENSOR_ALLOWANCE, _CHUNK_ALLOWANCE = 1 << 18, 512, 128
 
 
 Touched = tuple[TensorSpec, int]
@@ -116,7 +115,7 @@ def read(section: memoryview, kind: Kind, table: Table) -> Records:
 
 def _decompress(section: bytes, table: Table) -> bytes:
     tensors = sum(_TENSOR_ALLOWANCE + _CHUNK_ALLOWANCE * blocks(0, spec.size, CHUNK) for spec in table)
-    lines = sum(sum(classes.lines(spec, 1) or ()) for spec in table)
+    lines = sum(sum(classes.most_lines(spec)) for spec in table)
     try:
         frame = zstandard.get_frame_parameters(section)
         size = frame.content_size

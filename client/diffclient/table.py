@@ -25,7 +25,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 """The safetensors dtypes that a model may have; bf16 is handled as its raw 16 bits."""
 
 DIGEST_DOMAIN = b"neural-diff digest 1\n"
-HEADER_LIMIT = 64 << 20
+HEADER_LIMIT = 4 << 20
 _METADATA_KEY = "grid"
 _NAME_LIMIT = 1000
 
@@ -62,11 +62,7 @@ def fp32_bytes(table: Table) -> int:
 
 def digest(table: Table, hashes: Iterable[bytes]) -> str:
     """Return the version's digest: SHA-256 (hex) over domain, table length, table, tensor SHA-256s."""
-    described = json.dumps(
-        [[spec.name, list(spec.shape), spec.dtype, spec.grid] for spec in table],
-        ensure_ascii=False,
-        separators=(",", ":"),
-    ).encode()
+    described = _compact([[spec.name, list(spec.shape), spec.dtype, spec.grid] for spec in table]).encode()
     whole = hashlib.sha256(DIGEST_DOMAIN + struct.pack("<Q", len(described)) + described)
     for tensor_hash in hashes:
         whole.update(tensor_hash)
@@ -76,15 +72,19 @@ def digest(table: Table, hashes: Iterable[bytes]) -> str:
 def header_of(table: Table) -> bytes:
     """Return the header of a snapshot, its length and padding included: the one spelling that there is."""
     grids = {spec.name: spec.grid for spec in table if spec.grid is not None}
-    header: dict[str, Any] = {"__metadata__": {_METADATA_KEY: json.dumps(grids, ensure_ascii=False)}}
+    header: dict[str, Any] = {"__metadata__": {_METADATA_KEY: _compact(grids)}}
     start = 0
     for spec in table:
         end = start + spec.nbytes
         header[spec.name] = {"dtype": spec.dtype, "shape": list(spec.shape), "data_offsets": [start, end]}
         start = end
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = _compact(header).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def read_header(file: BinaryIO) -> tuple[Table, int]:

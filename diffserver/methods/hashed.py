@@ -55,7 +55,7 @@ class HashedDiff:
         for index, spec in enumerate(table):
             if spec.grid is not None and spec.size:
                 count = max(1, int(share * spec.size))
-                bucket, sign = buckets.assign(self._seed, index, spec.size, count)
+                bucket, sign = buckets.assign(self._seed, index, 0, spec.size, count)
                 self._places[spec.name] = torch.from_numpy(bucket), torch.from_numpy(sign.astype(np.float32))
                 self._values[spec.name] = nn.Parameter(torch.zeros(count))
         self._grids = {spec.name: spec.grid for spec in table if spec.grid is not None}
@@ -121,4 +121,4 @@ class HashedDiff:
     def _stream(self, spec: TensorSpec) -> Hashed | None:
         if spec.name not in self._values:
             return None
-        return Hashed(self._levels(spec.name).cpu().numpy().astype(np.int16), self._step(spec.name).units)
+        return Hashed(self._levels(spec.name).cpu().numpy().astype(np.int32), self._step(spec.name).units)

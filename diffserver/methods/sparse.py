@@ -146,6 +146,6 @@ class SparseDiff:
     def _stream(self, spec: TensorSpec, kept: dict[str, Tensor]) -> Sparse | None:
         if spec.name not in kept:
             return None
-        levels = kept[spec.name].flatten().cpu().numpy().astype(np.int16)
+        levels = kept[spec.name].flatten().cpu().numpy().astype(np.int32)
         positions = np.flatnonzero(levels)
         return Sparse(positions, levels[positions], self._step(spec.name).units) if len(positions) else None
