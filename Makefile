@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 METHOD ?= sparse
 DATA ?=
 ARGS ?=
+SECONDS ?= 60
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +27,11 @@ demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> f
 
 test: setup ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: setup ## mutated payloads and texts against the client for SECONDS=60; findings in build/fuzz
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.texts -max_total_time=$$(($(SECONDS) / 4))
+	$(BIN)/python -m tests.fuzz.payloads -max_total_time=$$(($(SECONDS) * 3 / 4))
 
 check: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -1,0 +1,93 @@
+"""The same payload through the client and through the reference: what comes of it in each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from diffclient.apply import apply
+from diffclient.chunk import change
+from diffclient.decode import decode, open_payload
+from diffclient.diff import Source, chunks
+from diffclient.errors import PayloadError, PayloadTooNew, RangeError, WrongParent
+from diffclient.weights import DTYPES, Snapshot, Table, TensorSpec, write_snapshot
+from tests.reference import arithmetic, coding
+from tests.reference import decoder as reference
+from tests.reference.records import Tensor
+
+Outcome = list[bytes] | str
+"""Every tensor's new bytes, or the name of the error."""
+
+ERRORS = (PayloadError, PayloadTooNew, WrongParent, RangeError)
+
+
+def agree(client: Outcome, reference: Outcome) -> bool:
+    """Whether both mean the same; one that applies as it reads may meet a bad weight before what else is wrong."""
+    return client == reference or (client == "RangeError" and reference == "PayloadError")
+
+
+def table_of(tensors: Sequence[Tensor]) -> Table:
+    """The client's name for a table."""
+    return tuple(TensorSpec(*tensor) for tensor in tensors)
+
+
+class Parent:
+    """A version as both clients hold it."""
+
+    def __init__(self, tensors: Sequence[Tensor], weights: Sequence[bytes], folder: Path) -> None:
+        self.tensors, self.weights, self.table = tensors, weights, table_of(tensors)
+        self._folder = folder
+        path = Path(tempfile.mkdtemp(dir=folder)) / "parent"
+        arrays = [np.frombuffer(data, DTYPES[spec.dtype]).reshape(spec.shape) for spec, data in self._pairs()]
+        self.digest = write_snapshot(path, self.table, arrays)
+        self.snapshot = Snapshot(path)
+
+    def streamed(self, payload: bytes) -> Outcome:
+        """What the client makes of a payload, reading it piece by piece."""
+        return self.applied(lambda: open_payload(payload, self.table, self.digest))
+
+    def at_once(self, payload: bytes) -> Outcome:
+        """What the client makes of a payload that it decodes as a whole first."""
+        return self.applied(lambda: decode(payload, self.table, self.digest))
+
+    def in_memory(self, payload: bytes) -> Outcome:
+        """What comes of a payload that is read piece by piece, without a disk."""
+        weights = [np.frombuffer(bytearray(data), DTYPES[spec.dtype]) for spec, data in self._pairs()]
+        try:
+            source = open_payload(payload, self.table, self.digest)
+            pieces = source.pieces(self.table)
+            for index, spec in enumerate(self.table):
+                for start, stop in chunks(spec.size):
+                    piece = next(pieces)
+                    if source.touches(index):
+                        change(weights[index][start:stop], spec, source, piece)
+            assert next(pieces, self) is self, "more pieces than chunks"
+        except ERRORS as error:
+            return type(error).__name__
+        return [array.tobytes() for array in weights]
+
+    def _pairs(self) -> Iterator[tuple[TensorSpec, bytes]]:
+        return zip(self.table, self.weights, strict=True)
+
+    def applied(self, source: Callable[[], Source]) -> Outcome:
+        """What the client makes of a diff; an error that is none of the four leaves as it is."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            out = Path(folder) / "out"
+            try:
+                digest = apply(self.snapshot, [source()], out)
+            except ERRORS as error:
+                return type(error).__name__
+            result = Snapshot(out)
+            assert result.digest() == digest
+            return [result.read(spec.name).tobytes() for spec in self.table]
+
+    def in_the_reference(self, payload: bytes) -> Outcome:
+        """What the reference makes of a payload."""
+        try:
+            decoded = reference.decode(payload, self.tensors, self.digest)
+            return arithmetic.apply(decoded, self.tensors, self.weights)
+        except coding.Refused as error:
+            return type(error).__name__

@@ -1,0 +1,168 @@
+"""Numbers to weights: what a decoded payload makes of the parent's bytes, in exact rational arithmetic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from tests.reference.coding import RangeError
+from tests.reference.decoder import Payload, Stream
+from tests.reference.records import BITS, EXACT, HASHED, ONE, Tensor
+
+FLOATS = {"F16": (11, -24, 16), "BF16": (8, -133, 128), "F32": (24, -149, 128)}
+"""Of each dtype: bits of the significand, exponent of the smallest number, exponent of what is too large."""
+EXPONENT_BITS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000, "F64": 0x7FF0_0000_0000_0000}
+
+
+def digest(table: Sequence[Tensor], weights: Sequence[bytes]) -> str:
+    """The digest that names a version."""
+    rows = [[tensor.name, list(tensor.shape), tensor.dtype, tensor.grid] for tensor in table]
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
+    hashes = b"".join(hashlib.sha256(data).digest() for data in weights)
+    return hashlib.sha256(b"neural-diff digest 1\n" + struct.pack("<Q", len(text)) + text + hashes).hexdigest()
+
+
+def apply(payload: Payload, table: Sequence[Tensor], weights: Sequence[bytes]) -> list[bytes]:
+    """The bytes of every tensor after the diff; raises RangeError."""
+    return [
+        data if stream is None else change(payload, number, tensor, stream, data)
+        for number, (tensor, stream, data) in enumerate(zip(table, payload.streams, weights, strict=True))
+    ]
+
+
+def change(payload: Payload, number: int, tensor: Tensor, stream: Stream, data: bytes) -> bytes:
+    """One tensor's new bytes: every weight goes through the rule of its dtype as the integer that its bits are."""
+    value = values(payload, number, stream)
+    rule = rule_for(payload, tensor, stream)
+    width = BITS[tensor.dtype] // 8
+    old = (int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width))
+    return b"".join(rule(bits, value(position)).to_bytes(width, "little") for position, bits in enumerate(old))
+
+
+Rule = Callable[[int, int], int]
+
+
+def rule_for(payload: Payload, tensor: Tensor, stream: Stream) -> Rule:
+    """From a weight's bits, and the value at its position, to its new bits."""
+    alpha, beta = payload.alpha, payload.beta
+    if tensor.grid is not None:
+        grid = tensor.grid
+        return lambda bits, value: on_grid(bits, value, alpha, beta, grid)
+    if payload.kind == EXACT:
+        return lambda bits, value: exact(bits, value, tensor.dtype)
+    if tensor.dtype == "I8":
+        return lambda bits, value: int8(bits, value, alpha, beta)
+    return lambda bits, value: half(bits, value, stream.exponent, alpha, beta, tensor.dtype)
+
+
+def values(payload: Payload, number: int, stream: Stream) -> Callable[[int], int]:
+    """From a position of tensor `number` to D, or to the difference of ordinals; 0 where the stream says nothing."""
+    if payload.kind == HASHED:
+        key = mix(payload.seed ^ mix(number + 0x9E3779B9))
+        return lambda position: hashed(position, key, stream.levels) * stream.step
+    return lambda position: stream.numbers.get(position, 0) * stream.step
+
+
+def hashed(position: int, key: int, levels: Sequence[int]) -> int:
+    h = mix(position ^ key)
+    level = levels[(h >> 1) * len(levels) >> 31]
+    return -level if h & 1 else level
+
+
+def mix(x: int) -> int:
+    x &= 0xFFFFFFFF
+    x ^= x >> 16
+    x = x * 0x7FEB352D & 0xFFFFFFFF
+    x ^= x >> 15
+    x = x * 0x846CA68B & 0xFFFFFFFF
+    return x ^ x >> 16
+
+
+def combined(weight: int, value: int, alpha: int, beta: int, low: int, high: int) -> int:
+    """round_half_even((alpha · W + beta · D) / 65536)"""
+    result, rest = divmod(alpha * weight + beta * value, ONE)
+    if rest > ONE // 2 or (rest == ONE // 2 and result % 2 == 1):
+        result += 1
+    if not low <= result <= high:
+        raise RangeError(f"{result} is not from {low} to {high}")
+    return result
+
+
+def on_grid(bits: int, value: int, alpha: int, beta: int, grid: int) -> int:
+    """F32 on a grid; in exact, alpha and beta are 1, so that the same formula is W + D."""
+    if value == 0 and alpha == ONE:
+        return bits
+    units = Fraction(number(bits, "F32")) * Fraction(2) ** grid
+    if units.denominator != 1:
+        raise RangeError("the parent's weight is not on its grid")
+    result = combined(units.numerator, value, alpha, beta, -(1 << 24), 1 << 24)
+    return to_bits(result / Fraction(2) ** grid, "F32")
+
+
+def int8(bits: int, value: int, alpha: int, beta: int) -> int:
+    weight = bits - 256 if bits >= 128 else bits
+    return combined(weight, value, alpha, beta, -128, 127) & 0xFF
+
+
+def half(bits: int, value: int, exponent: int, alpha: int, beta: int, dtype: str) -> int:
+    """F16 and BF16 in sparse and hashed; a zero has no sign here, so the result is never -0."""
+    if value == 0 and alpha == ONE:
+        return bits
+    weight = number(bits, dtype)
+    scaled = rounded(Fraction(alpha, ONE) * weight, "F32")
+    added = rounded(Fraction(beta, ONE) * value / Fraction(2) ** exponent, "F32")
+    return to_bits(rounded(rounded(scaled + added, "F32"), dtype), dtype)
+
+
+def exact(bits: int, value: int, dtype: str) -> int:
+    """A difference of ordinals, modulo 2^bits."""
+    if value == 0:
+        return bits
+    width = BITS[dtype]
+    sign, every = 1 << width - 1, (1 << width) - 1
+    if dtype not in EXPONENT_BITS:
+        result = (bits + value) & every
+        if dtype == "BOOL" and result > 1:
+            raise RangeError(f"a BOOL of {result}")
+        return result
+    ordinal = (every - bits if bits & sign else bits + sign) + value & every
+    result = ordinal - sign if ordinal & sign else every - ordinal
+    if result == sign or result & EXPONENT_BITS[dtype] == EXPONENT_BITS[dtype]:
+        raise RangeError("-0, or not finite")
+    return result
+
+
+def number(bits: int, dtype: str) -> Fraction:
+    """The number that these bits are; raises RangeError if they are none."""
+    if bits & EXPONENT_BITS[dtype] == EXPONENT_BITS[dtype]:
+        raise RangeError("the parent's weight is not finite")
+    if dtype == "F16":
+        return Fraction(struct.unpack("<e", struct.pack("<H", bits))[0])
+    return Fraction(struct.unpack("<f", struct.pack("<I", bits << 16 if dtype == "BF16" else bits))[0])
+
+
+def to_bits(exactly: Fraction, dtype: str) -> int:
+    """The bits of a number that the dtype has; of 0, +0."""
+    if dtype == "F16":
+        return int(struct.unpack("<H", struct.pack("<e", float(exactly)))[0])
+    bits = int(struct.unpack("<I", struct.pack("<f", float(exactly)))[0])
+    return bits >> 16 if dtype == "BF16" else bits
+
+
+def rounded(exactly: Fraction, dtype: str) -> Fraction:
+    """The nearest number that the dtype has, half to even; raises RangeError beyond its largest."""
+    if exactly == 0:
+        return exactly
+    digits, smallest, too_large = FLOATS[dtype]
+    magnitude = abs(exactly)
+    exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
+    if magnitude < Fraction(2) ** exponent:
+        exponent -= 1
+    unit = Fraction(2) ** max(exponent - digits + 1, smallest)
+    nearest = round(exactly / unit) * unit
+    if abs(nearest) >= Fraction(2) ** too_large:
+        raise RangeError(f"beyond the largest {dtype}")
+    return nearest
