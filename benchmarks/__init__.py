@@ -1,0 +1,1 @@
+"""What this project claims about speed and size, measured: `python -m benchmarks.<name> --help`."""

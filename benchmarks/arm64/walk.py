@@ -1,0 +1,76 @@
+"""Walk a chain as a device does: apply its payloads one by one, then all of them in one pass; print the digests.
+
+usage: walk.py FOLDER [--emulator TEXT], with FOLDER as `make.py` fills it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import zstandard
+
+from diffclient.apply import apply
+from diffclient.decode import Payload, open_payload
+from diffclient.weights import Snapshot
+
+WHOLE = "in one pass"
+"""What the last version is called when it was reached from version 0 in one pass."""
+
+
+def main() -> None:
+    """Print, as JSON, what this interpreter is and the digests it arrives at."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--emulator", help="what runs this interpreter, if not the processor itself")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    found = walk(arguments.folder)
+    seconds = round(time.perf_counter() - started, 1)
+    about = {**environment(), "emulator": arguments.emulator, "seconds": seconds}
+    json.dump({**about, "digests": found}, sys.stdout, indent=2)
+
+
+def environment() -> dict[str, str]:
+    """Return the architecture and the versions of whatever computes here."""
+    return {
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "zstandard": zstandard.__version__,
+        "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+    }
+
+
+def walk(folder: Path) -> dict[str, str]:
+    """Return the digest of every version, and of the last one reached in one pass from version 0."""
+    version_0 = version = Snapshot(folder / "0.safetensors")
+    steps = len(list(folder.glob("*.ndiff")))
+    found = {"0": version.digest()}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(1, steps + 1):
+            out = Path(scratch, str(number))
+            found[str(number)] = apply(version, [payload(folder, version_0, number)], out)
+            version = Snapshot(out)
+        chain = [payload(folder, version_0, number) for number in range(1, steps + 1)]
+        found[WHOLE] = apply(version_0, chain, Path(scratch, "whole"))
+    return found
+
+
+def payload(folder: Path, version_0: Snapshot, number: int) -> Payload:
+    """Open the payload that leads to version `number`; its parent is the one that its maker promised.
+
+    Not the digest that was found here: then a version that differs would end the walk instead of being reported.
+    """
+    parent = json.loads((folder / "chain.json").read_text())["digests"][str(number - 1)]
+    return open_payload((folder / f"{number}.ndiff").read_bytes(), version_0.table, parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What is measured: a diff, the weights that it changes, and what they would take at the least."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from diffclient import arithmetic, ordinals
+from diffclient.diff import Diff, Exact, Hashed, Sparse, Stream, numbers, spread
+from diffclient.weights import Array, Table, TensorSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One diff, with what its peers get."""
+
+    name: str
+    table: Table
+    diff: Diff
+    limit_bytes: float | None
+    """None where no limit is known."""
+    weights: tuple[Array, ...] | None
+    """The parent's, in the table's order; None if only positions and values are had."""
+    note: str = ""
+    """Where weights, positions and values come from."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Peers that do not run on this case, with the reason."""
+
+    @property
+    def size(self) -> int:
+        """Weights of the model."""
+        return sum(spec.size for spec in self.table)
+
+    @cached_property
+    def changes(self) -> int:
+        """Weights whose bits change (in hashed, as far as the diff adds something)."""
+        return sum(_changes(self.diff, index, spec) for index, spec in enumerate(self.table))
+
+    @cached_property
+    def levels(self) -> int | None:
+        """Distinct values, with 0 for what does not change; None in exact, where they are as good as all distinct."""
+        found = [numbers(stream) for stream in self.diff.streams if stream is not None]
+        return len(np.union1d(np.concatenate(found), [0])) if found and self.diff.kind != "exact" else None
+
+    def new_weights(self) -> tuple[Array, ...]:
+        """Return the weights after the diff, without the code under test; the case must have weights."""
+        assert self.weights is not None
+        triples = zip(self.table, self.weights, self.diff.streams, strict=True)
+        return tuple(
+            old if stream is None else changed(spec, old, stream, self.diff.seed, index)
+            for index, (spec, old, stream) in enumerate(triples)
+        )
+
+
+def changed(spec: TensorSpec, old: Array, stream: Stream, seed: int, index: int) -> Array:
+    """Return tensor number `index` with a stream added to it (alpha = beta = 1)."""
+    flat = old.reshape(-1)
+    if isinstance(stream, Exact):
+        new = flat.copy()
+        new[stream.positions] = ordinals.add(flat[stream.positions], stream.deltas, spec.dtype)
+        return new.reshape(old.shape)
+    assert spec.grid is not None
+    units = arithmetic.to_grid(flat, spec.grid).astype(np.int64)
+    if isinstance(stream, Sparse):
+        units[stream.positions] += stream.levels.astype(np.int64) * stream.step
+    else:
+        units += np.concatenate([piece.values for piece in spread(stream, seed, index, spec)])
+    return arithmetic.from_grid(units.astype(np.int32), spec.grid).reshape(old.shape)
+
+
+def write_raw(path: Path, weights: tuple[Array, ...]) -> None:
+    """Write all tensors as raw little-endian numbers, one after the other."""
+    with path.open("wb") as file:
+        for array in weights:
+            np.ascontiguousarray(array).tofile(file)
+
+
+def _changes(diff: Diff, index: int, spec: TensorSpec) -> int:
+    stream = diff.streams[index]
+    if isinstance(stream, Hashed):
+        return sum(int(np.count_nonzero(piece.values)) for piece in spread(stream, diff.seed, index, spec))
+    return 0 if stream is None else len(stream.positions)

@@ -1,0 +1,31 @@
+"""The machine that a benchmark ran on, in words that stand beside its figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+LIBRARIES = ("numpy", "zstandard")
+
+
+def describe() -> dict[str, str | int | float]:
+    """Return processor, cores, memory, system, Python, libraries, and how busy the machine is right now."""
+    return {
+        "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": int(_first("/proc/meminfo", "MemTotal").split()[0]) // 1000,
+        "system": platform.platform(),
+        "python": sys.version.split()[0],
+        "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+        "load_at_start": round(os.getloadavg()[0], 2),
+    }
+
+
+def _first(path: str, key: str) -> str:
+    for line in Path(path).read_text().splitlines():
+        if line.startswith(key):
+            return line.partition(":")[2].strip()
+    return ""
