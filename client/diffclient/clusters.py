@@ -84,8 +84,10 @@ def frequencies(counts: Counts) -> tuple[int, ...]:
     while (excess := int(scaled.sum()) - TOTAL) != 0:
         step = 1 if excess > 0 else -1
         # What one slot less (or more) costs: the count over the frequency, in units of 1 / ln 2.
-        price = np.where(scaled > max(step, 0), step * counts / np.maximum(scaled, 1), np.inf)
-        scaled[np.argsort(price, kind="stable")[: max(1, min(abs(excess), len(counts) // 8))]] -= step
+        may = scaled > max(step, 0)
+        cost = np.where(may, step * counts / np.maximum(scaled, 1), np.inf)
+        at_once = max(1, min(abs(excess), len(counts) // 8, np.count_nonzero(may)))
+        scaled[np.argsort(cost, kind="stable")[:at_once]] -= step
     return tuple(map(int, scaled))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from diffclient import clusters
@@ -28,7 +28,12 @@ def test_the_finest_ranges_fit_a_codebook(low: int, high: int) -> None:
     assert high - low > 255 or set(found.widths) == {0}
 
 
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=256).filter(any))
+peaks = st.tuples(st.integers(0, 10**9), st.lists(st.integers(0, 1), max_size=255)).map(lambda pair: [pair[0], *pair[1]])
+
+
+@given(st.one_of(st.lists(st.integers(0, 10**6), min_size=1, max_size=256), peaks).filter(any))
+@example([200_000, *[1] * 5, *[0] * 33, 1])
+@example([200_000, *[1] * 10, *[0] * 28, 1])
 def test_frequencies_add_up_and_keep_what_is_used(counts: list[int]) -> None:
     found = clusters.frequencies(np.array(counts))
     assert sum(found) == TOTAL
