@@ -5,7 +5,7 @@ import sys
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli import demo, local, publishing, training
+from diffserver.cli import demo, experiment, local, publishing, training
 from diffserver.cli.output import complain
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
@@ -21,6 +21,7 @@ local.add_to(app)
 training.add_to(app)
 publishing.add_to(app)
 demo.add_to(app)
+experiment.add_to(app)
 
 
 def main() -> None:

@@ -6,7 +6,9 @@ in the base domain: `BASE_WORDS` and `new_words` let a test hold that.
 
 import random
 import re
-from dataclasses import dataclass
+
+from .domain import Domain as Domain
+from .more_updates import MORE_UPDATES
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -59,15 +61,6 @@ BASE_TEMPLATES = (
     "stop",
     "what time is it",
 )
-
-
-@dataclass(frozen=True)
-class Domain:
-    """One domain of the corpus: its folder's name, its templates, and the values of its `{new}` slot."""
-
-    name: str
-    templates: tuple[str, ...]
-    new: tuple[str, ...] = ()
 
 
 BASE = Domain("0-base", BASE_TEMPLATES)
@@ -130,7 +123,7 @@ UPDATES = (
     ),
 )
 
-DOMAINS = (BASE, *UPDATES)
+DOMAINS = (BASE, *UPDATES, *MORE_UPDATES)
 BASE_WORDS = frozenset(
     word
     for text in (*(re.sub(r"\{\w+\}", "", template) for template in BASE_TEMPLATES), *sum(SLOTS.values(), ()))

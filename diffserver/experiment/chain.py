@@ -1,0 +1,110 @@
+"""Chains of updates by several methods, each held against the full chain of the same seed, as rows of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient.errors import DiffClientError
+from diffclient.weights import fp32_bytes
+from diffserver.experiment import measures
+from diffserver.experiment.bench import Bench
+from diffserver.experiment.kept import Version
+from diffserver.experiment.making import Order
+from diffserver.experiment.plan import Entry
+from diffserver.experiment.results import Failure, Row
+from diffserver.methods import MethodError
+from diffserver.report import recovered
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The versions of one method at one budget, the base first, and what each update changed."""
+
+    entry: Entry
+    seed: int
+    versions: list[Version]
+    seconds: list[float]
+    """Of each version's training, its teacher's included."""
+    masks: list[Mask]
+
+    @staticmethod
+    def begin(entry: Entry, seed: int, base: Version) -> Chain:
+        """A chain before its first update."""
+        return Chain(entry, seed, [base], [0.0], [])
+
+    def add(self, version: Version, seconds: float) -> None:
+        """Put a version at the end."""
+        self.masks.append(measures.changed(self.versions[-1].snapshot, version.snapshot))
+        self.versions.append(version)
+        self.seconds.append(seconds)
+
+
+def run(bench: Bench) -> Iterator[Row | Failure]:
+    """Make all versions of the plan, and yield a row as each is measured.
+
+    A chain that cannot go on is a failure, and the others go on; without a full chain a seed has no others.
+    """
+    for seed in bench.plan.seeds:
+        full = Chain.begin(Entry("full", bench.plan.full, 1.0), seed, bench.version(Order(bench.plan.base, seed)))
+        failed = yield from _chain(bench, full, full)
+        for entry in bench.plan.entries if not failed else ():
+            yield from _chain(bench, Chain.begin(entry, seed, full.versions[0]), full)
+
+
+def _chain(bench: Bench, chain: Chain, full: Chain) -> Generator[Row | Failure, None, bool]:
+    """Yield the chain's rows; return whether it failed."""
+    for number in range(1, bench.plan.updates + 1):
+        try:
+            _update(bench, chain, full, number)
+        except (MethodError, DiffClientError) as error:
+            yield Failure(chain.seed, chain.entry.label, chain.entry.budget, number, str(error))
+            return True
+        yield _row(bench, chain, full, number)
+    return False
+
+
+def _update(bench: Bench, chain: Chain, full: Chain, number: int) -> None:
+    entry, parent, seconds = chain.entry, chain.versions[-1], 0.0
+    teacher = full.versions[number] if entry.kind.teacher == "chain" else None
+    if entry.kind.teacher == "own":
+        teacher = bench.version(Order(bench.plan.full, chain.seed, number, parent))
+    if teacher is not None:
+        seconds = teacher.record.seconds
+    made = bench.version(Order(entry.kind, chain.seed, number, parent, entry.budget, teacher))
+    chain.add(made, seconds + made.record.seconds)
+
+
+def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
+    domains = bench.plan.domains[: number + 1]
+    version, reference = chain.versions[number], full.versions[number]
+    after, best = bench.errors(version, domains), bench.errors(reference, domains)
+    new = domains[-1].name
+    before = bench.errors(chain.versions[number - 1], domains[-1:])
+    masks, table = chain.masks, version.snapshot.table
+    return Row(
+        data=bench.plan.data,
+        seed=chain.seed,
+        method=chain.entry.label,
+        budget=chain.entry.budget,
+        update=number,
+        domain=new,
+        payload_bytes=version.record.payload_bytes or version.snapshot.path.stat().st_size,
+        payload_share=version.record.payload_bytes / fp32_bytes(table) or 1.0,
+        density=float(masks[-1].mean()),
+        overlap=measures.overlap(masks[-2], masks[-1]) if number > 1 else None,
+        wer_mean=measures.mean_wer(after),
+        wer_full_mean=measures.mean_wer(best),
+        drift_mean=measures.mean_wer(after) - measures.mean_wer(best),
+        drift_interval=measures.drift_interval(after, best, chain.seed),
+        drift_by_set=measures.drift_by_set(after, best),
+        recovered=recovered(before[new].wer, best[new].wer, after[new].wer),
+        utterances={name: errors.utterances for name, errors in after.items()},
+        seconds_train=chain.seconds[number],
+        seconds_train_full=full.seconds[number],
+    )

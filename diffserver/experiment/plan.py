@@ -1,0 +1,148 @@
+"""What an experiment is to do: read from the command line, checked before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from diffserver.errors import Invalid
+from diffserver.experiment.kinds import BASE, FULL, KINDS, Kind
+
+REFERENCES = {"base": BASE, "full": FULL}
+"""What every experiment has: version 0, and the chain that others are held against."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method at one budget."""
+
+    label: str
+    """The method's name and the parameters that were given with it."""
+    kind: Kind
+    budget: float
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A folder of data."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any byte of any file in the folder."""
+        whole = hashlib.sha256()
+        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
+            data = path.read_bytes()
+            whole.update(f"{path.relative_to(self.path).as_posix()}\0{len(data)}\0".encode())
+            whole.update(data)
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All chains of an experiment. `domains` are the base's and one for each update."""
+
+    data: str
+    """What the data is called in results."""
+    domains: tuple[Domain, ...]
+    entries: tuple[Entry, ...]
+    seeds: tuple[int, ...] = (0,)
+    base: Kind = BASE
+    full: Kind = FULL
+    device: str = "auto"
+
+    @property
+    def updates(self) -> int:
+        """Updates in a row."""
+        return len(self.domains) - 1
+
+    @property
+    def rows(self) -> int:
+        """Updates of all chains together, the full ones among them."""
+        return len(self.seeds) * self.updates * (1 + len(self.entries))
+
+
+def entries(methods: Sequence[str], budgets: Sequence[float]) -> tuple[Entry, ...]:
+    """Read `name`, `name:parameter=value,…`, `name@budget,…` or all of it; raises Invalid.
+
+    Base and full chain are always there: see `reference`.
+    """
+    found = [entry for method in methods if _name(method) not in REFERENCES for entry in _entries(method, budgets)]
+    named = [(entry.label, entry.budget) for entry in found]
+    if len(set(named)) < len(named):
+        raise Invalid("a method is asked for twice at the same budget", "name each once")
+    return tuple(found)
+
+
+def reference(methods: Sequence[str], name: str) -> Kind:
+    """Return how the base or the full chain is trained: with what `base:…` or `full:…` among the methods says."""
+    given = [method.partition(":")[2] for method in methods if _name(method) == name]
+    return REFERENCES[name].with_parameters(_parameters(",".join(given)))
+
+
+def _name(method: str) -> str:
+    return method.partition("@")[0].partition(":")[0]
+
+
+def _parameters(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    return {name: value for name, _, value in pairs}
+
+
+def _entries(text: str, budgets: Sequence[float]) -> list[Entry]:
+    label, _, own = text.partition("@")
+    name = _name(text)
+    if name not in KINDS:
+        raise Invalid(f"there is no method {name!r}", f"choose among {', '.join([*REFERENCES, *KINDS])}")
+    kind = KINDS[name].with_parameters(_parameters(label.partition(":")[2]))
+    kind.load()
+    try:
+        chosen = [float(part) for part in own.split(",")] if own else budgets
+    except ValueError as error:
+        raise Invalid(
+            f"{own!r} are no budgets", "give shares of the model's bytes, such as sparse@0.02,0.01"
+        ) from error
+    for budget in chosen:
+        if not 0 < budget <= 1:
+            raise Invalid(f"a budget of {budget} is no share of the model's bytes", "give one above 0 and at most 1")
+    return [Entry(label, kind, budget) for budget in chosen]
+
+
+def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
+    """Return the base's domain and one for each update: folders with both splits, by number, then by name.
+
+    Raises Invalid if there are too few.
+    """
+    if updates < 1:
+        raise Invalid(f"{updates} updates measure nothing", "give at least 1")
+    manifests = [path for path in folder.glob("*/train.jsonl") if path.with_name("test.jsonl").exists()]
+    found = sorted((path.parent for path in manifests), key=_by_number)
+    if len(found) <= updates:
+        raise Invalid(
+            f"{folder} has {len(found)} domains, and {updates} updates need {updates + 1}: the base's and one each",
+            "ask for fewer updates or add folders with train.jsonl and test.jsonl",
+        )
+    return tuple(map(Domain, found[: updates + 1]))
+
+
+def _by_number(folder: Path) -> tuple[float, str]:
+    """10-composers comes after 9-countries; folders without a number come last."""
+    number = re.match(r"\d+", folder.name)
+    return float(number[0]) if number else float("inf"), folder.name
+
+
+def shortened(plan: Plan, base_steps: int, update_steps: int) -> Plan:
+    """Return the plan with trainings of at most so many steps: it runs through all code and teaches little."""
+    quick = tuple(Entry(entry.label, entry.kind.shortened(update_steps), entry.budget) for entry in plan.entries)
+    base, full = plan.base.shortened(base_steps), plan.full.shortened(update_steps)
+    return Plan(plan.data, plan.domains, quick, plan.seeds, base, full, plan.device)

@@ -1,0 +1,130 @@
+"""The figures of an experiment: rows, one an update of a chain, and their file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from diffserver.errors import Invalid
+from diffserver.experiment.kept import write_atomically
+
+
+@dataclass(frozen=True)
+class Row:
+    """One update of a chain: WER in percent, drift in points, budget and shares as fractions.
+
+    Means are over the test sets of the base and of all updates so far.
+    """
+
+    data: str
+    seed: int
+    method: str
+    budget: float
+    update: int
+    domain: str
+    payload_bytes: int
+    payload_share: float
+    """Of the fp32 bytes; 1 for the full chain, which ships everything."""
+    density: float
+    """The share of all weights that the update changed."""
+    overlap: float | None
+    """Of the weights that this update or the one before it changed, the share that both did; None for the first."""
+    wer_mean: float
+    wer_full_mean: float
+    """Of the full chain."""
+    drift_mean: float
+    drift_interval: tuple[float, float]
+    """95 %, by a paired bootstrap over utterances."""
+    drift_by_set: Mapping[str, float]
+    recovered: float
+    """The share of full retraining's gain on the new domain that the update has."""
+    utterances: Mapping[str, int]
+    """Of each test set."""
+    seconds_train: float
+    """Its teacher's included."""
+    seconds_train_full: float
+
+    def __str__(self) -> str:
+        figures = f"WER {self.wer_mean:.2f}, full {self.wer_full_mean:.2f}, drift {self.drift_mean:+.2f}"
+        return f"seed {self.seed}, {self.method} at {self.budget:.2%}, update {self.update}: {figures}"
+
+    @property
+    def chain(self) -> tuple[str, str, float]:
+        """What the rows of one curve have in common, whatever their seed."""
+        return self.data, self.method, self.budget
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A chain that could not go on."""
+
+    seed: int
+    method: str
+    budget: float
+    update: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"failed: seed {self.seed}, {self.method} at {self.budget:.2%}, update {self.update}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """All rows so far."""
+
+    runs: Sequence[Row] = ()
+    failures: Sequence[Failure] = ()
+
+    def plus(self, found: Row | Failure) -> Results:
+        """Return the results with one more."""
+        if isinstance(found, Row):
+            return Results((*self.runs, found), self.failures)
+        return Results(self.runs, (*self.failures, found))
+
+    def write(self, path: Path) -> None:
+        """Write them as JSON, whole or not at all; raises Invalid if the file cannot be written."""
+        write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+
+def read(path: Path) -> Results:
+    """Read what `Results.write` wrote; raises Invalid if it is something else."""
+    try:
+        value = json.loads(path.read_text())
+        return Results(tuple(map(_row, value["runs"])), tuple(Failure(**one) for one in value["failures"]))
+    except OSError as error:
+        raise Invalid(f"cannot read {path}: {error.strerror}", "give a file that `experiment chain` wrote") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Invalid(f"{path} holds no results ({error})", "give a file that `experiment chain` wrote") from error
+
+
+def join(parts: Sequence[Results]) -> Results:
+    """Return the rows of several runs together, sorted; of rows that say the same twice, the last.
+
+    Rows of the same method must be of different seeds, budgets or data.
+    """
+    rows = {(row.chain, row.seed, row.update): row for part in parts for row in part.runs}
+    failures = [failure for part in parts for failure in part.failures]
+    return Results(tuple(rows[key] for key in sorted(rows)), tuple(failures))
+
+
+def by_chain(rows: Sequence[Row]) -> dict[tuple[str, str, float], dict[int, list[Row]]]:
+    """Return rows by chain and update: those of all seeds together."""
+    found: dict[tuple[str, str, float], dict[int, list[Row]]] = {}
+    for row in rows:
+        found.setdefault(row.chain, {}).setdefault(row.update, []).append(row)
+    return found
+
+
+def average(rows: Sequence[Row], name: str) -> float | None:
+    """Return the mean of a figure over seeds; None where there is none."""
+    values = [value for row in rows if (value := getattr(row, name)) is not None]
+    return mean(values) if values else None
+
+
+def _row(value: Mapping[str, Any]) -> Row:
+    known = {field.name: value[field.name] for field in fields(Row)}
+    return Row(**{**known, "drift_interval": tuple(known["drift_interval"])})

@@ -1,0 +1,119 @@
+"""BitDelta: of every change its sign is kept, times one scale a tensor (Liu et al., "BitDelta: Your Fine-Tune May Only
+Be Worth One Bit", NeurIPS 2024).
+
+The scale begins as the mean magnitude of the tensor's changes, which has the least squared error, and is then trained.
+At its natural size, about 1/32 of the fp32 bytes, every weight changes. In a smaller budget the rows (first axis)
+with the largest mean change are kept, and all others stay the parent's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from diffclient.arithmetic import LIMIT
+from diffclient.diff import Diff, Sparse
+from diffclient.weights import TensorSpec
+
+from . import MethodError
+from .setting import Setting
+from .stages import payload_length
+
+Rows = dict[str, npt.NDArray[np.bool_]]
+"""Which rows of each tensor change."""
+
+_STEP_BYTES = 4
+"""What a step may take in the payload, and so by how much a trained scale may lengthen it."""
+
+
+class BitDelta:
+    """Signs that stay, and a scale for every tensor that is trained as a factor of its first value."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._table = setting.table
+        self._grids = {spec.name: spec.grid for spec in setting.table if spec.grid is not None and spec.size}
+        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        full = setting.retrained()
+        self._deltas = {name: _as_rows(full[name] - setting.parent[name]) for name in self._grids}
+        self._limit = setting.limit
+        self._rows = self._choose()
+        self._scales = {name: self._scale(name) for name in self._grids}
+        self._signs = {name: torch.from_numpy(self._signed(name)) for name in self._grids}
+        self._factors = {name: nn.Parameter(torch.ones(())) for name in self._grids}
+
+    def to(self, device: str) -> None:
+        """Moves parent, signs and factors."""
+        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
+        self._signs = {name: tensor.to(device) for name, tensor in self._signs.items()}
+        self._factors = {name: nn.Parameter(factor.detach().to(device)) for name, factor in self._factors.items()}
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The scales' factors."""
+        return self._factors.values()
+
+    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
+        """The parent's weights plus each sign times its tensor's scale."""
+        return self._parent | {
+            name: self._parent[name] + (factor * self._scales[name] * self._signs[name]).view_as(self._parent[name])
+            for name, factor in self._factors.items()
+        }
+
+    def diff(self) -> Diff:
+        """One level, +1 or -1, for every weight of the kept rows."""
+        return self._diff(self._rows, {name: float(factor.detach()) for name, factor in self._factors.items()})
+
+    def _choose(self) -> Rows:
+        """As many rows as the budget affords, the largest mean change first; raises MethodError if not one fits."""
+        means = np.concatenate([np.abs(delta).mean(axis=1) for delta in self._deltas.values()])
+        ranked, fits, too_many = np.argsort(-means, kind="stable"), 0, len(means) + 1
+        while too_many - fits > 1:
+            # All of them are tried first: the natural size may fit.
+            count = len(means) if too_many > len(means) and not fits else (fits + too_many) // 2
+            length = payload_length(self._diff(self._among(ranked[:count]), {}), self._table)
+            within = length + _STEP_BYTES * len(self._table) <= self._limit
+            fits, too_many = (count, too_many) if within else (fits, count)
+        if not fits:
+            raise MethodError(f"the budget of {self._limit} bytes is less than one row of signs takes: raise it")
+        return self._among(ranked[:fits])
+
+    def _among(self, chosen: npt.NDArray[np.int64]) -> Rows:
+        counts = [len(delta) for delta in self._deltas.values()]
+        marked = np.zeros(sum(counts), np.bool_)
+        marked[chosen] = True
+        return dict(zip(self._deltas, np.split(marked, np.cumsum(counts)[:-1]), strict=True))
+
+    def _scale(self, name: str) -> float:
+        kept = self._deltas[name][self._rows[name]]
+        return float(np.abs(kept).mean()) if kept.size else 0.0
+
+    def _signed(self, name: str) -> npt.NDArray[np.float32]:
+        """+1, -1, or 0 in rows that stay: float32 `[rows, weights of a row]`."""
+        signs = np.where(self._deltas[name] > 0, np.float32(1), np.float32(-1))
+        return np.asarray(signs * self._rows[name][:, None], np.float32)
+
+    def _diff(self, rows: Rows, factors: dict[str, float]) -> Diff:
+        def stream(spec: TensorSpec) -> Sparse | None:
+            if spec.name not in self._deltas or not rows[spec.name].any():
+                return None
+            delta = self._deltas[spec.name]
+            positions = np.flatnonzero(np.repeat(rows[spec.name], delta.shape[1]))
+            levels = np.where(delta.ravel()[positions] > 0, 1, -1).astype(np.int32)
+            return Sparse(positions, levels, self._units(spec.name, factors.get(spec.name)))
+
+        return Diff("sparse", tuple(map(stream, self._table)))
+
+    def _units(self, name: str, factor: float | None) -> int:
+        """The scale in grid units; some number while rows are still being chosen."""
+        if factor is None:
+            return 1
+        return min(LIMIT, max(1, round(math.ldexp(factor * self._scales[name], self._grids[name]))))
+
+
+def _as_rows(delta: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """`[rows, weights of a row]`; a vector or a scalar is one row."""
+    return delta.reshape(len(delta), -1) if delta.ndim > 1 else delta.reshape(1, -1)

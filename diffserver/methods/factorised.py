@@ -1,0 +1,91 @@
+"""The article's other comparison: the fully retrained model itself, every matrix replaced by one of low rank.
+
+Truncated singular value decompositions of a network's layers, after Xue, Li and Gong, "Restructuring of Deep Neural
+Network Acoustic Models with Singular Value Decomposition" (Interspeech 2013). Components are kept by the squared error
+that they take away for their bytes; vectors travel whole. No weight of the parent is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from . import MethodError
+from .factors import Factors, Floats, is_matrix, matrix_shape, pack, unpack
+from .setting import Setting
+
+
+class Factorised:
+    """The retrained model in as many components as fit; nothing is trained."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._limit, self._full = setting.limit, setting.retrained()
+        specs = [spec for spec in setting.table if spec.grid is not None and spec.size]
+        self._shapes = {spec.name: matrix_shape(spec.shape) for spec in specs if is_matrix(spec.shape)}
+        self._dense = {spec.name: spec.shape for spec in specs if not is_matrix(spec.shape)}
+        self._whole = {name: _decomposed(self._full[name].reshape(shape)) for name, shape in self._shapes.items()}
+        self._device = "cpu"
+
+    def to(self, device: str) -> None:
+        """Remembers where weights are wanted."""
+        self._device = device
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """None."""
+        return ()
+
+    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
+        """The weights that `payload` rebuilds."""
+        return {name: torch.tensor(array).to(self._device) for name, array in self.rebuilt(self.payload()).items()}
+
+    def diff(self) -> None:
+        """None: factors are no diff of the product's."""
+
+    def payload(self) -> bytes:
+        """The most components that fit, with all vectors; raises MethodError if not even the vectors do."""
+        order = self._order()
+        fits, too_many = -1, len(order) + 1
+        data = b""
+        while too_many - fits > 1:
+            count = (fits + too_many) // 2
+            made = pack(self._truncated(order[:count]), [self._full[name] for name in self._dense])
+            if len(made) <= self._limit:
+                fits, data = count, made
+            else:
+                too_many = count
+        if fits < 0:
+            raise MethodError(f"the budget of {self._limit} bytes is less than the model's vectors take: raise it")
+        return data
+
+    def rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
+        """The products and the vectors; what is on no grid stays as it is."""
+        found, dense = unpack(payload, self._shapes, list(self._dense.values()))
+        products = {name: factors.product.reshape(self._full[name].shape) for name, factors in found.items()}
+        return {**self._full, **products, **dict(zip(self._dense, dense, strict=True))}
+
+    def _order(self) -> list[str]:
+        """The matrix of each component, best first: those of a matrix fall in size, so their order there is known."""
+        gains = [
+            (-(float(size) ** 2) / sum(self._shapes[name]), name)
+            for name, whole in self._whole.items()
+            for size in np.linalg.norm(whole.left, axis=0) * np.linalg.norm(whole.right, axis=1)
+        ]
+        return [name for _, name in sorted(gains)]
+
+    def _truncated(self, kept: list[str]) -> dict[str, Factors]:
+        ranks = {name: kept.count(name) for name in self._whole}
+        return {
+            name: Factors(whole.left[:, : ranks[name]], whole.right[: ranks[name]])
+            for name, whole in self._whole.items()
+        }
+
+
+def _decomposed(matrix: Floats) -> Factors:
+    """All components, largest first, the singular values' roots on either side."""
+    left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
+    roots = np.sqrt(sizes)
+    return Factors(left * roots, roots[:, None] * right)

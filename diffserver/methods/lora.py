@@ -1,0 +1,155 @@
+"""LoRA (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022), through `peft`.
+
+Low-rank factors of every linear and convolutional layer's change are trained, travel as fp16, and are merged into the
+weights on the device's side. The rank is what the budget affords; layers may differ by one.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from . import MethodError
+from .factors import Factors, is_matrix, matrix_shape, pack, unpack
+from .setting import Setting
+
+_ADAPTER = "default"
+_RESERVE = 0.99
+"""The share of the budget that ranks are chosen for: trained factors may take a little more than noise."""
+
+
+class Lora:
+    """Factors of the changes, left one at zero at first; all other weights stay the parent's."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._limit = setting.limit
+        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        layers = _layers(setting)
+        shapes = {name: matrix_shape(setting.parent[name].shape) for name in layers}
+        self._ranks = choose_ranks(shapes, self._limit)
+        self._shapes = {name: shapes[name] for name in self._ranks}
+        self._modules = _wrapped(setting, {layers[name]: rank for name, rank in self._ranks.items()})
+
+    def to(self, device: str) -> None:
+        """Moves parent and factors."""
+        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
+        for module in self._modules.values():
+            module.to(device)
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Both factors of every layer."""
+        for module in self._modules.values():
+            yield from (*module.lora_A.parameters(), *module.lora_B.parameters())
+
+    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
+        """The parent's weights with the factors' products merged into them."""
+        return self._parent | {
+            name: self._parent[name] + module.get_delta_weight(_ADAPTER).view_as(self._parent[name])
+            for name, module in self._modules.items()
+        }
+
+    def diff(self) -> None:
+        """None: factors are no diff of the product's."""
+
+    def payload(self) -> bytes:
+        """The factors; components that change least for their bytes are dropped until the rest fits.
+
+        Raises MethodError if none fits.
+        """
+        found = {name: _factors(module) for name, module in self._modules.items()}
+        while len(data := pack(found)) > self._limit:
+            if not any(factors.rank for factors in found.values()):
+                raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
+            name, component = _weakest(found)
+            found[name] = found[name].without(component)
+        return data
+
+    def rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
+        """The parent's weights with the payload's products merged into them."""
+        weights = {name: tensor.cpu().numpy() for name, tensor in self._parent.items()}
+        found, _ = unpack(payload, self._shapes)
+        merged = {name: weights[name] + factors.product.reshape(weights[name].shape) for name, factors in found.items()}
+        return weights | merged
+
+
+def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str, int]:
+    """Return each matrix's rank, as even as can be, so that the factors take about `limit` bytes; 0 is left out.
+
+    Raises MethodError if not even one matrix can have a factor.
+    """
+    costs = {name: sum(shape) for name, shape in shapes.items()}
+    if not costs:
+        raise MethodError("LoRA finds no linear or convolutional layer with weights on a grid")
+    left = _RESERVE * limit / _bytes_a_number(limit)
+    ranks = dict.fromkeys(costs, 0)
+    # One component after another to every matrix in turn, the large ones first, as long as there is room.
+    while True:
+        before = left
+        for name in sorted(costs, key=lambda one: -costs[one]):
+            if costs[name] <= left and ranks[name] < min(shapes[name]):
+                ranks[name], left = ranks[name] + 1, left - costs[name]
+        if left == before:
+            break
+    if not any(ranks.values()):
+        raise MethodError(f"the budget of {limit} bytes is less than a LoRA factor takes: raise it")
+    return {name: rank for name, rank in ranks.items() if rank}
+
+
+def _bytes_a_number(limit: int) -> float:
+    """What fp16 numbers like noise take through the coder, where they take about `limit` bytes."""
+    noise = np.random.default_rng(0).normal(0, 1, (1, max(1, limit // 2))).astype(np.float32)
+    return len(pack({"noise": Factors(np.ones((1, 1), np.float32), noise)})) / noise.size
+
+
+def _layers(setting: Setting) -> dict[str, str]:
+    """The modules that have a matrix on a grid, by their weight's name."""
+    on_grid = {spec.name for spec in setting.table if spec.grid is not None and is_matrix(spec.shape)}
+    return {
+        f"{name}.weight": name
+        for name, module in setting.network.named_modules()
+        if f"{name}.weight" in on_grid
+        and (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1))
+    }
+
+
+def _wrapped(setting: Setting, ranks: Mapping[str, int]) -> dict[str, Any]:
+    """peft's layers by their weight's name, seeded, each of its own rank and scaled by 1."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise MethodError(f"LoRA needs {error.name}: pip install 'diffserver[experiment]'") from error
+    # A pattern is a regular expression that may match a name's end: `^` and `$` keep it to this one.
+    pattern = {f"^{re.escape(name)}$": rank for name, rank in ranks.items()}
+    config = LoraConfig(
+        r=1, lora_alpha=1, target_modules=list(ranks), rank_pattern=pattern, alpha_pattern=pattern, lora_dropout=0.0
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(setting.seed)
+        model = inject_adapter_in_model(config, copy.deepcopy(setting.network))
+    return {f"{name}.weight": module for name, module in model.named_modules() if name in ranks}
+
+
+def _factors(module: Any) -> Factors:
+    """A layer's factors as matrices: `[outputs, rank]` and `[rank, inputs (times kernel)]`, rounded to fp16."""
+    sides = [getattr(module, side)[_ADAPTER].weight.detach().cpu().half().float() for side in ("lora_B", "lora_A")]
+    return Factors(*(side.flatten(1).numpy() for side in sides))
+
+
+def _weakest(found: Mapping[str, Factors]) -> tuple[str, int]:
+    """The component whose product is smallest for the bytes that it takes."""
+
+    def sizes(factors: Factors) -> npt.NDArray[np.float64]:
+        cost = len(factors.left) + factors.right.shape[1]
+        left, right = (factors.left.astype(np.float64) ** 2).sum(0), (factors.right.astype(np.float64) ** 2).sum(1)
+        return np.asarray(left * right / cost)
+
+    by_name = {name: sizes(factors) for name, factors in found.items() if factors.rank}
+    name = min(by_name, key=lambda one: float(by_name[one].min()))
+    return name, int(by_name[name].argmin())

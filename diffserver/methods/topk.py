@@ -1,0 +1,146 @@
+"""Magnitude top-k: the largest changes of a fully retrained model are kept and quantised, the others dropped.
+
+Keeping the largest entries of a dense update is what sparsified training does with gradients (Aji and Heafield,
+"Sparse Communication for Distributed Gradient Descent", EMNLP 2017). Fine-tuning what is kept, the mask fixed, is the
+second stage of Diff Pruning (Guo, Rush and Kim, ACL 2021).
+
+With nothing as origin in place of the parent it is the article's comparison, the fully retrained model itself pruned to
+its largest weights (Han et al., "Learning both Weights and Connections", NeurIPS 2015): a diff whose alpha is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from diffclient import arithmetic
+from diffclient.arithmetic import LIMIT, ONE
+from diffclient.diff import Diff, Sparse
+from diffclient.weights import TensorSpec
+from diffserver import nearest
+from diffserver.errors import Invalid
+from diffserver.target import Change
+
+from . import MethodError
+from .setting import Setting
+from .stages import payload_length, straight_through
+
+
+@dataclass(frozen=True)
+class TopKSchedule:
+    """How the mask is chosen."""
+
+    from_nothing: bool = False
+    """Whether the kept values stand for themselves, and are not added to the parent's."""
+    aim: float = 1.0
+    """The share of the budget that the mask is chosen for: tuned values spread, which lengthens the payload."""
+
+
+TUNED_AIM = 0.93
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """One tensor's part of the mask: flat positions, int64 `[k]`, and the quantiser's step in grid units and value."""
+
+    positions: Tensor
+    units: int
+    step: float
+
+
+class TopK:
+    """The best sparse diff to the fully retrained model; its values may be tuned, its mask may not."""
+
+    def __init__(self, setting: Setting, schedule: TopKSchedule | None = None) -> None:
+        chosen = schedule or TopKSchedule()
+        self._table, self._limit, self._alpha = setting.table, setting.limit, 0 if chosen.from_nothing else ONE
+        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        self._kept: dict[str, Kept] = {}
+        self._values: dict[str, nn.Parameter] = {}
+        for spec, stream in zip(self._table, _largest(setting, chosen), strict=True):
+            if spec.grid is not None and stream is not None:
+                step, wanted = math.ldexp(stream.step, -spec.grid), _wanted(setting, spec.name, chosen)
+                self._kept[spec.name] = Kept(torch.from_numpy(stream.positions), stream.step, step)
+                self._values[spec.name] = nn.Parameter(torch.from_numpy(wanted[stream.positions]))
+
+    def to(self, device: str) -> None:
+        """Moves parent, mask and values."""
+        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
+        self._kept = {name: replace(kept, positions=kept.positions.to(device)) for name, kept in self._kept.items()}
+        self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The kept values."""
+        return self._values.values()
+
+    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the quantiser is there all the time
+        """The parent's weights, or nothing, plus the kept values in whole steps."""
+        return self._parent | {name: self._changed(name, value) for name, value in self._values.items()}
+
+    def diff(self) -> Diff:
+        """The kept values as levels; the smallest are dropped until the payload fits.
+
+        Raises MethodError if not even one fits.
+        """
+        values = {name: value.detach() for name, value in self._values.items()}
+        while (length := payload_length(found := self._diff(values), self._table)) > self._limit:
+            sizes = torch.cat([value[value != 0].abs() for value in values.values()])
+            if not len(sizes):
+                raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
+            dropped = min(len(sizes), max(1, round((1 - 0.998 * self._limit / length) * len(sizes))))
+            smallest = sizes.kthvalue(dropped).values
+            values = {name: torch.where(value.abs() <= smallest, 0.0, value) for name, value in values.items()}
+        return found
+
+    def _changed(self, name: str, value: Tensor) -> Tensor:
+        kept, parent = self._kept[name], self._parent[name]
+        start = parent.flatten() if self._alpha else torch.zeros_like(parent).flatten()
+        used = straight_through(_levels(value.detach(), kept) * kept.step, value)
+        return start.index_add(0, kept.positions, used).view_as(parent)
+
+    def _diff(self, values: dict[str, Tensor]) -> Diff:
+        def stream(spec: TensorSpec) -> Sparse | None:
+            if spec.name not in values:
+                return None
+            kept = self._kept[spec.name]
+            levels = _levels(values[spec.name], kept).cpu().numpy().astype(np.int32)
+            told, positions = np.flatnonzero(levels), kept.positions.cpu().numpy()
+            return Sparse(positions[told], levels[told], kept.units) if told.size or not self._alpha else None
+
+        return Diff("sparse", tuple(map(stream, self._table)), self._alpha)
+
+
+def _levels(values: Tensor, kept: Kept) -> Tensor:
+    """Values in whole steps: at least one, unless they are 0."""
+    sizes = (values.abs() / kept.step).round().clamp(1, LIMIT // kept.units)
+    return torch.where(values == 0, 0.0, torch.copysign(sizes, values))
+
+
+def _wanted(setting: Setting, name: str, schedule: TopKSchedule) -> npt.NDArray[np.float32]:
+    full = setting.retrained()[name].ravel()
+    return full if schedule.from_nothing else full - setting.parent[name].ravel()
+
+
+def _largest(setting: Setting, schedule: TopKSchedule) -> Sequence[Sparse | None]:
+    """The changes that fit, per tensor; where nothing is the start, no tensor on a grid is left without a stream."""
+    found = [_change(setting, spec, schedule) for spec in setting.table]
+    try:
+        streams = nearest.sparse(found, int(schedule.aim * setting.limit)).streams
+    except Invalid as error:
+        raise MethodError(f"{error.detail}: {error.remedy}") from error
+    none = Sparse(np.empty(0, np.int64), np.empty(0, np.int32), 1) if schedule.from_nothing else None
+    return [stream if isinstance(stream, Sparse) else none for stream in streams]
+
+
+def _change(setting: Setting, spec: TensorSpec, schedule: TopKSchedule) -> Change:
+    sides = [weights[spec.name].ravel() for weights in (setting.parent, setting.retrained())]
+    if spec.grid is None:
+        return Change(spec, sides[0], sides[0])
+    old, new = (arithmetic.to_grid(side, spec.grid) for side in sides)
+    return Change(spec, np.zeros_like(old) if schedule.from_nothing else old, new)
