@@ -21,12 +21,13 @@ BASE_PROBES, UPDATE_PROBES = 24, 8
 """Utterances that travel with version 0, and that each update adds."""
 
 
-def assess(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> NewCandidate:
-    """Evaluate the result, hold it to its bounds, store its objects."""
+def assess(work: Work, parent: Parent | None, result: Result, new: str | None) -> NewCandidate:
+    """Evaluate the result on all domains and the `new` one, hold it to its bounds, store its objects."""
     spec = work.spec
+    domains = _with(parent.domains if parent else (), new)
     snapshot, graph = work.objects.put(result.weights), work.objects.put(result.graph)
-    before, after = _evaluate(work, parent, result, domains)
-    probes = _probe(work, parent, result, domains[-1])
+    before, after = _evaluate(work, parent, result, new)
+    probes = _probe(work, parent, result, new)
     share = len(result.payload or b"") / fp32_bytes(result.table)
     comparison = parent is not None and result.payload is None
     manifest = _manifest(work, parent, result, snapshot, graph, probes)
@@ -50,12 +51,16 @@ def assess(work: Work, parent: Parent | None, result: Result, domains: Sequence[
         refusals=_refusals(spec, parent, share, before, after, probes[0]),
         manifest={} if comparison else manifest.to_json(),
         domains=domains,
+        notes=result.notes,
+        shortcuts=result.shortcuts,
     )
 
 
-def _evaluate(
-    work: Work, parent: Parent | None, result: Result, domains: Sequence[str]
-) -> tuple[Evaluation, Evaluation]:
+def _with(known: Sequence[str], new: str | None) -> tuple[str, ...]:
+    return (*known, new) if new else tuple(known)
+
+
+def _evaluate(work: Work, parent: Parent | None, result: Result, new: str | None) -> tuple[Evaluation, Evaluation]:
     """Errors before and after: the parent's are known but on the new domain's test set."""
 
     def say(domain: str) -> None:
@@ -65,18 +70,19 @@ def _evaluate(
         sets = {domain: work.examples(domain, "test") for domain in chosen}
         return evaluate.measure(work.task, result.graph, weights, sets, say)
 
-    after = measure(result.weights, domains)
+    after = measure(result.weights, _with(parent.domains if parent else (), new))
     if parent is None:
         return {}, after
-    return {**parent.evaluation, **measure(parent.snapshot.path, domains[-1:])}, after
+    return {**parent.evaluation, **measure(parent.snapshot.path, _with((), new))}, after
 
 
-def _probe(work: Work, parent: Parent | None, result: Result, new: str) -> tuple[Probe, ...]:
-    """The parent's parts of the probe set and a new one, with the errors that the result makes on each."""
-    count = BASE_PROBES if parent is None else UPDATE_PROBES
-    part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
+def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -> tuple[Probe, ...]:
+    """The parent's parts of the probe set and the new domain's, with the errors that the result makes on each."""
     named = [(probe.domain, probe.blob) for probe in (parent.probes if parent else ())]
-    named.append((new, work.objects.put(part)))
+    if new:
+        count = BASE_PROBES if parent is None else UPDATE_PROBES
+        part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
+        named.append((new, work.objects.put(part)))
     paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in named]
     graph = work.folder / "graph.onnx"
     graph.write_bytes(result.graph)

@@ -17,12 +17,27 @@ REMEDY = "correct the pipeline that made it"
 
 
 @dataclass(frozen=True)
+class NewShortcut:
+    """A merged diff from a version further back than the parent to the candidate's."""
+
+    from_digest: str
+    from_version: int
+    data: bytes
+
+    @cached_property
+    def payload(self) -> Blob:
+        """Its name and length."""
+        return Blob(hashlib.sha256(self.data).hexdigest(), len(self.data))
+
+
+@dataclass(frozen=True)
 class NewCandidate:
     """A trained, self-applied, evaluated diff, or a base, before it is recorded.
 
     `evaluation` is {domain: {"parent": E|None, "candidate": E}} with E = {"errors": n, "words": n}. `payload`
     is None for a base and for a fully retrained model; `manifest` may be empty for the latter, which is never
-    published. `domains` names all data that the weights have seen, this training's last.
+    published. `domains` names all data that the weights have seen, this training's last. `notes` are for whoever
+    publishes it.
     """
 
     model: str
@@ -44,6 +59,8 @@ class NewCandidate:
     refusals: Sequence[str] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
     domains: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    shortcuts: Sequence[NewShortcut] = ()
 
     def __post_init__(self) -> None:
         """Raise Invalid if the parts contradict each other."""
@@ -62,7 +79,7 @@ class NewCandidate:
     def columns(self) -> dict[str, Any]:
         """The values of the row that remembers it."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        del plain["task"], plain["payload"]
+        del plain["task"], plain["payload"], plain["shortcuts"]
         blob = self.payload_blob
         return plain | {
             "payload_sha256": blob and blob.sha256,
@@ -72,6 +89,7 @@ class NewCandidate:
             "refusals": list(self.refusals),
             "manifest": dict(self.manifest),
             "domains": list(self.domains),
+            "notes": list(self.notes),
         }
 
     def _require_agreement(self) -> None:

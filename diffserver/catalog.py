@@ -6,15 +6,16 @@ objects themselves are left to others; an object must be stored before a row nam
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import exists, insert, literal, select
+from sqlalchemy import Select, exists, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from diffclient.manifest import Manifest, from_json
+from diffclient.manifest import Blob, Manifest, from_json
 from diffserver.candidate import NewCandidate
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
-from diffserver.tables import STABLE, Candidate, Channel, Model, Payload, Step, Version
+from diffserver.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
@@ -77,11 +78,15 @@ def record_candidate(session: Session, new: NewCandidate) -> Candidate:
     candidate = Candidate(**new.columns())
     session.add(candidate)
     session.flush()
+    for found in new.shortcuts:
+        start = {"from_digest": found.from_digest, "from_version": found.from_version}
+        session.add(Shortcut(candidate_id=candidate.id, payload=found.payload, data=found.data, **start))
+    session.flush()
     return candidate
 
 
 def publish(session: Session, candidate_id: int, force: bool = False, by: str = "") -> Version:
-    """Make a candidate its model's next version: payload, version, steps and channel, all or nothing.
+    """Make a candidate its model's next version: payloads, version, steps and channel, all or nothing.
 
     `by` names who asked. Raises NotFound, Refused (unless `force`, which is recorded), HeadMoved, Conflict.
     """
@@ -102,6 +107,7 @@ def publish(session: Session, candidate_id: int, force: bool = False, by: str = 
     session.flush()
     _move_payload(session, candidate)
     session.add_all(_steps(candidate))
+    session.add_all(_take_shortcuts(session, candidate))
     session.get_one(Channel, (candidate.model, STABLE)).digest = candidate.digest
     candidate.state = "published"
     session.flush()
@@ -134,19 +140,32 @@ def _name(version: Version | None) -> str:
 def _move_payload(session: Session, candidate: Candidate) -> None:
     if candidate.payload is None:
         return
-    blob = candidate.payload
-    absent = ~exists().where(Payload.sha256 == blob.sha256)
-    row = select(literal(blob.sha256), literal(blob.length), Candidate.payload_data)
-    session.execute(
-        insert(Payload).from_select(["sha256", "length", "data"], row.where(Candidate.id == candidate.id, absent))
-    )
+    _serve(session, candidate.payload, select(Candidate.payload_data).where(Candidate.id == candidate.id))
     candidate.payload_data = None
+
+
+def _serve(session: Session, blob: Blob, data: Select[Any]) -> None:
+    """Copy bytes to where devices get them, within the database, unless they are there already."""
+    absent = ~exists().where(Payload.sha256 == blob.sha256)
+    row = data.with_only_columns(literal(blob.sha256), literal(blob.length), *data.selected_columns)
+    session.execute(insert(Payload).from_select(["sha256", "length", "data"], row.where(absent)))
 
 
 def _steps(candidate: Candidate) -> Sequence[Step]:
     manifest = from_json(candidate.manifest)
     whole = replace(manifest, kind="snapshot", from_digest=None, from_version=None, payload=candidate.snapshot)
     return [_step(whole)] if manifest.kind == "snapshot" else [_step(manifest), _step(whole)]
+
+
+def _take_shortcuts(session: Session, candidate: Candidate) -> Sequence[Step]:
+    """Move a candidate's short cuts to the payloads; returns their steps, which differ from its own in the start."""
+    manifest, steps = from_json(candidate.manifest), []
+    for found in session.scalars(select(Shortcut).where(Shortcut.candidate_id == candidate.id)).all():
+        _serve(session, found.payload, select(Shortcut.data).where(Shortcut.id == found.id))
+        start = replace(manifest, from_digest=found.from_digest, from_version=found.from_version)
+        steps.append(_step(replace(start, kind="sparse", payload=found.payload)))
+        session.delete(found)
+    return steps
 
 
 def _step(manifest: Manifest) -> Step:

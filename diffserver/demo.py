@@ -56,6 +56,7 @@ def run(plan: Plan) -> Report:
     for folder in (home, devices):
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(base, home)
+    _run("diffserver", "migrate", "--home", str(home), environment={})
     with serving(home) as server:
         server.operator("publish", "1")
         names = [f"device-{number}" for number in range(1, plan.devices + 1)]

@@ -8,6 +8,7 @@ DiffServerError
 ├── Forbidden               a valid token of another role
 ├── NotFound                a name or number that nothing bears
 ├── Invalid                 a request that contradicts itself
+│   └── CheckpointError     a checkpoint that is damaged, or that does not fit the model
 ├── Conflict                a request that the present state does not allow
 │   ├── HeadMoved           a candidate whose parent is no longer the model's latest version
 │   ├── Refused             a candidate outside its budget or bounds
@@ -60,6 +61,10 @@ class NotFound(DiffServerError):
 
 class Invalid(DiffServerError):
     """A request that is well formed and contradicts itself."""
+
+
+class CheckpointError(Invalid):
+    """A checkpoint that is damaged or of another format, or whose tensors do not fit the model."""
 
 
 class Conflict(DiffServerError):

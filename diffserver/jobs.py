@@ -15,18 +15,22 @@ from sqlalchemy.orm import Session
 
 from diffserver import catalog
 from diffserver.database import now, writing
-from diffserver.errors import Conflict, JobLost, NotFound
+from diffserver.errors import Conflict, Invalid, JobLost, NotFound
 from diffserver.tables import Training
 
 MAX_ATTEMPTS = 3
 
 Kind = Literal["base", "update"]
-MethodName = Literal["sparse", "hashed", "full"]
+MethodName = Literal["sparse", "hashed", "full", "exact"]
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute."""
+    """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
+
+    With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a `sparse` or
+    `exact` diff. `off_grid` names a base's fp32 tensors that enter no grid.
+    """
 
     kind: Kind
     model: str
@@ -39,17 +43,19 @@ class TrainingSpec:
     epochs: int | None = None
     device: str = "auto"
     max_regression: float | None = 5.0
+    checkpoint: str | None = None
+    off_grid: tuple[str, ...] = ()
 
 
 def spec_of(training: Training) -> TrainingSpec:
     """What was asked for."""
-    return TrainingSpec(**training.spec)
+    return TrainingSpec(**training.spec | {"off_grid": tuple(training.spec.get("off_grid", ()))})
 
 
 def submit(session: Session, spec: TrainingSpec) -> Training:
     """Queue a training: a base for a model without versions, an update for one that has some.
 
-    Raises NotFound, Conflict.
+    Raises NotFound, Conflict, Invalid.
     """
     _require_sense(session, spec)
     training = Training(model=spec.model, spec=asdict(spec))
@@ -143,6 +149,12 @@ def cancel(session: Session, training_id: int) -> Training:
 
 
 def _require_sense(session: Session, spec: TrainingSpec) -> None:
+    if spec.kind == "update" and spec.checkpoint is None and spec.method == "exact":
+        raise Invalid("exact is how a checkpoint's weights travel; nothing is trained so", "train sparse or hashed")
+    if spec.kind == "update" and spec.checkpoint is not None and spec.method not in ("sparse", "exact"):
+        raise Invalid(f"a checkpoint does not become a {spec.method} diff", "choose sparse or exact")
+    if spec.off_grid and (spec.kind, spec.checkpoint is None) != ("base", False):
+        raise Invalid("tensors are kept off the grid when a checkpoint becomes a base", "leave off_grid out")
     if spec.kind == "base":
         catalog.open_model(session, spec.model, spec.task)
     else:

@@ -63,9 +63,11 @@ def _start(session: Session, head: Version, method: str) -> Candidate:
 def choose_domain(spec: TrainingSpec, known: Sequence[str]) -> str:
     """The folder of the data to train on: the one asked for, or the first that is not known yet.
 
-    Raises Invalid if there is none, or if it was trained on already.
+    Of a checkpoint, which was trained elsewhere, only the test set is needed. Raises Invalid if there is none, or if
+    it was trained on already.
     """
-    folders = sorted(path.parent.name for path in Path(spec.data).glob("*/train.jsonl"))
+    needed = "test" if spec.checkpoint else "train"
+    folders = sorted(path.parent.name for path in Path(spec.data).glob(f"*/{needed}.jsonl"))
     fresh = [name for name in folders if name not in known]
     chosen = spec.domain or next(iter(fresh), None)
     if chosen not in fresh:

@@ -9,18 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
-import numpy as np
 from sqlalchemy import Engine
 
-from diffclient import arithmetic, payload
-from diffclient.apply import apply
+from diffclient import arithmetic
 from diffclient.weights import Array, Snapshot, Table, enter_grid, write_snapshot
+from diffserver import shortcuts
 from diffserver.assess import assess
 from diffserver.blobs import Objects
 from diffserver.candidate import NewCandidate
+from diffserver.from_checkpoint import enter, update
 from diffserver.jobs import TrainingSpec
 from diffserver.methods import Method, load_method
 from diffserver.parent import Parent, choose_domain, load_parent
+from diffserver.self_apply import count_changed, self_apply
 from diffserver.tasks import load_task
 from diffserver.training import Lesson, OnProgress, recipe_for, train
 from diffserver.work import TRAINING_SHARE, Result, Work
@@ -33,12 +34,17 @@ def run(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path, on_p
     """
     work = Work(spec, load_task(spec.task), objects, folder, on_progress)
     if spec.kind == "base":
-        only = [choose_domain(spec, ())]
-        return assess(work, None, _train_base(work, only), only)
+        domain = choose_domain(spec, ())
+        return assess(work, None, enter(work) if spec.checkpoint else _train_base(work, [domain]), domain)
     parent = load_parent(spec, engine, objects, folder)
     work = replace(work, number=parent.number + 1)
-    domains = [*parent.domains, choose_domain(spec, parent.domains)]
-    return assess(work, parent, _train_update(work, parent, domains), domains)
+    if spec.checkpoint:
+        new = choose_domain(spec, parent.domains) if spec.domain else None
+        result = update(work, parent)
+    else:
+        new = choose_domain(spec, parent.domains)
+        result = _train_update(work, parent, [*parent.domains, new])
+    return assess(work, parent, replace(result, shortcuts=shortcuts.make(work, engine, parent, result)), new)
 
 
 def _train_base(work: Work, domains: Sequence[str]) -> Result:
@@ -54,22 +60,17 @@ def _train_base(work: Work, domains: Sequence[str]) -> Result:
 
 
 def _train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
-    """Train, encode, decode and apply what was learned: from here on only the device's result counts."""
     lesson, began = _lesson(work, domains), monotonic()
     spec, table = work.spec, parent.snapshot.table
-    weights, graph = work.folder / "version.safetensors", work.objects.get(parent.graph.sha256)
     method = load_method(spec.method, parent.snapshot.read_all(), table, spec.budget, work.seed)
     trained = _train(work, method, lesson, spec.method)
     learned = method.diff()
-    if learned is None:
-        digest = write_snapshot(weights, table, _on_grid(table, trained))
-        changed = _count_changed(parent.snapshot, Snapshot(weights))
-        return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
-    encoded = payload.encode(learned, table, parent.digest)
-    decoded = payload.decode(encoded, table, parent.digest)
-    digest = apply(parent.snapshot, [decoded], weights)
-    changed = _count_changed(parent.snapshot, Snapshot(weights))
-    return Result(weights, digest, table, graph, decoded.kind, encoded, changed, monotonic() - began)
+    if learned is not None:
+        return self_apply(work, parent, learned, began)
+    weights, graph = work.folder / "version.safetensors", work.objects.get(parent.graph.sha256)
+    digest = write_snapshot(weights, table, _on_grid(table, trained))
+    changed = count_changed(parent.snapshot, Snapshot(weights))
+    return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
 
 
 def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
@@ -98,7 +99,3 @@ def _on_grid(table: Table, trained: Mapping[str, Array]) -> list[Array]:
         return arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid)
 
     return [trained[spec.name] if spec.grid is None else rounded(trained[spec.name], spec.grid) for spec in table]
-
-
-def _count_changed(before: Snapshot, after: Snapshot) -> int:
-    return sum(int(np.count_nonzero(before.read(spec.name) != after.read(spec.name))) for spec in before.table)

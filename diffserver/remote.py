@@ -9,6 +9,9 @@ import httpx2
 
 from diffserver.errors import DiffServerError
 
+UPLOAD_TIMEOUT = 3600.0
+"""Seconds without a sign of life: a server that got a large file hands it on to its object store."""
+
 
 class RemoteError(DiffServerError):
     """The server refused, or cannot be reached; `problem` is its problem+json, if it sent one."""
@@ -58,6 +61,17 @@ class Remote:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send JSON, return JSON; raises RemoteError."""
         return self._json("POST", path, json=body)
+
+    def put(self, path: str, pieces: Iterator[bytes], length: int) -> Any:
+        """Send so many bytes as they are, return JSON; raises RemoteError."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
+        return self._json("PUT", path, content=pieces, headers=headers, timeout=UPLOAD_TIMEOUT)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at a path; raises RemoteError."""
+        with self._translated():
+            response = self._client.head(path)
+        return bool(response.is_success)
 
     def delete(self, path: str) -> Any:
         """Ask for a deletion, return JSON; raises RemoteError."""

@@ -21,7 +21,7 @@ class Settings:
     """How one process of the service is set up.
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
-    caps the polls answered at once; `max_body` caps a request's body, in bytes.
+    caps the polls answered at once; `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded file.
     """
 
     home: Path
@@ -32,6 +32,7 @@ class Settings:
     poll_seconds: int = 300
     max_polls: int = 256
     max_body: int = 1 << 20
+    max_checkpoint: int = 8 << 30
 
     @classmethod
     def under(cls, home: Path) -> "Settings":
@@ -52,6 +53,7 @@ class Settings:
             poll_seconds=read("POLL_SECONDS", _between(1, 7 * 86400), cls.poll_seconds),
             max_polls=read("MAX_POLLS", _between(1, 1_000_000), cls.max_polls),
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
+            max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
         )
 
 

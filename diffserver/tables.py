@@ -161,6 +161,7 @@ class Candidate(Base):
     refusals: Mapped[list[str]]
     manifest: Mapped[dict[str, Any]]
     domains: Mapped[list[str]]
+    notes: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     data: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
@@ -170,6 +171,20 @@ class Candidate(Base):
         if self.payload_sha256 is None or self.payload_length is None:
             return None
         return Blob(self.payload_sha256, self.payload_length)
+
+
+class Shortcut(Base):
+    """A merged diff to a candidate's version from one before its parent; a payload and a step once published."""
+
+    __tablename__ = "shortcuts"
+    __table_args__ = (UniqueConstraint("candidate_id", "from_version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"))
+    from_digest: Mapped[str] = digest_column()
+    from_version: Mapped[int]
+    payload: Mapped[Blob] = composite(digest_column(name="payload_sha256"), length_column(name="payload_length"))
+    data: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
 
 
 class Device(Base):

@@ -1,15 +1,21 @@
 """A training under way, and the version that came of it: values that the pipeline hands on."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diffclient.manifest import ManifestKind
 from diffclient.weights import Table
 from diffserver.blobs import Objects
+from diffserver.candidate import NewShortcut
 from diffserver.jobs import TrainingSpec
 from diffserver.tasks import Example, Task
-from diffserver.training import OnProgress
+
+if TYPE_CHECKING:
+    from diffserver.training import OnProgress
 
 TRAINING_SHARE = 0.9
 """How much of the progress is training; the rest is evaluation."""
@@ -52,3 +58,6 @@ class Result:
     changed: int
     seconds: float
     """Of training and what follows it; reading the data is not counted."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing before it is published."""
+    shortcuts: tuple[NewShortcut, ...] = ()

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from diffclient.store import Store
 from diffclient.weights import Snapshot, fp32_bytes
 from diffserver.demo import serving
 from tests.conftest import UPDATES
+from tests.server.checkpoints import save
 
 MODEL = "commands"
 BUDGET = 0.02
@@ -51,8 +53,8 @@ class Site:
     def device(self, name: str, *arguments: str, status: int = 0) -> Any:
         return run("diffclient", *arguments, "--store", str(self.folder / name), status=status)
 
-    def enroll(self, name: str) -> None:
-        self.device(name, "enroll", self.url, "--token", self.token, "--model", MODEL, "--name", name)
+    def enroll(self, name: str, model: str = MODEL) -> None:
+        self.device(name, "enroll", self.url, "--token", self.token, "--model", model, "--name", name)
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,10 @@ def test_the_full_chain_goes_on_from_the_last_fully_retrained_model(chain: Chain
     assert "for comparison only" in refused
 
 
-def test_a_device_that_slept_takes_all_five_in_one_pass(chain: Chain) -> None:
+def test_a_device_that_slept_takes_all_five_in_one_pass_by_short_cuts(chain: Chain) -> None:
     outcome = chain.site.device("sleeps", "update")
     assert outcome["digest"] == chain.updates[-1].version["digest"]
-    assert outcome["payload_bytes"] == sum(update.candidate["payload"]["length"] for update in chain.updates)
+    assert outcome["payload_bytes"] < sum(update.candidate["payload"]["length"] for update in chain.updates)
 
 
 def test_a_late_device_gets_a_snapshot_of_the_same_bytes(chain: Chain) -> None:
@@ -163,3 +165,69 @@ def test_training_on_a_known_domain_fails_with_the_cause(chain: Chain) -> None:
 def test_an_unknown_method_is_refused_before_anything_is_queued(chain: Chain) -> None:
     refused = chain.site.operator("train", MODEL, "--data", str(chain.site.corpus), "--method", "magic", status=1)
     assert "method" in refused
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model that came from a checkpoint, a device that holds it, and another checkpoint of it."""
+
+    site: Site
+    base: Any
+    base_file: Path
+    next_file: Path
+
+
+@pytest.fixture(scope="module")
+def imported(chain: Chain) -> Imported:
+    """A model whose base is what the last update made, and weights near it that were trained elsewhere."""
+    site = chain.site
+    tensors = Snapshot(weights(site, "follows")).read_all()
+    base_file = save(site.folder / "base.safetensors", tensors)
+    rng = np.random.default_rng(1)
+    moved = {name: array + rng.laplace(0, 0.003 * array.std(), array.shape) for name, array in tensors.items()}
+    next_file = save(site.folder / "next.safetensors", {name: array.astype("f4") for name, array in moved.items()})
+    data = ["--data", str(site.corpus), "--domain", "0-base"]
+    base = site.operator("base", "imported", *data, "--from-checkpoint", str(base_file))
+    site.operator("publish", str(base["id"]))
+    site.enroll("importer", "imported")
+    site.device("importer", "update")
+    return Imported(site, base, base_file, next_file)
+
+
+def test_a_checkpoint_becomes_a_base_that_devices_take(imported: Imported) -> None:
+    assert imported.base["notes"][0].startswith("made of the checkpoint ")
+    assert imported.site.device("importer", "verify")["digest"] == imported.base["digest"]
+
+
+def test_a_checkpoint_becomes_two_candidates_and_the_better_one_the_next_version(imported: Imported) -> None:
+    publish = ["publish", "imported", "--from-checkpoint", str(imported.next_file), "--budget", str(BUDGET)]
+    made = imported.site.operator(*publish, "--yes", "--force")
+    exact, sparse = made["candidates"]["exact"], made["candidates"]["sparse"]
+    assert sparse["payload"]["length"] < exact["payload"]["length"]
+    assert sparse["payload_share"] <= BUDGET
+    assert set(exact["evaluation"]) == set(sparse["evaluation"]) == {"0-base"}
+    assert made["version"]["candidate_id"] == sparse["id"]
+    outcome = imported.site.device("importer", "update")
+    assert (outcome["digest"], outcome["payload_bytes"]) == (sparse["digest"], sparse["payload"]["length"])
+
+    rest = imported.site.operator(*publish, "--kind", "exact", "--force")["version"]
+    assert (rest["method"], rest["digest"]) == ("exact", exact["digest"]), "the same weights, from nearer by"
+    assert imported.site.device("importer", "update")["digest"] == exact["digest"]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "reason"),
+    [
+        (b"PK", ["--yes"], "not a safetensors file"),
+        (None, ["--yes"], "ends early"),
+        (None, [], "there is no one to ask"),
+        (None, ["--kind", "hashed"], "does not become a hashed diff"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_byte_travels(
+    imported: Imported, tmp_path: Path, content: bytes | None, options: list[str], reason: str
+) -> None:
+    path = tmp_path / "checkpoint"
+    path.write_bytes(imported.base_file.read_bytes()[:-1] if content is None else content)
+    arguments = ["publish", "imported", "--from-checkpoint", str(path), *options]
+    assert reason in imported.site.operator(*arguments, status=1)

@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
 
-from diffclient import payload
 from diffclient.apply import apply
+from diffclient.decode import decode
 from diffclient.manifest import from_json
 from diffclient.weights import Snapshot, fp32_bytes
 from diffserver import catalog, jobs, migrate, pipeline
@@ -60,8 +60,13 @@ class Home:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
-    made = Home(tmp_path_factory.mktemp("home"))
-    base = made.run(base_spec(tiny_corpus))
+    return with_base(tmp_path_factory.mktemp("home"), tiny_corpus)
+
+
+def with_base(folder: Path, corpus: Path) -> Home:
+    """A home in which version 0 of a model is trained and published."""
+    made = Home(folder)
+    base = made.run(base_spec(corpus))
     with writing(made.engine) as session:
         catalog.publish(session, catalog.record_candidate(session, base).id)
     return made
@@ -87,7 +92,7 @@ def test_the_version_recorded_is_what_a_device_computes(home: Home, candidate: N
     assert head is not None
     assert candidate.payload is not None
     parent = Snapshot(home.objects.download(head.candidate.snapshot.sha256, tmp_path / "parent"))
-    diff = payload.decode(candidate.payload, parent.table, head.digest)
+    diff = decode(candidate.payload, parent.table, head.digest)
     assert apply(parent, [diff], tmp_path / "version") == candidate.digest
     assert (tmp_path / "version").read_bytes() == home.objects.get(candidate.snapshot.sha256)
     assert len(candidate.payload) <= 0.02 * fp32_bytes(parent.table)

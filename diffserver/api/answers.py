@@ -155,6 +155,7 @@ class CandidateAnswer(_Answer):
     refusals: list[str]
     manifest: dict[str, Any]
     domains: list[str]
+    notes: list[str] = Field(description="What is worth knowing before it is published.")
     data: str
     state: Literal["open", "published"]
     created: datetime = Field(validation_alias="created_at")

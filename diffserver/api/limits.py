@@ -10,30 +10,32 @@ from diffserver.errors import Busy
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body of more than `limit` bytes, declared or sent, before it is all read."""
+    """ASGI middleware: refuses a body of more than `limit` bytes, declared or sent, before it is all read.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    Below the path `large`, where files are uploaded, `large_limit` holds instead.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, large: str, large_limit: int) -> None:
         self._app, self._limit = app, limit
+        self._large, self._large_limit = large, large_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         received = 0
+        limit = self._large_limit if scope.get("path", "").startswith(self._large) else self._limit
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit:
-                raise self._too_large()
+            if received > limit:
+                raise HTTPException(413, f"the body is larger than {limit:,} bytes")
             return message
 
-        if scope["type"] == "http" and _declared(scope) > self._limit:
+        if scope["type"] == "http" and _declared(scope) > limit:
             # Raised where the body is read, so that it is answered like any other problem.
-            received = self._limit
+            received = limit
         await self._app(scope, counted, send)
-
-    def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"the body is larger than {self._limit:,} bytes")
 
 
 class PollGate:

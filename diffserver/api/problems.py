@@ -38,7 +38,7 @@ FRAMEWORK = {
     400: ("malformed", "send a JSON body as /docs describes it"),
     404: ("not-found", "see /docs for the paths that exist"),
     405: ("method-not-allowed", "use a method that the Allow header names"),
-    413: ("too-large", "send less; DIFFSERVER_MAX_BODY is the limit"),
+    413: ("too-large", "send less; DIFFSERVER_MAX_BODY is the limit, DIFFSERVER_MAX_CHECKPOINT that of checkpoints"),
     416: ("range", "ask for bytes below the length that Content-Range names"),
 }
 

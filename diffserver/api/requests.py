@@ -45,7 +45,7 @@ class ReportRequest(_Request):
 
 
 class TrainingRequest(_Request):
-    """What to train."""
+    """What to train; with a checkpoint, what to make of it."""
 
     kind: Kind
     model: Name = Field(examples=["speech"])
@@ -60,6 +60,15 @@ class TrainingRequest(_Request):
     epochs: int | None = Field(default=None, ge=1, le=10_000)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     max_regression: float | None = Field(default=5.0, ge=0, le=100, description="Points absolute; null: no bound.")
+    checkpoint: Digest | None = Field(
+        default=None, description="SHA-256 of a checkpoint that was uploaded; then nothing is trained."
+    )
+    off_grid: tuple[Line, ...] = Field(
+        default=(),
+        max_length=1000,
+        examples=[["encoder.*.running_mean"]],
+        description="Of a base that a checkpoint becomes: fp32 tensors, by patterns, that stay off the grid.",
+    )
 
 
 class PublishRequest(_Request):

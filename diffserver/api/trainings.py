@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Engine, select
 
 from diffserver import catalog, jobs
-from diffserver.api.access import AfterNumber, Database, Limit, Operator, page
+from diffserver.api.access import AfterNumber, Database, Limit, Operator, Store, page
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.database import reading, writing
+from diffserver.errors import NotFound
 from diffserver.tables import Candidate, Training
 
 Row = TypeVar("Row", Training, Candidate)
@@ -22,8 +23,12 @@ OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 
 
 @router.post("/trainings", status_code=202)
-def submit_training(body: TrainingRequest, engine: Database, _who: Operator) -> TrainingAnswer:
+def submit_training(body: TrainingRequest, engine: Database, objects: Store, _who: Operator) -> TrainingAnswer:
     """Queue a training; a worker takes it, and its candidate appears when it is done."""
+    if body.checkpoint and not objects.exists(body.checkpoint):
+        raise NotFound(
+            f"there is no checkpoint {body.checkpoint}", f"upload it with PUT /v1/checkpoints/{body.checkpoint}"
+        )
     with writing(engine) as session:
         training = jobs.submit(session, jobs.TrainingSpec(**body.model_dump()))
     return TrainingAnswer.model_validate(training)

@@ -1,17 +1,15 @@
 """Commands that train, on whatever machine the workers are: base, train, trainings, cancel."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from diffserver.cli.output import AsJson, evaluation_table, listing, progress_console, show
-from diffserver.cli.server import URL, ModelName, Server, Token, connected
-from diffserver.errors import Conflict
-from diffserver.remote import Remote
+from diffserver.cli.checkpoints import upload
+from diffserver.cli.following import follow
+from diffserver.cli.output import AsJson, evaluation_table, listing, show
+from diffserver.cli.server import URL, MaxRegression, ModelName, Server, Token, connected
 
 Data = Annotated[
     Path,
@@ -22,8 +20,6 @@ Seed = Annotated[int, typer.Option("--seed", help="Everything random follows fro
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
-
-FOLLOW_SECONDS = 0.5
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,16 +36,29 @@ def base(
     seed: Seed = 0,
     epochs: Epochs = None,
     device: Device = "auto",
+    from_checkpoint: Annotated[
+        Path | None, typer.Option("--from-checkpoint", help="Enter these weights (safetensors) instead of training.")
+    ] = None,
+    off_grid: Annotated[
+        list[str] | None,
+        typer.Option("--off-grid", help="Tensors (a pattern) of the checkpoint that only exact diffs may change."),
+    ] = None,
     detach: Detach = False,
     server: Server = URL,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model's first version from nothing and follow the training to its candidate.
+    """Train a model's first version from nothing, or enter a checkpoint as it; follow that to its candidate.
+
+    Weights of a checkpoint are rounded once, to about 10^-6 of their tensor's largest, unless they stay off the grid.
+    Of the data only the test set is needed then.
 
     Example: `diffserver base commands --data corpus --domain 0-base`
     """
-    spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task}
+    spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task, "off_grid": off_grid or []}
+    if from_checkpoint:
+        with connected(server, token) as remote:
+            spec["checkpoint"] = upload(remote, from_checkpoint)
     _submit(spec, server, token, detach, as_json)
 
 
@@ -59,9 +68,7 @@ def train(
     domain: Domain = None,
     method: Annotated[str, typer.Option(help="sparse, hashed, or full (for comparison; not published).")] = "sparse",
     budget: Annotated[float, typer.Option(help="Most payload bytes, as a share of the fp32 snapshot's.")] = 0.02,
-    max_regression: Annotated[
-        float, typer.Option(help="Most points of WER that an earlier domain may lose; 100: no bound.")
-    ] = 5.0,
+    max_regression: MaxRegression = 5.0,
     seed: Seed = 0,
     epochs: Epochs = None,
     device: Device = "auto",
@@ -122,37 +129,9 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
         if detach:
             show(training, as_json, f"Training {training['id']} waits for a worker.")
             return
-        training = _follow(remote, training)
+        training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
     show(candidate, as_json, Group(evaluation_table(candidate["evaluation"]), _described(candidate)))
-
-
-def _follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
-    """Show the training's progress until it ends; raises Conflict if that is not with a candidate."""
-    number = training["id"]
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=progress_console) as progress:
-        bar = progress.add_task(f"training {number}: waits for a worker", total=1.0)
-        try:
-            while training["state"] in ("queued", "running"):
-                time.sleep(FOLLOW_SECONDS)
-                training = remote.get(f"/v1/trainings/{number}")
-                message = training["message"] or training["state"]
-                progress.update(bar, completed=training["progress"], description=f"training {number}: {message}")
-        except KeyboardInterrupt:
-            progress_console.print(f"Training {number} goes on; to end it: diffserver cancel {number}")
-            raise
-    if training["state"] != "done":
-        raise Conflict(
-            f"training {number} {training['state']}: {training['error'] or 'on request'}",
-            "see the worker's log",
-        )
-    return training
 
 
 def _described(candidate: dict[str, Any]) -> str:
@@ -160,6 +139,7 @@ def _described(candidate: dict[str, Any]) -> str:
         f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
     )
     name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
+    name = "\n".join((name, *candidate["notes"]))
     if candidate["refusals"]:
         return name + "\nRefused:" + "".join(f"\n  - {refusal}" for refusal in candidate["refusals"])
     return name if candidate["method"] == "full" else f"{name}\nPublish it with: diffserver publish {candidate['id']}"

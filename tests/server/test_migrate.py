@@ -5,15 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from alembic import command
+from sqlalchemy import Engine, MetaData, Table, insert, inspect, text
 
 from diffserver import migrate
 from diffserver.app import create_app
-from diffserver.database import writing
+from diffserver.columns import utc_now
+from diffserver.database import reading, writing
 from diffserver.errors import DatabaseTooNew, NotMigrated, Unavailable
 from diffserver.settings import Settings
-from diffserver.tables import METADATA
+from diffserver.tables import METADATA, Candidate
+from tests.server import factories
 from tests.server.conftest import Databases, closing_engine
+
+LATEST = migrate.latest()
 
 
 @pytest.fixture
@@ -68,13 +73,30 @@ def test_a_database_of_a_later_release_is_refused(migrated: Engine, settings: Se
 
 
 def test_an_unfinished_revision_is_refused(migrated: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrate, "latest", lambda: "0002")
-    with pytest.raises(NotMigrated, match="at revision 0001, this release needs 0002; run: diffserver migrate"):
+    monkeypatch.setattr(migrate, "latest", lambda: "9998")
+    with pytest.raises(NotMigrated, match=f"at revision {LATEST}, this release needs 9998; run: diffserver migrate"):
         migrate.check(migrated)
 
 
 def test_migrating_again_changes_nothing(migrated: Engine) -> None:
     assert migrate.upgrade(migrated) == (migrate.latest(), migrate.latest())
+
+
+def test_candidates_of_the_first_release_have_no_notes(engine: Engine) -> None:
+    new = factories.update("v0", "v1", 1)
+    values = {"state": "open", "created_at": utc_now(), **new.columns()}
+    for name in ("snapshot", "graph"):
+        values |= {f"{name}_sha256": values[name].sha256, f"{name}_length": values[name].length}
+    with engine.execution_options(writes=True).connect() as connection, connection.begin():
+        command.upgrade(migrate._config(connection), "0001")
+        models, candidates = (Table(name, MetaData(), autoload_with=connection) for name in ("models", "candidates"))
+        connection.execute(insert(models).values(name="speech", task="asr", created_at=utc_now()))
+        columns = values.keys() & candidates.columns.keys()
+        connection.execute(insert(candidates).values({name: values[name] for name in columns}))
+    assert migrate.upgrade(engine) == ("0001", LATEST)
+    with reading(engine) as session:
+        kept = session.get_one(Candidate, 1)
+    assert (kept.notes, kept.evaluation, kept.payload) == ([], factories.EVALUATION, new.payload_blob)
 
 
 def test_migrations_that_start_together_run_once(engine: Engine) -> None:

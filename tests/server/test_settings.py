@@ -28,10 +28,11 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_POLL_SECONDS": "60",
         "DIFFSERVER_MAX_POLLS": "7",
         "DIFFSERVER_MAX_BODY": "2048",
+        "DIFFSERVER_MAX_CHECKPOINT": "4096",
         "UNRELATED": "x",
     }
     assert Settings.from_environment(environment) == Settings(
-        tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048
+        tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096
     )
 
 

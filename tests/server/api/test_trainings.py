@@ -28,6 +28,8 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
         "epochs": 3,
         "device": "auto",
         "max_regression": 1.5,
+        "checkpoint": None,
+        "off_grid": [],
     }
     assert jobs.claim(service.engine, "w", 60) is not None
     assert jobs.heartbeat(service.engine, 1, "w", 0.5, "epoch 2 of 3")
