@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ DIFF = Manifest(
 SNAPSHOT = Manifest("asr", "snapshot", None, None, DIGEST, 0, DIFF.payload, DIFF.graph, (), 0, 0, 0)
 
 
-@pytest.mark.parametrize("manifest", [DIFF, SNAPSHOT])
+@pytest.mark.parametrize("manifest", [DIFF, replace(DIFF, kind="exact"), SNAPSHOT])
 def test_manifests_come_back_from_json(manifest: Manifest) -> None:
     assert from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
 
