@@ -28,7 +28,8 @@ def test_the_finest_ranges_fit_a_codebook(low: int, high: int) -> None:
     assert high - low > 255 or set(found.widths) == {0}
 
 
-peaks = st.tuples(st.integers(0, 10**9), st.lists(st.integers(0, 1), max_size=255)).map(lambda pair: [pair[0], *pair[1]])
+rare = st.lists(st.integers(0, 1), max_size=255)
+peaks = st.tuples(st.integers(0, 10**9), rare).map(lambda pair: [pair[0], *pair[1]])
 
 
 @given(st.one_of(st.lists(st.integers(0, 10**6), min_size=1, max_size=256), peaks).filter(any))
