@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 UPDATES = 5
+
+# Small matrices are slow on many threads, above all on a busy machine. Before anything loads torch, and for the
+# workers that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
