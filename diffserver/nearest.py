@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffclient.diff import Diff, Sparse
-from diffclient.encode import encode
+from diffclient.encode import payload_length
 from diffclient.table import Table
 from diffserver.errors import Invalid
 from diffserver.quantise import Rung, Wanted, wanted_of
@@ -28,7 +28,6 @@ ATTEMPTS = 12
 COUNTED = 4096
 """Levels up to here are counted one by one when a length is estimated."""
 
-_ANY_PARENT = "0" * 64  # the digest's value does not change a payload's length
 
 Length = Callable[[Diff], float]
 
@@ -121,7 +120,7 @@ class Search:
         return Attempt(diff, length(diff), sum(gain for _, gain in found))
 
     def _coded(self, diff: Diff) -> float:
-        return len(encode(diff, self._table, _ANY_PARENT))
+        return payload_length(diff, self._table)
 
 
 def estimated_bytes(diff: Diff, table: Table) -> float:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from diffclient.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.diff import Sparse
 from diffclient.records import takes
-from diffclient.table import TensorSpec
+from diffclient.table import HALVES, TensorSpec
 from diffserver.target import Change
 
 INT8_UNIT = 1 / 128
@@ -104,7 +104,7 @@ def wanted_of(change: Change) -> Wanted | None:
         return Wanted(spec, new - old, math.ldexp(1.0, -spec.grid), old)
     if spec.dtype == "I8":
         return Wanted(spec, new.astype(np.int32) - old, INT8_UNIT, old.astype(np.int32), -128, 127)
-    if spec.dtype in ("F16", "BF16"):
+    if spec.dtype in HALVES:
         return Wanted(spec, _float32(new, spec.dtype) - _float32(old, spec.dtype), 1.0)
     return None
 

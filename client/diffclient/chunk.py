@@ -13,7 +13,7 @@ from diffclient import arithmetic, ordinals
 from diffclient.arithmetic import ONE, Values
 from diffclient.diff import Piece, Source
 from diffclient.errors import RangeError
-from diffclient.table import TensorSpec
+from diffclient.table import HALVES, TensorSpec
 
 Array = npt.NDArray[Any]
 Rule = Callable[[Array, Values], Array]
@@ -69,7 +69,7 @@ def _rule(spec: TensorSpec, source: Source, piece: Piece | None) -> Rule:
         return partial(ordinals.add, dtype=spec.dtype)
     if spec.dtype == "I8":
         return partial(arithmetic.combine_int8, alpha=alpha, beta=beta)
-    if spec.dtype in ("F16", "BF16"):
+    if spec.dtype in HALVES:
         exponent = 0 if piece is None or piece.exponent is None else piece.exponent
         return partial(arithmetic.combine_half, alpha=alpha, beta=beta, dtype=spec.dtype, exponent=exponent)
     raise RangeError(f"{spec.dtype} off the grid changes only through exact diffs, not {source.kind} ones")

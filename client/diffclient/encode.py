@@ -37,6 +37,11 @@ def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
     return payload.Frame(diff.kind, parent, diff.alpha, diff.beta, diff.seed, len(table), lanes, *sections).write()
 
 
+def payload_length(diff: Diff, table: Table) -> int:
+    """Return the bytes of the diff's payload, which are as many whatever its parent."""
+    return len(encode(diff, table, "0" * 64))
+
+
 def _records(coding: Coding, diff: Diff) -> Records:
     plans = iter(zip(coding.plans, coding.chosen, strict=True))
 

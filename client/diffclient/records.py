@@ -19,10 +19,9 @@ from diffclient.classes import BLOCK_LIMIT, Classes
 from diffclient.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
 from diffclient.diff import CHUNK, Kind, chunks
 from diffclient.errors import PayloadError
-from diffclient.table import Table, TensorSpec
+from diffclient.table import HALVES, Table, TensorSpec
 
 BOOK_LIMIT = 255
-HALVES = ("F16", "BF16")
 ZSTD_LEVEL = 19
 
 _ALLOWANCE, _TENSOR_ALLOWANCE, _CHUNK_ALLOWANCE = 1 << 18, 512, 128

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from diffclient import bits, rans, records
-from diffclient.arithmetic import LIMIT
+from diffclient.arithmetic import LIMIT, VALUE_LIMIT
 from diffclient.codebook import Codebook, Integers, Symbols
 from diffclient.diff import Hashed, Kind, Positions, chunks
 from diffclient.errors import PayloadError
 from diffclient.payload import Frame
-from diffclient.records import HALVES, Layout
-from diffclient.table import DTYPES, TensorSpec
+from diffclient.records import Layout
+from diffclient.table import DTYPES, HALVES, TensorSpec
 
 Found = tuple[Positions | None, Integers]
 """A chunk's positions (None: all of its weights) and their levels or deltas."""
@@ -155,5 +155,5 @@ def value_range(spec: TensorSpec, kind: Kind, step: int) -> tuple[int, int]:
     if kind == "exact" and spec.grid is None:
         half = 1 << (8 * DTYPES[spec.dtype].itemsize - 1)
         return -half, half - 1
-    largest = (LIMIT if spec.dtype in HALVES else 2 * LIMIT) // step
+    largest = (LIMIT if spec.dtype in HALVES else VALUE_LIMIT) // step
     return -largest, largest

@@ -24,6 +24,9 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }  # fmt: skip
 """The safetensors dtypes that a model may have; bf16 is handled as its raw 16 bits."""
 
+HALVES = ("F16", "BF16")
+"""Floats that have no room for a grid."""
+
 DIGEST_DOMAIN = b"neural-diff digest 1\n"
 HEADER_LIMIT = 4 << 20
 _METADATA_KEY = "grid"

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from diffclient.arithmetic import LIMIT
 from diffclient.diff import Diff, Sparse
+from diffclient.encode import payload_length
 from diffclient.weights import TensorSpec
 
 from . import MethodError
 from .setting import Setting
-from .stages import payload_length
 
 Rows = dict[str, npt.NDArray[np.bool_]]
 """Which rows of each tensor change."""

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from diffclient import buckets
 from diffclient.diff import Diff, Hashed
+from diffclient.encode import payload_length
 from diffclient.weights import Table, TensorSpec, fp32_bytes
 
 from . import MethodError, Weights
-from .stages import Stages, Step, payload_length, straight_through
+from .stages import Stages, Step, straight_through
 
 
 @dataclass(frozen=True)

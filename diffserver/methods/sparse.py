@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from diffclient.diff import Diff, Sparse
+from diffclient.encode import payload_length
 from diffclient.weights import Table, TensorSpec, fp32_bytes
 
 from . import MethodError, Weights
-from .stages import Stages, Step, payload_length, straight_through
+from .stages import Stages, Step, straight_through
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What both kinds of diff share: when training does what, steps on a tensor's grid, and the length of a payload."""
+"""What both kinds of diff share: when training does what, steps on a tensor's grid, gradients through rounding."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ import torch
 from torch import Tensor
 
 from diffclient.arithmetic import LIMIT
-from diffclient.diff import Diff
-from diffclient.encode import encode
-from diffclient.weights import Table
-
-_ANY_PARENT = "0" * 64  # the digest's value does not change a payload's length
 
 
 class Stages:
@@ -51,8 +46,3 @@ class Step:
 def straight_through(used: Tensor, values: Tensor) -> Tensor:
     """`used`, with gradients as if it were `values`."""
     return values + (used - values).detach() if values.requires_grad and torch.is_grad_enabled() else used
-
-
-def payload_length(diff: Diff, table: Table) -> int:
-    """The bytes of the diff's payload, whatever its parent."""
-    return len(encode(diff, table, _ANY_PARENT))

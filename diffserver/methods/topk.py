@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from diffclient import arithmetic
 from diffclient.arithmetic import LIMIT, ONE
 from diffclient.diff import Diff, Sparse
+from diffclient.encode import payload_length
 from diffclient.weights import TensorSpec
 from diffserver import nearest
 from diffserver.errors import Invalid
@@ -29,7 +30,7 @@ from diffserver.target import Change
 
 from . import MethodError
 from .setting import Setting
-from .stages import payload_length, straight_through
+from .stages import straight_through
 
 
 @dataclass(frozen=True)
