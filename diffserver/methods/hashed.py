@@ -2,6 +2,7 @@
 
 Positions find their buckets by the client's integer hash, seeded for each update, so no positions travel. Values
 become multiples of a step with the quantiser in the loop; the step is steered by the length of the coded payload.
+Biases and gains take finer steps, and about as many buckets as positions where the budget has room for that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from diffclient.encode import payload_length
 from diffclient.weights import Table, TensorSpec, fp32_bytes
 
 from . import MethodError, Weights
-from .stages import Stages, Step, straight_through
+from .stages import Stages, Step, in_range, is_small, straight_through
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,18 @@ class HashedSchedule:
     fixed: float = 0.85
     """From here on the step stays."""
     stages: int = 10
-    bits: float = 2.5
+    bits: float = 1.6
     """Bits a bucket that the number of buckets is chosen for."""
-    levels: int = 31
+    finer: float = 8.0
+    """How many times smaller the step is in tensors of less than two dimensions."""
+    levels: int = 127
     """The largest level, on either side of zero."""
     aim: float = 0.99
     """The share of the budget that is aimed at."""
+
+
+_SMALL_BITS, _SMALL_SHARE = 4, 0.25
+"""What a value of a small tensor takes, about, and how much of the budget such tensors may take without sharing."""
 
 
 class HashedDiff:
@@ -51,20 +58,28 @@ class HashedDiff:
         self._stages = Stages(self._schedule.stages)
         self._scale = 0.0
         share = min(1.0, 32 * budget / self._schedule.bits)
+        roomy = _SMALL_BITS * sum(spec.size for spec in table if is_small(spec)) < _SMALL_SHARE * 8 * self._limit
+        self._finer = {spec.name: self._schedule.finer if is_small(spec) else 1.0 for spec in table}
         self._values: dict[str, nn.Parameter] = {}
         self._places: dict[str, tuple[Tensor, Tensor]] = {}
+        self._farthest: dict[str, Tensor] = {}
         for index, spec in enumerate(table):
             if spec.grid is not None and spec.size:
-                count = max(1, int(share * spec.size))
+                count = max(1, int((1.0 if roomy and is_small(spec) else share) * spec.size))
                 bucket, sign = buckets.assign(self._seed, index, 0, spec.size, count)
                 self._places[spec.name] = torch.from_numpy(bucket), torch.from_numpy(sign.astype(np.float32))
                 self._values[spec.name] = nn.Parameter(torch.zeros(count))
+                sizes = self._parent[spec.name].abs().flatten()
+                self._farthest[spec.name] = torch.zeros(count).scatter_reduce(
+                    0, self._places[spec.name][0], sizes, "amax"
+                )
         self._grids = {spec.name: spec.grid for spec in table if spec.grid is not None}
 
     def to(self, device: str) -> None:
         """Moves parent, places and values."""
         self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
         self._places = {name: (bucket.to(device), sign.to(device)) for name, (bucket, sign) in self._places.items()}
+        self._farthest = {name: tensor.to(device) for name, tensor in self._farthest.items()}
         self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -86,7 +101,7 @@ class HashedDiff:
             self._steer()
         largest = max(float(value.detach().abs().max()) for value in self._values.values())
         while payload_length(found := self._diff(), self._table) > self._limit:
-            if self._scale > 4 * largest:  # every level is 0 already
+            if self._scale > 4 * self._schedule.finer * largest:  # every level is 0 already
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
             self._scale *= 1.02
         return found
@@ -110,11 +125,12 @@ class HashedDiff:
         return (value[bucket] * sign).view_as(self._parent[name])
 
     def _step(self, name: str) -> Step:
-        return Step.near(self._scale, self._grids[name])
+        return Step.near(self._scale / self._finer[name], self._grids[name])
 
     def _levels(self, name: str) -> Tensor:
-        levels = (self._values[name].detach() / self._step(name).value).round()
-        return levels.clamp(-self._schedule.levels, self._schedule.levels)
+        value, step = self._values[name].detach(), self._step(name)
+        sizes = (value.abs() / step.value).round().clamp(max=self._schedule.levels)
+        return torch.copysign(in_range(sizes, self._farthest[name], step, self._grids[name]), value)
 
     def _diff(self) -> Diff:
         return Diff("hashed", tuple(map(self._stream, self._table)), seed=self._seed)

@@ -1,9 +1,9 @@
 """The paper's sparse mask: a diff for every weight at first, pruned in steps to what its budget affords.
 
 While the diff is pruned its mask is soft and hardens as the temperature rises; pruned values go on learning, so the
-mask is free until the last stages. Then values become multiples of one step, with the quantiser in the loop. The step
+mask is free until the last stages. Then values become multiples of a step, with the quantiser in the loop. The step
 is tied to the smallest value that is kept, and the density follows from the length of the coded payload: one number,
-`spread`, decides between many coarse values and few fine ones.
+`spread`, decides between many coarse values and few fine ones. Biases and gains are cut off later and take finer steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from diffclient.encode import payload_length
 from diffclient.weights import Table, TensorSpec, fp32_bytes
 
 from . import MethodError, Weights
-from .stages import Stages, Step, straight_through
+from .stages import Stages, Step, in_range, is_small, straight_through
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ class SparseSchedule:
     stages: int = 50
     coldest: float = 2.0
     hottest: float = 60.0
-    spread: float = 1.0
+    spread: float = 0.7
     """The quantiser's step over the smallest kept magnitude, unless that would take too many levels."""
+    finer: float = 8.0
+    """How many times smaller threshold and step are in tensors of less than two dimensions."""
     levels: int = 127
     """The largest level, on either side of zero."""
     aim: float = 0.985
@@ -56,12 +58,14 @@ class SparseDiff:
         self._schedule, self._table = schedule or SparseSchedule(), table
         self._limit = int(budget * fp32_bytes(table))
         self._parent = {name: torch.tensor(array) for name, array in parent.items()}
-        self._on_grid = {spec.name: spec.grid for spec in table if spec.grid is not None}
+        self._on_grid = {spec.name: spec.grid for spec in table if spec.grid is not None and spec.size}
+        self._finer = {spec.name: self._schedule.finer if is_small(spec) else 1.0 for spec in table}
         self._values = {name: nn.Parameter(torch.zeros_like(self._parent[name])) for name in self._on_grid}
         self._stages = Stages(self._schedule.stages)
         self._density = min(0.5, 5 * budget)  # a first guess, about 6 bits a value
         self._temperature = self._schedule.coldest
-        self._threshold = self._coarseness = 0.0
+        self._threshold = 0.0
+        self._steps: dict[str, Step] = {}
         self._masks: dict[str, Tensor] = {}
 
     def to(self, device: str) -> None:
@@ -104,42 +108,45 @@ class SparseDiff:
         pruned = schedule.pruned(progress)
         self._temperature = schedule.coldest * (schedule.hottest / schedule.coldest) ** pruned
         density = self._density + (1 - self._density) * (1 - pruned) ** 3
-        magnitudes = torch.cat([value.detach().abs().flatten() for value in self._values.values()])
-        dropped = min(len(magnitudes), max(1, round(len(magnitudes) * (1 - density))))
-        self._threshold = max(float(magnitudes.kthvalue(dropped).values), 1e-12)
-        self._coarseness = max(schedule.spread * self._threshold, float(magnitudes.max()) / schedule.levels)
+        sizes = torch.cat([self._sizes(name).flatten() for name in self._values])
+        dropped = min(len(sizes), max(1, round(len(sizes) * (1 - density))))
+        self._threshold = max(float(sizes.kthvalue(dropped).values), 1e-12)
+        self._steps = {name: self._step(name, grid) for name, grid in self._on_grid.items()}
         if progress >= schedule.quantised:
             length = payload_length(self._diff({name: self._levels(name) for name in self._values}), self._table)
             # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
             self._density *= min(1.5, max(0.5, math.sqrt(schedule.aim * self._limit / length)))
         if progress >= schedule.fixed:
-            self._masks = {name: value.detach().abs() > self._threshold for name, value in self._values.items()}
+            self._masks = {name: self._sizes(name) > self._threshold for name in self._values}
+
+    def _sizes(self, name: str) -> Tensor:
+        """How large a tensor's values count when the largest are kept."""
+        return self._values[name].detach().abs() * self._finer[name]
+
+    def _step(self, name: str, grid: int) -> Step:
+        smallest, largest = self._threshold / self._finer[name], float(self._values[name].detach().abs().max())
+        return Step.near(max(self._schedule.spread * smallest, largest / self._schedule.levels), grid)
 
     def _used(self, name: str, value: Tensor, progress: float) -> Tensor:
         if self._threshold == 0.0:
             return value
         if progress < self._schedule.quantised:
-            return value * torch.sigmoid(self._temperature * (value.abs() / self._threshold - 1))
-        return self._levels(name) * self._step(name).value
-
-    def _step(self, name: str) -> Step:
-        return Step.near(self._coarseness, self._on_grid[name])
+            return value * torch.sigmoid(self._temperature * (self._sizes(name) / self._threshold - 1))
+        return self._levels(name) * self._steps[name].value
 
     def _levels(self, name: str) -> Tensor:
         """One tensor's values as whole levels: 0 outside the mask and nowhere else."""
-        value = self._values[name].detach()
-        mask = self._masks[name] if self._masks else value.abs() > self._threshold
-        size = (value.abs() / self._step(name).value).round().clamp(1, self._schedule.levels)
-        return torch.where(mask, torch.copysign(size, value), 0.0)
+        value, step = self._values[name].detach(), self._steps[name]
+        mask = self._masks[name] if self._masks else self._sizes(name) > self._threshold
+        size = (value.abs() / step.value).round().clamp(1, self._schedule.levels)
+        levels = torch.where(mask, torch.copysign(size, value), 0.0)
+        return in_range(levels, self._parent[name], step, self._on_grid[name])
 
     def _without_smallest(self, kept: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-        magnitudes = torch.cat([self._values[name].detach()[levels != 0].abs() for name, levels in kept.items()])
-        dropped = min(len(magnitudes), max(1, round(share * len(magnitudes))))
-        smallest = magnitudes.kthvalue(dropped).values
-        return {
-            name: torch.where(self._values[name].detach().abs() <= smallest, 0.0, levels)
-            for name, levels in kept.items()
-        }
+        sizes = torch.cat([self._sizes(name)[levels != 0] for name, levels in kept.items()])
+        dropped = min(len(sizes), max(1, round(share * len(sizes))))
+        smallest = sizes.kthvalue(dropped).values
+        return {name: torch.where(self._sizes(name) <= smallest, 0.0, levels) for name, levels in kept.items()}
 
     def _diff(self, kept: dict[str, Tensor]) -> Diff:
         return Diff("sparse", tuple(self._stream(spec, kept) for spec in self._table))
@@ -149,4 +156,4 @@ class SparseDiff:
             return None
         levels = kept[spec.name].flatten().cpu().numpy().astype(np.int32)
         positions = np.flatnonzero(levels)
-        return Sparse(positions, levels[positions], self._step(spec.name).units) if len(positions) else None
+        return Sparse(positions, levels[positions], self._steps[spec.name].units) if len(positions) else None

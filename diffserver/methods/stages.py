@@ -1,4 +1,8 @@
-"""What both kinds of diff share: when training does what, steps on a tensor's grid, gradients through rounding."""
+"""What both kinds of diff share: when training does what, steps on a tensor's grid, gradients through rounding.
+
+Both treat tensors of less than two dimensions, a network's biases and gains, in finer steps: there are few of them, and
+each turns a whole channel.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ import torch
 from torch import Tensor
 
 from diffclient.arithmetic import LIMIT
+from diffclient.weights import TensorSpec
+
+_MARGIN = 1 << 8
+"""Grid units kept from the end of the grid: quotients in fp32 are off by a few."""
 
 
 class Stages:
@@ -41,6 +49,18 @@ class Step:
         shift = max(0, units.bit_length() - 3)
         units = round(units / (1 << shift)) << shift
         return Step(units, math.ldexp(units, -grid))
+
+
+def is_small(spec: TensorSpec) -> bool:
+    """Whether a tensor is one of those that take finer steps."""
+    return len(spec.shape) < 2
+
+
+def in_range(levels: Tensor, parent: Tensor, step: Step, grid: int) -> Tensor:
+    """The levels, nearer to zero where parent and value together would leave the grid of that exponent."""
+    end = math.ldexp(LIMIT - _MARGIN, -grid)
+    most, least = ((side - parent).div_(step.value) for side in (end, -end))
+    return levels.clamp(least.ceil_().clamp_(max=0), most.floor_().clamp_(min=0))
 
 
 def straight_through(used: Tensor, values: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from diffclient import arithmetic
-from diffclient.arithmetic import LIMIT, ONE
+from diffclient.arithmetic import ONE
 from diffclient.diff import Diff, Sparse
 from diffclient.encode import payload_length
 from diffclient.weights import TensorSpec
@@ -30,7 +30,7 @@ from diffserver.target import Change
 
 from . import MethodError
 from .setting import Setting
-from .stages import straight_through
+from .stages import Step, in_range, straight_through
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,17 @@ TUNED_AIM = 0.93
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """One tensor's part of the mask: flat positions, int64 `[k]`, and the quantiser's step in grid units and value."""
+    """One tensor's part of the mask: flat positions, int64 `[k]`, the quantiser's step, and what is added to."""
 
     positions: Tensor
-    units: int
-    step: float
+    step: Step
+    start: Tensor
+    """float32 `[k]`: the parent's weights there, or zeros."""
+    grid: int
+
+    def to(self, device: str) -> Kept:
+        """The same on another device."""
+        return replace(self, positions=self.positions.to(device), start=self.start.to(device))
 
 
 class TopK:
@@ -66,14 +72,19 @@ class TopK:
         self._values: dict[str, nn.Parameter] = {}
         for spec, stream in zip(self._table, _largest(setting, chosen), strict=True):
             if spec.grid is not None and stream is not None:
-                step, wanted = math.ldexp(stream.step, -spec.grid), _wanted(setting, spec.name, chosen)
-                self._kept[spec.name] = Kept(torch.from_numpy(stream.positions), stream.step, step)
+                step, wanted = (
+                    Step(stream.step, math.ldexp(stream.step, -spec.grid)),
+                    _wanted(setting, spec.name, chosen),
+                )
+                positions = torch.from_numpy(stream.positions)
+                start = self._parent[spec.name].flatten()[positions] * bool(self._alpha)
+                self._kept[spec.name] = Kept(positions, step, start, spec.grid)
                 self._values[spec.name] = nn.Parameter(torch.from_numpy(wanted[stream.positions]))
 
     def to(self, device: str) -> None:
         """Moves parent, mask and values."""
         self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
-        self._kept = {name: replace(kept, positions=kept.positions.to(device)) for name, kept in self._kept.items()}
+        self._kept = {name: kept.to(device) for name, kept in self._kept.items()}
         self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -102,7 +113,7 @@ class TopK:
     def _changed(self, name: str, value: Tensor) -> Tensor:
         kept, parent = self._kept[name], self._parent[name]
         start = parent.flatten() if self._alpha else torch.zeros_like(parent).flatten()
-        used = straight_through(_levels(value.detach(), kept) * kept.step, value)
+        used = straight_through(_levels(value.detach(), kept) * kept.step.value, value)
         return start.index_add(0, kept.positions, used).view_as(parent)
 
     def _diff(self, values: dict[str, Tensor]) -> Diff:
@@ -112,15 +123,16 @@ class TopK:
             kept = self._kept[spec.name]
             levels = _levels(values[spec.name], kept).cpu().numpy().astype(np.int32)
             told, positions = np.flatnonzero(levels), kept.positions.cpu().numpy()
-            return Sparse(positions[told], levels[told], kept.units) if told.size or not self._alpha else None
+            return Sparse(positions[told], levels[told], kept.step.units) if told.size or not self._alpha else None
 
         return Diff("sparse", tuple(map(stream, self._table)), self._alpha)
 
 
 def _levels(values: Tensor, kept: Kept) -> Tensor:
     """Values in whole steps: at least one, unless they are 0."""
-    sizes = (values.abs() / kept.step).round().clamp(1, LIMIT // kept.units)
-    return torch.where(values == 0, 0.0, torch.copysign(sizes, values))
+    sizes = (values.abs() / kept.step.value).round().clamp(min=1)
+    levels = torch.where(values == 0, 0.0, torch.copysign(sizes, values))
+    return in_range(levels, kept.start, kept.step, kept.grid)
 
 
 def _wanted(setting: Setting, name: str, schedule: TopKSchedule) -> npt.NDArray[np.float32]:

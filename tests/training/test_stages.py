@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclient.arithmetic import LIMIT
-from diffserver.methods.stages import Stages, Step, straight_through
+from diffserver.methods.stages import Stages, Step, in_range, straight_through
 
 
 def test_every_stage_begins_once() -> None:
@@ -34,3 +34,23 @@ def test_gradients_go_straight_through() -> None:
     (used * torch.tensor([3.0, 5.0])).sum().backward()  # type: ignore[no-untyped-call]
     assert values.grad is not None
     assert values.grad.tolist() == [3, 5]
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20),
+    st.integers(-(1 << 24), 1 << 24),
+    st.integers(1, LIMIT),
+    st.integers(-3, 24),
+)
+def test_levels_in_range_lead_to_no_weight_beyond_the_grid(
+    shares: list[float], parent: int, units: int, grid: int
+) -> None:
+    step = Step(units, math.ldexp(units, -grid))
+    levels = (torch.tensor(shares) * (3 * LIMIT / units)).round()
+    kept = in_range(levels, torch.full_like(levels, math.ldexp(parent, -grid)), step, grid)
+    sums = parent + kept.double() * units
+    changed = kept != levels
+    assert bool((sums.abs() <= LIMIT).all())
+    assert bool((kept.abs() <= levels.abs()).all())
+    assert bool((kept * levels >= 0).all())
+    assert bool(((parent + levels.double() * units).abs()[changed] > LIMIT - 600 - units).all())
