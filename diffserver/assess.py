@@ -1,4 +1,4 @@
-"""What a trained version is worth: evaluated as devices compute it, held to its bounds, made a candidate."""
+"""What a trained version is worth: its errors as devices make them, its bounds, and the candidate that it becomes."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -10,9 +10,10 @@ from diffclient.wer import Errors
 from diffserver import evaluate
 from diffserver.candidate import NewCandidate
 from diffserver.evaluate import Bounds, Evaluation
-from diffserver.jobs import TrainingSpec
+from diffserver.folders import fingerprint
 from diffserver.parent import Parent
-from diffserver.work import TRAINING_SHARE, Result, Work
+from diffserver.spec import TrainingSpec
+from diffserver.work import TRAINING_SHARE, Measured, Result, Work
 
 MAX_DRIFT_PPM = 100_000
 """What devices accept: ten points of WER on the base's probes over version 0's."""
@@ -21,12 +22,17 @@ BASE_PROBES, UPDATE_PROBES = 24, 8
 """Utterances that travel with version 0, and that each update adds."""
 
 
-def assess(work: Work, parent: Parent | None, result: Result, new: str | None) -> NewCandidate:
-    """Evaluate the result on all domains and the `new` one, hold it to its bounds, store its objects."""
-    spec = work.spec
-    domains = _with(parent.domains if parent else (), new)
+def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> Measured:
+    """Count the errors that the device's code makes with a result on all test sets; raises Cancelled."""
+    return Measured(work, parent, result, _errors_of(work, result.graph, result.weights, domains))
+
+
+def assess(measured: Measured) -> NewCandidate:
+    """Hold a result to its bounds and store its objects; raises Cancelled."""
+    work, parent, result, after = measured.work, measured.parent, measured.result, measured.errors
+    spec, domains, new = work.spec, tuple(after), measured.new
     snapshot, graph = work.objects.put(result.weights), work.objects.put(result.graph)
-    before, after = _evaluate(work, parent, result, new)
+    before = _before(work, parent, result, new)
     probes = _probe(work, parent, result, new)
     share = len(result.payload or b"") / fp32_bytes(result.table)
     comparison = parent is not None and result.payload is None
@@ -53,27 +59,22 @@ def assess(work: Work, parent: Parent | None, result: Result, new: str | None) -
         domains=domains,
         notes=result.notes,
         shortcuts=result.shortcuts,
+        data_sha256=fingerprint(Path(spec.data), domains),
     )
 
 
-def _with(known: Sequence[str], new: str | None) -> tuple[str, ...]:
-    return (*known, new) if new else tuple(known)
+def _before(work: Work, parent: Parent | None, result: Result, new: str | None) -> Evaluation:
+    """The parent's errors: those on the new domain's test set are not known yet."""
+    if parent is None or new is None:
+        return parent.evaluation if parent else {}
+    return {**parent.evaluation, **_errors_of(work, result.graph, parent.snapshot.path, [new])}
 
 
-def _evaluate(work: Work, parent: Parent | None, result: Result, new: str | None) -> tuple[Evaluation, Evaluation]:
-    """Errors before and after: the parent's are known but on the new domain's test set."""
-
-    def say(domain: str) -> None:
-        work.on_progress(TRAINING_SHARE, f"evaluates on {domain}")
-
-    def measure(weights: Path, chosen: Sequence[str]) -> Evaluation:
-        sets = {domain: work.examples(domain, "test") for domain in chosen}
-        return evaluate.measure(work.task, result.graph, weights, sets, say)
-
-    after = measure(result.weights, _with(parent.domains if parent else (), new))
-    if parent is None:
-        return {}, after
-    return {**parent.evaluation, **measure(parent.snapshot.path, _with((), new))}, after
+def _errors_of(work: Work, graph: bytes, weights: Path, domains: Sequence[str]) -> Evaluation:
+    sets = {domain: work.examples(domain, "test") for domain in domains}
+    return evaluate.measure(
+        work.task, graph, weights, sets, lambda domain: work.say(TRAINING_SHARE, f"evaluates on {domain}")
+    )
 
 
 def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -> tuple[Probe, ...]:

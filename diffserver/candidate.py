@@ -3,6 +3,8 @@
 Recording and publishing it are the catalogue's affair.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -36,8 +38,9 @@ class NewCandidate:
 
     `evaluation` is {domain: {"parent": E|None, "candidate": E}} with E = {"errors": n, "words": n}. `payload`
     is None for a base and for a fully retrained model; `manifest` may be empty for the latter, which is never
-    published. `domains` names all data that the weights have seen, this training's last. `notes` are for whoever
-    publishes it.
+    published. `domains` names all data that the weights have seen, this training's last, and `data_sha256` is their
+    fingerprint. `notes` are for whoever publishes it. `tried` has a row for each training that was tried, as plain
+    JSON values; `reference` is the fully retrained model, if one was trained beside it.
     """
 
     model: str
@@ -61,6 +64,9 @@ class NewCandidate:
     domains: Sequence[str] = ()
     notes: Sequence[str] = ()
     shortcuts: Sequence[NewShortcut] = ()
+    data_sha256: str | None = None
+    tried: Sequence[Mapping[str, Any]] = ()
+    reference: NewCandidate | None = None
 
     def __post_init__(self) -> None:
         """Raise Invalid if the parts contradict each other."""
@@ -79,7 +85,7 @@ class NewCandidate:
     def columns(self) -> dict[str, Any]:
         """The values of the row that remembers it."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        del plain["task"], plain["payload"], plain["shortcuts"]
+        del plain["task"], plain["payload"], plain["shortcuts"], plain["reference"]
         blob = self.payload_blob
         return plain | {
             "payload_sha256": blob and blob.sha256,
@@ -90,6 +96,7 @@ class NewCandidate:
             "manifest": dict(self.manifest),
             "domains": list(self.domains),
             "notes": list(self.notes),
+            "tried": [dict(row) for row in self.tried],
         }
 
     def _require_agreement(self) -> None:

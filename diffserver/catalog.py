@@ -55,10 +55,11 @@ def lineage(session: Session, version: Version) -> Sequence[Version]:
     return session.scalars(line.order_by(Version.number)).all()
 
 
-def full_chain(session: Session, model: str, number: int) -> Candidate | None:
-    """The latest fully retrained candidate of that number; None if there is none."""
+def full_chain(session: Session, model: str, number: int, domains: Sequence[str]) -> Candidate | None:
+    """The latest fully retrained candidate of that number that has seen just these domains; None if there is none."""
     full = select(Candidate).where(Candidate.model == model, Candidate.number == number, Candidate.method == "full")
-    return session.scalars(full.order_by(Candidate.id.desc()).limit(1)).one_or_none()
+    latest_first = session.scalars(full.order_by(Candidate.id.desc()))
+    return next((found for found in latest_first if found.domains == list(domains)), None)
 
 
 def find_candidate(session: Session, candidate_id: int) -> Candidate:
@@ -70,7 +71,12 @@ def find_candidate(session: Session, candidate_id: int) -> Candidate:
 
 
 def record_candidate(session: Session, new: NewCandidate) -> Candidate:
-    """Record a candidate; a base brings its model into being. Raises Invalid, NotFound, Conflict."""
+    """Record a candidate, and before it the fully retrained model that was made beside it.
+
+    A base brings its model into being. Raises Invalid, NotFound, Conflict.
+    """
+    if new.reference:
+        record_candidate(session, new.reference)
     if new.kind == "base":
         open_model(session, new.model, new.task)
     else:

@@ -22,7 +22,7 @@ import httpx2
 
 from diffclient.store import Store
 from diffclient.weights import Snapshot, fp32_bytes
-from diffserver import __version__, render, report
+from diffserver import __version__, folders, render, report
 from diffserver.cli.local import TOKEN_FILE
 from diffserver.errors import DiffServerError
 from diffserver.report import Report, Row
@@ -37,7 +37,7 @@ class DemoError(DiffServerError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demo does. `data` has a folder a domain, in name order: the base's, then an update each."""
+    """What the demo does. `data` has a folder a domain, by number, then by name: the base's, then an update each."""
 
     folder: Path
     data: Path
@@ -120,7 +120,7 @@ def _model_bytes(device: Device) -> int:
 
 
 def _domains(data: Path) -> list[str]:
-    found = sorted(path.parent.name for path in data.glob("*/train.jsonl") if path.with_name("test.jsonl").exists())
+    found = [folder.name for folder in folders.find_domains(data)]
     if len(found) < 2:
         raise DemoError(
             f"{data} has {len(found)} folders with train.jsonl and test.jsonl",

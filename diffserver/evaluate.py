@@ -24,11 +24,11 @@ def measure(
     on_domain: Callable[[str], None],
 ) -> Evaluation:
     """Run the device's code with these weights over every test set; `on_domain` hears each name first."""
-    recognizer = task.recognizer(graph, Snapshot(weights))
+    session = task.session(graph, Snapshot(weights))
     result = {}
     for domain, examples in test_sets.items():
         on_domain(domain)
-        result[domain] = task.measure(recognizer, examples)
+        result[domain] = task.measure(session, examples)
     return result
 
 

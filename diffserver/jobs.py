@@ -6,45 +6,19 @@ to the worker.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import Engine, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from diffserver import catalog
 from diffserver.database import now, writing
-from diffserver.errors import Conflict, Invalid, JobLost, NotFound
-from diffserver.tables import Training
+from diffserver.errors import Conflict, JobLost, NotFound
+from diffserver.spec import TrainingSpec, require_sense
+from diffserver.tables import Model, Training
 
 MAX_ATTEMPTS = 3
-
-Kind = Literal["base", "update"]
-MethodName = Literal["sparse", "hashed", "full", "exact"]
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
-
-    With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a `sparse` or
-    `exact` diff. `off_grid` names a base's fp32 tensors that enter no grid.
-    """
-
-    kind: Kind
-    model: str
-    data: str
-    task: str = "asr"
-    domain: str | None = None
-    method: MethodName = "sparse"
-    budget: float = 0.02
-    seed: int = 0
-    epochs: int | None = None
-    device: str = "auto"
-    max_regression: float | None = 5.0
-    checkpoint: str | None = None
-    off_grid: tuple[str, ...] = ()
 
 
 def spec_of(training: Training) -> TrainingSpec:
@@ -57,8 +31,9 @@ def submit(session: Session, spec: TrainingSpec) -> Training:
 
     Raises NotFound, Conflict, Invalid.
     """
-    _require_sense(session, spec)
-    training = Training(model=spec.model, spec=asdict(spec))
+    require_sense(spec)
+    model = _require_place(session, spec)
+    training = Training(model=spec.model, spec=asdict(replace(spec, task=model.task)))
     session.add(training)
     session.flush()
     return training
@@ -148,22 +123,18 @@ def cancel(session: Session, training_id: int) -> Training:
     return training
 
 
-def _require_sense(session: Session, spec: TrainingSpec) -> None:
-    if spec.kind == "update" and spec.checkpoint is None and spec.method == "exact":
-        raise Invalid("exact is how a checkpoint's weights travel; nothing is trained so", "train sparse or hashed")
-    if spec.kind == "update" and spec.checkpoint is not None and spec.method not in ("sparse", "exact"):
-        raise Invalid(f"a checkpoint does not become a {spec.method} diff", "choose sparse or exact")
-    if spec.off_grid and (spec.kind, spec.checkpoint is None) != ("base", False):
-        raise Invalid("tensors are kept off the grid when a checkpoint becomes a base", "leave off_grid out")
+def _require_place(session: Session, spec: TrainingSpec) -> Model:
+    """The training's model, whose task an update takes; raises NotFound, Conflict."""
     if spec.kind == "base":
-        catalog.open_model(session, spec.model, spec.task)
+        model = catalog.open_model(session, spec.model, spec.task)
     else:
-        catalog.find_model(session, spec.model)
+        model = catalog.find_model(session, spec.model)
     latest = catalog.head(session, spec.model)
     if spec.kind == "base" and latest is not None:
         raise Conflict(f"model {spec.model} has versions already", "train an update, or name another model")
     if spec.kind == "update" and latest is None:
         raise Conflict(f"model {spec.model} has no version yet", "train its base and publish that first")
+    return model
 
 
 def _claimable(moment: datetime) -> Select[Training]:

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from diffclient.manifest import Blob, Probe, from_json
 from diffclient.weights import Snapshot
-from diffserver import catalog, evaluate
+from diffserver import catalog, evaluate, folders
 from diffserver.blobs import Objects
 from diffserver.database import reading
 from diffserver.errors import Invalid
 from diffserver.evaluate import Evaluation
-from diffserver.jobs import TrainingSpec
+from diffserver.spec import TrainingSpec
 from diffserver.tables import Candidate, Version
 
 
@@ -54,25 +54,41 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
         )
 
 
+def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
+    """The fully retrained model of the next version, if it was trained on these domains of the very same data.
+
+    It has to go on from where a full training would begin now; None if there is none.
+    """
+    with reading(engine) as session:
+        head = catalog.head(session, spec.model)
+        full = None if head is None else catalog.full_chain(session, spec.model, head.number + 1, domains)
+        if head is None or full is None:
+            return None
+        start = _start(session, head, "full").digest
+    wanted = (start, spec.data, folders.fingerprint(Path(spec.data), domains))
+    return full if (full.parent_digest, full.data, full.data_sha256) == wanted else None
+
+
 def _start(session: Session, head: Version, method: str) -> Candidate:
     """The candidate whose weights are built upon: the full chain goes on from the last fully retrained model."""
-    full = catalog.full_chain(session, head.model, head.number) if method == "full" else None
+    known = head.candidate.domains
+    full = catalog.full_chain(session, head.model, head.number, known) if method == "full" else None
     return full or head.candidate
 
 
 def choose_domain(spec: TrainingSpec, known: Sequence[str]) -> str:
-    """The folder of the data to train on: the one asked for, or the first that is not known yet.
+    """The folder of the data to train on: the one asked for, or the first, by number, that is not known yet.
 
     Of a checkpoint, which was trained elsewhere, only the test set is needed. Raises Invalid if there is none, or if
     it was trained on already.
     """
     needed = "test" if spec.checkpoint else "train"
-    folders = sorted(path.parent.name for path in Path(spec.data).glob(f"*/{needed}.jsonl"))
-    fresh = [name for name in folders if name not in known]
+    found = [folder.name for folder in folders.find_domains(Path(spec.data), [needed])]
+    fresh = [name for name in found if name not in known]
     chosen = spec.domain or next(iter(fresh), None)
     if chosen not in fresh:
         raise Invalid(
-            f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(folders) or 'none'}, the model knows "
+            f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(found) or 'none'}, the model knows "
             f"{', '.join(known) or 'none'}",
             "a domain is a folder with train.jsonl and test.jsonl that the worker can read",
         )

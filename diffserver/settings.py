@@ -3,6 +3,7 @@
 Nothing else reads the environment, and nothing is created here.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class Settings:
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
     caps the polls answered at once; `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded file.
+    `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
 
     home: Path
@@ -33,6 +35,7 @@ class Settings:
     max_polls: int = 256
     max_body: int = 1 << 20
     max_checkpoint: int = 8 << 30
+    task_files: tuple[str, ...] = ()
 
     @classmethod
     def under(cls, home: Path) -> "Settings":
@@ -54,6 +57,7 @@ class Settings:
             max_polls=read("MAX_POLLS", _between(1, 1_000_000), cls.max_polls),
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
+            task_files=read("TASK_FILES", _task_files, cls.task_files),
         )
 
 
@@ -97,3 +101,14 @@ def _objects(text: str) -> str:
     if text.partition("://")[0] not in OBJECTS or "://" not in text:
         raise ValueError(f"a URL that starts with {', '.join(f'{name}://' for name in OBJECTS)} is needed")
     return text
+
+
+def _task_files(text: str) -> tuple[str, ...]:
+    return tuple(map(_task_file, filter(None, map(str.strip, text.split(",")))))
+
+
+def _task_file(text: str) -> str:
+    parts = re.fullmatch(r"(.+\.py)((?::\w+)?)", text)
+    if parts is None:
+        raise ValueError("paths with commas between are needed, each like path/to/file.py or path/to/file.py:Class")
+    return f"{Path(parts[1]).absolute()}{parts[2]}"

@@ -162,7 +162,9 @@ class Candidate(Base):
     manifest: Mapped[dict[str, Any]]
     domains: Mapped[list[str]]
     notes: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    tried: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     data: Mapped[str]
+    data_sha256: Mapped[str | None] = digest_column()
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     @property

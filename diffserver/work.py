@@ -1,4 +1,4 @@
-"""A training under way, and the version that came of it: values that the pipeline hands on."""
+"""A training under way, the version that came of it, and its errors: values that the pipeline hands on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from diffclient.manifest import ManifestKind
 from diffclient.weights import Table
 from diffserver.blobs import Objects
 from diffserver.candidate import NewShortcut
-from diffserver.jobs import TrainingSpec
+from diffserver.evaluate import Evaluation
+from diffserver.parent import Parent
+from diffserver.spec import TrainingSpec
 from diffserver.tasks import Example, Task
 
 if TYPE_CHECKING:
@@ -38,9 +40,16 @@ class Work:
         """Another one for each version, so that hashed diffs of a chain share no buckets."""
         return self.spec.seed + self.number
 
+    def say(self, done: float, message: str) -> None:
+        """Tell how far the work is, 0 to 1; raises Cancelled if it is no longer wanted."""
+        if not self.on_progress(done, message):
+            from diffserver.training import Cancelled
+
+            raise Cancelled(f"stopped at: {message}")
+
     def examples(self, domain: str, split: str) -> Sequence[Example]:
-        """One domain's examples, saying so as it may take a while."""
-        self.on_progress(0.0 if split == "train" else TRAINING_SHARE, f"reads {domain}")
+        """One domain's examples, saying so as it may take a while; raises Cancelled."""
+        self.say(0.0 if split == "train" else TRAINING_SHARE, f"reads {domain}")
         return self.task.examples(Path(self.spec.data) / domain, split)
 
 
@@ -61,3 +70,20 @@ class Result:
     notes: tuple[str, ...] = ()
     """What is worth knowing before it is published."""
     shortcuts: tuple[NewShortcut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A version, and the errors that devices make with it on every test set, the new domain's last."""
+
+    work: Work
+    parent: Parent | None
+    """What it was made of; a base has none."""
+    result: Result
+    errors: Evaluation
+
+    @property
+    def new(self) -> str | None:
+        """The domain that the parent does not know; a checkpoint may bring none."""
+        known = self.parent.domains if self.parent else ()
+        return next((domain for domain in self.errors if domain not in known), None)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -26,7 +27,7 @@ from diffserver.logs import make_log
 from diffserver.methods import MethodError
 from diffserver.settings import Settings
 from diffserver.tables import Training
-from diffserver.tasks import TaskError
+from diffserver.tasks import TaskError, load_task, open_task
 from diffserver.training import Cancelled
 
 LEASE_SECONDS = 60.0
@@ -60,11 +61,14 @@ class Worker:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._objects = Objects(settings.objects)
+        self._task_files = settings.task_files
+        self._find = partial(load_task, files=settings.task_files)
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self, once: bool = False) -> None:
         """Work on trainings for ever, or until none waits; on KeyboardInterrupt the one at hand is put back."""
         log.info("worker starts", worker=self.name)
+        self._look_at_tasks()
         while True:
             training = jobs.claim(self._engine, self.name, LEASE_SECONDS)
             if training is not None:
@@ -74,13 +78,23 @@ class Worker:
             else:
                 time.sleep(IDLE_SECONDS)
 
+    def _look_at_tasks(self) -> None:
+        """Tell of the tasks that it was started with; a broken one is in no one's way but its own."""
+        for file in self._task_files:
+            try:
+                log.info("task found", task=open_task(file).name, file=file)
+            except TaskError as error:
+                log.warning("task file cannot be used", file=file, error=str(error))
+
     def work(self, training: Training) -> None:
         """Run one claimed training to its candidate, or record why there is none."""
         bound = log.bind(training=training.id, model=training.model)
         bound.info("training starts", spec=training.spec)
         try:
             with self._heartbeat(training.id) as pulse, tempfile.TemporaryDirectory() as folder:
-                new = pipeline.run(jobs.spec_of(training), self._engine, self._objects, Path(folder), pulse.note)
+                new = pipeline.run(
+                    jobs.spec_of(training), self._engine, self._objects, Path(folder), pulse.note, self._find
+                )
             with writing(self._engine) as session:
                 candidate = catalog.record_candidate(session, new)
                 jobs.finish(session, training.id, self.name, candidate.id)

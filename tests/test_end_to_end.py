@@ -95,7 +95,7 @@ def chain(site: Site) -> Chain:
     updates = []
     for number, domain in enumerate(domains[1:], start=1):
         full = site.train(domain, "full") if number <= 2 else None
-        candidate = site.train(domain, "hashed" if number == 3 else "sparse")
+        candidate = site.train(domain, {3: "hashed", 4: "auto"}.get(number, "sparse"))
         version = site.operator("publish", str(candidate["id"]), "--force")
         updates.append(Update(full, candidate, version, site.device("follows", "update")))
     return Chain(site, updates)
@@ -131,6 +131,30 @@ def test_the_full_chain_goes_on_from_the_last_fully_retrained_model(chain: Chain
     assert second["parent_digest"] == first["digest"]
     refused = chain.site.operator("publish", str(second["id"]), status=1)
     assert "for comparison only" in refused
+
+
+def test_a_candidate_says_what_was_tried_for_it(chain: Chain) -> None:
+    tried = [update.candidate["tried"] for update in chain.updates]
+    assert [[row["method"] for row in rows if row["trained"]] for rows in tried[2:]] == [
+        ["hashed"],
+        ["sparse", "hashed"],
+        ["sparse"],
+    ]
+    (known,) = (row for row in tried[0] if not row["trained"])
+    assert (known["method"], known["drift"]) == ("full", 0.0)
+    for update, rows in zip(chain.updates, tried, strict=True):
+        (chosen,) = (row for row in rows if row["chosen"])
+        assert (chosen["method"], chosen["payload_bytes"]) == (
+            update.candidate["method"],
+            update.candidate["payload"]["length"],
+        )
+    assert tried[0][1]["drift"] == pytest.approx(tried[0][1]["mean_wer"] - known["mean_wer"])
+
+
+def test_a_search_where_there_is_nothing_to_search_is_refused_with_the_cause(chain: Chain) -> None:
+    data = ["--data", str(chain.site.corpus), "--max-drift", "1"]
+    assert "not for full" in chain.site.operator("train", MODEL, *data, "--method", "full", status=1)
+    assert "greater than 0" in chain.site.operator("train", MODEL, *data[:2], "--max-drift", "0", status=1)
 
 
 def test_a_device_that_slept_takes_all_five_in_one_pass_by_short_cuts(chain: Chain) -> None:

@@ -20,7 +20,7 @@ from diffserver import catalog
 from diffserver.candidate import NewCandidate
 from diffserver.database import reading, writing
 from diffserver.errors import CheckpointError, Invalid
-from diffserver.jobs import TrainingSpec
+from diffserver.spec import TrainingSpec
 from diffserver.tables import Candidate
 from diffserver.worker import Worker
 from tests.server.checkpoints import save

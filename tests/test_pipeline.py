@@ -21,8 +21,8 @@ from diffserver.blobs import Objects
 from diffserver.candidate import NewCandidate
 from diffserver.database import connect, reading, writing
 from diffserver.errors import Invalid, Refused
-from diffserver.jobs import TrainingSpec
 from diffserver.settings import Settings
+from diffserver.spec import TrainingSpec
 from diffserver.training import Cancelled
 from diffserver.worker import Worker
 

@@ -180,7 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     running = _command(commands, "run", _run, "poll for ever; SIGTERM or Ctrl-C stops between two steps")
     for parent in (updating, running):
         parent.add_argument(
-            "--score", metavar="MODULE:FUNCTION", help="what measures the model, where it is not a recogniser"
+            "--score",
+            metavar="NAME",
+            help="what measures the model, where it is not a recogniser: package.module:function or file.py:function",
         )
     _command(commands, "status", _status, "show the version in use, the one kept, and how well they do")
     _command(commands, "verify", _verify, "hash every byte of the version in use again")

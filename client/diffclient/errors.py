@@ -7,7 +7,8 @@ DiffClientError
 │   │   └── PayloadTooNew   a payload of a later format version
 │   ├── ManifestError       a manifest
 │   ├── ProbeError          a part of the probe set
-│   ├── RecognizerError     a graph that cannot run here or does not fit the weights; audio that cannot be read
+│   ├── InferenceError      a graph that cannot run here or does not fit the weights
+│   │   └── RecognizerError a graph that asks for other features; audio that cannot be read
 │   ├── AnswerError         an answer of the server
 │   └── StateError          the store's own files
 ├── RangeError              weights that leave their grid or are not finite
@@ -26,6 +27,7 @@ DiffClientError
 │   ├── NoSpace             the disk is full
 │   ├── NotEnrolled         no server is known, or one is already
 │   └── NothingKept         no version to verify or to return to
+├── NoSuchCode              code that was named and cannot be found or imported
 ├── UpdateError             an update that must not be installed
 │   ├── BrokenChain         steps that do not lead from this device's version to the target
 │   ├── WrongModel          a step that belongs to another model
@@ -79,8 +81,12 @@ class DigestMismatch(DiffClientError):
     """Bytes whose digest is not the one that was promised."""
 
 
-class RecognizerError(FormatError):
-    """A graph that cannot run here or does not fit the weights; or audio that cannot be read."""
+class InferenceError(FormatError):
+    """A graph that cannot run here, or does not fit the weights or the inputs."""
+
+
+class RecognizerError(InferenceError):
+    """A graph that is no recogniser's or asks for other features than these; or audio that cannot be read."""
 
 
 class ProbeError(FormatError):
@@ -153,6 +159,10 @@ class NotEnrolled(StoreError):
 
 class NothingKept(StoreError):
     """There is no version to verify or to return to."""
+
+
+class NoSuchCode(DiffClientError):
+    """Code that was named and cannot be found or imported; the message has the cause and its line."""
 
 
 class UpdateError(DiffClientError):

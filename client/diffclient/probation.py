@@ -7,12 +7,12 @@ is asked for, and `score_speech` is the one for recognisers.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from diffclient.errors import DiffClientError, ProbationFailed
+from diffclient import named
+from diffclient.errors import DiffClientError, NoSuchCode, ProbationFailed
 from diffclient.manifest import Manifest
 from diffclient.recognizer import Recognizer, measure, read_audio
 from diffclient.weights import Snapshot
@@ -26,7 +26,7 @@ TOLERANCE = 1
 
 
 def score_speech(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
-    """Measure a recogniser on each part of its probe set; raises RecognizerError, ProbeError."""
+    """Measure a recogniser on each part of its probe set; raises InferenceError, ProbeError."""
     from diffclient.probe import read_probe
 
     recognizer = Recognizer(graph.read_bytes(), weights)
@@ -37,12 +37,15 @@ def score_speech(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[
 
 
 def load_score(name: str) -> Score:
-    """Return the scorer that `package.module:function` names; raises ProbationFailed."""
-    module, _, function = name.partition(":")
+    """Return the scorer that `package.module:function` or `path/to/file.py:function` names; raises ProbationFailed."""
     try:
-        score: Score = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ProbationFailed(f"no scorer {name!r}: name one as package.module:function") from error
+        score: Score = named.load(name)
+    except NoSuchCode as error:
+        raise ProbationFailed(
+            f"no scorer {name!r}: name one as module:function or file.py:function ({error})"
+        ) from error
+    if not callable(score):
+        raise ProbationFailed(f"the scorer {name!r} is a {type(score).__name__}, and cannot be called")
     return score
 
 

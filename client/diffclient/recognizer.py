@@ -1,7 +1,6 @@
-"""Speech to text with a version's weights: the model's ONNX graph under onnxruntime, greedy letters, word errors.
+"""Speech to text with a version's weights: log-mel features in, greedy letters out, word errors.
 
-The graph carries no weights; they come from a snapshot, so what is measured is that version and nothing else. Needs the
-extra `asr`, whose packages are imported when they are first used.
+Running the graph is `inference`'s. Needs the extra `asr`, whose packages are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ import numpy as np
 
 from diffclient.errors import RecognizerError
 from diffclient.features import FEATURES_VERSION, SAMPLE_RATE, Features, Samples, log_mel
+from diffclient.inference import Session
 from diffclient.weights import Snapshot
 from diffclient.wer import Errors, word_errors
 
 FEATURES, LENGTHS = "features", "lengths"
 """The graph's inputs: float32 `[batch, frames, MELS]` and int64 `[batch]`."""
-
-OUTSIDE = "weights"
-"""Where the graph says that its initialisers are; no file of that name is ever read."""
 
 LETTERS_KEY, FEATURES_KEY = "letters", "features_version"
 """What the graph's metadata_props must carry: the letters in order (blank, number 0, left out), features' version."""
@@ -34,14 +31,16 @@ class Recognizer:
     def __init__(self, graph: bytes, weights: Snapshot, threads: int = 1) -> None:
         """Load the graph with every weight of the snapshot.
 
-        Raises RecognizerError if onnxruntime is missing or refuses the graph, if the graph asks for other features
-        than this client computes, or if its weights are not those of the snapshot.
+        Raises InferenceError if it does not run, RecognizerError if it asks for other features than this client
+        computes.
         """
-        self._session = _session(graph, weights, threads)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        if metadata.get(FEATURES_KEY) != str(FEATURES_VERSION) or not metadata.get(LETTERS_KEY):
+        self._session = Session(graph, weights, threads)
+        metadata = self._session.metadata
+        if FEATURES_KEY not in metadata:
+            raise RecognizerError("this graph is no recogniser's: say what measures it with --score")
+        if metadata[FEATURES_KEY] != str(FEATURES_VERSION) or not metadata.get(LETTERS_KEY):
             raise RecognizerError(
-                f"the graph asks for features version {metadata.get(FEATURES_KEY)}, this client computes "
+                f"the graph asks for features version {metadata[FEATURES_KEY]}, this client computes "
                 f"{FEATURES_VERSION}: update the client"
             )
         self._letters = np.array(["", *metadata[LETTERS_KEY]])
@@ -56,7 +55,7 @@ class Recognizer:
         batch = np.zeros((len(utterances), int(lengths.max()), utterances[0].shape[1]), np.float32)
         for row, features in zip(batch, utterances, strict=True):
             row[: len(features)] = features
-        scores, frames = self._session.run(None, {FEATURES: batch, LENGTHS: lengths})
+        scores, frames = self._session.run({FEATURES: batch, LENGTHS: lengths})
         return [self._words(best[:count]) for best, count in zip(scores.argmax(axis=2), frames, strict=True)]
 
     def _words(self, best: np.ndarray[Any, Any]) -> str:
@@ -89,20 +88,3 @@ def measure(recognizer: Recognizer, utterances: Iterable[tuple[Samples, str]]) -
     for samples, text in utterances:
         total += Errors(word_errors(text, recognizer.transcribe(samples)), len(text.split()))
     return total
-
-
-def _session(graph: bytes, weights: Snapshot, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RecognizerError("recognising needs onnxruntime: pip install 'diffclient[asr]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4
-    tensors = weights.read_all()
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
-    try:
-        options.add_external_initializers(list(tensors), values)
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base but this
-        raise RecognizerError(f"the graph does not run with these weights: {error}") from error

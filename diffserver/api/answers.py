@@ -7,7 +7,7 @@ from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
 from diffserver.api.fields import DIGEST
 from diffserver.api.requests import ReportRequest
-from diffserver.jobs import Kind
+from diffserver.spec import Kind
 
 T = TypeVar("T")
 
@@ -134,6 +134,24 @@ class TrainingAnswer(_Answer):
     spec: dict[str, Any]
 
 
+class TryAnswer(_Answer):
+    """A training that was tried, and what came of it: WER in percent, drift and regression in points."""
+
+    method: str
+    budget: float | None = Field(description="Null for the fully retrained model.")
+    mean_wer: float = Field(examples=[4.83], description="Over the base's test set and those of all updates.")
+    drift: float | None = Field(examples=[1.04], description="Over the fully retrained model's mean WER, if known.")
+    regression: float | None = Field(description="The most that an earlier domain loses.")
+    payload_bytes: int | None
+    payload_share: float
+    density: float | None = Field(examples=[0.1], description="Share of all weights that change.")
+    levels: int | None = Field(description="How many different ones.")
+    steps: tuple[float, float] | None = Field(description="The least and the largest quantiser step, as weights.")
+    seconds: float | None
+    trained: bool = Field(description="False if it stood in the catalogue.")
+    chosen: bool
+
+
 class CandidateAnswer(_Answer):
     """A candidate, what it would become, and what speaks against it."""
 
@@ -156,6 +174,7 @@ class CandidateAnswer(_Answer):
     manifest: dict[str, Any]
     domains: list[str]
     notes: list[str] = Field(description="What is worth knowing before it is published.")
+    tried: list[TryAnswer] = Field(description="The trainings that were done for it, and the fully retrained model.")
     data: str
     state: Literal["open", "published"]
     created: datetime = Field(validation_alias="created_at")

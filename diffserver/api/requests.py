@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
-from diffserver.jobs import Kind, MethodName
+from diffserver.spec import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
 
 
 class _Request(BaseModel):
@@ -54,12 +54,24 @@ class TrainingRequest(_Request):
         examples=["/data/speech"], description="A folder on the worker's machine, with a folder for each domain."
     )
     domain: Folder | None = Field(default=None, examples=["athletes"], description="The folder in it to train on.")
-    method: MethodName = "sparse"
-    budget: float = Field(default=0.02, gt=0, le=1, description="Share of the fp32 snapshot's bytes.")
+    method: MethodName = Field(default="sparse", description="auto: both kinds of diff, of which the better is kept.")
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of the fp32 snapshot's bytes; 0.02, or 0.05 with max_drift, if null.",
+    )
     seed: int = Field(default=0, ge=0, le=2**53)
     epochs: int | None = Field(default=None, ge=1, le=10_000)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
     max_regression: float | None = Field(default=5.0, ge=0, le=100, description="Points absolute; null: no bound.")
+    max_drift: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        examples=[1.0],
+        description="Points of mean WER over the fully retrained model's; the smallest payload within it is sought.",
+    )
     checkpoint: Digest | None = Field(
         default=None, description="SHA-256 of a checkpoint that was uploaded; then nothing is trained."
     )
@@ -69,6 +81,11 @@ class TrainingRequest(_Request):
         examples=[["encoder.*.running_mean"]],
         description="Of a base that a checkpoint becomes: fp32 tensors, by patterns, that stay off the grid.",
     )
+
+    def spec(self) -> TrainingSpec:
+        """What is asked for, with the budget that goes without saying."""
+        usual = BUDGET if self.max_drift is None else BUDGET_WITHIN_DRIFT
+        return TrainingSpec(**self.model_dump() | {"budget": self.budget or usual})
 
 
 class PublishRequest(_Request):

@@ -30,7 +30,7 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, _wh
             f"there is no checkpoint {body.checkpoint}", f"upload it with PUT /v1/checkpoints/{body.checkpoint}"
         )
     with writing(engine) as session:
-        training = jobs.submit(session, jobs.TrainingSpec(**body.model_dump()))
+        training = jobs.submit(session, body.spec())
     return TrainingAnswer.model_validate(training)
 
 

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli import demo, experiment, local, publishing, training
+from diffserver.cli import demo, experiment, local, publishing, running, training
 from diffserver.cli.output import complain
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 local.add_to(app)
+running.add_to(app)
 training.add_to(app)
 publishing.add_to(app)
 demo.add_to(app)

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from diffserver.experiment.kept import Kept
     from diffserver.experiment.plan import Plan
     from diffserver.experiment.results import Results
+    from diffserver.tasks import Task
 
 EXTRA = "pip install 'diffserver[experiment]'"
 QUICK_BASE, QUICK_UPDATE = 60, 20
 """Steps of a quick experiment's trainings: it shows that everything runs, and nothing about accuracy."""
-
-QUICK_SIZES = {"base_train": 120, "base_test": 12, "update_train": 60, "update_test": 12}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,9 +50,13 @@ def chain(
     seed: Annotated[list[int] | None, typer.Option(help="Everything random follows from it. Repeatable.")] = None,
     updates: Annotated[int, typer.Option(help="Updates in a row.")] = 5,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of domains with train.jsonl and test.jsonl; without it, made speech.")
+        Path | None,
+        typer.Option(help="Folder of domains with train.jsonl and test.jsonl; without it, what the task makes."),
     ] = None,
-    task: Annotated[str, typer.Option(help="What is trained and measured.")] = "asr",
+    task: Annotated[
+        str,
+        typer.Option(help="What is trained and measured: a name, file.py, file.py:Class or package.module:Class."),
+    ] = "asr",
     folder: Annotated[
         Path, typer.Option(help="Work folder: what is finished is kept there and not done again.")
     ] = Path("build/experiment"),
@@ -71,16 +74,18 @@ def chain(
     try:
         from diffserver.experiment import plan as plans
         from diffserver.experiment.kept import Kept
+        from diffserver.tasks import open_task
     except ImportError as error:
         raise Invalid(f"the experiment needs {error.name}", EXTRA) from error
     methods = method or ["sparse"]
     entries = plans.entries(methods, budget or [0.02])
     base, full = (plans.reference(methods, name) for name in ("base", "full"))
-    domains = plans.find_domains(data or _corpus(folder, updates, quick), updates)
+    chosen = open_task(task)
+    domains = plans.find_domains(data or _made(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name
     plan = plans.Plan(name, domains, entries, tuple(seed or [0]), base, full, device)
     plan = plans.shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
-    _run(task, plan, Kept(folder / "kept", any_code), results)
+    _run(chosen, plan, Kept(folder / "kept", any_code), results)
 
 
 def join(
@@ -96,13 +101,12 @@ def join(
     _finish(reading.join([reading.read(path) for path in files]), results)
 
 
-def _run(task: str, plan: "Plan", kept: "Kept", path: Path) -> None:
+def _run(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
     """Run the plan; the results are written after every update."""
     from diffserver.experiment.bench import Bench
     from diffserver.experiment.chain import run
     from diffserver.experiment.results import Results
     from diffserver.methods import MethodError
-    from diffserver.tasks import load_task
 
     found = Results()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +117,7 @@ def _run(task: str, plan: "Plan", kept: "Kept", path: Path) -> None:
             progress.update(step, completed=done, description=message[:48].ljust(48))
 
         try:
-            for one in run(Bench(load_task(task), plan, kept, hear)):
+            for one in run(Bench(task, plan, kept, hear)):
                 found = found.plus(one)
                 found.write(path)
                 progress.console.print(str(one), highlight=False)
@@ -145,22 +149,19 @@ def _finish(found: "Results", path: Path) -> None:
         raise typer.Exit(1)
 
 
-def _corpus(folder: Path, updates: int, quick: bool) -> Path:
-    """The synthetic corpus, as the demo makes it; what of it is there is used again."""
-    from diffserver.tasks.asr.commands import DOMAINS
-    from diffserver.tasks.asr.corpus import Sizes, build_corpus
+def _made(task: "Task", folder: Path, updates: int, quick: bool) -> Path:
+    """Data of the task's own making; what of it is there is used again."""
+    from diffserver.tasks import MakesData
 
-    if updates >= len(DOMAINS):
-        raise Invalid(f"the synthetic corpus has {len(DOMAINS) - 1} updates, not {updates}", "ask for fewer")
-    sizes = Sizes(**QUICK_SIZES, updates=updates) if quick else Sizes(updates=updates)
-    made = folder / ("quick-corpus" if quick else "corpus")
+    if not isinstance(task, MakesData):
+        raise Invalid(f"the task {task.name} makes no data of its own", "name a folder with --data")
     with Progress(console=progress_console) as progress:
-        bar = progress.add_task("corpus", total=1.0)
+        bar = progress.add_task("data", total=1.0)
 
         def hear(done: float, message: str) -> bool:
             progress.update(bar, completed=done, description=message)
             return True
 
-        build_corpus(made, sizes, on_progress=hear)
-        hear(1.0, "corpus")  # which may have been there already
+        made = task.make_data(folder, updates, quick, hear)
+        hear(1.0, "data")  # which may have been there already
     return made

@@ -1,15 +1,8 @@
-"""Commands that touch the machine that they run on: init, migrate, serve, worker, token."""
+"""Commands that set a home up on the machine that they run on: init, migrate, token."""
 
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -30,14 +23,15 @@ Home = Annotated[
 ]
 
 
-def settings(home: Path | None) -> Settings:
-    """Return the settings of the environment, with another home if one is given; raises SettingsError."""
-    return Settings.from_environment(os.environ | ({"DIFFSERVER_HOME": str(home)} if home else {}))
+def settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
+    """Return the settings of the environment, with what is given in place of it; raises SettingsError."""
+    given = {"DIFFSERVER_HOME": str(home or ""), "DIFFSERVER_TASK_FILES": ",".join(task_files or ())}
+    return Settings.from_environment(os.environ | {name: value for name, value in given.items() if value})
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (init, migrate, serve, worker):
+    for command in (init, migrate):
         app.command()(command)
     group = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
     group.command("create")(token_create)
@@ -71,49 +65,6 @@ def migrate(home: Home = None, as_json: AsJson = False) -> None:
     before, after = migrations.upgrade(connect(settings(home).database))
     changed = f"migrated from {before or 'nothing'} to {after}" if before != after else f"already at {after}"
     show({"before": before, "after": after}, as_json, f"The database is {changed}.")
-
-
-def serve(
-    home: Home = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    with_worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Start a worker beside it.")] = True,
-) -> None:
-    """Serve devices and operators over HTTP, with one worker beside it.
-
-    Example: `diffserver serve --host 0.0.0.0 --port 8080 --no-worker`
-    """
-    import uvicorn
-
-    from diffserver.app import create_app
-    from diffserver.logs import uvicorn_log_config
-
-    chosen = settings(home)
-    chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
-    app = create_app(chosen)
-    # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
-    signal.signal(signal.SIGTERM, _interrupt)
-    with _worker_beside(chosen.home, with_worker):
-        uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=uvicorn_log_config(), access_log=False)
-
-
-def worker(
-    home: Home = None,
-    once: Annotated[bool, typer.Option(help="Stop when no training waits.")] = False,
-) -> None:
-    """Take trainings from the database, one after another, and make candidates.
-
-    Ctrl-C puts the training at hand back into the queue. Example: `diffserver worker --once`
-    """
-    if find_spec("torch") is None:
-        raise Invalid("a worker needs torch", "pip install 'diffserver[train]'")
-    from diffserver.worker import Worker
-
-    signal.signal(signal.SIGTERM, _interrupt)
-    chosen = settings(home)
-    engine = connect(chosen.database)
-    migrations.check(engine)
-    Worker(engine, chosen).run(once)
 
 
 def token_create(
@@ -168,24 +119,3 @@ def _database(home: Path | None) -> Engine:
 def _write_secret(path: Path, secret: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secret + "\n")
-
-
-@contextmanager
-def _worker_beside(home: Path, wanted: bool) -> Iterator[None]:
-    """Run a worker as a child while the block runs; say so if it can't be, and serve without it."""
-    if wanted and find_spec("torch") is None:
-        sys.stderr.write("no worker: torch is not installed (pip install 'diffserver[train]')\n")
-        wanted = False
-    if not wanted:
-        yield
-        return
-    child = subprocess.Popen([sys.executable, "-m", "diffserver", "worker", "--home", str(home)])
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait()
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -63,3 +63,27 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
         for domain, errors in candidate.items()
     ]
     return listing("WER by test set", ["test set", "words", "parent", "candidate", "points"], rows)
+
+
+def tried_table(tried: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what was tried, a row each, the fully retrained model among them."""
+    headings = ["method", "budget", "share", "density", "levels", "steps", "mean WER", "drift", "chosen"]
+    return listing("Trainings", headings, map(_tried_row, tried))
+
+
+def _tried_row(one: Mapping[str, Any]) -> list[object]:
+    return [
+        one["method"],
+        _formatted(one["budget"], "{:.2%}"),
+        one["payload_bytes"] and f"{one['payload_share']:.2%}",
+        _formatted(one["density"], "{:.2%}"),
+        one["levels"],
+        one["steps"] and "–".join(dict.fromkeys(f"{step:.2g}" for step in one["steps"])),
+        f"{one['mean_wer']:.2f} %",
+        _formatted(one["drift"], "{:+.2f}"),
+        "yes" if one["chosen"] else "no" if one["trained"] else "known before",
+    ]
+
+
+def _formatted(value: float | None, how: str) -> str | None:
+    return None if value is None else how.format(value)

@@ -8,7 +8,7 @@ from rich.console import Group
 
 from diffserver.cli.checkpoints import upload
 from diffserver.cli.following import follow
-from diffserver.cli.output import AsJson, evaluation_table, listing, show
+from diffserver.cli.output import AsJson, evaluation_table, listing, show, tried_table
 from diffserver.cli.server import URL, MaxRegression, ModelName, Server, Token, connected
 
 Data = Annotated[
@@ -66,8 +66,24 @@ def train(
     model: ModelName,
     data: Data,
     domain: Domain = None,
-    method: Annotated[str, typer.Option(help="sparse, hashed, or full (for comparison; not published).")] = "sparse",
-    budget: Annotated[float, typer.Option(help="Most payload bytes, as a share of the fp32 snapshot's.")] = 0.02,
+    method: Annotated[
+        str,
+        typer.Option(help="sparse, hashed, auto (both; the better is kept), or full (for comparison; not published)."),
+    ] = "sparse",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Most payload bytes, as a share of the fp32 snapshot's. [default: 0.02; with --max-drift 0.05]",
+            show_default=False,
+        ),
+    ] = None,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drift",
+            help="Look for the smallest payload within so many points of mean WER over the fully retrained model's.",
+        ),
+    ] = None,
     max_regression: MaxRegression = 5.0,
     seed: Seed = 0,
     epochs: Epochs = None,
@@ -79,9 +95,12 @@ def train(
 ) -> None:
     """Train a diff against the model's latest version and follow the training to its candidate.
 
-    Example: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`
+    One training, or with `--max-drift` or `--method auto` up to three; then what was tried is shown.
+
+    Examples: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`,
+    `diffserver train commands --data corpus --max-drift 1.0 --method auto`
     """
-    asked = {"method": method, "budget": budget, "max_regression": max_regression}
+    asked = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
     _submit(_spec("update", model, data, domain, seed, epochs, device) | asked, server, token, detach, as_json)
 
 
@@ -131,7 +150,8 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
             return
         training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
-    show(candidate, as_json, Group(evaluation_table(candidate["evaluation"]), _described(candidate)))
+    tables = [tried_table(candidate["tried"])] if candidate["tried"] else []
+    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _described(candidate)))
 
 
 def _described(candidate: dict[str, Any]) -> str:

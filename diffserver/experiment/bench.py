@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from diffclient.recognizer import Recognizer
+from diffserver.experiment.code import fingerprint
 from diffserver.experiment.kept import PAYLOAD, WEIGHTS, Kept, Record, Version
-from diffserver.experiment.kinds import code_of
 from diffserver.experiment.making import Making, OnProgress, Order
 from diffserver.experiment.measures import BySet, Errors, errors_of_each
 from diffserver.experiment.plan import Domain, Plan
-from diffserver.tasks import Task
+from diffserver.tasks import Session, Task
 from diffserver.training import Lesson
 
 
@@ -40,13 +39,13 @@ class Bench:
     def errors(self, version: Version, domains: Sequence[Domain]) -> BySet:
         """Return the version's errors on the domains' test sets, by the device's own code."""
         found: dict[str, Errors] = {}
-        recognizer: Recognizer | None = None
+        session: Session | None = None
         for domain in domains:
-            about = {"digest": version.digest, "data": domain.fingerprint, "code": code_of(self.task)}
+            about = {"digest": version.digest, "data": domain.fingerprint, "code": fingerprint((), self.task)}
             known = self.kept.evaluation(about)
             if known is None:
-                recognizer = recognizer or self.task.recognizer(self._device_graph(), version.snapshot)
-                known = self._measure(recognizer, domain)
+                session = session or self.task.session(self._device_graph(), version.snapshot)
+                known = self._measure(session, domain)
                 self.kept.keep_evaluation(about, known)
             found[domain.name] = Errors(np.array(known["errors"], np.int64), np.array(known["words"], np.int64))
         return found
@@ -75,13 +74,13 @@ class Bench:
             (draft / PAYLOAD).write_bytes(payload)
             return self.kept.keep(draft, about, Record(digest, len(payload), seconds, code))
 
-    def _measure(self, recognizer: Recognizer, domain: Domain) -> dict[str, Any]:
+    def _measure(self, session: Session, domain: Domain) -> dict[str, Any]:
         examples = self.task.examples(domain.path, "test")
 
         def on_example(done: int) -> None:
             self.on_progress(done / len(examples), f"evaluates on {domain.name}")
 
-        errors = errors_of_each(self.task, recognizer, examples, on_example)
+        errors = errors_of_each(self.task, session, examples, on_example)
         return {"errors": errors.errors.tolist(), "words": errors.words.tolist()}
 
     def _device_graph(self) -> bytes:

@@ -104,7 +104,7 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
         drift_interval=measures.drift_interval(after, best, chain.seed),
         drift_by_set=measures.drift_by_set(after, best),
         recovered=recovered(before[new].wer, best[new].wer, after[new].wer),
-        utterances={name: errors.utterances for name, errors in after.items()},
+        utterances={name: errors.examples for name, errors in after.items()},
         seconds_train=chain.seconds[number],
         seconds_train_full=full.seconds[number],
     )

@@ -5,18 +5,15 @@ A name may carry parameters of its own, `sparse:spread=0.7,steps=900`, and its o
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal
 
 from diffserver import nearest, quantise, training
 from diffserver.errors import Invalid
+from diffserver.experiment.code import fingerprint
 from diffserver.methods import Method, bitdelta, factorised, factors, full, hashed, lora, sparse, stages, topk
 from diffserver.methods.setting import Setting
 from diffserver.training import Recipe, recipe_for
@@ -68,7 +65,7 @@ class Kind:
 
     def code(self, task: object) -> str:
         """Return what changes with the code that decides a result, the task's included, but not with its comments."""
-        return _fingerprint((training, *self.modules, *_modules(task)))
+        return fingerprint((training, *self.modules), task)
 
     def _with(self, name: str, text: str) -> Kind:
         for part in ("recipe", "schedule"):
@@ -88,39 +85,6 @@ def _as(now: Any, name: str, text: str) -> Any:
         return int(text) if isinstance(now, int) or now is None else float(text)
     except (ValueError, KeyError) as error:
         raise Invalid(f"{name}={text} is no value like {now}", "give a number, or true or false") from error
-
-
-def code_of(task: object) -> str:
-    """Return what changes with the task's code, but not with its comments."""
-    return _fingerprint(_modules(task))
-
-
-def _fingerprint(modules: Sequence[ModuleType]) -> str:
-    return hashlib.sha256(b"".join(map(_plain, modules))).hexdigest()[:16]
-
-
-def _modules(task: object) -> list[ModuleType]:
-    """The task's module, and those of its package that it takes something from."""
-    own = inspect.getmodule(type(task))
-    assert own is not None
-    taken = {id(module): module for module in map(inspect.getmodule, vars(own).values()) if module is not None}
-    package = own.__name__.rpartition(".")[0]
-    beside = [module for module in taken.values() if package and module.__name__.startswith(f"{package}.")]
-    return sorted({own, *beside}, key=lambda module: module.__name__)
-
-
-@cache
-def _plain(module: ModuleType) -> bytes:
-    """A module's code without comments and docstrings."""
-    tree = ast.parse(inspect.getsource(module))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [part for part in node.body if not _is_text(part)]
-    return ast.dump(tree).encode()
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _sparse(setting: Setting, schedule: Any) -> Method:

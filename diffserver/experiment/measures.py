@@ -1,4 +1,4 @@
-"""Measures of a chain: errors utterance by utterance, drift with its interval, and how masks overlap.
+"""Measures of a chain: errors example by example, drift with its interval, and how masks overlap.
 
 Pure but for `errors_of_each`.
 """
@@ -11,21 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from diffclient.recognizer import Recognizer
 from diffclient.weights import Snapshot
-from diffserver.tasks import Example, Task
+from diffserver.tasks import Example, Session, Task
 
 Counts = npt.NDArray[np.int64]
 
 RESAMPLES = 10_000
-"""Times that the test utterances are drawn anew for an interval."""
+"""Times that the test examples are drawn anew for an interval."""
 
 _DRAWN_TOGETHER = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """Errors on a test set: int64 `[utterances]` each, in the set's order."""
+    """Errors on a test set: int64 `[examples]` each, in the set's order."""
 
     errors: Counts
     words: Counts
@@ -36,7 +35,7 @@ class Errors:
         return float(100 * self.errors.sum() / max(1, self.words.sum()))
 
     @property
-    def utterances(self) -> int:
+    def examples(self) -> int:
         """How many there are."""
         return len(self.words)
 
@@ -46,12 +45,12 @@ BySet = Mapping[str, Errors]
 
 
 def errors_of_each(
-    task: Task, recognizer: Recognizer, examples: Sequence[Example], on_example: Callable[[int], None]
+    task: Task, session: Session, examples: Sequence[Example], on_example: Callable[[int], None]
 ) -> Errors:
     """Return what the device's code makes of each example on its own; `on_example` hears how many are done."""
     found = []
     for done, example in enumerate(examples, start=1):
-        found.append(task.measure(recognizer, [example]))
+        found.append(task.measure(session, [example]))
         on_example(done)
     return Errors(np.array([one.errors for one in found]), np.array([one.words for one in found]))
 
@@ -67,9 +66,9 @@ def drift_by_set(version: BySet, full: BySet) -> dict[str, float]:
 
 
 def drift_interval(version: BySet, full: BySet, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of the drift, in points: a paired bootstrap over the utterances of each test set.
+    """Return the 95 % interval of the drift, in points: a paired bootstrap over the examples of each test set.
 
-    Both models are measured on the same utterances, so an utterance is drawn with its errors by both. Test sets are
+    Both models are measured on the same examples, so an example is drawn with its errors by both. Test sets are
     drawn from one by one, and weigh the same.
     """
     rng = np.random.default_rng(seed)

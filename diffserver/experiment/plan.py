@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from diffserver import folders
 from diffserver.errors import Invalid
 from diffserver.experiment.kinds import BASE, FULL, KINDS, Kind
 
@@ -125,20 +125,13 @@ def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
     """
     if updates < 1:
         raise Invalid(f"{updates} updates measure nothing", "give at least 1")
-    manifests = [path for path in folder.glob("*/train.jsonl") if path.with_name("test.jsonl").exists()]
-    found = sorted((path.parent for path in manifests), key=_by_number)
+    found = folders.find_domains(folder)
     if len(found) <= updates:
         raise Invalid(
             f"{folder} has {len(found)} domains, and {updates} updates need {updates + 1}: the base's and one each",
             "ask for fewer updates or add folders with train.jsonl and test.jsonl",
         )
     return tuple(map(Domain, found[: updates + 1]))
-
-
-def _by_number(folder: Path) -> tuple[float, str]:
-    """10-composers comes after 9-countries; folders without a number come last."""
-    number = re.match(r"\d+", folder.name)
-    return float(number[0]) if number else float("inf"), folder.name
 
 
 def shortened(plan: Plan, base_steps: int, update_steps: int) -> Plan:

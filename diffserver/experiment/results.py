@@ -38,7 +38,7 @@ class Row:
     """Of the full chain."""
     drift_mean: float
     drift_interval: tuple[float, float]
-    """95 %, by a paired bootstrap over utterances."""
+    """95 %, by a paired bootstrap over the examples."""
     drift_by_set: Mapping[str, float]
     recovered: float
     """The share of full retraining's gain on the new domain that the update has."""

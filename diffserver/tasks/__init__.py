@@ -1,79 +1,13 @@
-"""Tasks: what is trained and measured. Outside this package nothing knows about speech.
+"""Tasks: what is trained and measured. Outside this package nothing knows what a model is about.
 
-A task names its network, reads one domain's folder, makes batches and losses, exports the device's graph, and
-measures with the device's own code. Training loops, methods and storage are left to others.
+`task` says what a task is, `finding` how one is found by its name; `plain` is the class to start one's own from.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
 from .errors import CorpusError, DataError, TaskError
+from .finding import load_task, open_task
+from .task import Batch, Example, Forward, MakesData, Session, Task
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor, nn
-
-    from diffclient.recognizer import Recognizer
-    from diffclient.weights import Snapshot
-    from diffclient.wer import Errors
-
-__all__ = ["CorpusError", "DataError", "Example", "Forward", "Task", "TaskError", "load_task"]
-
-Example = Any
-"""One training or test item; only its task looks inside."""
-
-Batch = Any
-"""Padded tensors of some examples; only its task looks inside."""
-
-Forward = Callable[..., Any]
-"""The network with some weights: called with what the task's loss takes from a batch."""
-
-
-class Task(Protocol):
-    """One kind of model and its data."""
-
-    name: str
-
-    def network(self, seed: int) -> nn.Module:
-        """A freshly initialised network; the same seed gives the same weights."""
-
-    def examples(self, folder: Path, split: str) -> Sequence[Example]:
-        """One domain's `train` or `test` examples; raises DataError naming file and line."""
-
-    def size(self, example: Example) -> int:
-        """How much room an example takes; the training loop puts examples of about equal size together."""
-
-    def batch(self, examples: Sequence[Example], rng: np.random.Generator, device: str) -> Batch:
-        """These examples as one training batch on `device`, augmented with `rng`."""
-
-    def loss(self, forward: Forward, batch: Batch) -> Tensor:
-        """The mean loss of a batch, a scalar that gradients flow from."""
-
-    def graph(self, network: nn.Module) -> bytes:
-        """The network for devices: ONNX without weights."""
-
-    def recognizer(self, graph: bytes, weights: Snapshot) -> Recognizer:
-        """The device's own code with this version's weights."""
-
-    def measure(self, recognizer: Recognizer, examples: Sequence[Example]) -> Errors:
-        """The errors that the device's code makes on these examples."""
-
-    def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> Sequence[Errors]:
-        """The errors on each part of a probe set, by the very function that devices call."""
-
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        """A part of the probe set, as devices read it: `count` examples of a domain's split."""
-
-
-@cache
-def load_task(name: str) -> Task:
-    """The task of that name, the same each time, with what it has read; raises TaskError if there is none."""
-    if name == "asr":
-        from .asr.task import AsrTask
-
-        return AsrTask()
-    raise TaskError(f"there is no task {name!r}; known: asr")
+__all__ = [
+    "Batch", "CorpusError", "DataError", "Example", "Forward", "MakesData", "Session", "Task", "TaskError", "load_task",
+    "open_task",
+]  # fmt: skip

@@ -9,8 +9,9 @@ import soundfile
 from onnx import TensorProto, helper
 
 from diffclient.features import FEATURES_VERSION, MELS, SAMPLE_RATE, Samples
+from diffclient.inference import OUTSIDE
 from diffclient.probation import score_speech
-from diffclient.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, OUTSIDE, Recognizer, read_audio
+from diffclient.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer, read_audio
 from diffclient.weights import Snapshot
 from tests.client.lineage import Kind, probe_zip
 
@@ -33,7 +34,7 @@ def graph() -> bytes:
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", "frames", 1 + len(LETTERS)]),
         helper.make_tensor_value_info("frames_out", TensorProto.INT64, ["batch"]),
     ]
-    weights = [_outside(name, shape) for name, shape in SHAPES.items()]
+    weights = [outside(name, shape) for name, shape in SHAPES.items()]
     model = helper.make_model(
         helper.make_graph(nodes, "letters", inputs, outputs, weights),
         opset_imports=[helper.make_opsetid("", 17)],
@@ -43,8 +44,9 @@ def graph() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _outside(name: str, shape: tuple[int, ...]) -> TensorProto:
-    tensor = TensorProto(name=name, dims=shape, data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+def outside(name: str, shape: tuple[int, ...], kind: int = TensorProto.FLOAT) -> TensorProto:
+    """A weight that the graph names and does not hold."""
+    tensor = TensorProto(name=name, dims=shape, data_type=kind, data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=OUTSIDE)
     return tensor
 

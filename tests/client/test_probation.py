@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diffclient import probation
-from diffclient.errors import ProbationFailed, ProbeError, RecognizerError, UpdateFailed
+from diffclient.errors import InferenceError, ProbationFailed, ProbeError, UpdateFailed
 from diffclient.manifest import Blob, Manifest, Probe
 from diffclient.store import Store
 from diffclient.weights import Snapshot
@@ -123,7 +123,7 @@ def test_a_recogniser_with_altered_weights_is_found_out(spoken: Lineage, tmp_pat
 
 @pytest.mark.parametrize(
     ("graph", "part", "error"),
-    [(b"not a graph", None, RecognizerError), (None, b"not a zip", ProbeError)],
+    [(b"not a graph", None, InferenceError), (None, b"not a zip", ProbeError)],
 )
 def test_what_cannot_be_measured(
     spoken: Lineage, tmp_path: Path, graph: bytes | None, part: bytes | None, error: type[Exception]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diffclient.errors import ProbeError
-from diffclient.probe import UTTERANCE_LIMIT, Utterance, read_probe
+from diffclient.probe import FILE_LIMIT, Utterance, read_probe
 from tests.client.lineage import probe_zip
 
 SAID = [(b"OggS one", "turn on the light"), (b"OggS two", ""), (b"OggS three", "größer")]
@@ -53,7 +53,7 @@ HOSTILE = {
     "nested": archive("[" * 100_000),
     "outside": archive(line(audio_filepath="../../etc/passwd")),
     "absolute": archive(line(audio_filepath="/etc/passwd")),
-    "too many": archive("", {f"{number}": b"" for number in range(UTTERANCE_LIMIT + 2)}),
+    "too many": archive("", {f"{number}": b"" for number in range(FILE_LIMIT + 2)}),
 }
 
 

@@ -59,16 +59,32 @@ def test_head_and_lineage(engine: Engine) -> None:
         assert [version.number for version in catalog.lineage(session, versions[2])] == [0, 1, 2]
 
 
-def test_the_full_chain_gives_the_latest_of_a_number(engine: Engine) -> None:
+def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Engine) -> None:
     publish_chain(engine, 0)
     record(engine, factories.full("v0", "old", 1))
     latest = record(engine, factories.full("v0", "new", 1))
     record(engine, factories.update("v0", "v1", 1))
+    record(engine, replace(factories.full("v0", "elsewhere", 1), domains=["base", "athletes"]))
     with reading(engine) as session:
-        found = catalog.full_chain(session, "speech", 1)
+        found = catalog.full_chain(session, "speech", 1, ("base",))
         assert found is not None
         assert found.id == latest.id
-        assert catalog.full_chain(session, "speech", 2) is None
+        assert catalog.full_chain(session, "speech", 1, ("athletes", "base")) is None
+        assert catalog.full_chain(session, "speech", 2, ("base",)) is None
+
+
+def test_the_fully_retrained_model_made_beside_a_candidate_is_recorded_before_it(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    beside = factories.full("v0", "full", 1)
+    tried = [{"method": "sparse", "chosen": True}]
+    made = record(engine, factories.update("v0", "v1", 1, reference=beside, tried=tried, data_sha256="ab" * 32))
+    with reading(engine) as session:
+        found = catalog.full_chain(session, "speech", 1, ("base",))
+        assert found is not None
+        assert (found.id, found.digest, found.state) == (made.id - 1, beside.digest, "open")
+        assert (found.tried, found.data_sha256) == ([], None)
+        kept = session.get_one(Candidate, made.id)
+        assert (kept.tried, kept.data_sha256) == (tried, "ab" * 32)
 
 
 def test_a_payload_is_not_there_before_it_is_published(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from diffserver import catalog, jobs
 from diffserver.database import reading, writing
 from diffserver.errors import Conflict, JobLost, NotFound
-from diffserver.jobs import TrainingSpec
+from diffserver.spec import TrainingSpec
 from diffserver.tables import Candidate, Training
 from tests.server import factories
 from tests.server.conftest import publish_chain

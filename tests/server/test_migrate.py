@@ -82,21 +82,37 @@ def test_migrating_again_changes_nothing(migrated: Engine) -> None:
     assert migrate.upgrade(migrated) == (migrate.latest(), migrate.latest())
 
 
-def test_candidates_of_the_first_release_have_no_notes(engine: Engine) -> None:
-    new = factories.update("v0", "v1", 1)
+@pytest.mark.parametrize("release", ["0001", "0002"])
+def test_candidates_of_earlier_releases_are_kept(engine: Engine, release: str) -> None:
+    new = factories.update("v0", "v1", 1, notes=["known"])
     values = {"state": "open", "created_at": utc_now(), **new.columns()}
     for name in ("snapshot", "graph"):
         values |= {f"{name}_sha256": values[name].sha256, f"{name}_length": values[name].length}
     with engine.execution_options(writes=True).connect() as connection, connection.begin():
-        command.upgrade(migrate._config(connection), "0001")
+        command.upgrade(migrate._config(connection), release)
         models, candidates = (Table(name, MetaData(), autoload_with=connection) for name in ("models", "candidates"))
         connection.execute(insert(models).values(name="speech", task="asr", created_at=utc_now()))
         columns = values.keys() & candidates.columns.keys()
         connection.execute(insert(candidates).values({name: values[name] for name in columns}))
-    assert migrate.upgrade(engine) == ("0001", LATEST)
+    assert migrate.upgrade(engine) == (release, LATEST)
     with reading(engine) as session:
         kept = session.get_one(Candidate, 1)
-    assert (kept.notes, kept.evaluation, kept.payload) == ([], factories.EVALUATION, new.payload_blob)
+    assert (kept.evaluation, kept.payload) == (factories.EVALUATION, new.payload_blob)
+    assert kept.notes == ([] if release == "0001" else ["known"])
+    assert (kept.tried, kept.data_sha256) == ([], None)
+
+
+def test_the_way_back_leads_to_the_same_tables(migrated: Engine) -> None:
+    def columns() -> dict[str, set[str]]:
+        looked = inspect(migrated)
+        return {table: {column["name"] for column in looked.get_columns(table)} for table in looked.get_table_names()}
+
+    after = columns()
+    with migrated.execution_options(writes=True).connect() as connection, connection.begin():
+        command.downgrade(migrate._config(connection), "0002")
+    assert after["candidates"] - columns()["candidates"] == {"tried", "data_sha256"}
+    assert migrate.upgrade(migrated) == ("0002", LATEST)
+    assert columns() == after
 
 
 def test_migrations_that_start_together_run_once(engine: Engine) -> None:

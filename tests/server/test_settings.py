@@ -29,11 +29,19 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_MAX_POLLS": "7",
         "DIFFSERVER_MAX_BODY": "2048",
         "DIFFSERVER_MAX_CHECKPOINT": "4096",
+        "DIFFSERVER_TASK_FILES": "/tasks/one.py, /tasks/two.py:Two,",
         "UNRELATED": "x",
     }
     assert Settings.from_environment(environment) == Settings(
-        tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096
-    )
+        tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
+        ("/tasks/one.py", "/tasks/two.py:Two"),
+    )  # fmt: skip
+
+
+def test_task_files_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Settings.from_environment({"DIFFSERVER_TASK_FILES": "tasks/one.py:One"}).task_files
+    assert found == (f"{tmp_path}/tasks/one.py:One",)
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -56,6 +64,10 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("DATABASE", "sqlite:///:memory:"),
         ("OBJECTS", "ftp://host/x"),
         ("OBJECTS", "/var/objects"),
+        ("TASK_FILES", "task"),
+        ("TASK_FILES", "task.py:"),
+        ("TASK_FILES", "package.module:Task"),
+        ("TASK_FILES", "one.py two.txt"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: str) -> None:

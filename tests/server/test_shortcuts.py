@@ -22,8 +22,8 @@ from diffserver import catalog, shortcuts
 from diffserver.blobs import Objects
 from diffserver.candidate import NewCandidate, NewShortcut
 from diffserver.database import reading, writing
-from diffserver.jobs import TrainingSpec
 from diffserver.parent import load_parent
+from diffserver.spec import TrainingSpec
 from diffserver.tables import Payload, Shortcut, Step
 from diffserver.tasks import Task
 from diffserver.work import Result, Work

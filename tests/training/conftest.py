@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from torch import Tensor, nn  # noqa: E402
 
-from diffclient.recognizer import Recognizer  # noqa: E402
 from diffclient.weights import Array, Snapshot, enter_grid, write_snapshot  # noqa: E402
 from diffclient.wer import Errors  # noqa: E402
 from diffserver.tasks import Forward  # noqa: E402
@@ -75,10 +74,10 @@ class PointsTask:
     def graph(self, network: nn.Module) -> bytes:
         raise NotImplementedError("points are measured with numpy")
 
-    def recognizer(self, graph: bytes, weights: Snapshot) -> Recognizer:
+    def session(self, graph: bytes, weights: Snapshot) -> dict[str, Array]:
         raise NotImplementedError("points are measured with numpy")
 
-    def measure(self, recognizer: Recognizer, examples: Sequence[Point]) -> Errors:
+    def measure(self, session: dict[str, Array], examples: Sequence[Point]) -> Errors:
         raise NotImplementedError("points are measured with numpy")
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from diffclient.recognizer import Recognizer
-from diffclient.weights import Snapshot
+from diffclient.weights import Array, Snapshot
 from diffclient.wer import Errors
 from diffserver.experiment import chain
 from diffserver.experiment.bench import Bench
@@ -44,11 +43,11 @@ class FiledPoints(PointsTask):
     def graph(self, network: nn.Module) -> bytes:
         return b""
 
-    def recognizer(self, graph: bytes, weights: Snapshot) -> Recognizer:
-        return weights.read_all()  # type: ignore[return-value]
+    def session(self, graph: bytes, weights: Snapshot) -> dict[str, Array]:
+        return weights.read_all()
 
-    def measure(self, recognizer: Recognizer, examples: Sequence[Point]) -> Errors:
-        return self.errors(recognizer, examples)  # type: ignore[arg-type]
+    def measure(self, session: dict[str, Array], examples: Sequence[Point]) -> Errors:
+        return self.errors(session, examples)
 
 
 def write_domain(folder: Path, labels: Sequence[int], seed: int) -> None:

@@ -42,8 +42,8 @@ class Speech(NamedTuple):
 
     def wer(self, version: Snapshot, domain: Path) -> float:
         """WER on the training voices, in percent: a corpus this small does not generalise."""
-        recognizer = self.task.recognizer(self.graph, version)
-        return self.task.measure(recognizer, self.task.examples(domain, "train")).wer_ppm / 1e4
+        session = self.task.session(self.graph, version)
+        return self.task.measure(session, self.task.examples(domain, "train")).wer_ppm / 1e4
 
 
 @pytest.fixture(scope="module")

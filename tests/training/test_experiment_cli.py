@@ -9,7 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from diffserver.cli.experiment import add_to
+from diffserver.errors import Invalid
 from diffserver.experiment import results
+from diffserver.tasks import TaskError
 
 
 def app() -> typer.Typer:
@@ -23,6 +25,20 @@ def test_help_shows_an_example() -> None:
     shown = CliRunner().invoke(app(), ["experiment", "chain", "--help"], terminal_width=200)
     assert shown.exit_code == 0
     assert "diffserver experiment chain -m sparse" in " ".join(shown.output.split())
+
+
+def test_a_task_that_makes_no_data_needs_a_folder(tmp_path: Path) -> None:
+    gestures = Path(__file__).parents[2] / "examples" / "gestures" / "gestures.py"
+    done = CliRunner().invoke(app(), ["experiment", "chain", "--task", str(gestures), "--folder", str(tmp_path)])
+    assert isinstance(done.exception, Invalid)
+    assert "gestures makes no data" in done.exception.detail
+    assert "--data" in done.exception.remedy
+
+
+def test_an_unknown_task_is_told(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app(), ["experiment", "chain", "--task", "vision", "--folder", str(tmp_path)])
+    assert isinstance(done.exception, TaskError)
+    assert "known: asr" in str(done.exception)
 
 
 @pytest.mark.slow

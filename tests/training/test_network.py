@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from diffclient.features import MELS
-from diffclient.recognizer import Recognizer
+from diffclient.inference import Session
 from diffserver.tasks.asr.network import Network
 from diffserver.tasks.asr.task import AsrTask
 from tests.training.conftest import as_version
@@ -82,8 +82,8 @@ def test_onnxruntime_computes_what_torch_does_for_any_weights(
     weights = {name: tensor.numpy() for name, tensor in altered.state_dict().items()}
     features, lengths = batch([90, 57, 1])
     expected, frames = altered(features, lengths)
-    recognizer = Recognizer(graph, as_version(tmp_path / "w", weights))
-    scores, counts = recognizer._session.run(None, {"features": features.numpy(), "lengths": lengths.numpy()})
+    session = Session(graph, as_version(tmp_path / "w", weights))
+    scores, counts = session.run({"features": features.numpy(), "lengths": lengths.numpy()})
     assert counts.tolist() == frames.tolist()
     for row, other, count in zip(scores, expected.detach().numpy(), counts, strict=True):
         assert np.allclose(row[:count], other[:count], atol=1e-3)

@@ -86,7 +86,7 @@ def test_an_utterance_too_short_for_its_text_does_no_harm(task: AsrTask, tiny_co
 @pytest.fixture(scope="module")
 def labelled(task: AsrTask, version: Version, tiny_corpus: Path) -> list[Utterance]:
     """Test utterances labelled with what this version hears in each of them, alone."""
-    recognizer = task.recognizer(*version)
+    recognizer = task.session(*version)
     examples = task.examples(tiny_corpus / "0-base", "test")
     return [Utterance(e.energies, recognizer.decode([normalise(e.energies)])[0]) for e in examples]
 
@@ -96,7 +96,7 @@ def test_figures_of_batches_are_those_of_utterances_alone(
 ) -> None:
     words = sum(len(example.text.split()) for example in labelled)
     assert words > 0
-    assert task.measure(task.recognizer(*version), labelled) == Errors(0, words)
+    assert task.measure(task.session(*version), labelled) == Errors(0, words)
 
 
 def test_altered_weights_change_the_figure(
@@ -105,7 +105,7 @@ def test_altered_weights_change_the_figure(
     graph, weights = version
     altered = weights.read_all()
     altered["first.convolution.weight"] = altered["first.convolution.weight"][::-1].copy()
-    found = task.measure(task.recognizer(graph, as_version(tmp_path / "altered", altered)), labelled)
+    found = task.measure(task.session(graph, as_version(tmp_path / "altered", altered)), labelled)
     assert found.errors > found.words // 2
 
 

@@ -1,9 +1,7 @@
 """Manifests in NeMo's convention (JSONL: audio_filepath, text, duration, …) and the audio that they name."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -12,6 +10,8 @@ import soxr
 from diffclient.features import SAMPLE_RATE, Samples
 
 from ..errors import DataError
+from ..jsonl import Line as JsonLine
+from ..jsonl import read_lines
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz' "
 
@@ -32,27 +32,11 @@ def read_manifest(path: Path) -> list[Line]:
         DataError: the file cannot be read or holds no utterance, or a line is not a JSON object with an
             `audio_filepath` that exists and a `text` of the alphabet's letters.
     """
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the manifest ({error})") from error
-    lines = [
-        _line(path, f"{path}:{number}", line)
-        for number, line in enumerate(content.splitlines(), start=1)
-        if line.strip()
-    ]
-    if not lines:
-        raise DataError(f"{path}: the manifest holds no utterance")
-    return lines
+    return [_line(path, line) for line in read_lines(path)]
 
 
-def _line(manifest: Path, place: str, line: str) -> Line:
-    try:
-        entry: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not JSON ({error})") from error
-    if not isinstance(entry, dict):
-        raise DataError(f"{place}: not a JSON object")
+def _line(manifest: Path, line: JsonLine) -> Line:
+    entry, place = line.fields, line.place
     for field in ("audio_filepath", "text"):
         if not isinstance(entry.get(field), str) or not entry[field].strip():
             raise DataError(f"{place}: {field} is missing, empty or not a string")

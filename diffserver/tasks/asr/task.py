@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import json
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +15,23 @@ from torch.nn import functional
 
 from diffclient.features import FEATURES_VERSION, MELS, SAMPLE_RATE, Features, mel_energies, normalise
 from diffclient.probation import score_speech
-from diffclient.recognizer import FEATURES_KEY, LETTERS_KEY, Recognizer
+from diffclient.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer
 from diffclient.weights import Snapshot
 from diffclient.wer import Errors
 
-from .. import Forward
 from ..errors import DataError
+from ..graph import Input, export
+from ..probes import pack
+from ..task import Forward
 from .augment import augmented
-from .graph import export
 from .manifests import LETTERS, Line, read_audio, read_manifest
 from .network import CHANNELS, Network
 
 PROBE_COMPRESSION = 0.96  # of libsndfile's range for Opus: 16 kbit/s, about 5 KB an utterance
 MEASURED_TOGETHER = 16  # utterances in one call of the recogniser
+
+INPUTS = (Input(FEATURES, ("batch", "frames", MELS)), Input(LENGTHS, ("batch",), "int64"))
+OUTPUTS = ("scores", "frames_out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,19 +101,20 @@ class AsrTask:
 
     def graph(self, network: nn.Module) -> bytes:
         """The network as ONNX without weights, with the letters and the features' version."""
-        return export(network, MELS, {LETTERS_KEY: LETTERS, FEATURES_KEY: str(FEATURES_VERSION)})
+        about = {LETTERS_KEY: LETTERS, FEATURES_KEY: str(FEATURES_VERSION)}
+        return export(network, INPUTS, about, OUTPUTS)
 
-    def recognizer(self, graph: bytes, weights: Snapshot) -> Recognizer:
+    def session(self, graph: bytes, weights: Snapshot) -> Recognizer:
         """The device's recogniser, on as many threads as training may use."""
         return Recognizer(graph, weights, threads=torch.get_num_threads())
 
-    def measure(self, recognizer: Recognizer, examples: Sequence[Utterance]) -> Errors:
+    def measure(self, session: Recognizer, examples: Sequence[Utterance]) -> Errors:
         """Word errors on these utterances, in batches of about equal length."""
         ordered = sorted(examples, key=lambda example: len(example.energies))
         total = Errors(0, 0)
         for start in range(0, len(ordered), MEASURED_TOGETHER):
             some = ordered[start : start + MEASURED_TOGETHER]
-            heard = recognizer.decode([normalise(example.energies) for example in some])
+            heard = session.decode([normalise(example.energies) for example in some])
             total += count([example.text for example in some], heard)
         return total
 
@@ -123,7 +126,13 @@ class AsrTask:
         """A zip of `count` utterances (all, if there are fewer): `probe.jsonl` and `audio/*.opus`, 16 kHz mono."""
         lines = read_manifest(folder / f"{split}.jsonl")
         chosen = np.random.default_rng(seed).permutation(len(lines))[:count]
-        return _probe_zip([lines[i] for i in sorted(chosen)])
+        return _packed([lines[i] for i in sorted(chosen)])
+
+    def make_data(self, folder: Path, updates: int, quick: bool, on_progress: Callable[[float, str], bool]) -> Path:
+        """The reference corpus."""
+        from .reference import make_reference
+
+        return make_reference(folder, updates, quick, on_progress)
 
 
 def count(references: Sequence[str], heard: Sequence[str]) -> Errors:
@@ -144,23 +153,16 @@ def _state(lines: Sequence[Line]) -> bytes:
     return hashlib.sha256(repr(files).encode()).digest()
 
 
-def _probe_zip(lines: Sequence[Line]) -> bytes:
-    content = io.BytesIO()
-    entries = []
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for number, line in enumerate(lines):
-            samples = read_audio(line)
-            name = f"audio/{number:04d}.opus"
-            _write(archive, name, _opus(samples, line))
-            duration = round(len(samples) / SAMPLE_RATE, 4)
-            entries.append({"audio_filepath": name, "text": line.text, "duration": duration})
-        _write(archive, "probe.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries).encode())
-    return content.getvalue()
-
-
-def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    # A fixed time: the same utterances make the same bytes, but for Ogg's random stream number.
-    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+def _packed(lines: Sequence[Line]) -> bytes:
+    """The same utterances make the same bytes, but for Ogg's random stream number."""
+    files, entries = {}, []
+    for number, line in enumerate(lines):
+        samples = read_audio(line)
+        name = f"audio/{number:04d}.opus"
+        files[name] = _opus(samples, line)
+        duration = round(len(samples) / SAMPLE_RATE, 4)
+        entries.append({"audio_filepath": name, "text": line.text, "duration": duration})
+    return pack(entries, files)
 
 
 def _opus(samples: Features, line: Line) -> bytes:

@@ -1,0 +1,40 @@
+"""The folders of a data set: one for each domain, in one natural order, and what tells their data from other data.
+
+What the files in them mean is the task's affair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+SPLITS = ("train", "test")
+
+
+def find_domains(data: Path, splits: Sequence[str] = SPLITS) -> list[Path]:
+    """Return the folders that have all these splits (`train.jsonl` …), by number, then by name."""
+    found = [{path.parent for path in data.glob(f"*/{split}.jsonl")} for split in splits]
+    return sorted(set.intersection(*found), key=by_number)
+
+
+def by_number(folder: Path) -> tuple[float, str]:
+    """What to sort folders by: 10-composers comes after 9-countries, and those without a number come last."""
+    number = re.match(r"\d+", folder.name)
+    return float(number[0]) if number else float("inf"), folder.name
+
+
+def fingerprint(data: Path, domains: Sequence[str]) -> str:
+    """Return a SHA-256 that changes with any byte of these domains' manifests, their names and their order.
+
+    Recordings are not read: they may be many, and manifests name and time them. A split that is missing counts too.
+    """
+    whole = hashlib.sha256()
+    for domain in domains:
+        for split in SPLITS:
+            path = data / domain / f"{split}.jsonl"
+            content = path.read_bytes() if path.exists() else None
+            length = "none" if content is None else len(content)
+            whole.update(f"{domain}\0{split}\0{length}\0".encode() + (content or b""))
+    return whole.hexdigest()

@@ -1,0 +1,167 @@
+"""The device's graph: a network as ONNX whose weights are named but not there.
+
+The weights enter the export as inputs, so no optimiser can fold them into constants, and become initialisers whose
+data lies outside the file: the device fills them in from its slot.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from diffclient.inference import OUTSIDE
+from diffclient.weights import Array
+
+from .errors import TaskError
+
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of the graph: its sides are numbers or, where they vary, names."""
+
+    name: str
+    sides: tuple[int | str, ...]
+    dtype: str = "float32"
+    """As numpy and torch call it: float32, int64, bool, …"""
+
+    def require(self, array: Array) -> None:
+        """Raise ValueError unless an array can go in here."""
+        sides = zip(array.shape, self.sides, strict=False)
+        fits = len(array.shape) == len(self.sides) and all(isinstance(b, str) or a == b for a, b in sides)
+        if not fits or array.dtype != self.dtype:
+            raise ValueError(f"{self.name} is {array.dtype} {list(array.shape)}, not {self.dtype} {list(self.sides)}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{self.name} holds numbers that are not finite")
+
+
+class _WithWeights(nn.Module):
+    """The network as a function of its inputs and its weights."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._call = (network,)  # in a tuple, so that its parameters are not this module's
+
+    def forward(self, inputs: tuple[Tensor, ...], weights: dict[str, Tensor]) -> Any:
+        return functional_call(self._call[0], weights, inputs)
+
+
+def export(
+    network: nn.Module,
+    inputs: Sequence[Input],
+    metadata: Mapping[str, str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> bytes:
+    """The graph of a network that takes these inputs, in this order, as ONNX bytes; as in evaluation, without dropout.
+
+    `metadata` travels in the graph's metadata_props; `outputs` names what comes out. Raises TaskError if the exporter
+    does not follow the network.
+    """
+    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    samples, shapes = _sampled(inputs)
+    with _evaluating(network), _quiet():
+        try:
+            program = torch.onnx.export(
+                _WithWeights(network),
+                (samples,),
+                kwargs={"weights": weights},
+                dynamic_shapes={"inputs": shapes, "weights": {name: {} for name in weights}},
+                input_names=[*(given.name for given in inputs), *weights],
+                output_names=outputs,
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter's, or the network's own
+            raise TaskError(f"the network does not become a graph for devices: {_told(error)}") from error
+    assert program is not None
+    model = program.model_proto
+    _weights_outside(model, set(weights))
+    _strip(model)
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _sampled(inputs: Sequence[Input]) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
+    """Tensors to trace with, and which of their sides vary."""
+    names = dict.fromkeys(side for given in inputs for side in given.sides if isinstance(side, str))
+    lengths = chain((2,), count(64, 2))  # all different, and none of them special
+    varying = {name: (torch.export.Dim(name), length) for name, length in zip(names, lengths, strict=False)}
+    samples, shapes = [], []
+    for given in inputs:
+        sizes = [varying[side][1] if isinstance(side, str) else side for side in given.sides]
+        samples.append(torch.zeros(sizes, dtype=getattr(torch, given.dtype)))
+        shapes.append({axis: varying[side][0] for axis, side in enumerate(given.sides) if isinstance(side, str)})
+    return tuple(samples), tuple(shapes)
+
+
+def _told(error: Exception) -> str:
+    """The cause beneath what the exporter says of itself, on one line."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}"
+
+
+def _weights_outside(model: onnx.ModelProto, names: set[str]) -> None:
+    """Turns the inputs of these names into initialisers whose data is somewhere else."""
+    kept = [value for value in model.graph.input if value.name not in names]
+    for value in model.graph.input:
+        if value.name in names:
+            kind = value.type.tensor_type
+            tensor = TensorProto(
+                name=value.name,
+                dims=[side.dim_value for side in kind.shape.dim],
+                data_type=kind.elem_type,
+                data_location=TensorProto.EXTERNAL,
+            )
+            tensor.external_data.add(key="location", value=OUTSIDE)
+            model.graph.initializer.append(tensor)
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Removes what the exporter notes for its developers, paths of this machine among it."""
+    del model.metadata_props[:], model.graph.value_info[:], model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """The network as it evaluates, while the block runs."""
+    before = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints advice that is no user's business."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

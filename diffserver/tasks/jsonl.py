@@ -1,0 +1,44 @@
+"""Examples in files of lines: a JSON object each, with the place that it came from for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffclient.errors import FormatError
+from diffclient.fields import parse
+
+from .errors import DataError
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line's fields; `place` is the file's path and the line's number."""
+
+    place: str
+    fields: Mapping[str, Any]
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Return the lines of a file in its order; blank ones are skipped.
+
+    Raises DataError if the file cannot be read or holds no line, or a line is not a JSON object.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the examples ({error})") from error
+    numbered = enumerate(content.splitlines(), start=1)
+    lines = [Line(f"{path}:{number}", _fields(line, f"{path}:{number}")) for number, line in numbered if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: the file holds no example")
+    return lines
+
+
+def _fields(line: bytes, place: str) -> Mapping[str, Any]:
+    try:
+        return parse(line, f"{place}: the line", FormatError).values
+    except FormatError as error:
+        raise DataError(str(error)) from error
