@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -68,7 +69,10 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["tuf-conformance"]:
+        return _conformance(words[1:])
+    arguments = _parser().parse_args(words)
     try:
         arguments.command(arguments, Store(arguments.store))
     except (DiffClientError, KeyboardInterrupt) as error:
@@ -82,6 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.complain(f"diffclient: internal error: {error!r}; set DIFFCLIENT_DEBUG=1 and report it")
         return 1
     return 0
+
+
+def _conformance(words: Sequence[str]) -> int:
+    from diffclient import conformance  # for one test suite only
+
+    return conformance.main(words)
 
 
 def exit_code(error: BaseException) -> int:
@@ -148,7 +158,7 @@ def _rollback(arguments: argparse.Namespace, store: Store) -> None:
 def _updater(arguments: argparse.Namespace, store: Store, stop: agent.StopSign) -> Updater:
     enrolment, progress = store.enrolment(), console.Progress(stop)
     transport = Transport(pause=stop.pause)
-    fetcher = Fetcher(transport, enrolment.server, store.downloads, progress.received)
+    fetcher = Fetcher(transport, [enrolment.server], store.downloads, progress.received)
     score = load_score(arguments.score) if getattr(arguments, "score", None) else score_speech
     return Updater(store, Service(transport, enrolment), fetcher, score, progress.stage)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffclient.agent import StopSign
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
-from diffclient.manifest import Blob
+from diffclient.fetch import Source
 from diffclient.outcome import Outcome, Stage
 from diffclient.state import Installed, State
 from diffclient.wire import Enrolment, plain
@@ -121,11 +121,11 @@ class Progress:
         self._stop.check()
         _progress(stage)
 
-    def received(self, blob: Blob, done: int) -> None:
+    def received(self, source: Source, done: int) -> None:
         """Hear how much of a blob is here."""
         self._stop.check()
-        share = 100 * done // max(1, blob.length)
-        _progress(f"download {blob.sha256[:12]}  {share:3d} % of {blob.length:,} bytes")
+        share = 100 * done // max(1, source.length)
+        _progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
 
 
 def _progress(text: str) -> None:

@@ -33,7 +33,7 @@ class Device:
     def updater(self, on_stage: Callable[[Stage], None] = lambda _stage: None) -> Updater:
         """As a fresh process would make it."""
         transport, enrolment = Transport(IMPATIENT), self.store.enrolment()
-        fetcher = Fetcher(transport, enrolment.server, self.store.downloads)
+        fetcher = Fetcher(transport, [enrolment.server], self.store.downloads)
         return Updater(self.store, Service(transport, enrolment), fetcher, self.score, on_stage)
 
     def update(self, *, force: bool = False) -> Outcome:
