@@ -114,13 +114,11 @@ class Trust:
         return self._updater.prefixed
 
 
-def plant_root(folder: Path, root: bytes, sha256: str | None = None) -> int:
+def plant_root(folder: Path, root: bytes) -> int:
     """Make `root` what `folder` trusts and forget all other metadata there; return the root's version.
 
-    `sha256`: what its digest has to be. Raises NoRoot on other bytes, or ones that do not vouch for themselves.
+    Raises NoRoot on bytes that do not vouch for themselves, NoSpace, StoreFailed.
     """
-    if sha256 is not None and hashlib.sha256(root).hexdigest() != sha256.lower():
-        raise NoRoot(f"the root's SHA-256 is {hashlib.sha256(root).hexdigest()}, not {sha256}: do not trust it")
     version = check_root(root)
     durable.remove(folder)
     durable.make_folder(folder)

@@ -52,6 +52,7 @@ class ScriptedServer:
     def __init__(self, lineage: Lineage, target: int = 0) -> None:
         self.lineage = lineage
         self.repository = Repository(lineage.model)
+        self.first_timestamp = self.repository.files["timestamp.json"]
         self.sign()
         self.target = target
         self.seen: list[Seen] = []
@@ -110,11 +111,17 @@ class ScriptedServer:
             body = {key: request.body[key] for key in ("model", "channel")}
             return _json(201, body | {"device_id": "device-1", "token": DEVICE_TOKEN})
         if request.path == "/v1/device/poll":
-            return _json(200, self.rewrite(self.lineage.answer(request.body["digest"], self.target)))
+            return _json(200, self.rewrite(self._answer(request.body)))
         if request.path == "/v1/device/reports":
             self.reports.append(request.body)
             return _json(201, {"id": len(self.reports)})
         return problem(404, "no such page", "")
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        answer = self.lineage.answer(asked["digest"], self.target)
+        if not asked["full_fallback"] and any(name.endswith(".snapshot") for name in answer["steps"]):
+            return answer | {"action": "none", "steps": [], "notice": "snapshot"}
+        return answer
 
     def _blob(self, request: Seen) -> Reply:
         name = request.path.rsplit("/", 1)[1]

@@ -112,6 +112,7 @@ def cramped(tmp_path: Path, server: ScriptedServer) -> Iterator[Device]:
 
 # Where nothing can be written any more from a stage on, the first stage that writes is the one that fails.
 FULL = [
+    ("trust", "trust"),
     ("download", "download"),
     ("decode", "apply"),
     ("apply", "apply"),
