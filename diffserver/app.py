@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from diffserver import __version__, migrate
-from diffserver.api import blobs, checkpoints, device, health, models, problems, trainings
+from diffserver.api import blobs, checkpoints, device, health, models, problems, trainings, trust
 from diffserver.api.limits import BodyLimit, PollGate
 from diffserver.blobs import Objects
 from diffserver.database import connect
@@ -44,7 +44,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     )
     app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
-    for part in (health, blobs, device, models, checkpoints, trainings):
+    for part in (health, trust, blobs, device, models, checkpoints, trainings):
         app.include_router(part.router)
     problems.register(app)
     app.add_middleware(
