@@ -278,3 +278,82 @@ def test_a_folder_that_is_gone(server: ScriptedServer, blob: Blob, tmp_path: Pat
     fetcher = Fetcher(Transport(IMPATIENT), [server.url], tmp_path / "gone")
     with pytest.raises(StoreFailed):
         fetcher.fetch(blob, tmp_path / "target")
+
+
+# Mirrors
+
+
+@pytest.fixture
+def mirror(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    running = ScriptedServer(server.lineage)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        script.vanish(0.4),
+        script.alter,
+        script.cut,
+        script.lengthen,
+        script.spill,
+        script.misplace,
+        script.compress,
+        script.refuse(404),
+        script.refuse(503, "3600"),
+    ],
+    ids="vanish alter cut lengthen spill misplace compress 404 503".split(),
+)
+def test_another_mirror_serves_where_one_fails(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path, fault: script.Fault
+) -> None:
+    server.fault(blob.sha256, fault)
+    Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+
+
+def test_a_mirror_goes_on_where_another_broke_off(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
+) -> None:
+    server.fault(blob.sha256, script.vanish(0.4))
+    fetcher = Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path)
+    fetcher.fetch(blob, tmp_path / "target")
+    assert ranges(mirror) == [f"bytes={int(0.4 * LENGTH)}-"]
+    assert fetcher.received == LENGTH
+
+
+def test_a_beginning_that_a_mirror_spoilt_is_thrown_away(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
+) -> None:
+    def spoil(reply: script.Reply) -> None:
+        reply.body, reply.sent = b"x" * len(reply.body), LENGTH // 3
+
+    server.fault(blob.sha256, spoil)
+    Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    assert ranges(mirror) == [f"bytes={LENGTH // 3}-", None]
+
+
+def test_the_mirror_that_served_last_is_asked_first(
+    server: ScriptedServer, mirror: ScriptedServer, data: bytes, tmp_path: Path
+) -> None:
+    fetcher = Fetcher(Transport(IMPATIENT), ["http://127.0.0.1:1", server.url, mirror.url], tmp_path)
+    server.fault("/v1/blobs/", script.refuse(404))
+    for end in range(3):
+        fetcher.fetch(server.lineage.add(data[: 1000 + end]), tmp_path / str(end))
+    assert (len(server.seen), len(mirror.seen)) == (1, 3)
+
+
+def test_mirrors_that_all_fail_are_told_as_the_first(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, tmp_path: Path
+) -> None:
+    server.fault(blob.sha256, script.refuse(404))
+    mirror.fault(blob.sha256, script.alter)
+    with pytest.raises(ServerRefused):
+        Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
+    server.heal()
+    server.fault(blob.sha256, script.alter)
+    mirror.fault(blob.sha256, script.refuse(500))
+    with pytest.raises(ServerBusy):  # this one may pass
+        Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
