@@ -41,6 +41,7 @@ class Repository:
         self.files: dict[str, bytes] = {}
         self.expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
         self.signers = {role: [CryptoSigner.generate_ed25519()] for role in ("root", "targets", *ONLINE, model)}
+        self._honest = dict(self.signers)
         self.metadata: dict[str, Metadata[Any]] = {
             "root": Metadata(Root(expires=self.expires, consistent_snapshot=True)),
             "targets": Metadata(Targets(expires=self.expires)),
@@ -157,8 +158,15 @@ class Repository:
         self.signers["root"] = [*kept, *(before if role == "root" else ())]
         self.write("root")
         self.signers["root"] = kept
+        self._honest = dict(self.signers)
         for other in ("targets", *ONLINE):
             self.write(other)
+
+    def mend(self) -> None:
+        """Take up the honest keys and dates again, after expiring or forging; for what is written from now on."""
+        self.signers = dict(self._honest)
+        for metadata in self.metadata.values():
+            metadata.signed.expires = self.expires
 
     def _make_archive(self) -> None:
         if self.archive not in self.metadata:

@@ -77,6 +77,7 @@ class ScriptedServer:
     def heal(self) -> None:
         """Behave again."""
         self._faults.clear()
+        self.repository.mend()
         self.sign()
         self.rewrite = lambda answer: answer
 

@@ -15,6 +15,7 @@ from diffclient.diff import Diff
 from diffclient.encode import encode
 from diffclient.errors import (
     AnswerError,
+    AnswerTooLong,
     BadSignature,
     BrokenChain,
     DiffClientError,
@@ -167,7 +168,7 @@ POLLS = [
     Attack("nests a million deep", "poll", AnswerError, raw(b"[" * 1_000_000)),
     Attack("has a number of a million digits", "poll", AnswerError, raw(b'{"version": ' + b"9" * 1_000_000 + b"}")),
     Attack("says a thing twice", "poll", AnswerError, raw(b'{"action": "none", "action": "update"}')),
-    Attack("is endless", "poll", AnswerError, fault(POLL, script.spill)),
+    Attack("is endless", "poll", AnswerTooLong, fault(POLL, script.spill)),
     Attack("has NaN", "poll", AnswerError, raw(b'{"action": "none", "steps": [], "poll_seconds": NaN}')),
     Attack("asks for the unknown", "poll", AnswerError, saying(action="explode")),
     Attack("updates without steps", "poll", AnswerError, saying(steps=[])),

@@ -280,12 +280,12 @@ def test_a_disk_or_a_memory_that_fails_is_no_verdict(device: Device, lineage: Li
 
 def test_drift_beyond_the_bound_fails_probation_and_is_remembered(device: Device, lineage: Lineage) -> None:
     """The bound is on what adds up since version 0, however small each step was."""
+    zero, two, three = (lineage.snapshots[number].probes[0] for number in (0, 2, 3))
+    bound = (three.errors - zero.errors) * 1_000_000 // three.words - 1
+    assert (three.errors - two.errors) * 1_000_000 // three.words <= bound  # the last step alone stays inside
     for device.server.target in (0, 1, 2):
         device.update()
-    before = device.store.state().current
-    assert before is not None
-    assert before.drift_ppm is not None
-    tight = replace(lineage.diffs[2], max_drift_ppm=before.drift_ppm)
+    tight = replace(lineage.diffs[2], max_drift_ppm=bound)
     device.server.repository.cover([tight], {3: lineage.snapshots[3].payload})
     device.server.target = 3
     failing(device, "probation", ProbationFailed)
