@@ -6,6 +6,7 @@ knows (a KMS, an HSM) may stand there instead. Which role a key signs for is the
 
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
@@ -50,6 +51,13 @@ class EncryptedSigner(CryptoSigner):
 
 
 SIGNER_FOR_URI_SCHEME[EncryptedSigner.SCHEME] = EncryptedSigner
+
+
+def checked_name(name: str) -> str:
+    """Return a name that a file may bear; raises Invalid."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise Invalid(f"{name[:40]!r} can't be a key's name", "use letters, digits, '.', '_' and '-'")
+    return name
 
 
 @dataclass(frozen=True)

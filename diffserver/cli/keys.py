@@ -1,0 +1,239 @@
+"""Commands for keys: what exists and expires, new keys, new holders of roles. They run where the server is.
+
+Only `create`, `import`, `sign` and `trust` need no server: they are for the machines where keys are kept.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from diffserver.cli.keyfiles import Public, Threshold, holders, new_key, public_keys
+from diffserver.cli.local import Home, about_keys, describe_anchor, opened
+from diffserver.cli.output import AsJson, listing, show
+from diffserver.cli.signing import Keys, keys_folder
+from diffserver.database import now, reading, writing
+from diffserver.errors import Invalid
+from diffserver.settings import Settings
+from diffserver.trust import ceremony, requests, rows, witness
+from diffserver.trust import keys as keyfiles
+from diffserver.trust.admission import ONLINE
+from diffserver.trust.ceremony import Request
+from diffserver.trust.delegation import holders_of
+from diffserver.trust.establish import write_anchor
+from diffserver.trust.keys import Keyring
+from diffserver.trust.roles import ROOT, TARGETS, TOP, delegator
+from diffserver.trust.versions import is_due
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the request for signatures here. [default: request.json, if keys are elsewhere]"),
+]
+RequestFile = Annotated[Path, typer.Argument(metavar="REQUEST", help="A request for signatures.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    group = typer.Typer(help="Keys: show, create, rotate, sign offline, add a model's.", no_args_is_help=True)
+    named = {"show": show_keys, "create": create, "import": import_key, "add-model": add_model, "rotate": rotate}
+    named |= {"renew": renew, "sign": sign, "submit": submit, "trust": trust}
+    for name, command in named.items():
+        group.command(name)(command)
+    app.add_typer(group, name="keys")
+
+
+def show_keys(home: Home = None, as_json: AsJson = False) -> None:
+    """Show each role's keys, whether they are here, and when its metadata expires.
+
+    Example: `diffserver keys show`
+    """
+    chosen, engine = opened(home)
+    keyring = Keyring(chosen.keys)
+    with reading(engine) as session:
+        found = _standing(session, keyring)
+    anchor = write_anchor(engine, chosen.home)
+    table = [
+        (item["role"], item["version"], item["expires"][:10] + (" soon" if item["soon"] else ""),
+         f"{item['threshold']} of {len(item['keyids'])}", ", ".join(item["here"]) or "elsewhere")
+        for item in found
+    ]  # fmt: skip
+    people = listing("Roles", ["role", "version", "expires", "signatures", "keys here"], table)
+    show({**describe_anchor(chosen, anchor), "roles": found}, as_json, people)
+    if not as_json:
+        show(None, False, f"Devices enrol with {anchor.path}, or the first root's SHA-256 {anchor.first_sha256}.")
+        show(None, False, about_keys(chosen))
+
+
+def create(
+    name: Annotated[str, typer.Argument(help="What to call it: letters, digits, '.', '_', '-'.")],
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key pair, encrypted at rest, on this machine.
+
+    The file that it prints holds the public half alone; pass it to `add-model` or `rotate`.
+    The passphrase comes from DIFFSERVER_PASSPHRASE, or is made and kept beside the key in the file `passphrase`.
+
+    Example: `diffserver keys create release --keys /media/stick/keys`
+    """
+    made = keyfiles.create(keys_folder(keys), keyfiles.checked_name(name))
+    value = {"name": made.name, "keyid": made.public.keyid, "file": str(made.path), "uri": made.uri}
+    show(value, as_json, f"Key {made.public.keyid} is in {made.path}; its public half may be passed on.")
+
+
+def import_key(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    uri: Annotated[str, typer.Option("--uri", help="Where the private half is: awskms:…, gcpkms:…, azurekms:…, hsm:…")],
+    public: Annotated[Path, typer.Option("--public", help="The public half, as PEM.")],
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write down a key whose private half is in a KMS or an HSM, by its URI (securesystemslib).
+
+    Example: `diffserver keys import release --uri awskms:alias/diffs --public release.pem`
+    """
+    path = keys_folder(keys) / f"{keyfiles.checked_name(name)}{keyfiles.SUFFIX}"
+    made = keyfiles.record(path, keyfiles.read_public(public), uri)
+    value = {"name": made.name, "keyid": made.public.keyid, "file": str(made.path), "uri": made.uri}
+    show(value, as_json, f"Key {made.public.keyid} is in {made.path}.")
+
+
+def add_model(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    public: Public = None,
+    threshold: Threshold = 1,
+    out: Out = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say who signs for a model: the key that is made here, or the ones given, which the server never sees.
+
+    Example: `diffserver keys add-model commands --public release.key.json`
+    """
+    chosen, engine = opened(home)
+    named = holders(chosen, f"model-{model}", ONLINE, public, threshold)
+    with reading(engine) as session:
+        request = ceremony.add_model(rows.Book(session).look, model, named, now(session))
+    _carry_out(chosen, engine, request, out, as_json)
+
+
+def rotate(
+    role: Annotated[str, typer.Argument(help="root, targets, online, or a model's name.")],
+    public: Public = None,
+    threshold: Threshold = 1,
+    out: Out = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a role to other keys: one that is made here, or the ones given. Devices follow at their next poll.
+
+    A new root is signed by the old keys and the new. Where keys are elsewhere, a request is written for `keys sign`.
+
+    Example: `diffserver keys rotate root --public a.key.json --public b.key.json --threshold 2`
+    """
+    chosen, engine = opened(home)
+    named = new_key(chosen, role) if public is None else public_keys(public, threshold)
+    with reading(engine) as session:
+        look, moment = rows.Book(session).look, now(session)
+        top = role in (ROOT, TARGETS, ONLINE)
+        request = (ceremony.rotate_top if top else ceremony.rotate_model)(look, role, named, moment)
+    _carry_out(chosen, engine, request, out, as_json)
+
+
+def renew(out: Out = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Let root and targets expire a year later. With their keys here the server does so by itself.
+
+    Example: `diffserver keys renew --out request.json`
+    """
+    chosen, engine = opened(home)
+    with reading(engine) as session:
+        request = ceremony.renew_top(rows.Book(session).look, now(session))
+    _carry_out(chosen, engine, request, out, as_json)
+
+
+def sign(
+    request: RequestFile,
+    keys: Keys = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a request for signatures and sign it with the keys here; needs no server.
+
+    Example: `diffserver keys sign request.json --keys /media/stick/offline`
+    """
+    folder = keys_folder(keys)
+    found = requests.read(request)
+    requests.require_trusted(found, folder / witness.FOLDER / "root.json")
+    if not as_json:
+        show(None, False, "\n".join(ceremony.describe(found)))
+    if not (yes or as_json or typer.confirm("Sign this?")):
+        raise Invalid("nothing was signed", "")
+    before = found.lacking()
+    found.sign(Keyring(folder))
+    if before and found.lacking() == before:
+        raise Invalid(f"none of the keys in {folder} is asked for", "pass --keys; see `diffserver keys show`")
+    requests.write(request, found)
+    _say_lacking(found, request, as_json)
+
+
+def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> None:
+    """Put a signed request in force; runs where the server is.
+
+    Example: `diffserver keys submit request.json`
+    """
+    chosen, engine = opened(home)
+    _enact(chosen, engine, requests.read(request), as_json)
+
+
+def trust(
+    root: Annotated[Path, typer.Argument(help="The server's root.json.")], keys: Keys = None, as_json: AsJson = False
+) -> None:
+    """Trust a server's root on this machine, so that what is signed here is checked against it.
+
+    Example: `diffserver keys trust root.json --keys ~/keys`
+    """
+    folder = keys_folder(keys)
+    version = witness.trust(Keyring(folder), root)
+    show({"root_version": version, "keys": str(folder)}, as_json, f"Root version {version} is trusted in {folder}.")
+
+
+def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
+    """Sign a request with the keys here; put it in force, or write it down for others to sign."""
+    request.sign(Keyring(chosen.keys))
+    if out is None and not request.lacking():
+        _enact(chosen, engine, request, as_json)
+        return
+    path = out or Path("request.json")
+    requests.write(path, request)
+    _say_lacking(request, path, as_json)
+
+
+def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) -> None:
+    with writing(engine) as session:
+        requests.submit(session, request, Keyring(chosen.keys), now(session))
+    anchor = write_anchor(engine, chosen.home)
+    people = "\n".join([*ceremony.describe(request), f"In force; new devices enrol with {anchor.path}."])
+    show({"roles": sorted(request.metadata), **describe_anchor(chosen, anchor)}, as_json, people)
+
+
+def _say_lacking(request: Request, path: Path, as_json: bool) -> None:
+    lacking = request.lacking()
+    lines = [
+        f"{role}: one of {', '.join(keyid[:12] for keyid in keyids)} must sign" for role, keyids in lacking.items()
+    ]
+    after = f"next: diffserver keys sign {path}" if lacking else f"next: diffserver keys submit {path}"
+    show({"request": str(path), "lacking": lacking}, as_json, "\n".join([f"Request: {path}", *lines, after]))
+
+
+def _standing(session: Session, keyring: Keyring) -> list[dict[str, object]]:
+    book, moment, found = rows.Book(session), now(session), []
+    for role, version, expires in rows.expiries(session):
+        named = holders_of(book.need(delegator(role)).signed, role)
+        if named is None or ("+" in role and role not in TOP):
+            continue  # an archive is signed by its model's keys
+        here = [file.name for file in keyring.held(named.keys)]
+        about = {"role": role, "version": version, "expires": expires.isoformat(), "soon": is_due(role, expires, moment)}
+        found.append({**about, "threshold": named.threshold, "keyids": named.keyids, "here": here})
+    return found
