@@ -12,19 +12,18 @@ from sqlalchemy import Select, exists, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from diffclient.errors import ManifestError
 from diffclient.manifest import Blob, Manifest, from_json
-from diffclient.names import check_model
 from diffserver.candidate import NewCandidate
-from diffserver.errors import Conflict, HeadMoved, Invalid, NotFound, Refused
+from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
 from diffserver.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version
+from diffserver.trust.roles import require_model
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
     """The model of that name, made if there is none yet, with an empty channel; raises Conflict."""
     model = session.get(Model, name)
     if model is None:
-        _require_name(name)
+        require_model(name)
         try:
             with session.begin_nested():
                 model = Model(name=name, task=task)
@@ -36,13 +35,6 @@ def open_model(session: Session, name: str, task: str) -> Model:
     if model.task != task:
         raise Conflict(f"model {name} is of task {model.task}, not {task}", "choose another name")
     return model
-
-
-def _require_name(name: str) -> None:
-    try:
-        check_model(name)
-    except ManifestError as error:
-        raise Invalid(str(error), "choose another name") from error
 
 
 def find_model(session: Session, name: str) -> Model:

@@ -234,6 +234,11 @@ def _standing(session: Session, keyring: Keyring) -> list[dict[str, object]]:
         if named is None or ("+" in role and role not in TOP):
             continue  # an archive is signed by its model's keys
         here = [file.name for file in keyring.held(named.keys)]
-        about = {"role": role, "version": version, "expires": expires.isoformat(), "soon": is_due(role, expires, moment)}
+        about = {
+            "role": role,
+            "version": version,
+            "expires": expires.isoformat(),
+            "soon": is_due(role, expires, moment),
+        }
         found.append({**about, "threshold": named.threshold, "keyids": named.keyids, "here": here})
     return found

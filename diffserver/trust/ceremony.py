@@ -16,7 +16,7 @@ from diffserver.trust.admission import ONLINE, delegated
 from diffserver.trust.delegation import Holders, holders_of, models_of, with_holders
 from diffserver.trust.keys import Keyring
 from diffserver.trust.line import Line
-from diffserver.trust.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, archive_of, delegator, model_of
+from diffserver.trust.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, archive_of, delegator, model_of, require_model
 from diffserver.trust.signing import sign
 from diffserver.trust.versions import Look, expiry, follow, renewed
 
@@ -81,7 +81,8 @@ def rotate_model(look: Look, model: str, holders: Holders, moment: datetime) -> 
 
 
 def add_model(look: Look, model: str, holders: Holders, moment: datetime) -> Request:
-    """Give a new model's role to these."""
+    """Give a new model's role to these; raises Invalid, Conflict."""
+    require_model(model)
     root, targets = _needed(look, ROOT), _needed(look, TARGETS)
     if holders_of(targets.signed, model) is not None:
         raise Conflict(f"model {model} has a role already", f"to change its keys: diffserver keys rotate {model}")

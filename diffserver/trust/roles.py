@@ -5,11 +5,21 @@ A model's name has no `+`, so a role tells its model, and what becomes of it, by
 
 import re
 
-from diffclient.names import SHARD
+from diffclient.errors import ManifestError
+from diffclient.names import SHARD, check_model
+from diffserver.errors import Invalid
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = TOP = ("root", "targets", "snapshot", "timestamp")
 
 _FILE = re.compile(r"([1-9][0-9]{0,8})\.([a-z0-9][a-z0-9._+-]{0,99})\.json")
+
+
+def require_model(name: str) -> None:
+    """Raise Invalid unless a model can have this name: a role is called like its model."""
+    try:
+        check_model(name)
+    except ManifestError as error:
+        raise Invalid(str(error), "choose another name") from error
 
 
 def archive_of(model: str) -> str:
