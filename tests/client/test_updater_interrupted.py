@@ -126,6 +126,7 @@ FULL = [
 def test_the_disk_is_full_since_a_stage(cramped: Device, lineage: Lineage, since: Stage, noticed: Stage) -> None:
     cramped.update()
     cramped.server.target = 1
+    cramped.server.repository.publish()  # new metadata is written first of all
     filler = cramped.store.root / "filler"
 
     def fill(entered: Stage) -> None:
