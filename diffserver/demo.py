@@ -29,7 +29,7 @@ from diffserver.report import Report, Row
 from diffserver.trust.establish import ROOT_FILE
 
 MODEL = "commands"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class DemoError(DiffServerError):
@@ -153,10 +153,10 @@ def _fingerprint(plan: Plan, domain: str) -> str:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[Server]:
+def serving(home: Path, *options: str) -> Iterator[Server]:
     """Run `diffserver serve`, its worker beside it, on a free port; its log goes to the home."""
     port = free_port()
-    command = [sys.executable, "-m", "diffserver", "serve", "--home", str(home), "--port", str(port)]
+    command = [sys.executable, "-m", "diffserver", "serve", "--home", str(home), "--port", str(port), *options]
     with (home / "server.log").open("ab") as log:
         # Its own session, so that Ctrl-C reaches it through us, after the command that it answers has ended.
         child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -4,7 +4,7 @@ Only `create`, `import`, `sign` and `trust` need no server: they are for the mac
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Engine
@@ -37,10 +37,10 @@ RequestFile = Annotated[Path, typer.Argument(metavar="REQUEST", help="A request 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="Keys: show, create, rotate, sign offline, add a model's.", no_args_is_help=True)
-    named = {"show": show_keys, "create": create, "import": import_key, "add-model": add_model, "rotate": rotate}
-    named |= {"renew": renew, "sign": sign, "submit": submit, "trust": trust}
-    for name, command in named.items():
-        group.command(name)(command)
+    for command in (create, add_model, rotate, renew, sign, submit, trust):
+        group.command()(command)
+    group.command("show")(show_keys)
+    group.command("import")(import_key)
     app.add_typer(group, name="keys")
 
 
@@ -227,7 +227,7 @@ def _say_lacking(request: Request, path: Path, as_json: bool) -> None:
     show({"request": str(path), "lacking": lacking}, as_json, "\n".join([f"Request: {path}", *lines, after]))
 
 
-def _standing(session: Session, keyring: Keyring) -> list[dict[str, object]]:
+def _standing(session: Session, keyring: Keyring) -> list[dict[str, Any]]:
     book, moment, found = rows.Book(session), now(session), []
     for role, version, expires in rows.expiries(session):
         named = holders_of(book.need(delegator(role)).signed, role)

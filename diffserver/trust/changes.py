@@ -4,7 +4,7 @@ Pure. Server and operator apply the same change to metadata that each has verifi
 same bytes to sign. Each refuses what contradicts what was signed before: an operator signs nothing else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -141,12 +141,19 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
     try:
         kind = fields.pop("kind")
         if kind == "publish":
-            return Publish(tuple(from_json(manifest) for manifest in fields["manifests"]))
+            return Publish(_some(from_json(manifest) for manifest in fields["manifests"]))
         if kind == "downgrade":
             return GoBack(**fields | {"blob": Blob(**fields["blob"])})
         return _PLAIN[kind](**fields)
     except (KeyError, TypeError) as error:
         raise Invalid(f"this is no change that this release knows ({error})", "update diffserver here") from error
+
+
+def _some(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    found = tuple(manifests)
+    if not found:
+        raise Invalid("a version without manifests", "ask the server again")
+    return found
 
 
 def _only_number(manifests: Sequence[Manifest], model: str) -> int:

@@ -4,6 +4,7 @@ Versions that were published before there was any metadata are signed then. Safe
 machines at once.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata, Targets
 
-from diffclient.durable import write_file
+from diffclient.durable import rename, sync
 from diffclient.manifest import from_json
 from diffserver.database import now, reading, writing
 from diffserver.errors import KeyMissing
@@ -59,7 +60,11 @@ def write_anchor(engine: Engine, home: Path) -> Anchor:
         raise KeyMissing("trust is not set up", "run: diffserver init")
     path = home / ROOT_FILE
     if not path.is_file() or path.read_bytes() != newest:
-        write_file(path, newest)
+        # Replicas that share a home may be at it together.
+        draft = path.with_name(f".{ROOT_FILE}.{secrets.token_hex(4)}")
+        draft.write_bytes(newest)
+        sync(draft)
+        rename(draft, path)
     return Anchor(path, Metadata.from_bytes(newest).signed.version, sha256(first).hexdigest())
 
 

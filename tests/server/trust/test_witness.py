@@ -107,9 +107,11 @@ def challenge_of(service: Service, path: str, body: dict[str, Any]) -> dict[str,
     ("lie", "reason"),
     [
         pytest.param(lambda c: c.update(model="other"), "another model", id="another model"),
-        pytest.param(lambda c: c["change"].update(manifests=[]), "", id="nothing"),
+        pytest.param(lambda c: c["change"].update(manifests=[]), "without manifests", id="nothing"),
         pytest.param(
-            lambda c: c["change"]["manifests"][0].update(to_digest=factories.digest("forged")), "", id="other weights"
+            lambda c: c["change"]["manifests"][0].update(to_digest=factories.digest("forged")),
+            "another digest",
+            id="other weights",
         ),
         pytest.param(
             lambda c: [one.update(to_digest=factories.digest("forged")) for one in c["change"]["manifests"]],
