@@ -187,12 +187,10 @@ class Store:
         """Remove objects that neither a version here nor `wanted` needs, and downloads of anything not wanted."""
         coming = {blob.sha256 for blob in wanted}
         kept = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
-        for path in self._objects.iterdir():
-            if path.name not in kept | coming:
-                durable.remove(path)
-        for path in self.downloads.iterdir():
-            if path.name.removesuffix(".part") not in coming:
-                durable.remove(path)
+        left = [path for path in self._objects.iterdir() if path.name not in kept | coming]
+        left += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in coming]
+        for path in left:
+            durable.remove(path)
 
     def _tidy(self) -> None:
         """Remove drafts and the slots that the state does not name."""

@@ -100,10 +100,8 @@ class Updater:
         # 2. Refresh the metadata, whatever the answer: that there is nothing new has to be fresh as well.
         self._enter(attempt, "trust")
         trust = self._trust()
-        try:
-            trust.refresh()
-        finally:
-            attempt.metadata_bytes = trust.received
+        trust.refresh()
+        attempt.metadata_bytes = trust.received
         if not answer.steps or answer.digest == digest:
             return aftermath.rest(self._store, attempt, answer, "withheld" if answer.withheld else "none")
         if answer.digest == attempt.state.held_back and not force:
@@ -168,7 +166,8 @@ class Updater:
     def _way(self, trust: Trust, answer: Answer, state: State, digest: str | None) -> Route:
         """Return the route to the target, checked; a version that was kept is always one, and needs no steps."""
         kept = state.previous
-        if kept and kept.digest == answer.digest and self._store.holds(kept.digest):
+        meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
+        if kept and meant and self._store.holds(kept.digest):
             return Route((), kept.manifest)
         way = route.find(trust, answer, digest, self._service.model)
         route.check_forward(trust, way.target, state.current)

@@ -10,6 +10,7 @@ import pytest
 
 from diffclient.errors import (
     Backwards,
+    BrokenChain,
     DiffClientError,
     MetadataExpired,
     ProbationFailed,
@@ -142,6 +143,14 @@ def test_the_slot_that_is_kept_may_always_be_returned_to(third: Device, lineage:
     assert third.update().action == "installed"
     assert third.digest() == lineage.digest(2)
     assert third.server.blobs_asked() == []
+
+
+def test_the_slot_that_is_kept_goes_by_its_own_number(third: Device, lineage: Lineage) -> None:
+    third.server.target = 2
+    third.server.rewrite = lambda answer: (
+        answer | {"action": "update", "steps": [snapshot_name(MODEL, 2)], "version": 9}
+    )
+    failing(third, "chain", BrokenChain)
 
 
 def test_a_slot_that_is_damaged_is_no_way_back(third: Device, lineage: Lineage) -> None:
