@@ -9,7 +9,7 @@ SECONDS ?= 60
 SUITE ?= build/tuf-conformance
 SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
-.PHONY: help setup demo test conformance fuzz check format clean
+.PHONY: help setup demo test conformance faults fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,9 @@ conformance: setup ## the public conformance suite of The Update Framework again
 	test -d $(SUITE) || { git clone --quiet https://github.com/theupdateframework/tuf-conformance $(SUITE) && git -C $(SUITE) checkout --quiet $(SUITE_COMMIT); }
 	test -x build/conformance/bin/pytest || { $(PYTHON) -m venv build/conformance && build/conformance/bin/pip install --quiet --disable-pip-version-check $(SUITE); }
 	build/conformance/bin/pytest -q $(SUITE)/tuf_conformance --entrypoint "$(abspath $(BIN))/diffclient tuf-conformance" $(ARGS)
+
+faults: setup ## every file operation of the client killed, refused, without power: `N fault points, N survived`
+	$(BIN)/python -m tests.faults
 
 fuzz: setup ## mutated payloads and texts against the client for SECONDS=60; findings in build/fuzz
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
