@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,12 +109,14 @@ class Noting(Transport):
         super().__init__()
         self.urls: list[str] = []
 
+    @contextmanager
     def open(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, redirects: int = 0
-    ) -> AbstractContextManager[Response]:
+    ) -> Iterator[Response]:
         """Ask, and note it."""
         self.urls.append(url)
-        return super().open(method, url, headers, body, redirects)
+        with super().open(method, url, headers, body, redirects) as response:
+            yield response
 
 
 class Device:
@@ -138,10 +140,11 @@ class Device:
             name = snapshot_name(MODEL, answer.json()["version"])
             for needed in read_facts(name, trust.get(name).custom).objects:
                 trust.get(needed)
-        sizes = {url.rpartition("/")[2]: len(self._client.get(url).content) for url in transport.urls}
-        if sum(sizes.values()) != trust.received:
-            raise SystemExit(f"{trust.received} bytes arrived, and the files add up to {sum(sizes.values())}")
-        return Bodies({"poll": len(answer.content), **sizes})
+        again = {url.rpartition("/")[2]: self._client.get(url) for url in transport.urls}
+        found = sum(len(one.content) for one in again.values() if one.is_success)
+        if found != trust.received:
+            raise SystemExit(f"{trust.received} bytes of metadata arrived, and the files add up to {found}")
+        return Bodies({"poll": len(answer.content), **{name: len(one.content) for name, one in again.items()}})
 
 
 def measure(folder: Path, versions: int) -> dict[str, Bodies]:

@@ -1,4 +1,4 @@
-"""Which keys a command is about: those whose files were given, or one that is made here."""
+"""Which keys a command is about, given or made here; and what it says of where they are."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from diffserver.settings import Settings
 from diffserver.trust import keys
 from diffserver.trust.admission import OFFLINE, ONLINE
 from diffserver.trust.delegation import Holders
+from diffserver.trust.establish import Anchor
 from diffserver.trust.roles import ROOT, TARGETS
 
 Public = Annotated[
@@ -43,3 +44,24 @@ def new_key(chosen: Settings, role: str) -> Holders:
     taken = {file.name for file in keys.Keyring(chosen.keys).files()}
     number = next(number for number in range(2, 10_000) if f"{name}-{number}" not in taken)
     return Holders((keys.create(folder, f"{name}-{number}").public,))
+
+
+def about_keys(chosen: Settings) -> str:
+    """Say where the keys are, and how those that are better kept elsewhere get there."""
+    offline = chosen.keys / OFFLINE
+    if not offline.is_dir():
+        return f"The keys that sign are in {chosen.keys}."
+    return (
+        f"The keys that sign are in {chosen.keys};\nto take those of root and targets offline, move {offline} to "
+        "another machine, and pass it to `diffserver keys sign --keys` when it is needed."
+    )
+
+
+def describe_anchor(chosen: Settings, anchor: Anchor) -> dict[str, str | int]:
+    """Return the same for scripts."""
+    return {
+        "root_file": str(anchor.path),
+        "root_version": anchor.version,
+        "first_root_sha256": anchor.first_sha256,
+        "keys": str(chosen.keys),
+    }

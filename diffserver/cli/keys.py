@@ -1,6 +1,6 @@
-"""Commands for keys: what exists and expires, new keys, new holders of roles. They run where the server is.
+"""Commands for keys that run where the server is: what exists and expires, new holders of roles.
 
-Only `create`, `import`, `sign` and `trust` need no server: they are for the machines where keys are kept.
+Those for the machines where keys are kept are in `offline`.
 """
 
 from pathlib import Path
@@ -10,37 +10,43 @@ import typer
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from diffserver.cli.keyfiles import Public, Threshold, holders, new_key, public_keys
-from diffserver.cli.local import Home, about_keys, describe_anchor, opened
+from diffserver.cli import offline
+from diffserver.cli.keyfiles import (
+    Public,
+    Threshold,
+    about_keys,
+    describe_anchor,
+    holders,
+    new_key,
+    public_keys,
+)
+from diffserver.cli.local import Home, opened
+from diffserver.cli.offline import RequestFile, say_lacking
 from diffserver.cli.output import AsJson, listing, show
-from diffserver.cli.signing import Keys, keys_folder
 from diffserver.database import now, reading, writing
-from diffserver.errors import Invalid
 from diffserver.settings import Settings
-from diffserver.trust import ceremony, requests, rows, witness
-from diffserver.trust import keys as keyfiles
+from diffserver.trust import ceremony, requests, rows
 from diffserver.trust.admission import ONLINE
 from diffserver.trust.ceremony import Request
 from diffserver.trust.delegation import holders_of
 from diffserver.trust.establish import write_anchor
 from diffserver.trust.keys import Keyring
-from diffserver.trust.roles import ROOT, TARGETS, TOP, delegator
+from diffserver.trust.roles import ROOT, TARGETS, TOP, delegator, require_model
 from diffserver.trust.versions import is_due
 
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Write the request for signatures here. [default: request.json, if keys are elsewhere]"),
 ]
-RequestFile = Annotated[Path, typer.Argument(metavar="REQUEST", help="A request for signatures.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="Keys: show, create, rotate, sign offline, add a model's.", no_args_is_help=True)
-    for command in (create, add_model, rotate, renew, sign, submit, trust):
+    for command in (add_model, rotate, renew, submit):
         group.command()(command)
     group.command("show")(show_keys)
-    group.command("import")(import_key)
+    offline.add_to(group)
     app.add_typer(group, name="keys")
 
 
@@ -66,40 +72,6 @@ def show_keys(home: Home = None, as_json: AsJson = False) -> None:
         show(None, False, about_keys(chosen))
 
 
-def create(
-    name: Annotated[str, typer.Argument(help="What to call it: letters, digits, '.', '_', '-'.")],
-    keys: Keys = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key pair, encrypted at rest, on this machine.
-
-    The file that it prints holds the public half alone; pass it to `add-model` or `rotate`.
-    The passphrase comes from DIFFSERVER_PASSPHRASE, or is made and kept beside the key in the file `passphrase`.
-
-    Example: `diffserver keys create release --keys /media/stick/keys`
-    """
-    made = keyfiles.create(keys_folder(keys), keyfiles.checked_name(name))
-    value = {"name": made.name, "keyid": made.public.keyid, "file": str(made.path), "uri": made.uri}
-    show(value, as_json, f"Key {made.public.keyid} is in {made.path}; its public half may be passed on.")
-
-
-def import_key(
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    uri: Annotated[str, typer.Option("--uri", help="Where the private half is: awskms:…, gcpkms:…, azurekms:…, hsm:…")],
-    public: Annotated[Path, typer.Option("--public", help="The public half, as PEM.")],
-    keys: Keys = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write down a key whose private half is in a KMS or an HSM, by its URI (securesystemslib).
-
-    Example: `diffserver keys import release --uri awskms:alias/diffs --public release.pem`
-    """
-    path = keys_folder(keys) / f"{keyfiles.checked_name(name)}{keyfiles.SUFFIX}"
-    made = keyfiles.record(path, keyfiles.read_public(public), uri)
-    value = {"name": made.name, "keyid": made.public.keyid, "file": str(made.path), "uri": made.uri}
-    show(value, as_json, f"Key {made.public.keyid} is in {made.path}.")
-
-
 def add_model(
     model: Annotated[str, typer.Argument(help="The model's name.")],
     public: Public = None,
@@ -112,6 +84,7 @@ def add_model(
 
     Example: `diffserver keys add-model commands --public release.key.json`
     """
+    require_model(model)
     chosen, engine = opened(home)
     named = holders(chosen, f"model-{model}", ONLINE, public, threshold)
     with reading(engine) as session:
@@ -153,31 +126,6 @@ def renew(out: Out = None, home: Home = None, as_json: AsJson = False) -> None:
     _carry_out(chosen, engine, request, out, as_json)
 
 
-def sign(
-    request: RequestFile,
-    keys: Keys = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Check a request for signatures and sign it with the keys here; needs no server.
-
-    Example: `diffserver keys sign request.json --keys /media/stick/offline`
-    """
-    folder = keys_folder(keys)
-    found = requests.read(request)
-    requests.require_trusted(found, folder / witness.FOLDER / "root.json")
-    if not as_json:
-        show(None, False, "\n".join(ceremony.describe(found)))
-    if not (yes or as_json or typer.confirm("Sign this?")):
-        raise Invalid("nothing was signed", "")
-    before = found.lacking()
-    found.sign(Keyring(folder))
-    if before and found.lacking() == before:
-        raise Invalid(f"none of the keys in {folder} is asked for", "pass --keys; see `diffserver keys show`")
-    requests.write(request, found)
-    _say_lacking(found, request, as_json)
-
-
 def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> None:
     """Put a signed request in force; runs where the server is.
 
@@ -185,18 +133,6 @@ def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> 
     """
     chosen, engine = opened(home)
     _enact(chosen, engine, requests.read(request), as_json)
-
-
-def trust(
-    root: Annotated[Path, typer.Argument(help="The server's root.json.")], keys: Keys = None, as_json: AsJson = False
-) -> None:
-    """Trust a server's root on this machine, so that what is signed here is checked against it.
-
-    Example: `diffserver keys trust root.json --keys ~/keys`
-    """
-    folder = keys_folder(keys)
-    version = witness.trust(Keyring(folder), root)
-    show({"root_version": version, "keys": str(folder)}, as_json, f"Root version {version} is trusted in {folder}.")
 
 
 def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
@@ -207,7 +143,7 @@ def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | N
         return
     path = out or Path("request.json")
     requests.write(path, request)
-    _say_lacking(request, path, as_json)
+    say_lacking(request, path, as_json)
 
 
 def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) -> None:
@@ -216,15 +152,6 @@ def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) ->
     anchor = write_anchor(engine, chosen.home)
     people = "\n".join([*ceremony.describe(request), f"In force; new devices enrol with {anchor.path}."])
     show({"roles": sorted(request.metadata), **describe_anchor(chosen, anchor)}, as_json, people)
-
-
-def _say_lacking(request: Request, path: Path, as_json: bool) -> None:
-    lacking = request.lacking()
-    lines = [
-        f"{role}: one of {', '.join(keyid[:12] for keyid in keyids)} must sign" for role, keyids in lacking.items()
-    ]
-    after = f"next: diffserver keys sign {path}" if lacking else f"next: diffserver keys submit {path}"
-    show({"request": str(path), "lacking": lacking}, as_json, "\n".join([f"Request: {path}", *lines, after]))
 
 
 def _standing(session: Session, keyring: Keyring) -> list[dict[str, Any]]:

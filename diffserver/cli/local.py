@@ -17,12 +17,12 @@ from sqlalchemy import Engine
 
 from diffserver import migrate as migrations
 from diffserver import tokens
+from diffserver.cli.keyfiles import about_keys, describe_anchor
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.database import connect, writing
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
-from diffserver.trust.admission import OFFLINE
-from diffserver.trust.establish import Anchor, establish
+from diffserver.trust.establish import establish
 
 TOKEN_FILE = "operator.token"
 
@@ -179,27 +179,6 @@ def opened(home: Path | None) -> tuple[Settings, Engine]:
     engine = connect(chosen.database)
     migrations.check(engine)
     return chosen, engine
-
-
-def about_keys(chosen: Settings) -> str:
-    """Say where the keys are, and how those that are better kept elsewhere get there."""
-    offline = chosen.keys / OFFLINE
-    if not offline.is_dir():
-        return f"The keys that sign are in {chosen.keys}."
-    return (
-        f"The keys that sign are in {chosen.keys};\nto take those of root and targets offline, move {offline} to "
-        "another machine, and pass it to `diffserver keys sign --keys` when it is needed."
-    )
-
-
-def describe_anchor(chosen: Settings, anchor: Anchor) -> dict[str, str | int]:
-    """Return the same for scripts."""
-    return {
-        "root_file": str(anchor.path),
-        "root_version": anchor.version,
-        "first_root_sha256": anchor.first_sha256,
-        "keys": str(chosen.keys),
-    }
 
 
 def _write_secret(path: Path, secret: str) -> None:

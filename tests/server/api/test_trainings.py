@@ -4,7 +4,7 @@ import pytest
 
 from diffserver import jobs
 from tests.server import factories
-from tests.server.conftest import Service, publish_chain, record
+from tests.server.conftest import Service, record
 
 BASE = {"kind": "base", "model": "speech", "data": "/data/speech"}
 
@@ -81,7 +81,7 @@ def test_an_update_needs_a_published_base(service: Service) -> None:
     assert submit(service, kind="update").status_code == 404
     submit(service)
     assert submit(service, kind="update").status_code == 409
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     assert submit(service, kind="update").status_code == 202
     assert submit(service).status_code == 409
     listed = service.operator.get("/v1/trainings?model=speech").json()["items"]
@@ -89,7 +89,7 @@ def test_an_update_needs_a_published_base(service: Service) -> None:
 
 
 def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     made = record(service.engine, factories.update("v0", "v1", 1))
     shown = service.operator.get(f"/v1/candidates/{made.id}").json()
     assert (shown["state"], shown["number"], shown["kind"]) == ("open", 1, "update")
@@ -104,7 +104,7 @@ def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> Non
 
 
 def test_a_candidate_whose_parent_is_not_the_latest_is_refused(service: Service) -> None:
-    publish_chain(service.engine, 1)
+    service.publish_chain(1)
     made = record(service.engine, factories.update("v0", "v1-late", 1))
     answer = service.operator.post(f"/v1/candidates/{made.id}/publish", json={"force": True})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:diffserver:problem:head-moved")
@@ -112,7 +112,7 @@ def test_a_candidate_whose_parent_is_not_the_latest_is_refused(service: Service)
 
 
 def test_what_was_forced_is_recorded(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     made = record(service.engine, factories.update("v0", "v1", 1, refusals=["over the budget"]))
     path = f"/v1/candidates/{made.id}/publish"
     assert service.operator.post(path, json={"force": False}).status_code == 409

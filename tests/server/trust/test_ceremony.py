@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from diffserver.cli import app
-from diffserver.errors import BadSignature, Conflict, DiffServerError, Invalid, KeyMissing, MetadataMoved, NotFound
+from diffserver.errors import (
+    BadSignature,
+    Conflict,
+    DiffServerError,
+    Invalid,
+    KeyMissing,
+    MetadataMoved,
+    NotFound,
+    SignatureNeeded,
+)
 from diffserver.trust.keys import PASSPHRASE
 from tests.server import factories
 from tests.server.conftest import Service
@@ -113,6 +122,20 @@ def test_a_models_keys_are_replaced_with_all_that_they_signed(service: Service, 
     for path in service.settings.keys.glob("online/model-speech.*"):
         path.unlink()
     service.publish(factories.update("v70", "v71", 71))
+
+
+def test_a_model_passes_from_the_server_to_an_operator(service: Service, typed: Type, tmp_path: Path) -> None:
+    service.publish_chain(3)
+    device = Device(service, tmp_path / "device")
+    device.updater()
+    made = typed("create", "release", "--keys", tmp_path / "operator")
+    asked = typed("rotate", "speech", "--public", made["file"])
+    assert set(asked["lacking"]) == {"speech", "speech+archive", "speech+archive-0"}
+    typed("sign", asked["request"], "--keys", tmp_path / "operator")
+    typed("submit", asked["request"])
+    assert device.find("speech/v0/1.from.0") is not None
+    with pytest.raises(SignatureNeeded):
+        service.publish(factories.update("v3", "v4", 4))
 
 
 def test_a_model_whose_keys_would_not_vouch_for_it_is_refused(service: Service, typed: Type, tmp_path: Path) -> None:
