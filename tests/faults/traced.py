@@ -12,7 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.faults.tape import Tape, recording
+from tests.faults.recording import recording
+from tests.faults.tape import Tape
 
 CALLS = {
     "write": "write", "pwrite64": "write", "writev": "write", "ftruncate": "truncate", "truncate": "truncate",
@@ -54,7 +55,7 @@ def calls(log: str, device: Path) -> list[str]:
     """Return the calls below a folder that change files, in order."""
     found = []
     for line in log.splitlines():
-        if (match := _LINE.match(line)) and (seen := _change(*match.groups(), device)):
+        if (match := _LINE.match(line)) and (seen := _change(match[1], match[2], device)):
             found.append(seen)
     return found
 

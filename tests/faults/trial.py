@@ -17,7 +17,8 @@ from tests.faults import disk
 from tests.faults.chain import Act, Case, do, flaw
 from tests.faults.fault import Fault
 from tests.faults.operation import Operation
-from tests.faults.tape import Tape, Unlike, recording
+from tests.faults.recording import recording
+from tests.faults.tape import Tape, Unlike
 
 T = TypeVar("T")
 
