@@ -186,18 +186,26 @@ def main() -> None:
     """Measure, print, and end with status 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=1000)
-    parser.add_argument("--json", action="store_true", help="Print JSON.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures here.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), asked.versions)
+    for name, bodies in found.items():
+        parts = ", ".join(f"{part} {size:,}" for part, size in bodies.by_name.items())
+        print(f"{name}: {bodies.total:,} bytes ({parts})")
     if asked.json:
-        print(json.dumps({name: dict(bodies.by_name) for name, bodies in found.items()}, indent=1))
-    else:
-        for name, bodies in found.items():
-            parts = ", ".join(f"{part} {size:,}" for part, size in bodies.by_name.items())
-            print(f"{name}: {bodies.total:,} bytes ({parts})")
-    missed = [name for name, bodies in found.items() if bodies.total > BARS.get(name, bodies.total)]
-    sys.exit(f"over the bar: {', '.join(missed)}" if missed else 0)
+        figures = {name: {"total": bodies.total, **bodies.by_name} for name, bodies in found.items()}
+        asked.json.write_text(json.dumps({"versions": asked.versions, "bytes": figures, "bars": BARS}, indent=1) + "\n")
+    sys.exit("; ".join(missed(found)) or 0)
+
+
+def missed(found: Mapping[str, Bodies]) -> list[str]:
+    """Return the bars that are missed, in words."""
+    return [
+        f"{name}: {found[name].total:,} bytes, and the bar is {bar:,}"
+        for name, bar in BARS.items()
+        if found[name].total > bar
+    ]
 
 
 def _digest(number: int) -> str:
