@@ -29,6 +29,8 @@ DATABASE = (
     "diffserver.catalog",
     "diffserver.jobs",
     "diffserver.fleet",
+    "diffserver.leases",
+    "diffserver.trust",
 )
 SERVING = ("diffserver.app", "diffserver.api")
 JOIN = {"diffserver.pipeline", "diffserver.worker", "diffserver.parent", "diffserver.work", "diffserver.assess"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
 from diffserver.cli import app
 from diffserver.errors import (
@@ -136,6 +137,25 @@ def test_a_model_passes_from_the_server_to_an_operator(service: Service, typed: 
     assert device.find("speech/v0/1.from.0") is not None
     with pytest.raises(SignatureNeeded):
         service.publish(factories.update("v3", "v4", 4))
+
+
+def test_a_key_behind_a_uri_of_securesystemslib_signs_online(service: Service, typed: Type, tmp_path: Path) -> None:
+    service.publish_chain(0)
+    signer = CryptoSigner.generate_ecdsa()
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    private.write_bytes(signer.private_bytes)
+    public.write_text(signer.public_key.keyval["public"])
+    online = service.settings.keys / "online"
+    made = typed("import", "kms", "--uri", f"file2:{private}", "--public", public, "--keys", online)
+    assert made["keyid"] == signer.public_key.keyid
+    assert "PRIVATE" not in Path(made["file"]).read_text()
+    typed("rotate", "online", "--public", made["file"])
+    service.publish(factories.update("v0", "v1", 1))
+    assert root(service, 2)["roles"]["timestamp"]["keyids"] == [made["keyid"]]
+    assert Device(service, tmp_path / "device").find("speech/v0/1.from.0") is not None
+    private.unlink()
+    with pytest.raises(KeyMissing, match="key kms can't be opened"):
+        service.publish(factories.update("v1", "v2", 2))
 
 
 def test_a_model_whose_keys_would_not_vouch_for_it_is_refused(service: Service, typed: Type, tmp_path: Path) -> None:
