@@ -137,7 +137,7 @@ def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> 
 
 def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
     """Sign a request with the keys here; put it in force, or write it down for others to sign."""
-    request.sign(Keyring(chosen.keys))
+    request.sign(Keyring(chosen.keys, ask=True))
     if out is None and not request.lacking():
         _enact(chosen, engine, request, as_json)
         return
@@ -148,7 +148,7 @@ def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | N
 
 def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) -> None:
     with writing(engine) as session:
-        requests.submit(session, request, Keyring(chosen.keys), now(session))
+        requests.submit(session, request, Keyring(chosen.keys, ask=True), now(session))
     anchor = write_anchor(engine, chosen.home)
     people = "\n".join([*ceremony.describe(request), f"In force; new devices enrol with {anchor.path}."])
     show({"roles": sorted(request.metadata), **describe_anchor(chosen, anchor)}, as_json, people)

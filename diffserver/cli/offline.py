@@ -75,7 +75,7 @@ def sign(
     if not (yes or as_json or typer.confirm("Sign this?")):
         raise Invalid("nothing was signed", "")
     before = found.lacking()
-    found.sign(Keyring(folder))
+    found.sign(Keyring(folder, ask=True))
     if before and found.lacking() == before:
         raise Invalid(f"none of the keys in {folder} is asked for", "pass --keys; see `diffserver keys show`")
     requests.write(request, found)

@@ -44,5 +44,5 @@ def change(
     from diffserver.trust import witness
     from diffserver.trust.keys import Keyring
 
-    proof = witness.answer(challenge, asked, Keyring(keys_folder(keys)), remote.url)
+    proof = witness.answer(challenge, asked, Keyring(keys_folder(keys), ask=True), remote.url)
     return remote.post(path, {**body, "proof": proof})

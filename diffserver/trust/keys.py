@@ -28,7 +28,6 @@ from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, Se
 from diffserver.errors import Conflict, Invalid, KeyMissing
 
 SUFFIX = ".key.json"
-PASSPHRASE_FILE = "passphrase"
 PASSPHRASE = "DIFFSERVER_PASSPHRASE"
 DEPTH = ("*", "*/*")
 
@@ -67,6 +66,8 @@ class KeyFile:
     path: Path
     public: Key
     uri: str
+    ask: bool = False
+    """Whether a person may be asked for what opens it; a server must not wait for one."""
 
     @property
     def name(self) -> str:
@@ -79,7 +80,7 @@ class KeyFile:
         if uri.startswith(f"{EncryptedSigner.SCHEME}:"):
             uri = f"{EncryptedSigner.SCHEME}:{(self.path.parent / urlparse(uri).path).absolute()}"
         try:
-            return Signer.from_priv_key_uri(uri, self.public, lambda what: secret(self.path.parent, what))
+            return Signer.from_priv_key_uri(uri, self.public, lambda what: secret(self.path.parent, what, ask=self.ask))
         except KeyMissing:
             raise
         except Exception as error:  # each kind of signer has errors of its own
@@ -94,11 +95,12 @@ class Keyring:
     """The keys in a folder and in those right under it; read anew whenever it is asked."""
 
     folder: Path
+    ask: bool = False
 
     def files(self) -> Iterator[KeyFile]:
         """All keys, by path."""
         found = {path for depth in DEPTH for path in self.folder.glob(depth + SUFFIX)}
-        return (_read(path) for path in sorted(found))
+        return (_read(path, self.ask) for path in sorted(found))
 
     def named(self, name: str) -> KeyFile | None:
         """The key of that name; None if there is none."""
@@ -145,21 +147,23 @@ def read_public(path: Path) -> Key:
         raise KeyMissing(f"{path} holds no public key ({error})", f"give a PEM or a file *{SUFFIX}") from error
 
 
-def secret(folder: Path, what: str, new: bool = False) -> str:
-    """A folder's passphrase: from the environment, its file, or whoever sits there; a `new` one is made if need be."""
-    path = folder / PASSPHRASE_FILE
-    if what != "passphrase":
-        return getpass(f"{what}: ")
-    if given := os.environ.get(PASSPHRASE):
+def secret(folder: Path, what: str, new: bool = False, ask: bool = False) -> str:
+    """What opens a folder's keys (`passphrase`, or an HSM's `PIN`); raises KeyMissing.
+
+    It comes from DIFFSERVER_<WHAT>, the file of that name, or whoever sits there if we may `ask`; a `new` one is made.
+    """
+    plain = re.sub(r"[^a-z0-9]", "_", what.lower())
+    variable, path = f"DIFFSERVER_{plain.upper()}", folder / plain
+    if given := os.environ.get(variable):
         return given
     if path.is_file():
         return path.read_text().strip()
     if new:
         write_private(path, secrets.token_urlsafe(32).encode() + b"\n")
         return path.read_text().strip()
-    if sys.stdin.isatty():
-        return getpass(f"passphrase of the keys in {folder}: ")
-    raise KeyMissing(f"the keys in {folder} need a passphrase", f"set {PASSPHRASE}, or put it into {path}")
+    if ask and sys.stdin.isatty():
+        return getpass(f"{what} of the keys in {folder}: ")
+    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {variable}, or put it into {path}")
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -174,10 +178,10 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> KeyFile:
+def _read(path: Path, ask: bool) -> KeyFile:
     try:
         value: dict[str, Any] = json.loads(path.read_bytes())
-        return KeyFile(path, _public(value), str(value["uri"]))
+        return KeyFile(path, _public(value), str(value["uri"]), ask)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Invalid(f"{path} is no key's file ({error})", "restore it, or move it away") from error
 

@@ -53,6 +53,33 @@ def test_the_passphrase_of_the_environment_is_written_nowhere(tmp_path: Path, mo
         made.signer()
 
 
+class Terminal(io.StringIO):
+    """Somebody sits there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_is_asked_and_a_server_waits_for_no_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(keys.PASSPHRASE, "swordfish")
+    made = keys.create(tmp_path, "root")
+    monkeypatch.delenv(keys.PASSPHRASE)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(keys, "getpass", lambda prompt: "swordfish")
+    with pytest.raises(KeyMissing, match="need a passphrase"):
+        Keyring(tmp_path).held([made.public])[0].signer()
+    Keyring(tmp_path, ask=True).held([made.public])[0].signer()
+
+
+def test_an_hsms_pin_is_a_secret_like_the_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyMissing, match=r"need a PIN; set DIFFSERVER_PIN, or put it into .*pin"):
+        keys.secret(tmp_path, "PIN")
+    (tmp_path / "pin").write_text("1234\n")
+    assert keys.secret(tmp_path, "PIN") == "1234"
+    monkeypatch.setenv("DIFFSERVER_PIN", "5678")
+    assert keys.secret(tmp_path, "PIN") == "5678"
+
+
 def test_names_are_taken_once(tmp_path: Path) -> None:
     first = keys.create(tmp_path, "root")
     with pytest.raises(Conflict, match="already"):
