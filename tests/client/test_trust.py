@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -215,13 +214,6 @@ def test_a_root_must_vouch_for_itself(tmp_path: Path, repository: Repository) ->
 def test_other_metadata_is_no_root(tmp_path: Path, repository: Repository) -> None:
     with pytest.raises(NoRoot):
         plant_root(tmp_path / "trust", repository.files["timestamp.json"])
-
-
-def test_a_root_may_be_named_by_its_digest(tmp_path: Path, repository: Repository) -> None:
-    right = hashlib.sha256(repository.first_root).hexdigest()
-    with pytest.raises(NoRoot, match=right):
-        plant_root(tmp_path / "trust", repository.first_root, "0" * 64)
-    assert plant_root(tmp_path / "trust", repository.first_root, right.upper()) == 1
 
 
 def test_without_a_root_nothing_is_trusted(tmp_path: Path, server: ScriptedServer) -> None:
