@@ -15,7 +15,8 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels ./client .
 
 FROM python:3.11-slim AS base
 RUN useradd --create-home --uid 10001 diffserver \
-    && install -d -o diffserver -g diffserver /var/lib/diffserver /var/lib/diffserver/objects
+    && install -d -o diffserver -g diffserver /var/lib/diffserver /var/lib/diffserver/objects \
+    && install -d -m 700 -o diffserver -g diffserver /var/lib/diffserver/keys
 ENV PYTHONUNBUFFERED=1 \
     DIFFSERVER_HOME=/var/lib/diffserver \
     DIFFSERVER_HOST=0.0.0.0 \

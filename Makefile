@@ -6,12 +6,14 @@ METHOD ?= sparse
 DATA ?=
 ARGS ?=
 SECONDS ?= 60
+SUITE ?= build/tuf-conformance
+SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
-.PHONY: help setup demo test fuzz check format clean
+.PHONY: help setup demo test conformance faults fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## make .venv with everything installed
 
@@ -27,6 +29,15 @@ demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> f
 
 test: setup ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+conformance: setup ## the public conformance suite of The Update Framework against diffclient; needs faketime; SUITE=<folder>
+	@command -v faketime >/dev/null || { echo "faketime is needed: apt-get install faketime"; exit 1; }
+	test -d $(SUITE) || { git clone --quiet https://github.com/theupdateframework/tuf-conformance $(SUITE) && git -C $(SUITE) checkout --quiet $(SUITE_COMMIT); }
+	test -x build/conformance/bin/pytest || { $(PYTHON) -m venv build/conformance && build/conformance/bin/pip install --quiet --disable-pip-version-check $(SUITE); }
+	build/conformance/bin/pytest -q $(SUITE)/tuf_conformance --entrypoint "$(abspath $(BIN))/diffclient tuf-conformance" $(ARGS)
+
+faults: setup ## every file operation of the client killed, refused, without power: `N fault points, N survived`
+	$(BIN)/python -m tests.faults
 
 fuzz: setup ## mutated payloads and texts against the client for SECONDS=60; findings in build/fuzz
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

@@ -3,6 +3,9 @@
 Never imports what trains; trainings are taken by workers through the database.
 """
 
+import os
+import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,12 +14,14 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from diffserver import __version__, migrate
-from diffserver.api import blobs, checkpoints, device, health, models, problems, trainings
+from diffserver.api import blobs, checkpoints, device, health, models, problems, trainings, trust
 from diffserver.api.limits import BodyLimit, PollGate
 from diffserver.blobs import Objects
 from diffserver.database import connect
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
+from diffserver.trust.keys import Keyring
+from diffserver.trust.renewal import Renewal
 
 SHED_SECONDS = 30
 
@@ -30,7 +35,10 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         log.info("started", version=__version__, revision=migrate.latest())
+        renewal = Renewal(engine, Keyring(settings.keys), _replica(), log)
+        renewal.start()
         yield
+        renewal.stop()
         engine.dispose()
         log.info("stopped")
 
@@ -44,7 +52,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     )
     app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
-    for part in (health, blobs, device, models, checkpoints, trainings):
+    for part in (health, trust, blobs, device, models, checkpoints, trainings):
         app.include_router(part.router)
     problems.register(app)
     app.add_middleware(
@@ -60,6 +68,10 @@ class _Service(FastAPI):
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
         return document
+
+
+def _replica() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -16,12 +16,14 @@ from diffclient.manifest import Blob, Manifest, from_json
 from diffserver.candidate import NewCandidate
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
 from diffserver.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version
+from diffserver.trust.roles import require_model
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
     """The model of that name, made if there is none yet, with an empty channel; raises Conflict."""
     model = session.get(Model, name)
     if model is None:
+        require_model(name)
         try:
             with session.begin_nested():
                 model = Model(name=name, task=task)

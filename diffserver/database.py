@@ -47,6 +47,13 @@ def now(session: Session) -> datetime:
     return datetime.now(UTC)
 
 
+def exclusive(session: Session, key: int) -> None:
+    """Wait until no other transaction that writes holds this key; it is let go at the end of this one."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(key)))
+    # SQLite's writers are alone anyway.
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions by itself: the listener below does, in the mode that is needed.
     connection.isolation_level = None

@@ -26,9 +26,10 @@ from diffserver import __version__, folders, render, report
 from diffserver.cli.local import TOKEN_FILE
 from diffserver.errors import DiffServerError
 from diffserver.report import Report, Row
+from diffserver.trust.establish import ROOT_FILE
 
 MODEL = "commands"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class DemoError(DiffServerError):
@@ -75,6 +76,8 @@ class Server:
 
     url: str
     token: str
+    root: Path
+    """The root of trust that devices enrol with."""
 
     def operator(self, *arguments: str) -> Any:
         """Run `diffserver … --json` and return what it prints; its progress is shown."""
@@ -107,7 +110,8 @@ def _update(plan: Plan, server: Server, fleet: Sequence[Device], domain: str) ->
 
 def _enroll(server: Server, store: Path, name: str) -> Device:
     device = Device(store)
-    device.run("enroll", server.url, "--token", server.token, "--model", MODEL, "--name", name)
+    known = ["--token", server.token, "--root", str(server.root)]
+    device.run("enroll", server.url, *known, "--model", MODEL, "--name", name)
     return device
 
 
@@ -149,15 +153,15 @@ def _fingerprint(plan: Plan, domain: str) -> str:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[Server]:
+def serving(home: Path, *options: str) -> Iterator[Server]:
     """Run `diffserver serve`, its worker beside it, on a free port; its log goes to the home."""
     port = free_port()
-    command = [sys.executable, "-m", "diffserver", "serve", "--home", str(home), "--port", str(port)]
+    command = [sys.executable, "-m", "diffserver", "serve", "--home", str(home), "--port", str(port), *options]
     with (home / "server.log").open("ab") as log:
         # Its own session, so that Ctrl-C reaches it through us, after the command that it answers has ended.
         child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
-            server = Server(f"http://127.0.0.1:{port}", (home / TOKEN_FILE).read_text().strip())
+            server = Server(f"http://127.0.0.1:{port}", (home / TOKEN_FILE).read_text().strip(), home / ROOT_FILE)
             wait_until_ready(server.url, child, home / "server.log")
             yield server
         finally:

@@ -13,7 +13,11 @@ DiffServerError
 │   ├── HeadMoved           a candidate whose parent is no longer the model's latest version
 │   ├── Refused             a candidate outside its budget or bounds
 │   ├── NoPath              no diffs and no snapshot that lead to a version
-│   └── JobLost             a training that was cancelled or that another worker took over
+│   ├── JobLost             a training that was cancelled or that another worker took over
+│   ├── MetadataMoved       signatures on metadata that something else has replaced meanwhile
+│   ├── SignatureNeeded     a change that only the holder of the model's key can sign
+│   └── BadSignature        metadata that is not signed by those who must
+├── KeyMissing              a key that is not here, or can't be opened
 ├── Busy                    more than the server takes on at once
 ├── Unavailable             something that the service depends on and can't reach
 └── BlobCorrupt             stored bytes that are not what their name says
@@ -101,6 +105,30 @@ class NoPath(Conflict):
 
 class JobLost(Conflict):
     """A training that was cancelled, or that another worker took over; its result must be dropped."""
+
+
+class MetadataMoved(Conflict):
+    """Signatures on metadata that something else has replaced meanwhile."""
+
+
+class SignatureNeeded(Conflict):
+    """A change that the server can't sign; `challenge` says what is to be signed, and by which keys."""
+
+    def __init__(self, detail: str, challenge: Mapping[str, Any]) -> None:
+        super().__init__(detail, "use the diffserver command where the model's key is (DIFFSERVER_KEYS)")
+        self.challenge = dict(challenge)
+
+    def members(self) -> Mapping[str, Any]:
+        """The challenge."""
+        return {"challenge": self.challenge}
+
+
+class BadSignature(Conflict):
+    """Metadata that is not signed by the keys that must sign it."""
+
+
+class KeyMissing(DiffServerError):
+    """A key that is not where it is looked for, or that can't be opened."""
 
 
 class Busy(DiffServerError):

@@ -1,24 +1,27 @@
 """The fleet: devices enrol, ask what to do, and say what became of it.
 
 A device's answer is a plan to its channel's version, which may be an older one if an operator moved the
-channel back: then the plan is a snapshot, as no diff leads backwards. The bytes are fetched from elsewhere.
+channel back: then the plan is a snapshot, as no diff leads backwards. It names targets; what they are, the device
+learns from signed metadata, and the bytes are fetched from elsewhere.
 """
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine, and_, func, select, update
 from sqlalchemy.orm import Session, aliased
 
+from diffclient.manifest import from_json
+from diffclient.targets import name_of
 from diffserver import tokens
 from diffserver.catalog import find_model
 from diffserver.columns import utc_now
 from diffserver.database import writing
-from diffserver.errors import NotFound
+from diffserver.errors import NoPath, NotFound
 from diffserver.planner import Edge, plan
 from diffserver.tables import Channel, Device, Report, Step, Version
 
@@ -28,11 +31,13 @@ SEEN_FRESH = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Answer:
-    """Where a device shall be, and the manifests of the steps that lead there from where it is."""
+    """Where a device shall be, and the targets of the steps that lead there from where it is."""
 
     number: int | None
     digest: str | None
-    steps: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[str, ...] = ()
+    notice: Literal["snapshot"] | None = None
+    """Set if there are no steps for the only reason that the device wants no snapshot."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Devic
     return device, tokens.create(session, "device", name, device.id)[1]
 
 
-def answer(session: Session, device: Device, digest: str | None) -> Answer:
-    """What a device that holds `digest` (None: nothing) shall do; raises NoPath."""
+def answer(session: Session, device: Device, digest: str | None, full_fallback: bool = True) -> Answer:
+    """What a device that holds `digest` (None: nothing) shall do, without a snapshot unless it may; raises NoPath."""
     target = session.execute(
         select(Version.number, Version.digest)
         .join(Channel, and_(Channel.model == Version.model, Channel.digest == Version.digest))
@@ -67,7 +72,14 @@ def answer(session: Session, device: Device, digest: str | None) -> Answer:
         return Answer(None, None)
     if target.digest == digest:
         return Answer(target.number, target.digest)
-    return Answer(target.number, target.digest, _steps(session, device.model, digest, target.digest))
+    edges = _edges(session, device.model)
+    way = plan(edges, digest, target.digest)
+    if way[0].from_digest is None and not full_fallback:
+        try:
+            way = plan([edge for edge in edges if edge.from_digest is not None], digest, target.digest)
+        except NoPath:
+            return Answer(target.number, target.digest, notice="snapshot")
+    return Answer(target.number, target.digest, _names(session, [edges[edge] for edge in way]))
 
 
 def remember(engine: Engine, device: Device, digest: str | None, client: str) -> None:
@@ -108,13 +120,15 @@ def standings(session: Session, model: str, after: str, limit: int) -> Sequence[
     return [Standing(device, number, report) for device, number, report in rows]
 
 
-def _steps(session: Session, model: str, digest: str | None, target: str) -> tuple[Mapping[str, Any], ...]:
+def _edges(session: Session, model: str) -> dict[Edge, int]:
     rows = session.execute(select(Step.id, Step.from_digest, Step.to_digest, Step.length).where(Step.model == model))
-    edges = {Edge(*row[1:]): row.id for row in rows}
-    chosen = [edges[edge] for edge in plan(edges, digest, target)]
+    return {Edge(*row[1:]): row.id for row in rows}
+
+
+def _names(session: Session, chosen: Sequence[int]) -> tuple[str, ...]:
     found = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
-    manifests: dict[int, dict[str, Any]] = {row.id: row.manifest for row in found}
-    return tuple(manifests[step_id] for step_id in chosen)
+    names = {row.id: name_of(from_json(row.manifest)) for row in found}
+    return tuple(names[step_id] for step_id in chosen)
 
 
 def _new_id() -> str:

@@ -30,7 +30,7 @@ class Remote:
 
     def __init__(self, url: str, token: str, timeout: float = 60.0) -> None:
         """Keep connections to `url`, with this operator token."""
-        self._url = url
+        self.url = url
         self._client = httpx2.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, follow_redirects=True
         )
@@ -90,11 +90,11 @@ class Remote:
             yield
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise RemoteError(
-                f"no answer from {self._url}: {error}",
+                f"no answer from {self.url}: {error}",
                 "start the server (`diffserver serve`) or pass --server",
             ) from error
         except ValueError as error:
-            raise RemoteError(f"{self._url} does not answer in JSON", "is it a diffserver? pass --server") from error
+            raise RemoteError(f"{self.url} does not answer in JSON", "is it a diffserver? pass --server") from error
 
 
 def _refusal(response: httpx2.Response) -> RemoteError:

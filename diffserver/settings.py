@@ -36,6 +36,12 @@ class Settings:
     max_body: int = 1 << 20
     max_checkpoint: int = 8 << 30
     task_files: tuple[str, ...] = ()
+    keys_folder: Path | None = None
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the keys that sign."""
+        return self.keys_folder or self.home / "keys"
 
     @classmethod
     def under(cls, home: Path) -> "Settings":
@@ -58,6 +64,7 @@ class Settings:
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
+            keys_folder=read("KEYS", _folder, None),
         )
 
 
@@ -84,6 +91,10 @@ def _between(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _folder(text: str) -> Path | None:
+    return Path(text).absolute()
 
 
 def _database(text: str) -> str:

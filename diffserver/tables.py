@@ -16,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
@@ -23,6 +24,8 @@ from diffclient.manifest import Blob
 from diffserver.columns import Base, digest_column, length_column, utc_now
 
 STABLE = "stable"
+
+IN_FORCE = text("superseded_at IS NULL")
 
 METADATA = Base.metadata
 
@@ -249,3 +252,27 @@ class Token(Base):
     device: Mapped[Device | None] = relationship(lazy="joined")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     revoked_at: Mapped[datetime | None]
+
+
+class RoleMetadata(Base):
+    """One version of a role's signed metadata, as devices fetch it; in force until another supersedes it."""
+
+    __tablename__ = "trust_metadata"
+    __table_args__ = (Index(None, "role", unique=True, sqlite_where=IN_FORCE, postgresql_where=IN_FORCE),)
+
+    role: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    expires: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    superseded_at: Mapped[datetime | None]
+
+
+class Lease(Base):
+    """What one process at a time does for all, and until when that is its own."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[datetime]

@@ -40,6 +40,7 @@ class Site:
 
     url: str
     token: str
+    root: Path
     corpus: Path
     folder: Path
 
@@ -54,7 +55,8 @@ class Site:
         return run("diffclient", *arguments, "--store", str(self.folder / name), status=status)
 
     def enroll(self, name: str, model: str = MODEL) -> None:
-        self.device(name, "enroll", self.url, "--token", self.token, "--model", model, "--name", name)
+        known = ["--token", self.token, "--root", str(self.root)]
+        self.device(name, "enroll", self.url, *known, "--model", model, "--name", name)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Iterato
     home = folder / "server"
     run("diffserver", "init", "--home", str(home))
     with serving(home) as server:
-        yield Site(server.url, server.token, tiny_corpus, folder)
+        yield Site(server.url, server.token, server.root, tiny_corpus, folder)
 
 
 @pytest.fixture(scope="module")

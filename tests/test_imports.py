@@ -30,6 +30,8 @@ DATABASE = (
     "diffserver.catalog",
     "diffserver.jobs",
     "diffserver.fleet",
+    "diffserver.leases",
+    "diffserver.trust",
 )
 SERVING = ("diffserver.app", "diffserver.api")
 JOIN = {

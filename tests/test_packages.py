@@ -20,10 +20,11 @@ def test_every_package_of_the_server_is_in_its_wheel() -> None:
     assert {"diffserver.migrations", "diffserver.migrations.versions"} <= set(listed)
 
 
-def test_the_client_needs_three_packages() -> None:
+def test_the_client_needs_five_packages() -> None:
     dependencies = project("client/pyproject.toml")["dependencies"]
     assert isinstance(dependencies, list)
-    assert {item.partition(">")[0] for item in dependencies} == {"numpy", "zstandard", "urllib3"}
+    named = {item.partition(">")[0] for item in dependencies}
+    assert named == {"numpy", "zstandard", "urllib3", "tuf", "securesystemslib[crypto]"}
 
 
 def test_the_server_serves_without_torch() -> None:

@@ -11,7 +11,8 @@ from diffclient import durable
 from diffclient.decode import Payload, open_payload
 from diffclient.errors import PayloadError
 from diffclient.fetch import Fetcher
-from diffclient.manifest import Blob, Manifest
+from diffclient.manifest import Blob
+from diffclient.route import Leg, Route
 from diffclient.state import objects
 from diffclient.store import Store
 from diffclient.weights import Snapshot, Table
@@ -20,26 +21,38 @@ PAYLOAD_ALLOWANCE = 1 << 16
 """Bytes by which a payload may be longer than its parent, since small models have small payloads with large headers."""
 
 
-def download(store: Store, fetcher: Fetcher, steps: Sequence[Manifest], others: Sequence[Blob]) -> int:
-    """Fetch the steps' payloads and other blobs, as far as they are missing; return the payloads' bytes.
+def missing(store: Store, steps: Sequence[Leg], others: Sequence[Blob]) -> list[Blob]:
+    """Return which of the steps' payloads and other blobs are not here; every byte of the others is hashed again.
 
-    First makes sure that all of it fits, with the new slot. Raises PayloadError, NoSpace, StoreFailed, NetworkError,
+    Raises PayloadError on a diff that is longer than what it changes, StoreFailed.
+    """
+    _require_diffs_smaller(steps, _slot_bytes(store, steps))
+    wanted = dict.fromkeys((*(step.payload for step in steps), *others))
+    return [blob for blob in wanted if not store.has(blob)]
+
+
+def cost(fetcher: Fetcher, blobs: Sequence[Blob]) -> int:
+    """Return how many bytes of some blobs have yet to come; raises StoreFailed."""
+    return sum(blob.length - fetcher.arrived(blob) for blob in blobs)
+
+
+def download(store: Store, fetcher: Fetcher, steps: Sequence[Leg], blobs: Sequence[Blob]) -> int:
+    """Fetch the blobs that are missing for some steps; return how many bytes of payloads were received.
+
+    First makes sure that all of it fits, with the new slot. Raises NoSpace, StoreFailed, NetworkError, AnswerError,
     DigestMismatch.
     """
-    payloads = [step.payload for step in steps]
-    _require_diffs_smaller(steps, _slot_bytes(store, steps))
-    missing = [blob for blob in dict.fromkeys((*payloads, *others)) if not store.has(blob)]
-    needed = sum(blob.length - fetcher.arrived(blob) for blob in missing)
-    durable.require_space(store.root, needed + _slot_bytes(store, steps))
+    durable.require_space(store.root, cost(fetcher, blobs) + _slot_bytes(store, steps))
+    payloads = {step.payload for step in steps}
     received = 0
-    for blob in missing:
+    for blob in blobs:
         before = fetcher.received
         fetcher.fetch(blob, store.object(blob))
         received += fetcher.received - before if blob in payloads else 0
     return received
 
 
-def decode(store: Store, steps: Sequence[Manifest]) -> tuple[Snapshot, list[Payload]]:
+def decode(store: Store, steps: Sequence[Leg]) -> tuple[Snapshot, list[Payload]]:
     """Return what the chain starts from and its payloads, opened; all of them must be at hand.
 
     Raises PayloadError, WrongParent, SnapshotError, StoreFailed.
@@ -48,19 +61,19 @@ def decode(store: Store, steps: Sequence[Manifest]) -> tuple[Snapshot, list[Payl
     return parent, [_payload(store, step, parent.table) for step in steps if step.kind != "snapshot"]
 
 
-def wanted(steps: Sequence[Manifest]) -> list[Blob]:
-    """Return every blob that the steps name."""
-    return [blob for step in steps for blob in (step.payload, *objects(step))]
+def wanted(route: Route) -> list[Blob]:
+    """Return every blob that a route names."""
+    return [*(leg.payload for leg in route.legs), *objects(route.target)]
 
 
-def _parent(store: Store, first: Manifest) -> Snapshot:
+def _parent(store: Store, first: Leg) -> Snapshot:
     if first.from_digest is None:
         return Snapshot(store.object(first.payload))
     return Snapshot(store.weights(first.from_digest))
 
 
-def _payload(store: Store, step: Manifest, table: Table) -> Payload:
-    assert step.from_digest is not None  # a manifest without a parent is a snapshot's
+def _payload(store: Store, step: Leg, table: Table) -> Payload:
+    assert step.from_digest is not None  # a step without a parent is a snapshot
     path = store.object(step.payload)
     with durable.disk_errors(path):
         payload = open_payload(path.read_bytes(), table, step.from_digest)
@@ -69,14 +82,14 @@ def _payload(store: Store, step: Manifest, table: Table) -> Payload:
     return payload
 
 
-def _require_diffs_smaller(steps: Sequence[Manifest], whole: int) -> None:
+def _require_diffs_smaller(steps: Sequence[Leg], whole: int) -> None:
     """Refuse diffs that are longer than what they change, for a payload is held in memory."""
     for step in steps:
         if step.kind != "snapshot" and step.payload.length > whole + PAYLOAD_ALLOWANCE:
             raise PayloadError(f"a diff of {step.payload.length:,} bytes for a version of {whole:,}: send a snapshot")
 
 
-def _slot_bytes(store: Store, steps: Sequence[Manifest]) -> int:
+def _slot_bytes(store: Store, steps: Sequence[Leg]) -> int:
     """Return the bytes of the new slot: as many as those of what the chain starts from."""
     if not steps:
         return 0

@@ -1,16 +1,17 @@
 """The command `diffclient`: what a device's owner, or its service manager, types.
 
-Parses and wires the parts together; `console` words what they say. An error is one line and an exit code.
+Wires the parts together; `usage` knows the options and `console` words what is said. An error is one line and an
+exit code.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import sys
+from collections.abc import Sequence
 
-from diffclient import __version__, agent, console
+from diffclient import agent, console, enrolling, usage
 from diffclient.errors import (
     DiffClientError,
     DigestMismatch,
@@ -27,34 +28,9 @@ from diffclient.probation import load_score, score_speech
 from diffclient.service import Service, enroll
 from diffclient.store import Store
 from diffclient.transport import Transport
+from diffclient.trust import PATH as METADATA
+from diffclient.trust import Trust, plant_root
 from diffclient.updater import Updater
-
-Command = Callable[[argparse.Namespace, Store], None]
-
-DESCRIPTION = "Keeps a model on this device up to date: fetch, verify, apply, measure, switch."
-EPILOG = """\
-examples:
-  diffclient enroll https://models.example.org --token T --model commands --name kitchen
-  diffclient update                 poll once, install what the server assigns
-  diffclient run                    poll for ever
-  diffclient status --json          what runs here, and how well
-  diffclient rollback               return to the version kept
-
-exit codes:
-  0    done, or nothing to do
-  1    another error
-  2    wrong usage; or the store is not enrolled yet, or is already
-  3    an update failed; the version in use is unchanged
-  4    the server cannot be reached, or is busy
-  5    another process is using the store
-  6    something on the disk is damaged
-  130  stopped by a signal, between two steps
-
-environment:
-  DIFFCLIENT_STORE   the store's folder, where --store is not given (default: ./diffclient-store)
-  DIFFCLIENT_TOKEN   the enrolment token, where --token is not given
-  DIFFCLIENT_DEBUG   set: an internal error shows its traceback
-"""
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (Stopped, 130),
@@ -68,7 +44,10 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["tuf-conformance"]:
+        return _conformance(words[1:])
+    arguments = usage.parser(_COMMANDS).parse_args(words)
     try:
         arguments.command(arguments, Store(arguments.store))
     except (DiffClientError, KeyboardInterrupt) as error:
@@ -84,11 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _conformance(words: Sequence[str]) -> int:
+    from diffclient import conformance  # for one test suite only
+
+    return conformance.main(words)
+
+
 def exit_code(error: BaseException) -> int:
     """Return an error's documented exit code."""
     if isinstance(error, UpdateFailed):
         # Not to be reached is a state of the network; anything later is a failed update.
-        return 4 if error.stage == "poll" and isinstance(error.cause, ServerUnreachable) else 3
+        return 4 if error.stage in ("poll", "trust") and isinstance(error.cause, ServerUnreachable) else 3
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
 
 
@@ -98,8 +83,12 @@ def _enroll(arguments: argparse.Namespace, store: Store) -> None:
     with store.locked():
         if store.enrolled and not arguments.force:
             raise NotEnrolled(f"{store.root} is enrolled already: use another --store, or --force to replace it")
+        transport = Transport()
+        # The root first: without one, an enrolment token would be spent for nothing.
+        root = enrolling.root_of_trust(transport, arguments.server, arguments.root, arguments.root_sha256)
         wishes = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
-        enrolment = enroll(Transport(), arguments.server, arguments.token, **wishes)
+        enrolment = enroll(transport, arguments.server, arguments.token, **wishes)
+        plant_root(store.trust, root)
         store.enroll(enrolment)
     line = f"enrolled as {enrolment.name} for {enrolment.model} ({enrolment.channel}) at {enrolment.server}"
     console.say(arguments.json, console.status_json(store.state(), enrolment), line)
@@ -124,6 +113,14 @@ def _run(arguments: argparse.Namespace, store: Store) -> None:
         agent.run(_updater(arguments, store, stop).update, stop.pause, tell)
 
 
+def _policy(arguments: argparse.Namespace, store: Store) -> None:
+    with store.locked():
+        policy = usage.policy(arguments, store.policy())
+        if policy != store.policy():
+            store.allow(policy)
+    console.say(arguments.json, policy.to_json(), console.policy_lines(policy))
+
+
 def _status(arguments: argparse.Namespace, store: Store) -> None:
     state, enrolment = store.state(), store.enrolment() if store.enrolled else None
     console.say(arguments.json, console.status_json(state, enrolment), console.status_lines(state, enrolment))
@@ -146,56 +143,27 @@ def _rollback(arguments: argparse.Namespace, store: Store) -> None:
 
 
 def _updater(arguments: argparse.Namespace, store: Store, stop: agent.StopSign) -> Updater:
-    enrolment, progress = store.enrolment(), console.Progress(stop)
+    enrolment, policy, progress = store.enrolment(), usage.policy(arguments, store.policy()), console.Progress(stop)
     transport = Transport(pause=stop.pause)
-    fetcher = Fetcher(transport, enrolment.server, store.downloads, progress.received)
-    score = load_score(arguments.score) if getattr(arguments, "score", None) else score_speech
-    return Updater(store, Service(transport, enrolment), fetcher, score, progress.stage)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "diffclient",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    bases = [enrolment.server, *policy.mirrors]
+    return Updater(
+        store,
+        Service(transport, enrolment),
+        Fetcher(transport, bases, store.downloads, progress.received),
+        lambda: Trust(store.trust, [base + METADATA for base in bases], transport),
+        policy,
+        usage.metered(arguments),
+        load_score(arguments.score) if getattr(arguments, "score", None) else score_speech,
+        progress.stage,
     )
-    parser.add_argument("--version", action="version", version=f"diffclient {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    enrolling = _command(commands, "enroll", _enroll, "introduce this device to a server")
-    enrolling.add_argument("server", metavar="SERVER", help="like https://models.example.org")
-    enrolling.add_argument("--token", default=os.environ.get("DIFFCLIENT_TOKEN"), help="enrolment token")
-    enrolling.add_argument("--model", required=True, help="the model to run")
-    enrolling.add_argument("--name", required=True, help="what operators shall call this device")
-    enrolling.add_argument("--channel", default="stable", help="the channel to follow (default: stable)")
-    enrolling.add_argument("--force", action="store_true", help="replace the enrolment that is there")
-
-    updating = _command(commands, "update", _update, "poll once and install what the server assigns")
-    updating.add_argument(
-        "--force",
-        action="store_true",
-        help="install even what was rolled back from; fetch a damaged version afresh",
-    )
-    running = _command(commands, "run", _run, "poll for ever; SIGTERM or Ctrl-C stops between two steps")
-    for parent in (updating, running):
-        parent.add_argument(
-            "--score",
-            metavar="NAME",
-            help="what measures the model, where it is not a recogniser: package.module:function or file.py:function",
-        )
-    _command(commands, "status", _status, "show the version in use, the one kept, and how well they do")
-    _command(commands, "verify", _verify, "hash every byte of the version in use again")
-    _command(commands, "rollback", _rollback, "return to the version kept")
-    return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, text: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(command=command)
-    store = Path(os.environ.get("DIFFCLIENT_STORE", "diffclient-store"))
-    parser.add_argument("--store", type=Path, default=store, help="the store's folder (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    return parser
+_COMMANDS: dict[str, usage.Command] = {
+    "enroll": _enroll,
+    "update": _update,
+    "run": _run,
+    "policy": _policy,
+    "status": _status,
+    "verify": _verify,
+    "rollback": _rollback,
+}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from diffclient.agent import StopSign
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
-from diffclient.manifest import Blob
+from diffclient.fetch import Source
 from diffclient.outcome import Outcome, Stage
+from diffclient.policy import Policy
 from diffclient.state import Installed, State
 from diffclient.wire import Enrolment, plain
 
@@ -32,6 +34,10 @@ def outcome_line(outcome: Outcome) -> str:
     """Return an update's outcome as a sentence."""
     if outcome.action == "held_back":
         return f"version {outcome.version} was rolled back from: held back until the target changes, or --force"
+    if outcome.action == "unfit":
+        return f"version {outcome.version} failed probation here, and nothing changed since: see `diffclient status`"
+    if outcome.action == "withheld":
+        return "something new is there, but only a snapshot leads to it, which the policy does not allow on this link"
     if outcome.action == "none":
         return "nothing is published yet" if outcome.version is None else f"up to date: version {outcome.version}"
     figures = _figures(outcome.wer_ppm, outcome.expected_wer_ppm, outcome.drift_ppm)
@@ -73,6 +79,7 @@ def status_lines(state: State, enrolment: Enrolment | None) -> str:
     ]
     if state.held_back:
         lines.append(f"held     {state.held_back}, until the server's target changes or `update --force`")
+    lines += [f"unfit    {found.digest}: {found.reason}" for found in state.unfit]
     if state.failure:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
@@ -90,8 +97,21 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
         "previous": version_json(state.previous),
         "held_back": state.held_back,
         "failure": state.to_json()["failure"],
+        "unfit": [asdict(found) for found in state.unfit],
         "reports_waiting": len(state.outbox),
     }
+
+
+def policy_lines(policy: Policy) -> str:
+    """Return what updates may cost, a line each."""
+    cap = "any" if policy.max_bytes is None else f"{policy.max_bytes:,}"
+    return "\n".join(
+        [
+            f"snapshots  {policy.full_fallback}",
+            f"bytes      {cap} an update",
+            f"mirrors    {', '.join(policy.mirrors) or 'none'}",
+        ]
+    )
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
@@ -121,11 +141,11 @@ class Progress:
         self._stop.check()
         _progress(stage)
 
-    def received(self, blob: Blob, done: int) -> None:
+    def received(self, source: Source, done: int) -> None:
         """Hear how much of a blob is here."""
         self._stop.check()
-        share = 100 * done // max(1, blob.length)
-        _progress(f"download {blob.sha256[:12]}  {share:3d} % of {blob.length:,} bytes")
+        share = 100 * done // max(1, source.length)
+        _progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
 
 
 def _progress(text: str) -> None:

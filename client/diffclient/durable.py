@@ -28,7 +28,7 @@ def disk_errors(path: Path, needed: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise NoSpace(path.parent, needed, free_bytes(path.parent)) from error
+            raise NoSpace(path.parent, needed, _room_near(path)) from error
         raise StoreFailed(f"{path}: {error.strerror or error}; check the disk and its permissions") from error
 
 
@@ -36,6 +36,15 @@ def free_bytes(folder: Path) -> int:
     """Return the bytes that may still be written under `folder`."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def _room_near(path: Path) -> int:
+    """Return the bytes that are free where `path` lies or would lie; 0 if even that cannot be asked any more."""
+    above = next((folder for folder in path.parents if folder.is_dir()), Path())
+    try:
+        return free_bytes(above)
+    except OSError:
+        return 0
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -46,9 +55,13 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless they are there."""
+    """Make a folder, and those above it, unless they are there; they are on the disk when this returns."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
     with disk_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def settle(file: BinaryIO) -> None:
@@ -60,15 +73,17 @@ def settle(file: BinaryIO) -> None:
 def sync(path: Path) -> None:
     """Force a file's bytes, or a folder's names, onto the disk and out of the cache.
 
-    So a read that follows comes from the disk, and what is hashed then is what was written.
+    So a read that follows comes from the disk, and what is hashed then is what was written. Raises StoreFailed,
+    NoSpace.
     """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 def rename(source: Path, target: Path) -> None:
@@ -110,5 +125,10 @@ def size(path: Path) -> int:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes; raises StoreFailed."""
+    return digest(path, "sha256")
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """Return the digest (hex) of a file's bytes, by an algorithm that hashlib has; raises StoreFailed."""
     with disk_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -10,6 +10,7 @@ DiffClientError
 │   ├── InferenceError      a graph that cannot run here or does not fit the weights
 │   │   └── RecognizerError a graph that asks for other features; audio that cannot be read
 │   ├── AnswerError         an answer of the server
+│   │   └── AnswerTooLong   one longer than any honest one
 │   └── StateError          the store's own files
 ├── RangeError              weights that leave their grid or are not finite
 ├── MergeError              diffs that do not add up to one
@@ -21,6 +22,16 @@ DiffClientError
 │   │   └── Interrupted     a body broke off
 │   ├── ServerRefused       it answered with a problem
 │   └── WrongLength         it offers more or fewer bytes than were promised
+├── TrustError              what the server offers is not what signed metadata says
+│   ├── NoRoot              no root of trust is known, or it is not the one expected
+│   ├── BadSignature        fewer valid signatures than the role needs
+│   ├── MetadataExpired     metadata past its date, or a clock that is wrong
+│   ├── MetadataRolledBack  metadata older than what was seen before
+│   ├── MetadataMismatch    metadata that contradict each other
+│   ├── MetadataMalformed   bytes that are not metadata
+│   ├── MetadataTooLong     metadata beyond any honest length
+│   ├── UnknownTarget       a target that no metadata names
+│   └── Backwards           a way back that no one signed
 ├── StoreError              the folder that holds the slots
 │   ├── StoreBusy           another process is using it
 │   ├── StoreFailed         the disk refused an operation
@@ -31,6 +42,8 @@ DiffClientError
 ├── UpdateError             an update that must not be installed
 │   ├── BrokenChain         steps that do not lead from this device's version to the target
 │   ├── WrongModel          a step that belongs to another model
+│   ├── SnapshotWithheld    a snapshot that the policy does not allow on this link
+│   ├── TooManyBytes        more bytes than the device may spend on an update
 │   ├── ProbationFailed     the new version does not measure as its manifest says
 │   └── UpdateFailed        names the stage at which an update failed, and wraps the cause
 └── Stopped                 someone asked to stop; nothing is wrong
@@ -97,6 +110,10 @@ class AnswerError(FormatError):
     """An answer that is not what the protocol allows."""
 
 
+class AnswerTooLong(AnswerError):
+    """An answer longer than any honest one; it was not read on."""
+
+
 class StateError(FormatError):
     """A file of the store that this client did not write so."""
 
@@ -131,6 +148,46 @@ class ServerRefused(NetworkError):
 
 class WrongLength(NetworkError):
     """The server offers more or fewer bytes than the manifest promised."""
+
+
+class TrustError(DiffClientError):
+    """What the server offers is not what signed metadata says; nothing of it was used."""
+
+
+class NoRoot(TrustError):
+    """No root of trust is known here, or it is not the one expected."""
+
+
+class BadSignature(TrustError):
+    """Metadata with fewer valid signatures than its role needs."""
+
+
+class MetadataExpired(TrustError):
+    """Metadata past its date, by the latest time that this device knows."""
+
+
+class MetadataRolledBack(TrustError):
+    """Metadata older than what was seen before."""
+
+
+class MetadataMismatch(TrustError):
+    """Metadata that contradict each other: made at different times, or by different hands."""
+
+
+class MetadataMalformed(TrustError):
+    """Bytes that are not metadata."""
+
+
+class MetadataTooLong(TrustError):
+    """Metadata longer than any honest one; it was not read on."""
+
+
+class UnknownTarget(TrustError):
+    """A target that no verified metadata names."""
+
+
+class Backwards(TrustError):
+    """A way back to an older version, which neither the slot kept nor a signed permission allows."""
 
 
 class StoreError(DiffClientError):
@@ -175,6 +232,14 @@ class BrokenChain(UpdateError):
 
 class WrongModel(UpdateError):
     """A step that belongs to another model than the one enrolled for."""
+
+
+class SnapshotWithheld(UpdateError):
+    """A snapshot that the device's policy does not allow on this link."""
+
+
+class TooManyBytes(UpdateError):
+    """An update that needs more bytes than the device may spend on one."""
 
 
 class ProbationFailed(UpdateError):

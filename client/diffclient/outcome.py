@@ -12,8 +12,10 @@ from diffclient.state import Failure, Installed, State
 from diffclient.wer import Errors
 from diffclient.wire import Answer, Report, ReportStage, plain
 
-Stage = Literal["poll", "chain", "download", "decode", "apply", "digest", "probation", "switch", "report"]
-Action = Literal["none", "held_back", "installed"]
+Stage = Literal[
+    "poll", "trust", "chain", "policy", "download", "decode", "apply", "digest", "probation", "switch", "report"
+]
+Action = Literal["none", "held_back", "unfit", "withheld", "installed"]
 
 _REASON_LIMIT = 500
 
@@ -23,7 +25,8 @@ class Outcome:
     """What an update came to; the figures are those of the version installed, None where none was."""
 
     action: Action
-    """`held_back`: the target is what someone rolled back from."""
+    """`held_back`: the target is what someone rolled back from; `unfit`: it failed probation here, and nothing
+    changed since; `withheld`: only a snapshot leads to it, which the policy does not allow on this link."""
     version: int | None
     digest: str | None
     from_digest: str | None
@@ -36,6 +39,8 @@ class Outcome:
     payload_bytes: int = 0
     """Bytes received of payloads; `downloaded_bytes` counts graph and probe set too."""
     downloaded_bytes: int = 0
+    metadata_bytes: int = 0
+    """Bytes received of signed metadata, which are in neither of the others."""
     seconds_apply: float | None = None
     """Seconds for decoding, applying and reading back."""
     seconds_total: float | None = None
@@ -54,7 +59,10 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     stage: Stage = "poll"
     target: str | None = None
+    basis: str | None = None
+    """What the verdict on the target depends on, once its manifest is known."""
     payload_bytes: int = 0
+    metadata_bytes: int = 0
     seconds_apply: float | None = None
     measured: tuple[Errors, ...] = ()
 
@@ -89,8 +97,8 @@ class Attempt:
             **more,
         )
 
-    def outcome(self, answer: Answer, report: Report) -> Outcome:
-        """Return the outcome of an update that was installed and reported so."""
+    def outcome(self, answer: Answer, report: Report, expected: int) -> Outcome:
+        """Return the outcome of an update that was installed and reported so; `expected` is the manifest's WER."""
         return Outcome(
             "installed",
             answer.version,
@@ -100,10 +108,11 @@ class Attempt:
             errors=report.errors,
             words=report.words,
             wer_ppm=report.wer_ppm,
-            expected_wer_ppm=answer.steps[-1].wer_ppm,
+            expected_wer_ppm=expected,
             drift_ppm=report.drift_ppm,
             payload_bytes=self.payload_bytes,
             downloaded_bytes=report.downloaded_bytes,
+            metadata_bytes=self.metadata_bytes,
             seconds_apply=report.seconds_apply,
             seconds_total=report.seconds_total,
         )

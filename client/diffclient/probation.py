@@ -7,11 +7,15 @@ is asked for, and `score_speech` is the one for recognisers.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import json
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from diffclient import named
+from diffclient import durable, named
 from diffclient.errors import DiffClientError, NoSuchCode, ProbationFailed
 from diffclient.manifest import Manifest
 from diffclient.recognizer import Recognizer, measure, read_audio
@@ -20,6 +24,8 @@ from diffclient.wer import Errors
 
 Score = Callable[[Path, Snapshot, Sequence[Path]], Sequence[Errors]]
 """From the graph's file, the weights and the parts of the probe set: the errors on each part."""
+
+_RUNTIME = ("diffclient", "numpy", "onnxruntime", "soundfile")
 
 TOLERANCE = 1
 """Words by which the errors on all parts together may differ from the manifest's."""
@@ -49,10 +55,34 @@ def load_score(name: str) -> Score:
     return score
 
 
-def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> tuple[Errors, ...]:
-    """Measure; whatever goes wrong in the model's own code becomes ProbationFailed."""
+def basis(manifest: Manifest, score: Score) -> str:
+    """Return a digest of all that the verdict on a version depends on: what it has to show, and what measures it.
+
+    As long as it is the same, so is the verdict.
+    """
+    told = manifest.to_json()
+    expected = {name: told[name] for name in told if name not in ("kind", "from_digest", "from_version", "payload")}
+    scorer = f"{getattr(score, '__module__', '')}.{getattr(score, '__qualname__', type(score).__qualname__)}"
+    runtime = {name: _installed(name) for name in _RUNTIME}
+    everything = [expected, scorer, runtime, platform.machine(), platform.python_version()]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _installed(distribution: str) -> str | None:
     try:
-        return tuple(score(graph, weights, parts))
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> tuple[Errors, ...]:
+    """Measure; whatever goes wrong in the model's own code becomes ProbationFailed.
+
+    Raises StoreFailed where it is the disk that fails, which is no verdict on the version.
+    """
+    try:
+        with durable.disk_errors(graph):
+            return tuple(score(graph, weights, parts))
     except DiffClientError:
         raise
     except Exception as error:  # the scorer may be anyone's code, and must not take the device down

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from diffclient import __version__
 from diffclient.errors import AnswerError, NetworkError, ServerRefused
+from diffclient.names import check_model
 from diffclient.transport import Transport, read_bounded
 from diffclient.wire import Answer, Enrolment, Report, read_answer, read_enrolment
 
@@ -19,11 +20,15 @@ def enroll(
 ) -> Enrolment:
     """Introduce this device to `server` with an enrolment token; return what it may poll with.
 
-    Raises NetworkError, AnswerError. One attempt: a second one might enrol the device twice.
+    Raises NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
     """
     server = base_url(server)
+    check_model(model)
     body = {"model": model, "name": name, "channel": channel}
-    return read_enrolment(_post(transport, f"{server}/v1/enroll", token, body), server, name)
+    enrolment = read_enrolment(_post(transport, f"{server}/v1/enroll", token, body), server, name)
+    if enrolment.model != model:
+        raise AnswerError(f"the server enrols this device for {enrolment.model[:40]!r}, not for {model}")
+    return enrolment
 
 
 class Service:
@@ -38,9 +43,12 @@ class Service:
         """The model that this device is enrolled for."""
         return self._enrolment.model
 
-    def poll(self, digest: str | None) -> Answer:
-        """Say which digest runs here (None: none), return what should; raises NetworkError, FormatError."""
-        body = {"digest": digest, "client": f"diffclient/{__version__}"}
+    def poll(self, digest: str | None, *, full_fallback: bool = True) -> Answer:
+        """Say which digest runs here (None: none) and whether a snapshot is welcome, return what should run.
+
+        Raises NetworkError, AnswerError.
+        """
+        body = {"digest": digest, "client": f"diffclient/{__version__}", "full_fallback": full_fallback}
         return read_answer(self._transport.persist(lambda: self._post("/v1/device/poll", body)))
 
     def deliver(self, reports: Sequence[Report]) -> tuple[Report, ...]:

@@ -17,6 +17,8 @@ from diffclient.wire import Enrolment, Report, read_report
 FORMAT = 1
 OUTBOX_LIMIT = 20
 """Reports kept for a server that cannot be reached; the oldest give way."""
+UNFIT_LIMIT = 20
+"""Versions remembered that failed probation; the oldest give way."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Unfit:
+    """A version that failed probation here, why, and a digest of all that the verdict depends on."""
+
+    digest: str
+    basis: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class State:
     """Everything that changes together when a device moves from one version to another."""
 
@@ -59,6 +70,7 @@ class State:
     """The digest that someone rolled back from: not installed again unless forced."""
     failure: Failure | None = None
     outbox: tuple[Report, ...] = ()
+    unfit: tuple[Unfit, ...] = ()
 
     @property
     def digest(self) -> str | None:
@@ -73,6 +85,15 @@ class State:
     def telling(self, report: Report) -> State:
         """Return the state with one more report to deliver."""
         return replace(self, outbox=(*self.outbox, report)[-OUTBOX_LIMIT:])
+
+    def failing(self, verdict: Unfit) -> State:
+        """Return the state with one more version that is not to be tried again until its basis changes."""
+        others = [other for other in self.unfit if other.digest != verdict.digest]
+        return replace(self, unfit=(*others, verdict)[-UNFIT_LIMIT:])
+
+    def verdict(self, digest: str, basis: str) -> Unfit | None:
+        """Return why a version failed, if it was tried and all that it depended on is as it was."""
+        return next((found for found in self.unfit if (found.digest, found.basis) == (digest, basis)), None)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -100,6 +121,7 @@ def read_state(data: bytes) -> State:
             read_report(fields_of(item, "state.json: outbox", StateError))
             for item in fields.items("outbox", OUTBOX_LIMIT)
         ),
+        unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),
     )
 
 
@@ -128,6 +150,11 @@ def _version(fields: Fields) -> Installed:
 def _measured(fields: Fields) -> Errors:
     inner = _inside(fields, "measured")
     return Errors(inner.count("errors"), inner.count("words"))
+
+
+def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:
+    inner = [fields_of(item, f"{fields.what}: {name}", StateError) for item in fields.items(name, UNFIT_LIMIT)]
+    return tuple(Unfit(item.digest("digest"), item.digest("basis"), item.text("reason")) for item in inner)
 
 
 def _failure(fields: Fields) -> Failure:

@@ -3,7 +3,9 @@
     <root>/slots/<digest>/weights.safetensors   a version's weights; the one in use and the one before it
     <root>/objects/<sha256>                     graphs, parts of the probe set, payloads until applied
     <root>/downloads/<sha256>.part              what has arrived of a blob
+    <root>/trust/                               the root of trust, and the metadata that was verified last
     <root>/state.json                           which slot is in use: replacing it is what switches versions
+    <root>/policy.json                          what an update may cost, and mirrors
     <root>/enrolment.json                       the server and this device's token; readable by its owner only
 
 Power may fail anywhere: `state.json` names the old version or the new one, and both slots are whole. What may
@@ -22,6 +24,7 @@ from pathlib import Path
 from diffclient import durable
 from diffclient.errors import DigestMismatch, NotEnrolled, NothingKept, SnapshotError, StateError, StoreBusy
 from diffclient.manifest import Blob
+from diffclient.policy import Policy, read_policy
 from diffclient.state import Installed, State, objects, read_kept_enrolment, read_state
 from diffclient.weights import Snapshot
 from diffclient.wire import Enrolment
@@ -36,10 +39,12 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.downloads = root / "downloads"
+        self.trust = root / "trust"
         self._slots = root / "slots"
         self._objects = root / "objects"
         self._state = root / "state.json"
         self._enrolment = root / "enrolment.json"
+        self._policy = root / "policy.json"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -56,6 +61,8 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StoreBusy(f"another process is using {self.root}: wait until it ends") from error
+            # What a process that was killed had renamed is seen, and relied on, from now on.
+            durable.sync(self.root)
             self._tidy()
             yield
 
@@ -95,6 +102,17 @@ class Store:
         data = json.dumps(asdict(enrolment), indent=1).encode()
         read_kept_enrolment(data)
         durable.write_file(self._enrolment, data, mode=0o600)
+
+    def policy(self) -> Policy:
+        """Return what updates may cost; raises StateError, StoreFailed."""
+        with durable.disk_errors(self._policy):
+            return read_policy(self._policy.read_bytes()) if self._policy.exists() else Policy()
+
+    def allow(self, policy: Policy) -> None:
+        """Remember what updates may cost; raises NoSpace, StoreFailed, and StateError on what cannot be read back."""
+        data = json.dumps(policy.to_json(), indent=1).encode()
+        read_policy(data)
+        durable.write_file(self._policy, data)
 
     # Objects and slots
 
@@ -163,19 +181,20 @@ class Store:
             raise NothingKept("no earlier version is kept here: nothing to return to")
         self.verify(state.previous)
         held_back = state.current.digest
-        return state.previous, State(state.previous, held_back=held_back, outbox=state.outbox)
+        return state.previous, State(state.previous, held_back=held_back, outbox=state.outbox, unfit=state.unfit)
 
     def sweep(self, wanted: Iterable[Blob]) -> None:
-        """Remove objects and unfinished downloads that neither a slot nor `wanted` needs."""
+        """Remove objects that neither a version here nor `wanted` needs, and downloads of anything not wanted."""
+        coming = {blob.sha256 for blob in wanted}
         kept = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
-        kept |= {blob.sha256 for blob in wanted}
-        for path in (*self._objects.iterdir(), *self.downloads.iterdir()):
-            if path.name.removesuffix(".part") not in kept:
-                durable.remove(path)
+        left = [path for path in self._objects.iterdir() if path.name not in kept | coming]
+        left += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in coming]
+        for path in left:
+            durable.remove(path)
 
     def _tidy(self) -> None:
         """Remove drafts and the slots that the state does not name."""
         slots = {version.digest for version in self.state().kept}
-        for path in (*self.root.glob("*.new"), *self._slots.iterdir()):
+        for path in (*self.root.glob("*.new"), *self.trust.glob("*.new"), *self._slots.iterdir()):
             if path.name not in slots:
                 durable.remove(path)

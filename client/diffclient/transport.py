@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, Pro
 from diffclient import __version__
 from diffclient.errors import (
     AnswerError,
+    AnswerTooLong,
     DiffClientError,
     Interrupted,
     ServerBusy,
@@ -111,12 +112,12 @@ class Transport:
 
 
 def read_bounded(response: Response, limit: int) -> bytes:
-    """Return a whole body of at most `limit` bytes; raises AnswerError on a longer one."""
+    """Return a whole body of at most `limit` bytes; raises AnswerTooLong on a longer one."""
     body = bytearray()
     while chunk := response.read1(CHUNK, decode_content=False):
         body += chunk
         if len(body) > limit:
-            raise AnswerError(f"the server's answer is longer than {limit:,} bytes: it was not read on")
+            raise AnswerTooLong(f"the server's answer is longer than {limit:,} bytes: it was not read on")
     return bytes(body)
 
 

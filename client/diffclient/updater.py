@@ -1,4 +1,4 @@
-"""The updater: from a poll to a version in use, in nine steps, none of which can lose what runs now.
+"""The updater: from a poll to a version in use, in eleven steps, none of which can lose what runs now.
 
 Every failure is an UpdateFailed that names its stage and cause; it is reported, and the next update goes on
 with whatever has arrived.
@@ -11,32 +11,33 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from diffclient import assembly, durable, probation
+from diffclient import aftermath, assembly, durable, probation, route
 from diffclient.apply import apply
 from diffclient.errors import (
     DiffClientError,
     DigestMismatch,
-    NetworkError,
     Stopped,
-    StoreError,
     UpdateFailed,
 )
 from diffclient.fetch import Fetcher
 from diffclient.manifest import Manifest
-from diffclient.outcome import Action, Attempt, Outcome, Stage
+from diffclient.outcome import Attempt, Outcome, Stage
+from diffclient.policy import Policy
+from diffclient.route import Route
 from diffclient.service import Service
 from diffclient.state import Installed, State, objects
 from diffclient.store import Store
+from diffclient.trust import Trust
 from diffclient.weights import Snapshot
 from diffclient.wer import Errors
-from diffclient.wire import Answer, Report, check_chain
+from diffclient.wire import Answer, Report
 
 
 class Updater:
-    """Brings one store to the version that its server assigns to it.
+    """Brings one store to the version that its server assigns to it, as far as signed metadata covers it.
 
-    `score` measures a version on its probe set; `on_stage` hears of each step before it begins, and may raise
-    Stopped to end cleanly there.
+    `trust` makes the metadata ready for one refresh; `metered` tells whether this link is; `score` measures a
+    version on its probe set; `on_stage` hears of each step before it begins, and may raise Stopped to end there.
     """
 
     def __init__(
@@ -44,20 +45,26 @@ class Updater:
         store: Store,
         service: Service,
         fetcher: Fetcher,
+        trust: Callable[[], Trust],
+        policy: Policy = Policy(),  # noqa: B008  # frozen
+        metered: Callable[[], bool] = lambda: False,
         score: probation.Score = probation.score_speech,
         on_stage: Callable[[Stage], None] = lambda _stage: None,
     ) -> None:
         self._store = store
         self._service = service
         self._fetcher = fetcher
+        self._trust = trust
+        self._policy = policy
+        self._metered = metered
         self._score = score
         self._on_stage = on_stage
 
     def update(self, *, force: bool = False) -> Outcome:
         """Poll once and install what the server assigns.
 
-        `force` installs even what was rolled back from, and fetches a damaged version afresh. Raises
-        UpdateFailed, Stopped, StoreBusy, StateError.
+        `force` installs even what was rolled back from or failed probation, and fetches a damaged version afresh.
+        Raises UpdateFailed, Stopped, StoreBusy, StateError.
         """
         with self._store.locked():
             attempt = Attempt(self._store.state(), self._fetcher.received)
@@ -66,7 +73,7 @@ class Updater:
             except Stopped:
                 raise
             except DiffClientError as error:
-                self._remember(attempt, error)
+                aftermath.remember(self._store, self._service, attempt, error, self._fetcher.received)
                 raise UpdateFailed(attempt.stage, error) from error
 
     def rollback(self) -> Installed:
@@ -79,66 +86,92 @@ class Updater:
             version, after = self._store.rolled_back(before)
             after = after.telling(Report("rolled_back", before.digest, version.digest))
             self._store.save(after)
-            self._tell(after)
+            aftermath.tell(self._store, self._service, after)
         return version
 
     def _update(self, attempt: Attempt, force: bool) -> Outcome:
         # 1. Poll: say which version runs here, hear which one should.
         self._enter(attempt, "poll")
         digest = attempt.state.digest if self._sound(attempt.state, force) else None
-        answer = self._service.poll(digest)
+        metered = self._metered()
+        answer = self._service.poll(digest, full_fallback=self._policy.allows_snapshot(metered))
         self._hear(attempt, answer)
+
+        # 2. Refresh the metadata, whatever the answer: that there is nothing new has to be fresh as well.
+        self._enter(attempt, "trust")
+        trust = self._trust()
+        trust.refresh()
+        attempt.metadata_bytes = trust.received
         if not answer.steps or answer.digest == digest:
-            return self._rest("none", attempt, answer)
+            return aftermath.rest(self._store, attempt, answer, "withheld" if answer.withheld else "none")
         if answer.digest == attempt.state.held_back and not force:
-            return self._rest("held_back", attempt, answer)
+            return aftermath.rest(self._store, attempt, answer, "held_back")
 
-        # 2. Check that the steps lead from here to the target, before a byte of them is fetched.
+        # 3. Look the steps up in it: they must lead from here to the target, and not backwards.
         self._enter(attempt, "chain")
-        check_chain(answer, digest, self._service.model)
-        target = answer.steps[-1]
-        held = self._store.holds(target.to_digest)
+        way = self._way(trust, answer, attempt.state, digest)
+        target = way.target
+        attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(target, self._score)
+        self._store.sweep(assembly.wanted(way))
+        if attempt.state.verdict(target.to_digest, attempt.basis) and not force:
+            return aftermath.rest(self._store, attempt, answer, "unfit")
 
-        # 3. Download what is missing; what arrives is kept, whatever happens next.
+        # 4. Ask the policy, before a byte of them is fetched.
+        self._enter(attempt, "policy")
+        held = not way.legs or self._store.holds(target.to_digest)
+        legs = () if held else way.legs
+        missing = assembly.missing(self._store, legs, objects(target))
+        self._policy.check([leg.kind for leg in legs], assembly.cost(self._fetcher, missing), metered)
+
+        # 5. Download what is missing; what arrives is kept, whatever happens next.
         self._enter(attempt, "download")
-        steps = () if held else answer.steps
-        attempt.payload_bytes = assembly.download(self._store, self._fetcher, steps, objects(target))
+        attempt.payload_bytes = assembly.download(self._store, self._fetcher, legs, missing)
 
         if not held:
-            # 4. Decode every payload against its parent's table.
+            # 6. Decode every payload against its parent's table.
             self._enter(attempt, "decode")
             began = time.monotonic()
-            parent, chain = assembly.decode(self._store, answer.steps)
+            parent, chain = assembly.decode(self._store, legs)
 
-            # 5. Apply the chain in one pass into a new slot, beside the one in use.
+            # 7. Apply the chain in one pass into a new slot, beside the one in use.
             self._enter(attempt, "apply")
             draft = self._store.draft()
             with durable.disk_errors(draft, durable.size(parent.path)):
                 apply(parent, chain, draft)
 
-            # 6. Read it back from the disk to its digest: every byte must be the server's.
+            # 8. Read it back from the disk to its digest: every byte must be the server's.
             self._enter(attempt, "digest")
             self._store.keep(target.to_digest)
             attempt.seconds_apply = time.monotonic() - began
 
-        # 7. Probation: the new version measures itself.
+        # 9. Probation: the new version measures itself.
         self._enter(attempt, "probation")
         version, after = self._measure(attempt, target)
 
-        # 8. Switch, by one rename. The report is part of it, so a power cut cannot lose it.
+        # 10. Switch, by one rename. The report is part of it, so a power cut cannot lose it.
         self._enter(attempt, "switch")
         report = attempt.installed(version, self._fetcher.received)
         after = after.telling(report)
         self._store.save(after)
 
-        # 9. Report, and clear away what is needed no more.
+        # 11. Report, and clear away what is needed no more.
         self._enter(attempt, "report")
-        self._tell(after)
-        return attempt.outcome(answer, report)
+        aftermath.tell(self._store, self._service, after)
+        return attempt.outcome(answer, report, target.wer_ppm)
 
     def _enter(self, attempt: Attempt, stage: Stage) -> None:
         attempt.stage = stage
         self._on_stage(stage)
+
+    def _way(self, trust: Trust, answer: Answer, state: State, digest: str | None) -> Route:
+        """Return the route to the target, checked; a version that was kept is always one, and needs no steps."""
+        kept = state.previous
+        meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
+        if kept and meant and self._store.holds(kept.digest):
+            return Route((), kept.manifest)
+        way = route.find(trust, answer, digest, self._service.model)
+        route.check_forward(trust, way.target, state.current)
+        return way
 
     def _sound(self, state: State, force: bool) -> bool:
         """Tell whether the version in use can be built upon; looked into when forced, for it takes time."""
@@ -154,14 +187,6 @@ class Updater:
         state = attempt.state
         held_back = state.held_back if state.held_back == answer.digest else None
         attempt.state = replace(state, held_back=held_back, outbox=self._service.deliver(state.outbox))
-        self._store.sweep(assembly.wanted(answer.steps))
-
-    def _rest(self, action: Action, attempt: Attempt, answer: Answer) -> Outcome:
-        """Install nothing; the last failure is history."""
-        state = replace(attempt.state, failure=None)
-        if state != self._store.state():
-            self._store.save(state)
-        return Outcome(action, answer.version, answer.digest, state.digest, answer.poll_seconds)
 
     def _measure(self, attempt: Attempt, target: Manifest) -> tuple[Installed, State]:
         """Return the new version as measured and the state with it in use; raises ProbationFailed."""
@@ -173,20 +198,5 @@ class Updater:
         version = Installed(target, sum(attempt.measured, Errors(0, 0)), drift)
         # A version that was fetched afresh takes its own place, not that of the one before it.
         previous = before.previous if before.digest == version.digest else before.current
-        return version, State(version, previous, outbox=before.outbox)
-
-    def _remember(self, attempt: Attempt, error: DiffClientError) -> None:
-        """Keep what went wrong and tell the server, unless it is the server that could not be asked."""
-        state = replace(attempt.state, failure=attempt.failure(error))
-        if attempt.stage != "poll" or not isinstance(error, NetworkError):
-            state = state.telling(attempt.failed(error, self._fetcher.received))
-            state = replace(state, outbox=self._service.deliver(state.outbox))
-        with contextlib.suppress(StoreError):  # of a full disk, say; the first error is the one to raise
-            self._store.save(state)
-
-    def _tell(self, state: State) -> None:
-        """Deliver what is in the outbox and sweep, as far as can be now; the switch stands anyway."""
-        with contextlib.suppress(StoreError):
-            remaining = self._service.deliver(state.outbox)
-            self._store.sweep(())
-            self._store.save(replace(state, outbox=remaining))
+        unfit = tuple(found for found in before.unfit if found.digest != version.digest)
+        return version, State(version, previous, outbox=before.outbox, unfit=unfit)

@@ -1,18 +1,16 @@
 """What travels between a device and its server as JSON: answers, problems and reports, read strictly.
 
-Nothing here opens a connection (`service` does) or decides what to install (`updater` does).
+Nothing here opens a connection (`service` does) or decides what to install (`route` and `updater` do).
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from diffclient.errors import AnswerError, BrokenChain, FormatError, ServerRefused, WrongModel
+from diffclient.errors import AnswerError, FormatError, ManifestError, ServerRefused
 from diffclient.fields import Fields, parse
-from diffclient.manifest import Manifest, from_json
+from diffclient.names import parse as parse_name
 
 STEP_LIMIT = 1000
 POLL_LONGEST = 24 * 3600
@@ -35,12 +33,14 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Answer:
-    """The server's answer to a poll: the target (None: nothing published) and the steps that lead to it."""
+    """The server's answer to a poll: the target (None: nothing published) and the names of the steps to it."""
 
     version: int | None
     digest: str | None
-    steps: tuple[Manifest, ...]
+    steps: tuple[str, ...]
     poll_seconds: int
+    withheld: bool = False
+    """Whether something new is there to which only a snapshot leads, which this device does not want now."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class Report:
 
 
 def read_answer(data: bytes) -> Answer:
-    """Read the answer to a poll; raises AnswerError, ManifestError."""
+    """Read the answer to a poll; raises AnswerError."""
     fields = parse(data, "the answer to the poll", AnswerError)
     action = fields.text("action")
     if action not in ("none", "update"):
         raise AnswerError(f"the answer to the poll asks for {action[:40]!r}: update the client")
-    steps = tuple(from_json(step) for step in fields.items("steps", STEP_LIMIT))
+    steps = tuple(_step(name) for name in fields.items("steps", STEP_LIMIT))
     if (action == "update") != bool(steps):
         raise AnswerError("the answer to the poll: an update needs steps, and nothing else has them")
     named = fields.digest if steps else (lambda name: fields.maybe(name, fields.digest))
@@ -80,36 +80,18 @@ def read_answer(data: bytes) -> Answer:
         digest=named("digest"),
         steps=steps,
         poll_seconds=min(max(fields.count("poll_seconds"), 1), POLL_LONGEST),
+        withheld=fields.maybe("notice", fields.text) == "snapshot",
     )
 
 
-def check_chain(answer: Answer, digest: str | None, model: str) -> None:
-    """Check that the steps lead without a gap from `digest` (None: nothing installed) to the target.
-
-    Raises BrokenChain naming the missing link, WrongModel.
-    """
-    at = digest
-    for number, step in enumerate(answer.steps, 1):
-        if step.model != model:
-            raise WrongModel(f"step {number} is for model {step.model!r}, this device runs {model!r}")
-        if step.kind == "snapshot" and number > 1:
-            raise BrokenChain(f"step {number} is a snapshot: only the first step may be")
-        if step.kind != "snapshot" and step.from_digest != at:
-            raise BrokenChain(
-                f"missing link: step {number} starts from {short(step.from_digest)}, not from {short(at)}"
-            )
-        at = step.to_digest
-    if at != answer.digest:
-        raise BrokenChain(f"missing link: the steps end at {short(at)}, the target is {short(answer.digest)}")
-    _check_versions(answer.steps, answer.version)
-
-
-def _check_versions(steps: Sequence[Manifest], target: int | None) -> None:
-    for before, after in itertools.pairwise(steps):
-        if after.from_version != before.to_version:
-            raise BrokenChain(f"missing link: version {before.to_version}, then {after.from_version}")
-    if steps and steps[-1].to_version != target:
-        raise BrokenChain(f"the steps end at version {steps[-1].to_version}, the target is {target}")
+def _step(name: object) -> str:
+    if not isinstance(name, str):
+        raise AnswerError("the answer to the poll: a step is not the name of a target")
+    try:
+        parse_name(name)
+    except ManifestError as error:
+        raise AnswerError(f"the answer to the poll: {error}") from error
+    return name
 
 
 def read_enrolment(data: bytes, server: str, name: str) -> Enrolment:

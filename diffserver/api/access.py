@@ -16,6 +16,7 @@ from diffserver.errors import Forbidden, Unauthenticated
 from diffserver.settings import Settings
 from diffserver.tables import Token
 from diffserver.tokens import Role
+from diffserver.trust.keys import Keyring
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -41,9 +42,14 @@ def _objects(request: Request) -> Objects:
     return objects
 
 
+def _keyring(request: Request) -> Keyring:
+    return Keyring(request.app.state.settings.keys)
+
+
 Config = Annotated[Settings, Depends(_settings)]
 Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
+Keys = Annotated[Keyring, Depends(_keyring)]
 
 
 def _require(role: Role, *others: Role) -> Callable[..., Token]:

@@ -45,8 +45,13 @@ class PollAnswer(_Answer):
     action: Literal["none", "update"]
     version: int | None = Field(examples=[3], description="The target's number; null if none is published.")
     digest: str | None = Field(examples=[DIGEST], description="The target's digest.")
-    steps: list[dict[str, Any]] = Field(description="Manifests, the first applied first.")
+    steps: list[str] = Field(
+        examples=[["speech/v0/3.from.2"]], description="Names of targets, the first applied first."
+    )
     poll_seconds: int = Field(examples=[300], description="When to poll again; add jitter.")
+    notice: Literal["snapshot"] | None = Field(
+        default=None, description="`snapshot`: only a snapshot leads to the target, and the device wants none."
+    )
 
 
 class ReportCreated(_Answer):
@@ -178,6 +183,12 @@ class CandidateAnswer(_Answer):
     data: str
     state: Literal["open", "published"]
     created: datetime = Field(validation_alias="created_at")
+
+
+class RetireAnswer(_Answer):
+    """How many diffs were dropped."""
+
+    dropped: int
 
 
 class HealthAnswer(_Answer):

@@ -27,14 +27,15 @@ def poll(body: PollRequest, engine: Database, config: Config, who: DeviceToken) 
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device = _device(who)
     with reading(engine) as session:
-        answer = fleet.answer(session, device, body.digest)
+        answer = fleet.answer(session, device, body.digest, body.full_fallback)
     fleet.remember(engine, device, body.digest, body.client)
     return PollAnswer(
         action="update" if answer.steps else "none",
         version=answer.number,
         digest=answer.digest,
-        steps=[dict(step) for step in answer.steps],
+        steps=list(answer.steps),
         poll_seconds=config.poll_seconds,
+        notice=answer.notice,
     )
 
 

@@ -29,6 +29,7 @@ STATUS: Mapping[type[errors.DiffServerError], int] = {
     errors.NotFound: 404,
     errors.Invalid: 422,
     errors.Conflict: 409,
+    errors.KeyMissing: 503,
     errors.Busy: 503,
     errors.Unavailable: 503,
 }

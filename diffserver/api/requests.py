@@ -1,5 +1,6 @@
 """Requests: the bodies that callers send, checked field by field; unknown fields are refused."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -25,6 +26,7 @@ class PollRequest(_Request):
 
     digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
+    full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
 
 
 class ReportRequest(_Request):
@@ -88,7 +90,43 @@ class TrainingRequest(_Request):
         return TrainingSpec(**self.model_dump() | {"budget": self.budget or usual})
 
 
-class PublishRequest(_Request):
+class SignatureFields(_Request):
+    """A signature by one key."""
+
+    keyid: Digest
+    sig: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2,2000}$")]
+
+
+Role = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,99}$")]
+
+
+class ProofRequest(_Request):
+    """Signatures that answer a challenge."""
+
+    expires: datetime = Field(description="As in the challenge.")
+    versions: dict[Role, Count] = Field(description="As in the challenge: which metadata was signed.")
+    signatures: dict[Role, list[SignatureFields]]
+
+
+class ChangeRequest(_Request):
+    """A change to what the model's roles say; signed by the caller if the server does not hold the key."""
+
+    proof: ProofRequest | None = None
+
+
+class PublishRequest(ChangeRequest):
     """Whether to publish in spite of refusals; that is recorded."""
 
     force: bool = False
+
+
+class DowngradeRequest(ChangeRequest):
+    """Which version devices go back to."""
+
+    version: Count
+
+
+class RetireRequest(ChangeRequest):
+    """Which diffs go."""
+
+    before: Count = Field(description="Diffs to versions before this one.")

@@ -6,13 +6,15 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Engine, select
 
 from diffserver import catalog, jobs
-from diffserver.api.access import AfterNumber, Database, Limit, Operator, Store, page
+from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, page
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
 from diffserver.api.requests import PublishRequest, TrainingRequest
+from diffserver.api.trust import proof_of
 from diffserver.database import reading, writing
 from diffserver.errors import NotFound
 from diffserver.tables import Candidate, Training
+from diffserver.trust import releases
 
 Row = TypeVar("Row", Training, Candidate)
 Answer = TypeVar("Answer", TrainingAnswer, CandidateAnswer)
@@ -72,10 +74,17 @@ def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> Cand
 
 
 @router.post("/candidates/{candidate_id}/publish", status_code=201)
-def publish_candidate(candidate_id: RowId, body: PublishRequest, engine: Database, who: Operator) -> VersionAnswer:
-    """Make a candidate its model's next version and move the channel `stable` to it."""
+def publish_candidate(
+    candidate_id: RowId, body: PublishRequest, engine: Database, keys: Keys, who: Operator
+) -> VersionAnswer:
+    """Make a candidate its model's next version and move the channel `stable` to it.
+
+    Where the server does not hold the model's key, the answer is the problem `signature-needed` with a challenge; the
+    same request with a proof of it is accepted.
+    """
+    by = f"{who.name} (token {who.id})"
     with writing(engine) as session:
-        version = catalog.publish(session, candidate_id, body.force, by=f"{who.name} (token {who.id})")
+        version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body))
     return VersionAnswer.model_validate(version)
 
 

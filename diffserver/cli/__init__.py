@@ -5,7 +5,7 @@ import sys
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli import demo, experiment, local, publishing, running, training
+from diffserver.cli import changes, demo, experiment, keys, local, publishing, running, training
 from diffserver.cli.output import complain
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
@@ -21,6 +21,8 @@ local.add_to(app)
 running.add_to(app)
 training.add_to(app)
 publishing.add_to(app)
+changes.add_to(app)
+keys.add_to(app)
 demo.add_to(app)
 experiment.add_to(app)
 

@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 
 from diffserver import migrate as migrations
 from diffserver import tokens
+from diffserver.cli.keyfiles import about_keys, describe_anchor
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.database import connect, writing
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
+from diffserver.trust.establish import establish
 
 TOKEN_FILE = "operator.token"
 
@@ -41,7 +43,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(home: Home = None, as_json: AsJson = False) -> None:
-    """Make a home: database, object store, an operator's token. Safe to run again.
+    """Make a home: database, object store, an operator's token, keys and the root that devices enrol with.
+
+    Safe to run again.
 
     Example: `diffserver init --home /srv/diffserver`
     """
@@ -53,8 +57,14 @@ def init(home: Home = None, as_json: AsJson = False) -> None:
     if not path.exists():
         with writing(engine) as session:
             _write_secret(path, tokens.create(session, "operator", "init")[1])
-    people = f"Home {chosen.home} is ready; the operator's token is in {path}.\nNext: diffserver serve"
-    show({"home": str(chosen.home), "operator_token_file": str(path)}, as_json, people)
+    anchor = establish(engine, chosen)
+    people = [
+        f"Home {chosen.home} is ready; the operator's token is in {path}.",
+        f"Devices enrol with {anchor.path}. {about_keys(chosen)}",
+        "Next: diffserver serve",
+    ]
+    known = {"home": str(chosen.home), "operator_token_file": str(path)}
+    show(known | describe_anchor(chosen, anchor), as_json, "\n".join(people))
 
 
 def migrate(home: Home = None, as_json: AsJson = False) -> None:
@@ -79,14 +89,14 @@ def token_create(
     """
     if role not in ("operator", "enroll"):
         raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
-    with writing(_database(home)) as session:
+    with writing(opened(home)[1]) as session:
         made, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
         show({"id": made.id, "role": role, "token": secret}, as_json, secret)
 
 
 def token_list(home: Home = None, as_json: AsJson = False) -> None:
     """List all tokens, never their secrets."""
-    with writing(_database(home)) as session:
+    with writing(opened(home)[1]) as session:
         found = [
             {
                 "id": item.id,
@@ -105,15 +115,17 @@ def token_revoke(
     number: Annotated[int, typer.Argument(help="The token's id.")], home: Home = None, as_json: AsJson = False
 ) -> None:
     """End a token's validity for ever."""
-    with writing(_database(home)) as session:
+    with writing(opened(home)[1]) as session:
         tokens.revoke(session, number)
     show({"id": number, "revoked": True}, as_json, f"Token {number} is revoked.")
 
 
-def _database(home: Path | None) -> Engine:
-    engine = connect(settings(home).database)
+def opened(home: Path | None) -> tuple[Settings, Engine]:
+    """Return the settings and their database, which must be of this release; raises NotMigrated."""
+    chosen = settings(home)
+    engine = connect(chosen.database)
     migrations.check(engine)
-    return engine
+    return chosen, engine
 
 
 def _write_secret(path: Path, secret: str) -> None:

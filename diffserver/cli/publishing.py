@@ -9,6 +9,7 @@ import typer
 from diffserver.cli import checkpoints
 from diffserver.cli.output import AsJson, console, listing, show
 from diffserver.cli.server import URL, MaxRegression, ModelName, Server, Token, connected
+from diffserver.cli.signing import Keys, change
 from diffserver.errors import Conflict, Invalid
 from diffserver.remote import Remote
 
@@ -54,11 +55,14 @@ def publish(
         bool, typer.Option("--yes", help="Do not ask: publish the smallest payload that nothing speaks against.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
+    keys: Keys = None,
     server: Server = URL,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a candidate its model's next version: devices get it at their next poll.
+
+    Where the server does not hold the model's key, the version is checked and signed here.
 
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
     budget allows. Both are shown with their WER; one is published.
@@ -67,7 +71,7 @@ def publish(
     """
     if from_checkpoint is None:
         with connected(server, token) as remote:
-            version = _publish(remote, _candidate_id(what), force)
+            version = _publish(remote, _candidate_id(what), force, keys)
         show(version, as_json, _published(version))
         return
     checkpoints.require_choice(kind, yes, as_json)
@@ -78,7 +82,7 @@ def publish(
         if not as_json:
             console.print(checkpoints.compare(made), highlight=False)
         chosen = checkpoints.choose(made, kind, yes, force)
-        version = _publish(remote, chosen["id"], force) if chosen else None
+        version = _publish(remote, chosen["id"], force, keys) if chosen else None
     people = _published(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
     show({"candidates": made.candidates, "failures": made.failures, "version": version}, as_json, people)
 
@@ -89,8 +93,11 @@ def _candidate_id(what: str | None) -> int:
     return int(what)
 
 
-def _publish(remote: Remote, candidate: int, force: bool) -> Any:
-    return remote.post(f"/v1/candidates/{candidate}/publish", {"force": force})
+def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None) -> Any:
+    path = f"/v1/candidates/{candidate}"
+    found = remote.get(path)
+    asked = {"kind": "publish", "model": found["model"], "digest": found["digest"]}
+    return change(remote, f"{path}/publish", {"force": force}, asked, keys)
 
 
 def _published(version: Mapping[str, Any]) -> str:

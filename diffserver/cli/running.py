@@ -18,6 +18,7 @@ from diffserver.cli.local import Home, settings
 from diffserver.database import connect
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
+from diffserver.trust.establish import establish
 
 TaskFiles = Annotated[
     list[str] | None,
@@ -57,6 +58,10 @@ def serve(
     if with_worker:
         _require_files(chosen)
     app = create_app(chosen)
+    engine = connect(chosen.database)
+    anchor = establish(engine, chosen)
+    engine.dispose()
+    sys.stderr.write(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).\n")
     # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
     with _worker_beside(chosen, with_worker):

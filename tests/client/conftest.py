@@ -14,6 +14,7 @@ from diffclient.probation import Score
 from diffclient.service import Service
 from diffclient.store import Store
 from diffclient.transport import Patience, Transport
+from diffclient.trust import PATH, Trust, plant_root
 from diffclient.updater import Updater
 from diffclient.wire import Enrolment
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
@@ -29,12 +30,22 @@ class Device:
     store: Store
     server: ScriptedServer
     score: Score
+    metered: bool = False
 
     def updater(self, on_stage: Callable[[Stage], None] = lambda _stage: None) -> Updater:
         """As a fresh process would make it."""
-        transport, enrolment = Transport(IMPATIENT), self.store.enrolment()
-        fetcher = Fetcher(transport, enrolment.server, self.store.downloads)
-        return Updater(self.store, Service(transport, enrolment), fetcher, self.score, on_stage)
+        transport, enrolment, policy = Transport(IMPATIENT), self.store.enrolment(), self.store.policy()
+        bases = [enrolment.server, *policy.mirrors]
+        return Updater(
+            self.store,
+            Service(transport, enrolment),
+            Fetcher(transport, bases, self.store.downloads),
+            lambda: Trust(self.store.trust, [base + PATH for base in bases], transport),
+            policy,
+            lambda: self.metered,
+            self.score,
+            on_stage,
+        )
 
     def update(self, *, force: bool = False) -> Outcome:
         """Poll once."""
@@ -65,6 +76,7 @@ def server(lineage: Lineage) -> Iterator[ScriptedServer]:
 def enrolled(store: Store, server: ScriptedServer, score: Score) -> Device:
     """A device that knows its server."""
     with store.locked():
+        plant_root(store.trust, server.repository.first_root)
         store.enroll(Enrolment(server.url, "device-1", DEVICE_TOKEN, MODEL, "stable", "kitchen"))
     return Device(store, server, score)
 

@@ -18,6 +18,7 @@ from diffclient.diff import Diff
 from diffclient.encode import encode
 from diffclient.manifest import Blob, Manifest, Probe
 from diffclient.probation import Score
+from diffclient.targets import name_of
 from diffclient.weights import Snapshot, Table
 from diffclient.wer import Errors
 from tests.factories import Version, sparse_diff, write_version
@@ -101,7 +102,7 @@ class Lineage:
             "action": "update" if steps else "none",
             "version": target,
             "digest": self.digest(target),
-            "steps": [step.to_json() for step in steps],
+            "steps": [name_of(step) for step in steps],
             "poll_seconds": 60,
         }
 

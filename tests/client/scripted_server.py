@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 from tests.client.lineage import Lineage
+from tests.client.repository import Repository
 
 DEVICE_TOKEN, ENROL_TOKEN = "device-secret", "enrol-secret"
 
@@ -45,10 +47,13 @@ class Seen:
 
 
 class ScriptedServer:
-    """Serves one lineage; `target` is the version that polls are answered with."""
+    """Serves one lineage, signed in a repository; `target` is the version that polls are answered with."""
 
     def __init__(self, lineage: Lineage, target: int = 0) -> None:
         self.lineage = lineage
+        self.repository = Repository(lineage.model)
+        self.first_timestamp = self.repository.files["timestamp.json"]
+        self.sign()
         self.target = target
         self.seen: list[Seen] = []
         self.reports: list[dict[str, Any]] = []
@@ -63,9 +68,17 @@ class ScriptedServer:
         """Apply `fault` to replies on paths that contain `path`; for ever, or so many times."""
         self._faults.append((path, fault, times))
 
+    def sign(self) -> None:
+        """Publish what the lineage says of itself."""
+        line = self.lineage
+        weights = {step.to_version: step.payload for step in line.snapshots}
+        self.repository.cover([*line.snapshots, *line.diffs], weights)
+
     def heal(self) -> None:
         """Behave again."""
         self._faults.clear()
+        self.repository.mend()
+        self.sign()
         self.rewrite = lambda answer: answer
 
     def close(self) -> None:
@@ -89,6 +102,9 @@ class ScriptedServer:
     def _honest(self, request: Seen) -> Reply:
         if "/v1/blobs/" in request.path:
             return self._blob(request)
+        if "/v1/tuf/" in request.path:
+            data = self.repository.files.get(unquote(request.path.rpartition("/")[2]))
+            return problem(404, "no such metadata", "") if data is None else Reply(200, data)
         expected = ENROL_TOKEN if request.path.endswith("/enroll") else DEVICE_TOKEN
         if request.headers.get("authorization") != f"Bearer {expected}":
             return problem(401, "token unknown", "enrol again")
@@ -96,11 +112,17 @@ class ScriptedServer:
             body = {key: request.body[key] for key in ("model", "channel")}
             return _json(201, body | {"device_id": "device-1", "token": DEVICE_TOKEN})
         if request.path == "/v1/device/poll":
-            return _json(200, self.rewrite(self.lineage.answer(request.body["digest"], self.target)))
+            return _json(200, self.rewrite(self._answer(request.body)))
         if request.path == "/v1/device/reports":
             self.reports.append(request.body)
             return _json(201, {"id": len(self.reports)})
         return problem(404, "no such page", "")
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        answer = self.lineage.answer(asked["digest"], self.target)
+        if not asked["full_fallback"] and any(name.endswith(".snapshot") for name in answer["steps"]):
+            return answer | {"action": "none", "steps": [], "notice": "snapshot"}
+        return answer
 
     def _blob(self, request: Seen) -> Reply:
         name = request.path.rsplit("/", 1)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from diffclient.cli import EPILOG, exit_code, main
+from diffclient.cli import exit_code, main
 from diffclient.errors import (
     BrokenChain,
     DiffClientError,
     DigestMismatch,
+    MetadataExpired,
+    NoRoot,
     NoSpace,
     NotEnrolled,
     ServerBusy,
@@ -29,8 +32,10 @@ from diffclient.errors import (
     UpdateFailed,
 )
 from diffclient.store import Store
+from diffclient.usage import EPILOG
 from tests.client import scripted_server as script
 from tests.client.lineage import Lineage
+from tests.client.repository import Repository
 from tests.client.scripted_server import ENROL_TOKEN, ScriptedServer
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +64,10 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def enrolled(cli: Cli, server: ScriptedServer) -> Cli:
-    code, told, _ = cli("enroll", server.url + "/", "--token", ENROL_TOKEN, "--model", "commands", "--name", "kitchen")
+    root = cli.store.with_name("root.json")
+    root.write_bytes(server.repository.first_root)
+    who = ["--token", ENROL_TOKEN, "--model", "commands", "--name", "kitchen"]
+    code, told, _ = cli("enroll", server.url + "/", *who, "--root", str(root))
     assert (code, told["device_id"], told["server"]) == (0, "device-1", server.url)
     return cli
 
@@ -103,6 +111,66 @@ def test_people_get_sentences(
     assert capsys.readouterr().out.startswith("back to version 0")
 
 
+def test_a_root_is_not_taken_on_the_servers_word(cli: Cli, server: ScriptedServer, tmp_path: Path) -> None:
+    who = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "commands", "--name", "n"]
+    _, told, complaint = cli(*who)
+    assert told["error"] == "NoRoot"
+    assert "--root root.json" in complaint
+    assert "--root-sha256" in complaint
+    (tmp_path / "root").write_bytes(server.repository.first_root)
+    wrong = [["--root-sha256", "0" * 64], ["--root", str(tmp_path)], ["--root", str(tmp_path / "absent")]]
+    wrong.append(["--root", str(tmp_path / "root"), "--root-sha256", "0" * 64])
+    for options in wrong:
+        assert cli(*who, *options)[1]["error"] == "NoRoot"
+    assert not any(request.path == "/v1/enroll" for request in server.seen)  # the token is not spent
+    sha256 = hashlib.sha256(server.repository.first_root).hexdigest()
+    assert cli(*who, "--root-sha256", sha256.upper())[0] == 0
+    assert cli("update", *SCORE)[1]["action"] == "installed"
+
+
+def test_a_server_of_another_root_is_refused(enrolled: Cli, server: ScriptedServer) -> None:
+    server.repository = Repository("commands")
+    server.sign()
+    code, told, _ = enrolled("update", *SCORE)
+    assert (code, told["stage"], told["cause"]) == (3, "trust", "BadSignature")
+
+
+def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
+    assert enrolled("policy")[1] == {"full_fallback": "unmetered", "max_bytes": None, "mirrors": []}
+    told = enrolled("policy", "--full-fallback", "never", "--max-bytes", "10", "--mirror", server.url + "/")[1]
+    assert told == {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
+    assert enrolled("policy")[1] == told
+    assert enrolled("update", *SCORE)[1]["action"] == "withheld"
+    told = enrolled("update", *SCORE, "--full-fallback", "always")[1]
+    assert (told["stage"], told["cause"]) == ("policy", "TooManyBytes")
+    assert enrolled("update", *SCORE, "--full-fallback", "always", "--max-bytes", "0")[1]["action"] == "installed"
+    assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == {
+        "full_fallback": "never",
+        "max_bytes": None,
+        "mirrors": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "action"),
+    [
+        (["--metered"], "withheld"),
+        (["--metered-check", "exit 0"], "withheld"),
+        (["--metered-check", "no-such-command"], "withheld"),
+        (["--metered-check", "exit 1"], "installed"),
+    ],
+    ids=str,
+)
+def test_a_metered_link(enrolled: Cli, options: list[str], action: str) -> None:
+    assert enrolled("update", *SCORE, *options)[1]["action"] == action
+
+
+def test_the_conformance_suites_command_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "conformance" not in capsys.readouterr().out
+
+
 def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
     def fails(code: int, pattern: str, *arguments: str) -> Any:
         found, told, complaint = enrolled(*arguments)
@@ -132,7 +200,7 @@ def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, l
 
 
 def test_an_unreachable_server(cli: Cli) -> None:
-    enroll = ["--token", "t", "--model", "m", "--name", "n"]
+    enroll = ["--token", "t", "--model", "m", "--name", "n", "--root-sha256", "0" * 64]
     assert cli("enroll", "http://127.0.0.1:1", *enroll)[0] == 4
     assert cli("enroll", "ftp://models.example.org", *enroll)[0] == 1
     assert cli("update")[0] == 2
@@ -141,7 +209,9 @@ def test_an_unreachable_server(cli: Cli) -> None:
 
 
 def test_an_enrolment_that_is_refused(cli: Cli, server: ScriptedServer) -> None:
-    code, told, complaint = cli("enroll", server.url, "--token", "wrong", "--model", "m", "--name", "n")
+    sha256 = hashlib.sha256(server.repository.first_root).hexdigest()
+    who = ["--token", "wrong", "--model", "m", "--name", "n", "--root-sha256", sha256]
+    code, told, complaint = cli("enroll", server.url, *who)
     assert (code, told["error"], told["status"]) == (1, "ServerRefused", 401)
     assert "enrol again" in complaint
     assert not cli("status")[1]["enrolled"]
@@ -153,6 +223,9 @@ def test_an_enrolment_that_is_refused(cli: Cli, server: ScriptedServer) -> None:
         (UpdateFailed("chain", BrokenChain("")), 3),
         (UpdateFailed("poll", ServerUnreachable("")), 4),
         (UpdateFailed("poll", ServerBusy("", 3)), 4),
+        (UpdateFailed("trust", ServerUnreachable("")), 4),
+        (UpdateFailed("trust", MetadataExpired("")), 3),
+        (NoRoot(""), 1),
         (UpdateFailed("download", ServerUnreachable("")), 3),
         (UpdateFailed("download", NoSpace(Path(), 1, 0)), 3),
         (ServerUnreachable(""), 4),

@@ -24,7 +24,7 @@ from diffclient.errors import (
     StoreFailed,
     WrongLength,
 )
-from diffclient.fetch import Fetcher
+from diffclient.fetch import Fetcher, Source
 from diffclient.manifest import Blob
 from diffclient.transport import Transport
 from tests.client import scripted_server as script
@@ -46,7 +46,7 @@ def blob(server: ScriptedServer, data: bytes) -> Blob:
 
 @pytest.fixture
 def fetcher(server: ScriptedServer, tmp_path: Path) -> Fetcher:
-    return Fetcher(Transport(IMPATIENT), server.url, tmp_path)
+    return Fetcher(Transport(IMPATIENT), [server.url], tmp_path)
 
 
 def part(folder: Path, blob: Blob) -> Path:
@@ -91,7 +91,7 @@ def test_what_broke_off_is_resumed_by_another_process(
     assert kept > 0.4 * LENGTH  # the second attempt went on from the first
     server.heal()
     server.seen.clear()
-    other = Fetcher(Transport(IMPATIENT), server.url, tmp_path)
+    other = Fetcher(Transport(IMPATIENT), [server.url], tmp_path)
     other.fetch(blob, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == data
     assert ranges(server) == [f"bytes={kept}-"]
@@ -209,7 +209,7 @@ def test_a_manifest_that_promises_too_little_or_too_much(fetcher: Fetcher, blob:
 def test_a_server_that_is_not_there(tmp_path: Path, blob: Blob, url: str) -> None:
     error = AnswerError if url.endswith("[::1") else ServerUnreachable
     with pytest.raises(error, match=r"127\.0\.0\.1|invalid|::1"):
-        Fetcher(Transport(IMPATIENT), url, tmp_path).fetch(blob, tmp_path / "target")
+        Fetcher(Transport(IMPATIENT), [url], tmp_path).fetch(blob, tmp_path / "target")
 
 
 def test_a_server_that_says_nothing(fetcher: Fetcher, server: ScriptedServer, blob: Blob, tmp_path: Path) -> None:
@@ -224,12 +224,12 @@ def test_a_server_that_says_nothing(fetcher: Fetcher, server: ScriptedServer, bl
 def test_the_callback_can_stop_it(server: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path) -> None:
     heard = []
 
-    def stop(which: Blob, done: int) -> None:
+    def stop(which: Source, done: int) -> None:
         heard.append(done)
         if done > LENGTH // 2:
             raise Stopped("enough")
 
-    fetcher = Fetcher(Transport(IMPATIENT), server.url, tmp_path, stop)
+    fetcher = Fetcher(Transport(IMPATIENT), [server.url], tmp_path, stop)
     with pytest.raises(Stopped):
         fetcher.fetch(blob, tmp_path / "target")
     assert heard == sorted(heard)
@@ -250,7 +250,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_too_small_is_told_before_a_byte_is_asked_for(
     server: ScriptedServer, blob: Blob, small_disk: Path
 ) -> None:
-    fetcher = Fetcher(Transport(IMPATIENT), server.url, small_disk)
+    fetcher = Fetcher(Transport(IMPATIENT), [server.url], small_disk)
     with pytest.raises(NoSpace, match=f"{LENGTH:,} bytes needed") as full:
         fetcher.fetch(blob, small_disk / "target")
     assert full.value.needed == LENGTH
@@ -261,11 +261,11 @@ def test_a_disk_too_small_is_told_before_a_byte_is_asked_for(
 def test_a_disk_that_fills_up_meanwhile(server: ScriptedServer, data: bytes, small_disk: Path) -> None:
     blob = server.lineage.add(data[:190_000])
 
-    def fill(_blob: Blob, _done: int) -> None:
+    def fill(_source: Source, _done: int) -> None:
         if not (small_disk / "other").exists():
             (small_disk / "other").write_bytes(bytes(100_000))
 
-    fetcher = Fetcher(Transport(IMPATIENT), server.url, small_disk, fill)
+    fetcher = Fetcher(Transport(IMPATIENT), [server.url], small_disk, fill)
     with pytest.raises(NoSpace) as full:
         fetcher.fetch(blob, small_disk / "target")
     assert full.value.free < blob.length
@@ -275,6 +275,85 @@ def test_a_disk_that_fills_up_meanwhile(server: ScriptedServer, data: bytes, sma
 
 
 def test_a_folder_that_is_gone(server: ScriptedServer, blob: Blob, tmp_path: Path) -> None:
-    fetcher = Fetcher(Transport(IMPATIENT), server.url, tmp_path / "gone")
+    fetcher = Fetcher(Transport(IMPATIENT), [server.url], tmp_path / "gone")
     with pytest.raises(StoreFailed):
         fetcher.fetch(blob, tmp_path / "target")
+
+
+# Mirrors
+
+
+@pytest.fixture
+def mirror(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    running = ScriptedServer(server.lineage)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        script.vanish(0.4),
+        script.alter,
+        script.cut,
+        script.lengthen,
+        script.spill,
+        script.misplace,
+        script.compress,
+        script.refuse(404),
+        script.refuse(503, "3600"),
+    ],
+    ids="vanish alter cut lengthen spill misplace compress 404 503".split(),
+)
+def test_another_mirror_serves_where_one_fails(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path, fault: script.Fault
+) -> None:
+    server.fault(blob.sha256, fault)
+    Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+
+
+def test_a_mirror_goes_on_where_another_broke_off(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
+) -> None:
+    server.fault(blob.sha256, script.vanish(0.4))
+    fetcher = Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path)
+    fetcher.fetch(blob, tmp_path / "target")
+    assert ranges(mirror) == [f"bytes={int(0.4 * LENGTH)}-"]
+    assert fetcher.received == LENGTH
+
+
+def test_a_beginning_that_a_mirror_spoilt_is_thrown_away(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
+) -> None:
+    def spoil(reply: script.Reply) -> None:
+        reply.body, reply.sent = b"x" * len(reply.body), LENGTH // 3
+
+    server.fault(blob.sha256, spoil)
+    Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    assert ranges(mirror) == [f"bytes={LENGTH // 3}-", None]
+
+
+def test_the_mirror_that_served_last_is_asked_first(
+    server: ScriptedServer, mirror: ScriptedServer, data: bytes, tmp_path: Path
+) -> None:
+    fetcher = Fetcher(Transport(IMPATIENT), ["http://127.0.0.1:1", server.url, mirror.url], tmp_path)
+    server.fault("/v1/blobs/", script.refuse(404))
+    for end in range(3):
+        fetcher.fetch(server.lineage.add(data[: 1000 + end]), tmp_path / str(end))
+    assert (len(server.seen), len(mirror.seen)) == (1, 3)
+
+
+def test_mirrors_that_all_fail_are_told_as_the_first(
+    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, tmp_path: Path
+) -> None:
+    server.fault(blob.sha256, script.refuse(404))
+    mirror.fault(blob.sha256, script.alter)
+    with pytest.raises(ServerRefused):
+        Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
+    server.heal()
+    server.fault(blob.sha256, script.alter)
+    mirror.fault(blob.sha256, script.refuse(500))
+    with pytest.raises(ServerBusy):  # this one may pass
+        Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")

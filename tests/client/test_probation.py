@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_a_recogniser_with_altered_weights_is_found_out(spoken: Lineage, tmp_pat
     server.lineage, server.target = altered, 1
     forged = replace(altered.diffs[0], probes=honest.probes, wer_ppm=honest.wer_ppm)
     altered.blobs |= spoken.blobs
-    server.rewrite = lambda answer: answer | {"steps": [forged.to_json()]}
+    server.repository.cover([forged], {1: altered.snapshots[1].payload})
     with pytest.raises(UpdateFailed) as failed:
         device.update()
     assert isinstance(failed.value.cause, ProbationFailed)
@@ -134,3 +135,19 @@ def test_what_cannot_be_measured(
     weights = Snapshot(spoken.versions[0].snapshot.path)
     with pytest.raises(error):
         probation.run(probation.score_speech, tmp_path / "graph", weights, [tmp_path / "part"])
+
+
+def test_the_basis_of_a_verdict(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the verdict depends on, and nothing of the way that led to the version."""
+    step, whole = lineage.diffs[0], lineage.snapshots[1]
+    found = probation.basis(step, probation.score_speech)
+    assert found == probation.basis(whole, probation.score_speech)
+    others = [
+        probation.basis(replace(step, max_drift_ppm=1), probation.score_speech),
+        probation.basis(replace(step, graph=step.payload), probation.score_speech),
+        probation.basis(replace(step, probes=()), probation.score_speech),
+        probation.basis(step, lineage.kind.score),
+    ]
+    monkeypatch.setattr(platform, "machine", lambda: "another")
+    others.append(probation.basis(step, probation.score_speech))
+    assert len({found, *others}) == 6

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from diffclient.errors import DigestMismatch, NotEnrolled, SnapshotError, StateError, StoreBusy, StoreFailed
 from diffclient.manifest import Blob
-from diffclient.state import OUTBOX_LIMIT, Failure, Installed, State, read_state
+from diffclient.policy import Policy
+from diffclient.state import OUTBOX_LIMIT, UNFIT_LIMIT, Failure, Installed, State, Unfit, read_state
 from diffclient.store import Store
 from diffclient.wer import Errors
 from diffclient.wire import Enrolment, Report
@@ -37,6 +38,7 @@ def full_state(lineage: Lineage) -> State:
         held_back="b" * 64,
         failure=Failure("download", "it broke off", None, "2026-01-01T00:00:00+00:00"),
         outbox=(Report("failed", None, "c" * 64, "download", "it broke off", seconds_total=0.25),),
+        unfit=(Unfit("d" * 64, "e" * 64, "it measures other word errors"),),
     )
 
 
@@ -68,6 +70,46 @@ def test_the_outbox_is_bounded(lineage: Lineage) -> None:
     for number in range(OUTBOX_LIMIT + 5):
         state = state.telling(Report("failed", None, None, downloaded_bytes=number))
     assert [report.downloaded_bytes for report in state.outbox] == list(range(5, OUTBOX_LIMIT + 5))
+
+
+def test_verdicts_are_kept_by_version_and_bounded() -> None:
+    state = State()
+    for number in range(UNFIT_LIMIT + 3):
+        state = state.failing(Unfit(f"{number:064x}", "a" * 64, "why"))
+    assert len(state.unfit) == UNFIT_LIMIT
+    newest = state.unfit[-1].digest
+    assert state.verdict(newest, "a" * 64) == state.unfit[-1]
+    assert state.verdict(newest, "b" * 64) is None
+    assert state.verdict(f"{0:064x}", "a" * 64) is None  # the oldest gave way
+    again = state.failing(Unfit(newest, "b" * 64, "still"))
+    assert len(again.unfit) == UNFIT_LIMIT
+    assert again.verdict(newest, "a" * 64) is None
+
+
+def test_a_state_of_before_verdicts_were_kept_is_read(lineage: Lineage) -> None:
+    told = full_state(lineage).to_json()
+    del told["unfit"]
+    assert read_state(json.dumps(told).encode()) == replace(full_state(lineage), unfit=())
+
+
+def test_the_policy_comes_back(store: Store) -> None:
+    assert store.policy() == Policy()
+    policy = Policy("never", 5, ("https://cdn.example.org",))
+    with store.locked():
+        store.allow(policy)
+        with pytest.raises(StateError):
+            store.allow(Policy(mirrors=("ftp://cdn.example.org",)))
+    assert store.policy() == policy
+
+
+def test_a_download_of_what_is_here_already_is_a_leftover(device: Device, lineage: Lineage) -> None:
+    """A power cut may undo one half of a rename between folders."""
+    device.update()
+    part = device.store.downloads / f"{lineage.graph.sha256}.part"
+    part.write_bytes(b"half")
+    device.update()
+    assert not part.exists()
+    assert device.digest()
 
 
 def test_two_owners_exclude_each_other(store: Store) -> None:
@@ -132,6 +174,7 @@ def test_leftovers_are_cleared_and_what_is_wanted_stays(device: Device, lineage:
         folder.mkdir()
         (folder / "weights.safetensors").write_bytes(b"half")
     (store.root / "state.json.new").write_bytes(b"half")
+    (store.trust / "timestamp.json.new").write_bytes(b"half")
     for blob in (wanted, odd):
         store.object(blob).write_bytes(b"half")
         (store.downloads / f"{blob.sha256}.part").write_bytes(b"half")

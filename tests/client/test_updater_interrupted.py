@@ -112,6 +112,7 @@ def cramped(tmp_path: Path, server: ScriptedServer) -> Iterator[Device]:
 
 # Where nothing can be written any more from a stage on, the first stage that writes is the one that fails.
 FULL = [
+    ("trust", "trust"),
     ("download", "download"),
     ("decode", "apply"),
     ("apply", "apply"),
@@ -125,6 +126,7 @@ FULL = [
 def test_the_disk_is_full_since_a_stage(cramped: Device, lineage: Lineage, since: Stage, noticed: Stage) -> None:
     cramped.update()
     cramped.server.target = 1
+    cramped.server.repository.publish()  # new metadata is written first of all
     filler = cramped.store.root / "filler"
 
     def fill(entered: Stage) -> None:

@@ -1,29 +1,25 @@
-"""What travels: honest answers read, everything else refused; chains without a gap."""
+"""What travels: honest answers read, everything else refused."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffclient.errors import AnswerError, BrokenChain, FormatError, ServerRefused, StateError, WrongModel
+from diffclient.errors import AnswerError, FormatError, ServerRefused, StateError
 from diffclient.fields import fields_of
-from diffclient.manifest import Manifest
 from diffclient.wire import (
     POLL_LONGEST,
-    Answer,
     Report,
-    check_chain,
     read_answer,
     read_enrolment,
     read_problem,
     read_report,
 )
-from tests.client.lineage import MODEL, Lineage
+from tests.client.lineage import Lineage
 
 ENROLLED = {"device_id": "7", "token": "t", "model": "m", "channel": "stable"}
 
@@ -38,8 +34,7 @@ def test_an_honest_answer(lineage: Lineage, held: int | None, target: int, count
     answer = read_answer(data(lineage.answer(digest, target)))
     assert (answer.version, answer.digest, answer.poll_seconds) == (target, lineage.digest(target), 60)
     assert len(answer.steps) == count
-    if count:
-        check_chain(answer, digest, MODEL)
+    assert not answer.withheld
 
 
 def test_fields_of_a_later_server_are_passed_over(lineage: Lineage) -> None:
@@ -61,6 +56,11 @@ def test_fields_of_a_later_server_are_passed_over(lineage: Lineage) -> None:
         {"steps": None},
         {"steps": {}},
         {"steps": [None]},
+        {"steps": [{"model": "commands"}]},
+        {"steps": [""]},
+        {"steps": ["../../etc/passwd"]},
+        {"steps": ["commands/v0/1.snapshot\n"]},
+        {"notice": 3},
         {"poll_seconds": None},
         {"poll_seconds": "60"},
         {"poll_seconds": 1.5},
@@ -71,6 +71,13 @@ def test_fields_of_a_later_server_are_passed_over(lineage: Lineage) -> None:
 def test_ill_typed(lineage: Lineage, fields: dict[str, Any]) -> None:
     with pytest.raises(FormatError):
         read_answer(data(lineage.answer(None, 1) | fields))
+
+
+def test_a_snapshot_that_is_withheld(lineage: Lineage) -> None:
+    quiet = lineage.answer(None, 1) | {"action": "none", "steps": []}
+    assert read_answer(data(quiet | {"notice": "snapshot"})).withheld
+    for other in (None, "maintenance at noon"):
+        assert not read_answer(data(quiet | {"notice": other})).withheld
 
 
 @pytest.mark.parametrize("missing", ["action", "digest", "steps", "poll_seconds"])
@@ -105,38 +112,7 @@ def test_any_json_is_read_or_refused(value: dict[str, Any]) -> None:
         answer = read_answer(json.dumps(value).encode())
     except FormatError:
         return
-    assert answer.steps == ()  # no manifest comes about by chance
-
-
-def answer_of(steps: list[Manifest]) -> Answer:
-    return Answer(steps[-1].to_version, steps[-1].to_digest, tuple(steps), 60)
-
-
-def test_the_missing_link_is_named(lineage: Lineage) -> None:
-    with pytest.raises(BrokenChain, match=f"step 2 starts from {lineage.digest(2)[:12]}.*{lineage.digest(1)[:12]}"):
-        check_chain(answer_of([lineage.diffs[0], lineage.diffs[2]]), lineage.digest(0), MODEL)
-    with pytest.raises(BrokenChain, match="not from nothing"):
-        check_chain(answer_of(lineage.diffs), None, MODEL)
-
-
-def test_a_snapshot_starts_from_anywhere_but_only_at_first(lineage: Lineage) -> None:
-    for held in (None, "e" * 64, lineage.digest(3)):
-        check_chain(answer_of([lineage.snapshots[1], *lineage.diffs[1:]]), held, MODEL)
-    with pytest.raises(BrokenChain, match="snapshot"):
-        check_chain(answer_of([lineage.diffs[0], lineage.snapshots[2]]), lineage.digest(0), MODEL)
-
-
-def test_versions_must_follow_too(lineage: Lineage) -> None:
-    odd = replace(lineage.diffs[1], from_version=5)
-    with pytest.raises(BrokenChain, match="version 1, then 5"):
-        check_chain(answer_of([lineage.diffs[0], odd]), lineage.digest(0), MODEL)
-
-
-def test_every_step_is_of_the_model_enrolled_for(lineage: Lineage) -> None:
-    with pytest.raises(WrongModel, match=r"step 2 .*dictation.*commands"):
-        check_chain(
-            answer_of([lineage.diffs[0], replace(lineage.diffs[1], model="dictation")]), lineage.digest(0), MODEL
-        )
+    assert answer.steps == ()  # no target's name comes about by chance
 
 
 def test_an_enrolment() -> None:

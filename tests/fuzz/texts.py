@@ -1,7 +1,9 @@
-"""Coverage-guided fuzzing of JSON from outside: python -m tests.fuzz.texts [libFuzzer's options] [corpus]
+"""Coverage-guided fuzzing of texts from outside: python -m tests.fuzz.texts [libFuzzer's options] [corpus]
 
-An input is a byte that says what it is, a snapshot or the answer to a poll, and its text. Snapshots get their length in
-front and what their tensors ask for behind, up to a limit. Nothing but this package's errors may come of it.
+An input is a byte that says what it is and its text: a snapshot, the answer to a poll, a manifest, custom fields of
+signed metadata, a name of a target, a root of trust, a file of the store. Snapshots get their length in front and what
+their tensors ask for behind, up to a limit. Nothing but this package's errors may come of it, and what is read of the
+store must come back when it is written again.
 """
 
 from __future__ import annotations
@@ -11,20 +13,25 @@ import json
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import atheris
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, Root
 
 with atheris.instrument_imports(include=["diffclient"]):
-    from diffclient import table, weights, wire
+    from diffclient import manifest, names, policy, state, table, targets, trust, weights, wire
     from diffclient.errors import DiffClientError
+    from diffclient.wer import Errors
 
+from tests.fuzz import json_mutator
 from tests.fuzz.two_clients import table_of
 from tests.reference.models import EVERY_DTYPE, MIXED, NARROW
 from tests.reference.records import Tensor
 
-SNAPSHOT, ANSWER = 0, 1
+SNAPSHOT = 0
 LARGEST = 1 << 12
 """Bytes of weights that are put behind a header."""
 BUILD = Path("build") / "fuzz"
@@ -36,7 +43,63 @@ STEP = {
     "payload": BLOB, "graph": BLOB, "probes": [{"domain": "d", "blob": BLOB, "words": 10, "errors": 1}],
     "wer_ppm": 5, "version_0_errors": 2, "max_drift_ppm": 100,
 }  # fmt: skip
-UPDATE = {"action": "update", "version": 2, "digest": DIGEST, "steps": [STEP], "poll_seconds": 60}
+WHOLE, DIFF, BACK = "m/v0/2.snapshot", "m/v0/2.from.1", "m/v0/2.downgrade"
+UPDATE = {"action": "update", "version": 2, "digest": DIGEST, "steps": [DIFF], "poll_seconds": 60, "notice": None}
+MANIFEST = manifest.from_json(STEP)
+INSTALLED = state.Installed(MANIFEST, Errors(1, 10), 5)
+STATE = state.State(
+    INSTALLED, INSTALLED, DIGEST, state.Failure("poll", "why", DIGEST, "2026-01-01T00:00:00+00:00"),
+    (wire.Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
+    (state.Unfit(DIGEST, DIGEST, "why"),),
+)  # fmt: skip
+ENROLMENT = {"server": "http://s", "device_id": "1", "token": "t", "model": "m", "channel": "stable", "name": "n"}
+
+
+def read_manifest(text: bytes) -> None:
+    """A manifest as a store keeps it; it must come back."""
+    found = manifest.from_json(loaded(text))
+    assert manifest.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def read_facts(text: bytes) -> None:
+    """A version's facts, joined with objects of the names that they give."""
+    found = targets.read_facts(WHOLE, loaded(text))
+    objects = {name: manifest.Blob((names.parse(name).prefix or "").ljust(64, "0"), 1) for name in found.objects}
+    targets.join(WHOLE, manifest.Blob(DIGEST, 9), None, found, objects)
+
+
+def read_state(text: bytes) -> None:
+    """What a device remembers; it must come back."""
+    found = state.read_state(text)
+    assert state.read_state(json.dumps(found.to_json()).encode()) == found
+
+
+def read_name(text: bytes) -> None:
+    """A target's name."""
+    names.parse(text.decode("utf-8", "surrogateescape"))
+
+
+def loaded(text: bytes) -> object:
+    """What python-tuf would hand on of custom fields: any JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+READERS: tuple[tuple[Callable[[bytes], object], object], ...] = (
+    (wire.read_answer, UPDATE),
+    (read_manifest, STEP),
+    (read_facts, targets.facts(MANIFEST)),
+    (lambda text: targets.read_step(DIFF, loaded(text)), targets.step(MANIFEST)),
+    (lambda text: targets.read_downgrade(BACK, loaded(text)), targets.downgrade(targets.Downgrade(DIGEST, 2, 5))),
+    (read_state, STATE.to_json()),
+    (state.read_kept_enrolment, ENROLMENT),
+    (policy.read_policy, policy.Policy("never", 5, ("http://m",)).to_json()),
+    (trust.check_root, {"signed": {"_type": "root"}, "signatures": []}),
+    (read_name, DIFF),
+)
+"""What reads an input whose first byte is 1 and more, and something sound for it."""
 
 
 class Fuzzer:
@@ -50,8 +113,13 @@ class Fuzzer:
         with contextlib.suppress(DiffClientError):
             if data[:1] == bytes([SNAPSHOT]):
                 self._snapshot(data[1:])
-            elif data:
-                wire.read_answer(data[1:])
+            elif data and data[0] <= len(READERS):
+                READERS[data[0] - 1][0](data[1:])
+
+    def mutate(self, data: bytes, room: int, seed: int) -> bytes:
+        """Another input from this one, of the same kind: mostly JSON again."""
+        fresh = json_mutator.mutate(data[1:], Random(seed)) if seed % 4 else None
+        return bytes(atheris.Mutate(data, room)) if fresh is None else (data[:1] + fresh)[:room]
 
     def _snapshot(self, text: bytes) -> None:
         text += b" " * (-len(text) % 8)
@@ -76,8 +144,14 @@ def seeds() -> Iterator[bytes]:
     endless = [Tensor(name, (1 << 39, 1 << 23), "U8", None) for name in "abcd"]
     for model in (MIXED, NARROW, EVERY_DTYPE, (), endless):
         yield bytes([SNAPSHOT]) + table.header_of(table_of(model))[8:]
-    for answer in (UPDATE, UPDATE | {"action": "none", "steps": []}):
-        yield bytes([ANSWER]) + json.dumps(answer).encode()
+    for number, (_, sound) in enumerate(READERS, 1):
+        yield bytes([number]) + (sound.encode() if isinstance(sound, str) else json.dumps(sound).encode())
+    yield bytes([1]) + json.dumps(UPDATE | {"action": "none", "steps": []}).encode()
+    root = Metadata(Root(consistent_snapshot=True))
+    signer = CryptoSigner.generate_ed25519()
+    root.signed.add_key(signer.public_key, Root.type)
+    root.sign(signer)
+    yield bytes([len(READERS) - 1]) + root.to_bytes()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -87,8 +161,9 @@ def main(arguments: Sequence[str]) -> None:
         corpus.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds()):
             (corpus / f"seed-{number}").write_bytes(seed)
+        fuzzer = Fuzzer(Path(folder))
         corpora = [] if any(not argument.startswith("-") for argument in arguments[1:]) else [str(corpus)]
-        atheris.Setup([*arguments, *OPTIONS, *corpora], Fuzzer(Path(folder)).one)
+        atheris.Setup([*arguments, *OPTIONS, *corpora], fuzzer.one, custom_mutator=fuzzer.mutate)
         atheris.Fuzz()
 
 

@@ -25,6 +25,9 @@ from diffserver.database import connect, writing
 from diffserver.logs import make_log
 from diffserver.settings import Settings
 from diffserver.tables import METADATA, Candidate, Version
+from diffserver.trust import releases
+from diffserver.trust.establish import establish
+from diffserver.trust.keys import Keyring
 from tests.server import factories
 
 POSTGRES = "DIFFSERVER_TEST_POSTGRES"
@@ -50,6 +53,20 @@ class Service:
         assert answer.status_code == 201, answer.text
         return self.client(answer.json()["token"])
 
+    @property
+    def keyring(self) -> Keyring:
+        return Keyring(self.settings.keys)
+
+    def publish(self, new: NewCandidate) -> Version:
+        """Record and publish, signed with the server's keys."""
+        candidate = record(self.engine, new)
+        with writing(self.engine) as session:
+            return releases.publish(session, self.keyring, candidate.id, by="test")
+
+    def publish_chain(self, count: int) -> list[Version]:
+        """Version 0 and `count` sparse updates in a row, signed."""
+        return [self.publish(new) for new in chain(count)]
+
     def logged(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
@@ -60,7 +77,7 @@ def record(engine: Engine, new: NewCandidate) -> Candidate:
 
 
 def release(engine: Engine, new: NewCandidate, force: bool = False) -> Version:
-    """Record and publish."""
+    """Record and publish, without metadata."""
     candidate = record(engine, new)
     with writing(engine) as session:
         return catalog.publish(session, candidate.id, force, by="test")
@@ -68,8 +85,12 @@ def release(engine: Engine, new: NewCandidate, force: bool = False) -> Version:
 
 def publish_chain(engine: Engine, count: int) -> list[Version]:
     """Version 0 and `count` sparse updates in a row, of labels v0, v1 …"""
-    updates = [factories.update(f"v{n - 1}", f"v{n}", n) for n in range(1, count + 1)]
-    return [release(engine, new) for new in (factories.base(), *updates)]
+    return [release(engine, new) for new in chain(count)]
+
+
+def chain(count: int) -> list[NewCandidate]:
+    """Candidates for version 0 and `count` sparse updates in a row, of labels v0, v1 …"""
+    return [factories.base(), *(factories.update(f"v{n - 1}", f"v{n}", n) for n in range(1, count + 1))]
 
 
 @contextmanager
@@ -161,6 +182,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 @pytest.fixture
 def service(settings: Settings, engine: Engine) -> Iterator[Service]:
     lines = io.StringIO()
+    establish(engine, settings)
     app = create_app(settings, make_log(lines))
     with writing(engine) as session:
         _, secret = tokens.create(session, "operator", "anna")

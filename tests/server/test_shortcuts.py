@@ -17,6 +17,7 @@ from diffclient.diff import Diff
 from diffclient.encode import encode
 from diffclient.manifest import Blob, Manifest, from_json
 from diffclient.merge import merge
+from diffclient.targets import name_of
 from diffclient.weights import Snapshot
 from diffserver import catalog, shortcuts
 from diffserver.blobs import Objects
@@ -106,7 +107,10 @@ def offered(service: Service, line: Line, number: int) -> list[Manifest]:
     """The steps that a device at that version is told to take."""
     answer = service.device().post("/v1/device/poll", json={"digest": line.versions[number].digest})
     assert answer.status_code == 200, answer.text
-    return [from_json(step) for step in answer.json()["steps"]]
+    with reading(service.engine) as session:
+        known = [from_json(manifest) for manifest in session.scalars(select(Step.manifest))]
+    named = {name_of(manifest): manifest for manifest in known}
+    return [named[name] for name in answer.json()["steps"]]
 
 
 def take(service: Service, line: Line, number: int, steps: list[Manifest], out: Path) -> str:

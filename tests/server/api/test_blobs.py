@@ -5,7 +5,7 @@ import pytest
 
 from diffserver.blobs import CHUNK
 from tests.server import factories
-from tests.server.conftest import Service, publish_chain, record, release
+from tests.server.conftest import Service, record, release
 
 OBJECT = bytes(range(256)) * 9000
 UPDATE = factories.update("v0", "v1", 1)
@@ -21,7 +21,7 @@ def data(request: pytest.FixtureRequest, service: Service) -> bytes:
     if request.param == "object":
         service.objects.put(OBJECT)
         return OBJECT
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     release(service.engine, UPDATE)
     assert UPDATE.payload is not None
     return UPDATE.payload
@@ -93,7 +93,7 @@ def test_an_unknown_digest(service: Service) -> None:
 
 
 def test_a_payload_is_served_only_once_it_is_published(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     candidate = record(service.engine, UPDATE)
     assert candidate.payload is not None
     path = f"/v1/blobs/{candidate.payload.sha256}"
@@ -103,7 +103,7 @@ def test_a_payload_is_served_only_once_it_is_published(service: Service) -> None
 
 
 def test_a_large_payload_is_read_in_pieces(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     large = bytes(range(256)) * ((2 * CHUNK + 1024) // 256)
     manifest = {**UPDATE.manifest, "payload": {"sha256": sha256(large).hexdigest(), "length": len(large)}}
     release(service.engine, factories.update("v0", "v1", 1, payload=large, manifest=manifest))

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from diffserver.app import create_app
 from diffserver.blobs import CHUNK
 from tests.server.checkpoints import save
-from tests.server.conftest import Service, publish_chain
+from tests.server.conftest import Service
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_checkpoint_is_kept_under_its_digest(service: Service, data: bytes, de
 
 
 def test_only_operators_may(service: Service, data: bytes) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     for client, status in ((service.public, 401), (service.device(), 403), (service.client("wrong"), 401)):
         assert client.put(url(data), content=data).status_code == status
     assert service.public.head(blob_url(data)).status_code == 404
@@ -98,7 +98,7 @@ def test_what_is_no_digest_is_refused(service: Service, name: str) -> None:
 
 
 def test_a_training_needs_a_checkpoint_that_is_there_and_a_kind_that_fits(service: Service, data: bytes) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     sha256 = hashlib.sha256(data).hexdigest()
     body: dict[str, Any] = {"kind": "update", "model": "speech", "data": "/data", "checkpoint": sha256}
     absent = service.operator.post("/v1/trainings", json=body)

@@ -2,12 +2,11 @@ from typing import Any
 
 import pytest
 
-from diffclient.manifest import from_json
 from diffserver import tokens
 from diffserver.api.limits import PollGate
 from diffserver.database import writing
 from tests.server import factories
-from tests.server.conftest import Service, publish_chain, record, release
+from tests.server.conftest import Service, record, release
 
 INSTALLED = {
     "stage": "installed",
@@ -33,13 +32,12 @@ def poll(device: Any, label: str | None) -> dict[str, Any]:
 
 
 def test_a_device_enrols_polls_installs_and_reports(service: Service) -> None:
-    publish_chain(service.engine, 1)
+    service.publish_chain(1)
     device = service.device()
     first = poll(device, "v0")
     assert (first["action"], first["version"], first["digest"]) == ("update", 1, factories.digest("v1"))
     assert first["poll_seconds"] == 300
-    (step,) = map(from_json, first["steps"])
-    assert service.public.get(f"/v1/blobs/{step.payload.sha256}").content == factories.update("v0", "v1", 1).payload
+    assert first["steps"] == ["speech/v0/1.from.0"]
     assert device.post("/v1/device/reports", json=INSTALLED).json() == {"id": 1}
     again = poll(device, "v1")
     assert (again["action"], again["steps"], again["version"]) == ("none", [], 1)
@@ -52,10 +50,9 @@ def test_a_device_enrols_polls_installs_and_reports(service: Service) -> None:
 
 
 def test_a_new_device_gets_a_snapshot(service: Service) -> None:
-    publish_chain(service.engine, 2)
+    service.publish_chain(2)
     answer = poll(service.device(), None)
-    (step,) = map(from_json, answer["steps"])
-    assert (step.kind, step.to_version, step.payload) == ("snapshot", 2, factories.blob("v2"))
+    assert (answer["action"], answer["steps"]) == ("update", ["speech/v0/2.snapshot"])
 
 
 def test_nothing_is_published_yet(service: Service) -> None:
@@ -67,11 +64,12 @@ def test_nothing_is_published_yet(service: Service) -> None:
         "digest": None,
         "steps": [],
         "poll_seconds": 0,
+        "notice": None,
     }
 
 
 def test_an_enrolment_token_enrols_and_does_nothing_else(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     with writing(service.engine) as session:
         token, secret = tokens.create(session, "enroll", "factory")
     factory = service.client(secret)
@@ -86,7 +84,7 @@ def test_an_enrolment_token_enrols_and_does_nothing_else(service: Service) -> No
 
 
 def test_a_failure_keeps_its_stage_and_reason(service: Service) -> None:
-    publish_chain(service.engine, 1)
+    service.publish_chain(1)
     device = service.device()
     poll(device, "v0")
     body = {"stage": "failed", "failed_stage": "verify", "reason": "digest mismatch\nat conv", "to_digest": "ab" * 32}
@@ -114,7 +112,7 @@ def test_a_failure_keeps_its_stage_and_reason(service: Service) -> None:
     ],
 )
 def test_a_report_that_makes_no_sense_is_refused(service: Service, change: dict[str, Any]) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     device = service.device()
     assert device.post("/v1/device/reports", json=INSTALLED | change).status_code == 422
     assert service.operator.get("/v1/reports").json()["items"] == []
@@ -122,7 +120,7 @@ def test_a_report_that_makes_no_sense_is_refused(service: Service, change: dict[
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e400"])
 def test_numbers_that_are_none_are_refused(service: Service, literal: str) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     body = f'{{"stage": "installed", "seconds_total": {literal}}}'
     answer = service.device().post("/v1/device/reports", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422

@@ -3,7 +3,7 @@ from typing import Any
 from diffserver.database import writing
 from diffserver.fleet import enroll
 from tests.server import factories
-from tests.server.conftest import Service, publish_chain, record, release
+from tests.server.conftest import Service, record, release
 
 
 def walk(service: Service, path: str, limit: int) -> list[Any]:
@@ -24,13 +24,13 @@ def test_a_model_shows_where_its_channels_point(service: Service) -> None:
     record(service.engine, factories.base())
     model = service.operator.get("/v1/models/speech").json()
     assert (model["task"], model["head"], model["digest"], model["channels"]) == ("asr", None, None, {"stable": None})
-    publish_chain(service.engine, 1)
+    service.publish_chain(1)
     model = service.operator.get("/v1/models/speech").json()
     assert (model["head"], model["digest"], model["channels"]) == (1, factories.digest("v1"), {"stable": 1})
 
 
 def test_versions_show_how_they_were_made(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     new = factories.update("v0", "v1", 1, refusals=["over the budget"])
     release(service.engine, new, force=True)
     zero, one = service.operator.get("/v1/models/speech/versions").json()["items"]
@@ -45,7 +45,7 @@ def test_versions_show_how_they_were_made(service: Service) -> None:
 
 
 def test_lists_come_in_pages(service: Service) -> None:
-    publish_chain(service.engine, 4)
+    service.publish_chain(4)
     with writing(service.engine) as session:
         names = [enroll(session, "speech", f"device {n}", "stable")[0].name for n in range(5)]
     for limit in (1, 2, 5, 500):

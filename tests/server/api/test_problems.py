@@ -5,7 +5,7 @@ import pytest
 
 from diffserver.database import connect
 from tests.server import factories
-from tests.server.conftest import Service, publish_chain, record
+from tests.server.conftest import Service, record
 
 MEMBERS = {"type", "title", "status", "detail", "remedy", "request_id"}
 
@@ -95,7 +95,7 @@ def test_an_operator_is_no_device(service: Service, path: str, body: dict[str, A
 
 
 def test_a_device_may_only_do_what_devices_do(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     device = service.device()
     operations = service.public.get("/openapi.json").json()["paths"]
     asked = 0
@@ -120,7 +120,7 @@ def test_a_body_beyond_the_limit_is_refused(service: Service, declared: bool) ->
 
 
 def test_a_refusal_carries_its_evidence(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     new = factories.update("v0", "v1", 1, refusals=["over the budget"])
     answer = service.operator.post(f"/v1/candidates/{record(service.engine, new).id}/publish", json={})
     problem = json.loads(answer.text)

@@ -8,7 +8,7 @@ import pytest
 from diffserver import jobs
 from diffserver.search import Try
 from tests.server import factories
-from tests.server.conftest import Service, publish_chain, record
+from tests.server.conftest import Service, record
 
 BASE = {"kind": "base", "model": "speech", "data": "/data/speech"}
 
@@ -86,7 +86,7 @@ def test_a_training_that_makes_no_sense_is_refused(service: Service, change: dic
 
 
 def test_a_budget_goes_without_saying(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
 
     def budget(**asked: Any) -> Any:
         return submit(service, kind="update", **asked).json()["spec"]["budget"]
@@ -110,7 +110,7 @@ def test_a_budget_goes_without_saying(service: Service) -> None:
 def test_a_search_without_anything_to_search_is_refused(
     service: Service, tmp_path: Path, asked: dict[str, Any], reason: str
 ) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     if "checkpoint" in asked:
         (tmp_path / "checkpoint").write_bytes(b"weights")
         asked = asked | {"checkpoint": service.objects.put(tmp_path / "checkpoint").sha256}
@@ -125,7 +125,7 @@ def test_an_update_needs_a_published_base(service: Service) -> None:
     assert submit(service, kind="update").status_code == 404
     submit(service)
     assert submit(service, kind="update").status_code == 409
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     assert submit(service, kind="update").status_code == 202
     assert submit(service).status_code == 409
     listed = service.operator.get("/v1/trainings?model=speech").json()["items"]
@@ -133,7 +133,7 @@ def test_an_update_needs_a_published_base(service: Service) -> None:
 
 
 def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     made = record(service.engine, factories.update("v0", "v1", 1))
     shown = service.operator.get(f"/v1/candidates/{made.id}").json()
     assert (shown["state"], shown["number"], shown["kind"]) == ("open", 1, "update")
@@ -148,7 +148,7 @@ def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> Non
 
 
 def test_what_was_tried_is_shown(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     full = Try("full", None, 3.1, 0.0, seconds=40.5, trained=False)
     sparse = Try("sparse", 0.02, 3.9, 0.8, -0.5, 20_000, 0.0197, 0.09, 15, (0.001, 0.002), 44.0)
     tried = [asdict(full) | {"chosen": False}, asdict(sparse) | {"chosen": True}]
@@ -158,7 +158,7 @@ def test_what_was_tried_is_shown(service: Service) -> None:
 
 
 def test_a_candidate_whose_parent_is_not_the_latest_is_refused(service: Service) -> None:
-    publish_chain(service.engine, 1)
+    service.publish_chain(1)
     made = record(service.engine, factories.update("v0", "v1-late", 1))
     answer = service.operator.post(f"/v1/candidates/{made.id}/publish", json={"force": True})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:diffserver:problem:head-moved")
@@ -166,7 +166,7 @@ def test_a_candidate_whose_parent_is_not_the_latest_is_refused(service: Service)
 
 
 def test_what_was_forced_is_recorded(service: Service) -> None:
-    publish_chain(service.engine, 0)
+    service.publish_chain(0)
     made = record(service.engine, factories.update("v0", "v1", 1, refusals=["over the budget"]))
     path = f"/v1/candidates/{made.id}/publish"
     assert service.operator.post(path, json={"force": False}).status_code == 409

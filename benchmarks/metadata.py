@@ -1,0 +1,224 @@
+"""What metadata costs a device: the bodies of a poll that finds nothing new, and of one that finds a diff.
+
+Builds a model of 1,000 versions (real rows, real signatures, short cuts), serves it over a socket and lets a device's
+own trust read it: `python -m benchmarks.metadata`. Payloads are random bytes, as nothing here looks into them.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from sqlalchemy import Engine
+
+from diffclient.manifest import Blob, Manifest, Probe
+from diffclient.names import snapshot_name
+from diffclient.targets import read_facts
+from diffclient.transport import Response, Transport
+from diffclient.trust import PATH, Trust, plant_root
+from diffserver import catalog, fleet, migrate, tokens
+from diffserver.candidate import NewCandidate, NewShortcut
+from diffserver.cli.local import TOKEN_FILE
+from diffserver.database import connect, now, reading, writing
+from diffserver.demo import serving
+from diffserver.settings import Settings
+from diffserver.trust import releases, rows, signing
+from diffserver.trust.establish import ROOT_FILE, establish
+from diffserver.trust.keys import Keyring
+
+MODEL = "commands"
+DOMAINS = 6
+SHORTCUTS = 2
+BEHIND = 40
+BARS = {"nothing new": 2048, "nothing new, timestamp and snapshot renewed": 2048, "one new diff": 10 * 1024}
+"""The most bytes that a poll may cost beside the payload."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """The bytes of each body that a poll fetched, by name; payloads are not among them."""
+
+    by_name: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.by_name.values())
+
+
+def candidate(number: int) -> NewCandidate:
+    """Version `number` as training would hand it over, with a diff, short cuts and a probe part for each domain."""
+    base, payload = number == 0, None if number == 0 else os.urandom(256)
+    snapshot, graph = _blob(f"snapshot {number}"), _blob("graph")
+    manifest = Manifest(
+        model=MODEL,
+        kind="snapshot" if base else "sparse",
+        from_digest=None if base else _digest(number - 1),
+        from_version=None if base else number - 1,
+        to_digest=_digest(number),
+        to_version=number,
+        payload=snapshot if payload is None else Blob(hashlib.sha256(payload).hexdigest(), len(payload)),
+        graph=graph,
+        probes=tuple(Probe(f"{part}-domain", _blob(f"probe {part}"), 60, number % 9) for part in range(DOMAINS)),
+        wer_ppm=31_250 + number,
+        version_0_errors=12,
+        max_drift_ppm=100_000,
+    )
+    return NewCandidate(
+        model=MODEL,
+        task="asr",
+        kind="base" if base else "update",
+        method="base" if base else "sparse",
+        number=number,
+        parent_digest=manifest.from_digest,
+        digest=manifest.to_digest,
+        payload=payload,
+        snapshot=snapshot,
+        graph=graph,
+        changed_weights=70_000,
+        budget=0.02,
+        payload_share=0.02,
+        seconds_train=1.0,
+        evaluation={"base": {"parent": None, "candidate": {"errors": 12, "words": 400}}},
+        data="/data",
+        manifest=manifest.to_json(),
+        domains=["base"],
+        shortcuts=tuple(_shortcut(number, back) for back in range(2, 2 + SHORTCUTS) if back <= number),
+    )
+
+
+def publish(engine: Engine, keyring: Keyring, number: int) -> None:
+    """Record a version and publish it, as a worker and an operator do."""
+    with writing(engine) as session:
+        made = catalog.record_candidate(session, candidate(number))
+    with writing(engine) as session:
+        releases.publish(session, keyring, made.id, by="benchmark")
+
+
+class Noting(Transport):
+    """A transport that notes what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    @contextmanager
+    def open(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, redirects: int = 0
+    ) -> Iterator[Response]:
+        """Ask, and note it."""
+        self.urls.append(url)
+        with super().open(method, url, headers, body, redirects) as response:
+            yield response
+
+
+class Device:
+    """A device whose metadata is kept between polls, as on its disk."""
+
+    def __init__(self, url: str, token: str, folder: Path, root: bytes) -> None:
+        self._url, self._folder = url, folder
+        self._client = httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
+        plant_root(folder, root)
+
+    def poll(self, held: int) -> Bodies:
+        """Poll as the holder of a version, refresh, and look up all that the update needs."""
+        answer = self._client.post("/v1/device/poll", json={"digest": _digest(held), "client": "diffclient/0.1.0"})
+        answer.raise_for_status()
+        transport = Noting()
+        trust = Trust(self._folder, [self._url + PATH], transport)
+        trust.refresh()
+        for step in answer.json()["steps"]:
+            trust.get(step)
+        if answer.json()["steps"]:
+            name = snapshot_name(MODEL, answer.json()["version"])
+            for needed in read_facts(name, trust.get(name).custom).objects:
+                trust.get(needed)
+        again = {url.rpartition("/")[2]: self._client.get(url) for url in transport.urls}
+        found = sum(len(one.content) for one in again.values() if one.is_success)
+        if found != trust.received:
+            raise SystemExit(f"{trust.received} bytes of metadata arrived, and the files add up to {found}")
+        return Bodies({"poll": len(answer.content), **{name: len(one.content) for name, one in again.items()}})
+
+
+def measure(folder: Path, versions: int) -> dict[str, Bodies]:
+    """Build the versions, serve them, and poll in each situation."""
+    settings = Settings.under(folder / "home")
+    settings.home.mkdir()
+    engine, keyring = connect(settings.database), Keyring(settings.keys)
+    migrate.upgrade(engine)
+    establish(engine, settings)
+    with writing(engine) as session:
+        _, operator = tokens.create(session, "operator", "benchmark")
+    (settings.home / TOKEN_FILE).write_text(operator)
+    for number in range(versions - 1):
+        publish(engine, keyring, number)
+        if sys.stderr.isatty() or number % 100 == 0:
+            sys.stderr.write(f"\r{number} versions")
+    with writing(engine) as session:
+        _, token = fleet.enroll(session, MODEL, "device", "stable")
+    with serving(settings.home, "--no-worker") as server:
+        device = Device(server.url, token, folder / "device", (settings.home / ROOT_FILE).read_bytes())
+        device.poll(versions - 3)
+        found = {"nothing new": device.poll(versions - 2)}
+        with writing(engine) as session:
+            rows.lock(session)
+            signing.refresh(session, keyring, now(session), with_snapshot=True)
+        found["nothing new, timestamp and snapshot renewed"] = device.poll(versions - 2)
+        publish(engine, keyring, versions - 1)
+        found["one new diff"] = device.poll(versions - 2)
+        fresh = Device(server.url, token, folder / "fresh", (settings.home / ROOT_FILE).read_bytes())
+        found["first install"] = fresh.poll(versions)
+        behind = Device(server.url, token, folder / "behind", (settings.home / ROOT_FILE).read_bytes())
+        found[f"{BEHIND} versions behind"] = behind.poll(versions - 1 - BEHIND)
+    with reading(engine) as session:
+        sys.stderr.write(f"\r{rows.size(session):,} bytes of metadata are kept\n")
+    return found
+
+
+def main() -> None:
+    """Measure, print, and end with status 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--versions", type=int, default=1000)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures here.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), asked.versions)
+    for name, bodies in found.items():
+        parts = ", ".join(f"{part} {size:,}" for part, size in bodies.by_name.items())
+        print(f"{name}: {bodies.total:,} bytes ({parts})")
+    if asked.json:
+        figures = {name: {"total": bodies.total, **bodies.by_name} for name, bodies in found.items()}
+        asked.json.write_text(json.dumps({"versions": asked.versions, "bytes": figures, "bars": BARS}, indent=1) + "\n")
+    sys.exit("; ".join(missed(found)) or 0)
+
+
+def missed(found: Mapping[str, Bodies]) -> list[str]:
+    """Return the bars that are missed, in words."""
+    return [
+        f"{name}: {found[name].total:,} bytes, and the bar is {bar:,}"
+        for name, bar in BARS.items()
+        if found[name].total > bar
+    ]
+
+
+def _digest(number: int) -> str:
+    return hashlib.sha256(f"version {number}".encode()).hexdigest()
+
+
+def _blob(label: str) -> Blob:
+    return Blob(hashlib.sha256(label.encode()).hexdigest(), 4_000_000)
+
+
+def _shortcut(number: int, back: int) -> NewShortcut:
+    return NewShortcut(_digest(number - back), number - back, os.urandom(300))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""The services of the server's tests, on SQLite and PostgreSQL."""
+
+from tests.server.conftest import database_url, databases, engine, postgresql, service, settings, sqlite
+
+__all__ = ["database_url", "databases", "engine", "postgresql", "service", "settings", "sqlite"]

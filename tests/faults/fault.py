@@ -1,0 +1,51 @@
+"""The ways in which an operation can fail, and what then happens in the process that asked for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from tests.faults.operation import Operation
+
+Way = Literal[
+    "killed", "killed half way", "ENOSPC", "ENOSPC from there on", "EIO", "EIO from there on", "reset",
+]  # fmt: skip
+"""`half way`: half of a write has reached the file. `reset`: the connection breaks."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Operation number `at` fails in this way."""
+
+    at: int
+    way: Way
+
+    def strikes(self, number: int, operation: Operation) -> bool:
+        """Tell whether an operation fails."""
+        lasting = self.way.endswith("from there on") and operation.kind != "receive"
+        return number == self.at or (lasting and number > self.at)
+
+    @property
+    def halves(self) -> bool:
+        """Whether half of a write is carried out: a full disk takes what still fits."""
+        return self.way == "killed half way" or self.way.startswith("ENOSPC")
+
+    def befall(self, operation: Operation) -> NoReturn:
+        """Kill this process, or raise as the system would."""
+        if self.way.startswith("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.way == "reset":
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        number = getattr(errno, self.way.split()[0])
+        raise OSError(number, os.strerror(number), operation.path)
+
+
+def ways(operation: Operation) -> tuple[Way, ...]:
+    """Return every way in which this operation can fail while power is there."""
+    if operation.kind == "receive":
+        return ("killed", "reset")
+    half: tuple[Way, ...] = ("killed half way",) if operation.kind == "write" else ()
+    return ("killed", *half, "ENOSPC", "ENOSPC from there on", "EIO", "EIO from there on")

@@ -1,0 +1,197 @@
+"""A real device on a real server over a socket: what the one signs, the other takes. Nothing is trained."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from sqlalchemy import update
+
+from diffclient.errors import Backwards, BadSignature, UnknownTarget, UpdateFailed
+from diffclient.fetch import Fetcher
+from diffclient.outcome import Outcome
+from diffclient.policy import Policy
+from diffclient.service import Service as Calls
+from diffclient.service import enroll
+from diffclient.store import Store
+from diffclient.transport import Transport
+from diffclient.trust import PATH, Trust, plant_root
+from diffclient.updater import Updater
+from diffserver.candidate import NewCandidate
+from diffserver.database import writing
+from diffserver.tables import Channel
+from diffserver.trust import releases
+from diffserver.trust.establish import ROOT_FILE
+from tests.client.lineage import CLASSIFIER, MODEL, Lineage
+from tests.client.repository import Repository
+from tests.server import factories
+from tests.server.conftest import Service
+
+
+@dataclass
+class Site:
+    """A served service that publishes a lineage, and devices of it."""
+
+    service: Service
+    url: str
+    lineage: Lineage
+    folder: Path
+    metered: bool = False
+    policy: Policy = field(default_factory=Policy)
+
+    def publish(self, *numbers: int) -> None:
+        """Publish versions of the lineage, one after the other."""
+        for number in numbers:
+            self.service.publish(self.candidate(number))
+
+    def candidate(self, number: int) -> NewCandidate:
+        """A version of the lineage as training would have left it."""
+        line, whole = self.lineage, self.lineage.snapshots[number]
+        step = line.diffs[number - 1] if number else whole
+        for blob in (whole.payload, whole.graph, *(probe.blob for probe in whole.probes)):
+            self.service.objects.put(line.blobs[blob.sha256])
+        facts: dict[str, Any] = {
+            "digest": whole.to_digest,
+            "snapshot": whole.payload,
+            "graph": whole.graph,
+            "manifest": step.to_json(),
+        }
+        if number == 0:
+            return factories.base(MODEL, **facts)
+        facts |= {"parent_digest": line.digest(number - 1), "payload": line.blobs[step.payload.sha256]}
+        return factories.update("parent", "child", number, model=MODEL, **facts)
+
+    def device(self, name: str = "kitchen") -> Store:
+        """A device that knows the server and its root."""
+        store = Store(self.folder / name)
+        token = self.service.operator.headers["Authorization"].removeprefix("Bearer ")
+        with store.locked():
+            enrolment = enroll(Transport(), self.url, token, model=MODEL, name=name)
+            plant_root(store.trust, self.service.public.get("/v1/tuf/1.root.json").content)
+            store.enroll(enrolment)
+        return store
+
+    def update(self, store: Store) -> Outcome:
+        """Poll once."""
+        transport, enrolment = Transport(), store.enrolment()
+        return Updater(
+            store,
+            Calls(transport, enrolment),
+            Fetcher(transport, [self.url], store.downloads),
+            lambda: Trust(store.trust, [self.url + PATH], transport),
+            self.policy,
+            lambda: self.metered,
+            CLASSIFIER.score,
+        ).update()
+
+    def go_back(self, number: int) -> None:
+        """Move the channel back, with a signed permission."""
+        with writing(self.service.engine) as session:
+            releases.go_back(session, self.service.keyring, MODEL, number)
+
+
+@contextlib.contextmanager
+def served(service: Service) -> Iterator[str]:
+    config = uvicorn.Config(service.app, port=0, log_level="critical", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
+    return Lineage(tmp_path_factory.mktemp("lineage"), CLASSIFIER).grow(4)
+
+
+@pytest.fixture
+def site(service: Service, lineage: Lineage, tmp_path: Path) -> Iterator[Site]:
+    with served(service) as url:
+        yield Site(service, url, lineage, tmp_path / "devices")
+
+
+def test_from_the_first_version_to_the_last(site: Site) -> None:
+    site.publish(0)
+    store = site.device()
+    assert site.update(store).action == "installed"
+    for number in (1, 2):
+        site.publish(number)
+        outcome = site.update(store)
+        assert (outcome.action, outcome.version, outcome.digest) == ("installed", number, site.lineage.digest(number))
+        assert outcome.payload_bytes == site.lineage.diffs[number - 1].payload.length
+    assert site.update(store).action == "none"
+    current = store.state().current
+    assert current is not None
+    store.verify(current)
+
+
+def test_a_device_that_slept_is_led_through_history(site: Site) -> None:
+    site.publish(0)
+    store = site.device()
+    site.update(store)
+    site.publish(1, 2, 3, 4)
+    assert site.update(store).digest == site.lineage.digest(4)
+
+
+def test_a_late_device_gets_a_snapshot(site: Site) -> None:
+    site.publish(0, 1, 2)
+    store = site.device("late")
+    assert site.update(store).digest == site.lineage.digest(2)
+
+
+def test_a_metered_device_is_told_and_not_sent(site: Site) -> None:
+    site.publish(0)
+    store = site.device()
+    site.metered = True
+    assert site.update(store).action == "withheld"
+    site.policy = Policy("always")
+    assert site.update(store).action == "installed"
+
+
+def test_the_way_back_is_the_one_that_was_signed(site: Site) -> None:
+    site.publish(0, 1)
+    store = site.device()
+    site.update(store)
+    site.publish(2, 3)
+    site.update(store)
+    site.go_back(0)
+    assert site.update(store).digest == site.lineage.digest(0)
+
+
+def test_a_channel_that_was_moved_without_a_signature_moves_no_device(site: Site) -> None:
+    """As a thief of the database would: the rows say so, and no metadata does."""
+    site.publish(0, 1, 2, 3)
+    store = site.device()
+    site.update(store)
+    with writing(site.service.engine) as session:
+        session.execute(update(Channel).values(digest=site.lineage.digest(1)))
+    with pytest.raises(UpdateFailed) as failed:
+        site.update(store)
+    assert isinstance(failed.value.cause, Backwards | UnknownTarget), failed.value
+    assert store.state().digest == site.lineage.digest(3)
+
+
+def test_another_servers_root_trusts_nothing_here(site: Site, tmp_path: Path) -> None:
+    site.publish(0)
+    store = site.device()
+    plant_root(store.trust, Repository(MODEL).first_root)
+    with pytest.raises(UpdateFailed) as failed:
+        site.update(store)
+    assert isinstance(failed.value.cause, BadSignature)
+
+
+def test_the_root_that_is_served_first_is_the_one_to_enrol_with(site: Site) -> None:
+    """The file beside the database and what the server says are the same bytes."""
+    said = site.service.public.get("/v1/tuf/1.root.json").content
+    assert said == (site.service.settings.home / ROOT_FILE).read_bytes()
