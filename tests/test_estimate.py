@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffserver.estimate import AIM, BOLDEST, CLOSEST, LEAST_STEP, Point, share_for, share_on_line
+from diffserver.estimate import (
+    AIM,
+    BOLDEST,
+    CLOSEST,
+    FLATTEST,
+    LEAST_STEP,
+    SLOPE,
+    STEEPEST,
+    Point,
+    share_for,
+    share_on_line,
+)
 
 
 def line(share: float, slope: float, at: float = 0.02, bound: float = 1.0) -> Point:
@@ -18,14 +29,15 @@ def line(share: float, slope: float, at: float = 0.02, bound: float = 1.0) -> Po
 
 
 def test_one_point_and_the_usual_slope() -> None:
-    assert share_for([Point(0.02, 0.4, True)], 1.0) == pytest.approx(0.01)
-    assert share_for([Point(0.02, 1.6, False)], 1.0) == pytest.approx(0.04)
-    assert share_on_line(Point(0.02, 2.0, False), 1.0, 1.0) == pytest.approx(0.04)
+    assert share_for([Point(0.02, 0.4, True)], 1.0) == pytest.approx(0.02 * 2 ** (1 / SLOPE))
+    assert share_for([Point(0.02, 1.6, False)], 1.0) == pytest.approx(0.02 * 2 ** (-1 / SLOPE))
+    assert share_on_line(Point(0.02, 2.0, False), 1.0, 1.0) == pytest.approx(0.02 * 2 ** (-1 / SLOPE))
+    assert share_on_line(Point(0.02, 2.0, False), 1.0, 1.0, slope=-1) == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize("slope", [-0.5, -0.8, -1.0, -1.5, -2.0])
+@pytest.mark.parametrize("slope", [FLATTEST, -1.2, -1.5, -2.0, STEEPEST])
 def test_two_points_that_hold_give_the_slope(slope: float) -> None:
-    one, other = line(0.02, slope, at=0.4), line(0.04, slope, at=0.4)
+    one, other = line(0.02, slope, at=0.4), line(0.03, slope, at=0.4)
     found = share_for([one, other], 1.0)
     assert line(found, slope, at=0.4).drift == pytest.approx(AIM)
 
@@ -44,14 +56,15 @@ def test_between_two_points_on_a_line(slope: float) -> None:
         ([Point(0.02, -3.0, True)], 0.02 / BOLDEST),
         ([Point(0.02, 0.0, True)], 0.02 / BOLDEST),
         ([Point(0.02, 0.5, False)], 0.02 * LEAST_STEP),
-        ([Point(0.02, 0.5, True), Point(0.04, 0.5, True)], 0.02 * (0.5 / AIM) ** 2),
-        ([Point(0.02, 0.5, True), Point(0.04, 0.9, True)], 0.02 * (0.5 / AIM) ** 2),
-        ([Point(0.02, 0.5, True), Point(0.02, 0.1, True)], 0.02 * 0.5 / AIM),
+        ([Point(0.02, 0.5, True), Point(0.04, 0.5, True)], 0.02 * (AIM / 0.5) ** (1 / FLATTEST)),
+        ([Point(0.02, 0.5, True), Point(0.04, 0.9, True)], 0.02 * (AIM / 0.5) ** (1 / FLATTEST)),
+        ([Point(0.02, 0.5, True), Point(0.021, -9.0, True)], 0.02 * (AIM / 0.5) ** (1 / STEEPEST)),
+        ([Point(0.02, 0.5, True), Point(0.02, 0.1, True)], 0.02 * (AIM / 0.5) ** (1 / SLOPE)),
         ([Point(0.02, 0.5, True), Point(0.005, 0.2, False)], 0.01),
         ([Point(0.02, 0.5, True), Point(0.005, 0.5, False)], 0.01),
         ([Point(0.02, 0.5, True), Point(0.005, 1e9, False)], 0.02 * 0.25**CLOSEST),
         ([Point(0.02, 0.99, True), Point(0.005, 1.01, False)], 0.02 * 0.25**CLOSEST),
-        ([Point(0.02, 0.5, True), Point(0.04, 2.0, False)], 0.02 * 0.5 / AIM),
+        ([Point(0.02, 0.5, True), Point(0.04, 2.0, False)], 0.02 * (AIM / 0.5) ** (1 / SLOPE)),
     ],
 )
 def test_measures_that_are_on_no_line(points: list[Point], expected: float) -> None:

@@ -136,7 +136,8 @@ def test_the_device_measured_every_version_as_the_server_did(place: Place) -> No
 
 def test_a_device_without_the_scorer_keeps_what_it_has_and_says_what_to_do(place: Place) -> None:
     other = "--store other"
-    place.run(f"diffclient enroll {place.url} --token {place.token} --model gestures --name other {other}")
+    known = f"--token {place.token} --root diffserver-home/root.json"
+    place.run(f"diffclient enroll {place.url} {known} --model gestures --name other {other}")
     assert "--score" in place.run(f"diffclient update {other}", status=3)
     assert "now at version 2" in place.run(f"diffclient update --score {SCORE} {other}")
 
