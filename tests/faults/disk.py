@@ -9,6 +9,7 @@ another is two changes, for each folder is synced alone.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.faults.operation import Operation
 
 EXHAUSTIVE = 6
 """So many unsynced changes of names are combined in every way; of more, see `_subsets`."""
+
+MANY = 150
+"""So many contents of unsynced files are combined in every way."""
 
 Tree = Mapping[str, bytes | str | None]
 """By path, parents first: a file's bytes, a symbolic link's text; None for a folder."""
@@ -226,10 +230,23 @@ def _walk(folder: Folder, names: Mapping[Folder, Mapping[str, Node]] | None, abo
             yield from _walk(node, names, f"{above}{name}/")
 
 
+def _choices(variants: Sequence[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+    """Yield contents of some files together: every choice, or of many: each of one file, the others as synced, or as
+    seen.
+    """
+    if math.prod(map(len, variants)) <= MANY:
+        yield from itertools.product(*variants)
+        return
+    for others in ([each[0] for each in variants], [each[min(1, len(each) - 1)] for each in variants]):
+        for at, each in enumerate(variants):
+            for content in each:
+                yield [*others[:at], content, *others[at + 1 :]]
+
+
 def _contents(nodes: Mapping[str, Node]) -> Iterator[Tree]:
     """Yield the tree for every content that its files may have."""
     files = list(dict.fromkeys(node for node in nodes.values() if isinstance(node, File)))
-    for contents in itertools.product(*(file.variants() for file in files)):
+    for contents in _choices([file.variants() for file in files]):
         found = dict(zip(files, contents, strict=True))
         yield {path: found[node] if isinstance(node, File) else None if isinstance(node, Folder) else node.text
                for path, node in nodes.items()}  # fmt: skip

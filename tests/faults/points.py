@@ -72,7 +72,7 @@ def tried(
     """Try every fault point, or those of some operations; yield each with what went wrong, or nothing."""
     numbers = [number for number in recorded.lost if chosen(recorded.tape.operations[number])]
     yield from side_by_side(_struck(recorded, numbers), at_once)
-    yield from _without_power(recorded, numbers, at_once)
+    yield from unpowered(recorded, numbers, at_once)
 
 
 def _struck(recorded: Recorded, numbers: Sequence[int]) -> Iterator[tuple[Point, Callable[[], str]]]:
@@ -83,8 +83,8 @@ def _struck(recorded: Recorded, numbers: Sequence[int]) -> Iterator[tuple[Point,
             yield Point(recorded.case.act.name, number, operation, way), run
 
 
-def _without_power(recorded: Recorded, numbers: Sequence[int], at_once: int) -> Iterator[tuple[Point, str]]:
-    """Try each disk once, however many points may leave it."""
+def unpowered(recorded: Recorded, numbers: Sequence[int], at_once: int) -> Iterator[tuple[Point, str]]:
+    """Let power fail at these operations; each disk is tried once, however many points may leave it."""
     every = dict.fromkeys(left for number in numbers for left in recorded.lost[number])
     trials = ((left, partial(without_power, recorded.case, dict(left.files), left.done)) for left in every)
     found = dict(side_by_side(trials, at_once))

@@ -93,6 +93,18 @@ def test_a_folder_whose_name_is_lost_takes_its_files_with_it(start: Path) -> Non
     }  # fmt: skip
 
 
+def test_many_unsynced_files_are_torn_one_by_one(start: Path) -> None:
+    made = []
+    for number in range(6):
+        made += [Operation("open", f"f{number}", number), Operation("write", f"f{number}", number, data=b"data")]
+    disk = Disk(start)
+    for operation in [*made, Operation("look", ".", 9), Operation("sync", ".", 9)]:
+        disk.apply(operation)
+    found = [tuple(tree[f"f{number}"] for number in range(6)) for tree in disk.states()]
+    assert len(found) == 2 * (6 * 4 + 1)  # and the one that did not change
+    assert {(b"",) * 6, (b"data",) * 6, (b"da", *[b""] * 5), (b"da", *[b"data"] * 5)} <= set(found)
+
+
 def test_trees_are_written_and_read(tmp_path: Path, start: Path) -> None:
     (start / "slots" / "a").mkdir(parents=True)
     (start / "slots" / "a" / "w").write_bytes(b"1")

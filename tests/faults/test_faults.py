@@ -13,7 +13,7 @@ from diffclient import durable
 from tests.faults import traced
 from tests.faults.chain import acts
 from tests.faults.operation import Operation
-from tests.faults.points import Recorded, recorded, tried
+from tests.faults.points import Recorded, recorded, tried, unpowered
 from tests.faults.site import Site, serving
 from tests.faults.trial import record
 
@@ -64,35 +64,52 @@ def test_every_way_to_fail(site: Site, device: Path, chosen: Callable[[Operation
     assert {point: flaw for point, flaw in found.items() if flaw} == {}
 
 
-def flush(file: BinaryIO) -> None:
-    file.flush()
+def forgetting_files(name: str) -> Callable[[BinaryIO], None]:
+    """Syncing files, but for those of a name."""
+    real = durable.settle
+
+    def settle(file: BinaryIO) -> None:
+        if Path(f"/proc/self/fd/{file.fileno()}").readlink().name == name:
+            file.flush()
+        else:
+            real(file)
+
+    return settle
+
+
+def forgetting_folder(name: str) -> Callable[[Path], None]:
+    """Syncing files and folders, but for those of a name."""
+    real = durable.sync
+    return lambda path: None if path.name == name else real(path)
 
 
 def in_place(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Writing without a draft."""
     with path.open("wb") as file:
         file.write(data)
         durable.settle(file)
 
 
-CARELESS: dict[str, tuple[str, Callable[..., None], str]] = {
-    "files are not synced": ("settle", flush, "StateError"),
-    "folders are not synced": ("sync", lambda path: None, "undone"),
-    "files are changed in place": ("write_file", in_place, "StateError"),
-}
+Chosen = Callable[[Operation], bool]
+CARELESS: list[tuple[str, Callable[..., None], Chosen, str]] = [
+    ("settle", forgetting_files("state.json.new"), switching, "StateError"),
+    ("sync", forgetting_folder("store"), switching, "what was done is undone"),
+    ("write_file", in_place, switching, "StateError"),
+    ("settle", forgetting_files("timestamp.json.new"), trusting, "JSONDecodeError"),
+    ("sync", forgetting_folder("trust"), switching, "forgot the "),
+]
 
 
-@pytest.mark.parametrize("name", CARELESS)
-def test_carelessness_is_noticed(site: Site, device: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    function, careless, flaw = CARELESS[name]
+@pytest.mark.parametrize(("function", "careless", "chosen", "flaw"), CARELESS)
+def test_carelessness_is_noticed(
+    site: Site, device: Path, monkeypatch: pytest.MonkeyPatch,
+    function: str, careless: Callable[..., None], chosen: Chosen, flaw: str,
+) -> None:  # fmt: skip
     monkeypatch.setattr(durable, function, careless)
-    found = dict(tried(update(site, device), AT_ONCE, switching))
-    assert any(flaw in what for what in found.values())
-
-
-def test_metadata_that_is_not_synced_is_noticed(site: Site, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable, "settle", flush)
-    found = dict(tried(update(site, device), AT_ONCE, trusting))
-    assert any("JSONDecodeError" in flaw or "forgot" in flaw for flaw in found.values())
+    run = update(site, device)
+    numbers = [number for number in run.lost if chosen(run.tape.operations[number])]
+    flaws = [what for what in dict(unpowered(run, numbers[-3:], AT_ONCE)).values() if what]
+    assert any(flaw in what for what in flaws), flaws
 
 
 def test_the_tape_misses_nothing_that_strace_sees(site: Site, device: Path, tmp_path: Path) -> None:
