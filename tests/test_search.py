@@ -48,7 +48,7 @@ def power(at_two_percent: float, slope: float = -1.0) -> Drift:
 
 def aimed(share: float, drift: float) -> float:
     """The payload share that one try points to."""
-    return share * (AIM / drift) ** (1 / SLOPE)
+    return float(share * (AIM / drift) ** (1 / SLOPE))
 
 
 def plan(tries: list[Try]) -> list[tuple[str, float | None]]:
