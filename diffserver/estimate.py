@@ -14,7 +14,7 @@ AIM = 0.8
 """The share of the largest drift that is aimed at."""
 SLOPE, FLATTEST, STEEPEST = -1.5, -1.0, -3.0
 """Log drift over log bytes: what is assumed of it, and between what limits measures are believed."""
-BOLDEST = 2.5
+BOLDEST = 2.0
 """How many times smaller than all before it a payload may be."""
 LEAST_STEP = 1.1
 """How many times larger than all that broke the bound it has to be."""

@@ -68,7 +68,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
 def tried_table(tried: Sequence[Mapping[str, Any]]) -> Table:
     """Return what was tried, a row each, the fully retrained model among them."""
     headings = ["method", "budget", "share", "density", "levels", "steps", "mean WER", "drift", "chosen"]
-    return listing("Trainings", headings, map(_tried_row, tried))
+    return listing("What was tried", headings, map(_tried_row, tried))
 
 
 def _tried_row(one: Mapping[str, Any]) -> list[object]:

@@ -11,7 +11,7 @@ from diffserver.errors import Invalid
 from diffserver.experiment import plan
 from diffserver.experiment.kinds import KINDS
 from diffserver.experiment.plan import Domain, entries, find_domains
-from diffserver.training import Recipe
+from diffserver.training import recipe_for
 from tests.training.experiments import planned, write_domain, write_domains
 
 
@@ -22,7 +22,7 @@ def test_methods_carry_parameters_and_budgets() -> None:
     assert (plainly.label, plainly.budget, plainly.kind) == ("sparse", 0.02, KINDS["sparse"])
     assert [first.budget, second.budget] == [0.04, 0.01]
     assert first.label == second.label == "sparse:spread=0.5,steps=90"
-    assert first.kind.recipe == Recipe(steps=90, learning_rate=3e-3)
+    assert first.kind.recipe == replace(recipe_for("sparse"), steps=90)
     assert first.kind.schedule.spread == 0.5
     assert lora.kind.recipe is not None
     assert lora.kind.recipe.learning_rate == 0.01

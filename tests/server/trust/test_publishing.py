@@ -237,7 +237,6 @@ def test_publishes_of_several_models_and_renewals_meet(service: Service, tmp_pat
 
     def renewed() -> None:
         with writing(service.engine) as session:
-            rows.lock(session)
             releases.renew(session, service.keyring, models[0])
 
     acts = [lambda ids=ids: publish(service, ids[1]) for ids in candidates]
