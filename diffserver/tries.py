@@ -82,7 +82,7 @@ def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> F
     """
     asked = asked_for(work.spec, parent.snapshot.table)
     known = None if work.spec.method == FULL else find_reference(work.spec, engine, domains)
-    tries = [_known(known)] if known else []
+    tries = [_known(known, parent.snapshot.table)] if known else []
     trained: list[tuple[Try, Measured]] = []
     while following := search.next_training(asked, tries):
         turn = _turn(work, asked, following, len(trained))
@@ -102,9 +102,14 @@ def asked_for(spec: TrainingSpec, table: Table) -> Asked:
     return Asked(methods, spec.budget, spec.max_drift, spec.max_regression, least)
 
 
-def _known(full: Candidate) -> Try:
-    errors = evaluate.from_json(full.evaluation, "candidate")
-    return Try(FULL, None, mean_wer(errors), drift=0.0, seconds=full.seconds_train, trained=False)
+def _known(full: Candidate, table: Table) -> Try:
+    mean = mean_wer(evaluate.from_json(full.evaluation, "candidate"))
+    density = _share(full.changed_weights, table)
+    return Try(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
+
+
+def _share(weights: int, table: Table) -> float:
+    return weights / max(1, sum(spec.size for spec in table))
 
 
 def _turn(work: Work, asked: Asked, following: Next, before: int) -> Work:
@@ -142,7 +147,7 @@ def _tried(following: Next, start: Parent, measured: Measured, before: Sequence[
         regression=max(evaluate.regressions(start.evaluation, measured.errors).values(), default=None),
         payload_bytes=len(result.payload) if result.payload else None,
         payload_share=len(result.payload or b"") / fp32_bytes(table),
-        density=result.changed / max(1, sum(spec.size for spec in table)),
+        density=_share(result.changed, table),
         levels=None if shape is None else shape.levels,
         steps=None if shape is None else shape.steps,
         seconds=result.seconds,

@@ -173,10 +173,13 @@ def again(home: Home, bounded: Candidate, tiny_corpus: Path) -> NewCandidate:
     return run(home, spec, Listener())
 
 
-def test_a_fully_retrained_model_of_the_same_data_is_used_again(home: Home, again: NewCandidate) -> None:
+def test_a_fully_retrained_model_of_the_same_data_is_used_again(
+    home: Home, bounded: Candidate, again: NewCandidate
+) -> None:
     full, *diffs = again.tried
     known = reference(home)
     assert (full["method"], full["trained"], full["mean_wer"]) == ("full", False, mean(known))
+    assert full["density"] == bounded.tried[0]["density"] > 0.5
     assert {row["method"] for row in diffs} == set(AUTO)
     assert len(diffs) <= search.MOST_TRAININGS
     assert all(row["trained"] and row["drift"] == row["mean_wer"] - full["mean_wer"] for row in diffs)
