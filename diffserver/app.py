@@ -33,9 +33,9 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     log = log or make_log()
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("started", version=__version__, revision=migrate.latest())
-        renewal = Renewal(engine, Keyring(settings.keys), _replica(), log)
+        app.state.renewal = renewal = Renewal(engine, Keyring(settings.keys), _replica(), log)
         renewal.start()
         yield
         renewal.stop()
