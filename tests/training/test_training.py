@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffserver.methods import MethodError
 from diffserver.methods.full import Full
@@ -30,11 +30,21 @@ class Watched(PointsTask):
         return super().batch(examples, rng, device)
 
 
+class Forgetful(PointsTask):
+    """Loses some of its input while training, at random."""
+
+    def network(self, seed: int) -> nn.Module:
+        first, *rest = super().network(seed).children()
+        return nn.Sequential(first, nn.Sequential(rest[0], nn.Dropout(0.5)), rest[1])
+
+
 def run(task: PointsTask, lesson: Lesson, recipe: Recipe = RECIPE, **options: Any) -> dict[str, Any]:
     return train(task, task.network(0), Full(task.initial()), lesson, recipe, device="cpu", **options)
 
 
-def test_the_same_seed_gives_the_same_weights(points: PointsTask) -> None:
+@pytest.mark.parametrize("kind", [PointsTask, Forgetful])
+def test_the_same_seed_gives_the_same_weights(kind: type[PointsTask]) -> None:
+    points = kind()
     lesson = Lesson(points.domain([0, 1], 50, seed=1), [points.domain([2], 50, seed=2)])
     first, again, other = (run(points, lesson, seed=seed) for seed in (4, 4, 5))
     assert all(np.array_equal(first[name], again[name]) for name in first)
