@@ -23,7 +23,7 @@ from .task import Task
 GROUP = "diffserver.tasks"
 """The group of entry points in which packages announce their tasks."""
 
-BUILT_IN = {"asr": "diffserver.tasks.asr.task:AsrTask"}
+BUILT_IN = {"asr": "diffserver.tasks.asr.task:AsrTask", "asr-words": "diffserver.tasks.asr.words:WordsTask"}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # as the API takes it
 _PLACE = re.compile(r"(?P<module>.+\.py|[\w.]+(?=:))(:(?P<thing>\w+))?")

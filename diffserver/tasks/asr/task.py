@@ -83,14 +83,19 @@ class AsrTask:
 
     def batch(self, examples: Sequence[Utterance], rng: np.random.Generator, device: str) -> Utterances:
         """These utterances, augmented with `rng`."""
-        features = [normalise(augmented(example.energies, rng)) for example in examples]
-        symbols = [encode(example.text) for example in examples]
+        changed = self.augmented(examples, rng)
+        features = [normalise(example.energies) for example in changed]
+        symbols = [encode(example.text) for example in changed]
         return Utterances(
             nn.utils.rnn.pad_sequence([torch.from_numpy(f) for f in features], batch_first=True).to(device),
             torch.tensor([len(f) for f in features]).to(device),
             nn.utils.rnn.pad_sequence(symbols, batch_first=True).to(device),
             torch.tensor([len(s) for s in symbols]).to(device),
         )
+
+    def augmented(self, examples: Sequence[Utterance], rng: np.random.Generator) -> list[Utterance]:
+        """What training hears in place of these utterances of one batch."""
+        return [Utterance(augmented(example.energies, rng), example.text) for example in examples]
 
     def loss(self, forward: Forward, batch: Utterances) -> Tensor:
         """CTC loss per letter; an utterance too short for its text counts nothing."""
