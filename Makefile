@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 METHOD ?= sparse
 DATA ?=
+TASK ?= asr
 ARGS ?=
 SECONDS ?= 60
 SUITE ?= build/tuf-conformance
@@ -24,8 +25,8 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e './client[asr]' -e '.[dev]'
 	@touch $@
 
-demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings
-	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) $(ARGS)
+demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings, TASK=asr-words
+	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) --task $(TASK) $(ARGS)
 
 test: setup ## all tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -42,6 +42,7 @@ class Plan:
 
     folder: Path
     data: Path
+    task: str = "asr"
     method: str = "sparse"
     budget: float = 0.02
     devices: int = 3
@@ -142,13 +143,14 @@ def _trained_base(plan: Plan, domain: str) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     _run("diffserver", "init", "--home", str(draft), environment={})
     with serving(draft) as server:
-        server.operator("base", MODEL, "--data", str(plan.data), "--domain", domain, "--seed", str(plan.seed))
+        learned = ["--data", str(plan.data), "--domain", domain, "--task", plan.task]
+        server.operator("base", MODEL, *learned, "--seed", str(plan.seed))
     return draft.rename(home)
 
 
 def _fingerprint(plan: Plan, domain: str) -> str:
     manifests = [(plan.data / domain / name).read_bytes() for name in ("train.jsonl", "test.jsonl")]
-    about = json.dumps([__version__, str(plan.data.resolve()), domain, plan.seed]).encode()
+    about = json.dumps([__version__, str(plan.data.resolve()), domain, plan.task, plan.seed]).encode()
     return hashlib.sha256(b"\0".join([about, *manifests])).hexdigest()[:12]
 
 

@@ -6,8 +6,8 @@ What the loop does is `training`'s, what a method trains is its own; which train
 from collections.abc import Mapping, Sequence
 from time import monotonic
 
-from diffclient import arithmetic
-from diffclient.weights import Array, Snapshot, Table, enter_grid, write_snapshot
+from diffclient.weights import Array, Snapshot, enter_grid, write_snapshot
+from diffserver import grids
 from diffserver.methods import Method, load_method
 from diffserver.parent import Parent
 from diffserver.self_apply import count_changed, self_apply
@@ -20,12 +20,13 @@ def learn_base(work: Work, domain: str) -> Result:
     lesson, began = _lesson(work, [domain]), monotonic()
     network = work.task.network(work.seed)
     initial = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    graph = work.task.graph(network)  # before training, which a network that no device can run is not worth
     table, _ = enter_grid(initial)
     method = load_method("full", initial, table, 1.0, work.seed)
     table, arrays = enter_grid(_train(work, method, lesson, "base"))
     weights = work.folder / "version.safetensors"
     digest = write_snapshot(weights, table, (arrays[spec.name] for spec in table))
-    return Result(weights, digest, table, work.task.graph(network), "snapshot", None, 0, monotonic() - began)
+    return Result(weights, digest, table, graph, "snapshot", None, 0, monotonic() - began)
 
 
 def learn_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
@@ -41,7 +42,7 @@ def learn_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     if learned is not None:
         return self_apply(work, parent, learned, began)
     weights, graph = work.folder / "version.safetensors", work.objects.get(parent.graph.sha256)
-    digest = write_snapshot(weights, table, _on_grid(table, trained))
+    digest = write_snapshot(weights, table, grids.enter(table, trained))
     changed = count_changed(parent.snapshot, Snapshot(weights))
     return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
 
@@ -63,12 +64,3 @@ def _train(work: Work, method: Method, lesson: Lesson, recipe: str) -> Mapping[s
         device=work.spec.device,
         on_progress=lambda done, message: work.on_progress(TRAINING_SHARE * done, message),
     )
-
-
-def _on_grid(table: Table, trained: Mapping[str, Array]) -> list[Array]:
-    """Round a fully retrained model's weights to the grids of its line; raises RangeError."""
-
-    def rounded(array: Array, grid: int) -> Array:
-        return arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid)
-
-    return [trained[spec.name] if spec.grid is None else rounded(trained[spec.name], spec.grid) for spec in table]

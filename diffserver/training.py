@@ -62,7 +62,7 @@ def recipe_for(name: str, epochs: int | None = None) -> Recipe:
     """
     recipes = {
         "base": Recipe(steps=2000, learning_rate=3e-3),
-        "full": Recipe(steps=910, learning_rate=4e-3),
+        "full": Recipe(steps=910, learning_rate=2.5e-3),
         "sparse": Recipe(steps=1250, learning_rate=4e-3),
         "hashed": Recipe(steps=1250, learning_rate=3e-3),
     }

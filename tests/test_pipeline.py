@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
+
+from torch import nn
 
 from diffclient.apply import apply
 from diffclient.decode import decode
@@ -23,10 +27,22 @@ from diffserver.database import connect, reading, writing
 from diffserver.errors import Invalid, Refused
 from diffserver.settings import Settings
 from diffserver.spec import TrainingSpec
+from diffserver.tasks import Task, TaskError, load_task
+from diffserver.tasks.asr.task import AsrTask, Utterance, Utterances
 from diffserver.training import Cancelled
 from diffserver.worker import Worker
 
 pytestmark = pytest.mark.slow
+
+
+class Undeployable(AsrTask):
+    """A recogniser that can neither be exported nor trained."""
+
+    def batch(self, examples: Sequence[Utterance], rng: np.random.Generator, device: str) -> Utterances:
+        raise AssertionError("this network was trained")
+
+    def graph(self, network: nn.Module) -> bytes:
+        raise TaskError("this network cannot be exported")
 
 
 class Home:
@@ -41,10 +57,10 @@ class Home:
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
 
-    def run(self, spec: TrainingSpec, go_on: bool = True) -> NewCandidate:
+    def run(self, spec: TrainingSpec, go_on: bool = True, find: Callable[[str], Task] = load_task) -> NewCandidate:
         folder = self.scratch / f"{spec.kind}-{len(list(self.scratch.iterdir()))}"
         folder.mkdir()
-        return pipeline.run(spec, self.engine, self.objects, folder, lambda done, message: go_on)
+        return pipeline.run(spec, self.engine, self.objects, folder, lambda done, message: go_on, find)
 
     def submit(self, spec: TrainingSpec) -> int:
         with writing(self.engine) as session:
@@ -130,6 +146,11 @@ def test_a_candidate_that_forgets_is_refused_with_its_evaluation_unless_forced(
 def test_training_ends_when_it_is_no_longer_wanted(home: Home, tiny_corpus: Path) -> None:
     with pytest.raises(Cancelled):
         home.run(update_spec(tiny_corpus), go_on=False)
+
+
+def test_a_network_that_no_device_can_run_is_refused_before_it_is_trained(home: Home, tiny_corpus: Path) -> None:
+    with pytest.raises(TaskError, match="cannot be exported"):
+        home.run(base_spec(tiny_corpus), find=lambda name: Undeployable())
 
 
 def test_an_update_of_a_model_without_versions_says_what_to_do(home: Home, tiny_corpus: Path) -> None:

@@ -23,6 +23,7 @@ def demo(
         Path | None,
         typer.Option(help="Folder of real recordings: a folder a domain with train.jsonl and test.jsonl."),
     ] = None,
+    task: Annotated[str, typer.Option(help="What is trained: asr, or asr-words for single words.")] = "asr",
     budget: Annotated[float, typer.Option(help="Most payload bytes, as a share of the fp32 snapshot's.")] = 0.02,
     updates: Annotated[int, typer.Option(help="How many updates in a row, if there is data for them.")] = 5,
     devices: Annotated[int, typer.Option(help="How many simulated devices.")] = 3,
@@ -41,7 +42,7 @@ def demo(
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
     if method not in ("sparse", "hashed"):
         raise Invalid(f"no diff is made by {method!r}", "choose sparse or hashed")
-    made = run(Plan(folder, data or _corpus(folder / "corpus"), method, budget, devices, updates, seed))
+    made = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
     written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
     show(asdict(made), as_json, Group(tables(made), f"Written: {written}"))
 

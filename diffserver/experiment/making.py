@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from diffclient import arithmetic
 from diffclient.apply import apply
 from diffclient.decode import open_payload
 from diffclient.encode import encode
-from diffclient.table import Table
-from diffclient.weights import Array, enter_grid, write_snapshot
+from diffclient.weights import enter_grid, write_snapshot
+from diffserver import grids
 from diffserver.experiment.kept import Version
 from diffserver.experiment.kinds import Kind
 from diffserver.methods import Method, Weights, load_method
@@ -78,8 +77,8 @@ class Making:
         if hasattr(method, "rebuilt"):
             packed = cast(Packed, method)
             payload = packed.payload()
-            return payload, _write(out, before.table, packed.rebuilt(payload))
-        return b"", _write(out, before.table, trained)
+            return payload, write_snapshot(out, before.table, grids.enter(before.table, packed.rebuilt(payload)))
+        return b"", write_snapshot(out, before.table, grids.enter(before.table, trained))
 
     def _setting(self, parent: Version) -> Setting:
         before, full = parent.snapshot, self.order.full
@@ -103,13 +102,3 @@ class Making:
             device=self.device,
             on_progress=hear,
         )
-
-
-def _write(out: Path, table: Table, weights: Mapping[str, Array]) -> str:
-    """Write weights, rounded to the grids of their line; return the digest. Raises RangeError."""
-
-    def rounded(array: Array, grid: int) -> Array:
-        return arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid)
-
-    arrays = (weights[spec.name] if spec.grid is None else rounded(weights[spec.name], spec.grid) for spec in table)
-    return write_snapshot(out, table, arrays)
