@@ -33,6 +33,7 @@ def test_a_weight_that_walked_away_is_cut_where_its_grid_ends() -> None:
     bias = PARENT["bias"].copy()
     bias[:2] = 30.0, -30.0
     cut, *_ = grids.enter(TABLE, PARENT | {"bias": bias})
+    assert TABLE[0].grid is not None
     end = np.float32(2.0 ** (24 - TABLE[0].grid))
     assert cut[:2].tolist() == [end, -end]
     assert np.array_equal(cut[2:], PARENT["bias"][2:])
