@@ -28,8 +28,8 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings, TASK=asr-words
 	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) --task $(TASK) $(ARGS)
 
-test: setup ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## all tests, as many files at once as there are cores, at most four
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 conformance: setup ## the public conformance suite of The Update Framework against diffclient; needs faketime; SUITE=<folder>
 	@command -v faketime >/dev/null || { echo "faketime is needed: apt-get install faketime"; exit 1; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 UPDATES = 5
@@ -12,6 +13,10 @@ UPDATES = 5
 # Small matrices are slow on many threads, above all on a busy machine. Before anything loads torch, and for the
 # workers that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffserver.estimate import AIM, BOLDEST, SLOPE
@@ -214,7 +214,6 @@ def test_a_bound_on_regressions_is_searched_for_too() -> None:
 Noise = st.floats(-50, 50) | st.sampled_from([0.0, -0.0, 1e-300, 1e6])
 
 
-@settings(deadline=None)
 @given(
     methods=st.sampled_from([("sparse",), ("hashed",), BOTH]),
     budget=st.floats(1e-3, 1.0),

@@ -108,7 +108,7 @@ def test_nothing_to_say_is_refused() -> None:
         sparse([Change(change.spec, change.old, change.old)], 1000)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(INT8, INT8), min_size=1, max_size=40), st.integers(80, 400))
 def test_int8_weights_stay_int8(pairs: list[tuple[int, int]], limit: int) -> None:
     old, new = np.array(pairs, np.int8).T

@@ -72,7 +72,7 @@ def brute_force(edges: list[Edge], device: str | None, target: str) -> int | Non
     return min(totals, default=None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(edges_strategy, st.one_of(st.none(), st.sampled_from(NODES)), st.sampled_from(NODES))
 def test_agrees_with_brute_force_on_any_graph(edges: list[Edge], device: str | None, target: str) -> None:
     expected = brute_force(edges, device, target)

@@ -190,7 +190,7 @@ def test_what_is_no_change_is_refused(value: dict[str, object]) -> None:
         from_json_values(value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_whatever_happens_what_was_published_is_found_and_the_live_role_stays_small(data: st.DataObject) -> None:
     world, head, retired = World(), -1, 0

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffserver.trust import roles
@@ -35,7 +35,6 @@ def test_what_a_files_name_means(name: str, meaning: object) -> None:
 MODELS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True).filter(lambda name: name not in roles.TOP)
 
 
-@settings(deadline=None)
 @given(MODELS, st.integers(0, 10**6), st.integers(1, 10**6))
 def test_names_lead_back(model: str, number: int, version: int) -> None:
     for role in (model, roles.archive_of(model), roles.shard_of(model, number)):
@@ -46,7 +45,6 @@ def test_names_lead_back(model: str, number: int, version: int) -> None:
     assert roles.delegator(model) == "targets"
 
 
-@settings(deadline=None)
 @given(MODELS, MODELS, st.integers(0, 100))
 def test_no_models_role_is_anothers(one: str, other: str, number: int) -> None:
     mine = {one, roles.archive_of(one), roles.shard_of(one, number)}
