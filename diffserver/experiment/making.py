@@ -74,11 +74,12 @@ class Making:
         if diff is not None:
             payload = encode(diff, before.table, parent.digest)
             return payload, apply(before, [open_payload(payload, before.table, parent.digest)], out)
+        payload, weights = b"", trained
         if hasattr(method, "rebuilt"):
             packed = cast(Packed, method)
             payload = packed.payload()
-            return payload, write_snapshot(out, before.table, grids.enter(before.table, packed.rebuilt(payload)))
-        return b"", write_snapshot(out, before.table, grids.enter(before.table, trained))
+            weights = packed.rebuilt(payload)
+        return payload, write_snapshot(out, before.table, grids.enter(before.table, weights))
 
     def _setting(self, parent: Version) -> Setting:
         before, full = parent.snapshot, self.order.full

@@ -123,7 +123,7 @@ def test_of_replicas_one_renews(service: Service) -> None:
 def test_a_replica_that_died_is_replaced_when_its_lease_ends(service: Service) -> None:
     age(service, ["timestamp"])
     assert leases.claim(service.engine, "renewal", "dead", -1)
-    renew(service.engine, service.keyring, "second")
+    assert renew(service.engine, service.keyring, "second").here == ("timestamp",)
     assert what_is_due(service).here == ()
 
 
