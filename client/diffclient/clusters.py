@@ -15,6 +15,7 @@ import numpy.typing as npt
 from diffclient.codebook import BEYOND, RANGE_LIMIT, TOTAL, Codebook, Integers
 
 Counts = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.float64]
 
 _ENTRY_BITS = 10
 """What a range of a codebook costs in the records, roughly."""
@@ -34,7 +35,7 @@ class Ranges:
 
     def bits(self, counts: Counts) -> float:
         """Return what numbers of these counts take: the entropy of the ranges and the extra bits."""
-        return entropy(counts) + float(counts @ np.array(self.widths))
+        return float(entropy(counts) + counts @ np.array(self.widths))
 
     def codebook(self, counts: Counts) -> Codebook:
         """Return the codebook for numbers of these counts, not all of which are 0."""
@@ -71,10 +72,13 @@ def single(low: int, high: int) -> Ranges:
     return Ranges(np.array([min(low, BEYOND - (1 << width))], np.int64), (width,))
 
 
-def entropy(counts: Counts) -> float:
-    """Return the bits that symbols of these counts take: the sum of -c log2(c / total)."""
-    used = counts[counts > 0].astype(np.float64)
-    return float(used.sum() * np.log2(used.sum()) - used @ np.log2(used)) if len(used) else 0.0
+def entropy(counts: Counts) -> Bits:
+    """Return the bits that symbols of these counts, along the last axis, take: the sum of -c log2(c / total)."""
+    return _times_log2(counts.sum(-1)) - _times_log2(counts).sum(-1)
+
+
+def _times_log2(counts: Counts) -> Bits:
+    return np.asarray(counts * np.log2(np.maximum(counts, 1)))
 
 
 def frequencies(counts: Counts) -> tuple[int, ...]:
@@ -103,15 +107,17 @@ def cluster(histograms: Sequence[Counts], thrift: float = 1.0) -> tuple[list[int
     `thrift` makes fewer groups.
     """
     groups: list[Counts] = []
+    bits: list[float] = []
     member = [0] * len(histograms)
     for index in sorted(range(len(histograms)), key=lambda index: -int(histograms[index].sum())):
         own = histograms[index]
-        alone = entropy(own) + thrift * price(own)
-        losses = [entropy(group + own) - entropy(group) for group in groups]
-        if losses and min(losses) <= alone:
-            member[index] = losses.index(min(losses))
-            groups[member[index]] = groups[member[index]] + own
-        else:
-            member[index] = len(groups)
-            groups.append(own)
+        nothing = np.zeros_like(own)
+        joined = entropy(np.array([*groups, nothing]) + own)
+        losses = joined - np.array([*bits, -thrift * price(own)])  # the last one's: alone
+        member[index] = nearest = int(losses.argmin())
+        if nearest == len(groups):
+            groups.append(nothing)
+            bits.append(0.0)
+        groups[nearest] = groups[nearest] + own
+        bits[nearest] = float(joined[nearest])
     return member, groups

@@ -35,6 +35,8 @@ class SparseSchedule:
     fixed: float = 0.85
     """From here on the mask stays."""
     stages: int = 50
+    steerings: int = 25
+    """Stages of which each, once values are quantised, takes a coding to learn the payload's length."""
     coldest: float = 2.0
     hottest: float = 60.0
     spread: float = 0.7
@@ -61,7 +63,7 @@ class SparseDiff:
         self._on_grid = {spec.name: spec.grid for spec in table if spec.grid is not None and spec.size}
         self._finer = {spec.name: self._schedule.finer if is_small(spec) else 1.0 for spec in table}
         self._values = {name: nn.Parameter(torch.zeros_like(self._parent[name])) for name in self._on_grid}
-        self._stages = Stages(self._schedule.stages)
+        self._stages, self._steerings = Stages(self._schedule.stages), Stages(self._schedule.steerings)
         self._density = min(0.5, 5 * budget)  # a first guess, about 6 bits a value
         self._temperature = self._schedule.coldest
         self._threshold = 0.0
@@ -82,7 +84,7 @@ class SparseDiff:
         if self._stages.begins(progress) and not self._masks:
             self._begin_stage(progress)
         return self._parent | {
-            name: self._parent[name] + straight_through(self._used(name, value.detach(), progress), value)
+            name: straight_through(self._parent[name] + self._used(name, value.detach(), progress), value)
             for name, value in self._values.items()
         }
 
@@ -112,7 +114,7 @@ class SparseDiff:
         dropped = min(len(sizes), max(1, round(len(sizes) * (1 - density))))
         self._threshold = max(float(sizes.kthvalue(dropped).values), 1e-12)
         self._steps = {name: self._step(name, grid) for name, grid in self._on_grid.items()}
-        if progress >= schedule.quantised:
+        if progress >= schedule.quantised and self._steerings.begins(progress):
             length = payload_length(self._diff({name: self._levels(name) for name in self._values}), self._table)
             # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
             self._density *= min(1.5, max(0.5, math.sqrt(schedule.aim * self._limit / length)))
@@ -131,15 +133,16 @@ class SparseDiff:
         if self._threshold == 0.0:
             return value
         if progress < self._schedule.quantised:
-            return value * torch.sigmoid(self._temperature * (self._sizes(name) / self._threshold - 1))
+            relative = value.abs().mul_(self._finer[name] / self._threshold)
+            return relative.sub_(1).mul_(self._temperature).sigmoid_().mul_(value)
         return self._levels(name) * self._steps[name].value
 
     def _levels(self, name: str) -> Tensor:
         """One tensor's values as whole levels: 0 outside the mask and nowhere else."""
         value, step = self._values[name].detach(), self._steps[name]
-        mask = self._masks[name] if self._masks else self._sizes(name) > self._threshold
-        size = (value.abs() / step.value).round().clamp(1, self._schedule.levels)
-        levels = torch.where(mask, torch.copysign(size, value), 0.0)
+        size = value.abs()
+        mask = self._masks[name] if self._masks else size > self._threshold / self._finer[name]
+        levels = size.div_(step.value).round_().clamp_(1, self._schedule.levels).copysign_(value).mul_(mask)
         return in_range(levels, self._parent[name], step, self._on_grid[name])
 
     def _without_smallest(self, kept: dict[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from diffclient.arithmetic import LIMIT
 from diffclient.weights import TensorSpec
@@ -59,10 +60,27 @@ def is_small(spec: TensorSpec) -> bool:
 def in_range(levels: Tensor, parent: Tensor, step: Step, grid: int) -> Tensor:
     """The levels, nearer to zero where parent and value together would leave the grid of that exponent."""
     end = math.ldexp(LIMIT - _MARGIN, -grid)
+    if _largest(parent) + _largest(levels) * step.value <= end:  # almost always, and much cheaper
+        return levels
     most, least = ((side - parent).div_(step.value) for side in (end, -end))
     return levels.clamp(least.ceil_().clamp_(max=0), most.floor_().clamp_(min=0))
 
 
+def _largest(found: Tensor) -> float:
+    low, high = found.aminmax() if found.numel() else (0.0, 0.0)
+    return max(-float(low), float(high))
+
+
 def straight_through(used: Tensor, values: Tensor) -> Tensor:
     """`used`, with gradients as if it were `values`."""
-    return values + (used - values).detach() if values.requires_grad and torch.is_grad_enabled() else used
+    return _StraightThrough.apply(used, values)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(_: FunctionCtx, used: Tensor, values: Tensor) -> Tensor:  # noqa: ARG004 - gradients go there
+        return used
+
+    @staticmethod
+    def backward(_: FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, gradients[0]
