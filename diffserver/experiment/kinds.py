@@ -117,7 +117,7 @@ KINDS: Mapping[str, Kind] = {
     "topk": _TOPK,
     "topk-tuned": _tuned(_TOPK, 350),
     "bitdelta": _BITDELTA,
-    "lora": Kind(_plainly(lora.Lora), (lora, factors), Recipe(steps=700, learning_rate=3e-3), needs="peft"),
+    "lora": Kind(_plainly(lora.Lora), (lora, factors), Recipe(steps=1250, learning_rate=1e-2), needs="peft"),
     "pruned": _PRUNED,
     "pruned-tuned": _tuned(_PRUNED, 700),
     "factorised": Kind(_plainly(factorised.Factorised), (factorised, factors), None, teacher="chain"),
