@@ -74,7 +74,8 @@ def single(low: int, high: int) -> Ranges:
 
 def entropy(counts: Counts) -> Bits:
     """Return the bits that symbols of these counts, along the last axis, take: the sum of -c log2(c / total)."""
-    return _times_log2(counts.sum(-1)) - _times_log2(counts).sum(-1)
+    bits: Bits = _times_log2(counts.sum(-1)) - _times_log2(counts).sum(-1)
+    return bits
 
 
 def _times_log2(counts: Counts) -> Bits:

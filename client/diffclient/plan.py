@@ -136,7 +136,7 @@ def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
         found += sum(ranges[role].bits(group) + clusters.price(group) for group in clusters.cluster(histograms)[1])
     if plan.classes:
         lines = (plan.classes.rows, plan.classes.columns)
-        found += sum(clusters.entropy(np.bincount(line)) for line in lines) + _COUNT_BITS * len(plan.counts)
+        found += sum(float(clusters.entropy(np.bincount(line))) for line in lines) + _COUNT_BITS * len(plan.counts)
     return found
 
 

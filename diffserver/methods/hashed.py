@@ -45,6 +45,9 @@ class HashedSchedule:
 _SMALL_BITS, _SMALL_SHARE = 4, 0.25
 """What a value of a small tensor takes, about, and how much of the budget such tensors may take without sharing."""
 
+_SIGNIFICANT = 8
+"""Bits of a step: the budget is met by the step alone, and with three bits it would jump by an eighth at least."""
+
 
 class HashedDiff:
     """The values of the buckets of every tensor on a grid."""
@@ -125,7 +128,7 @@ class HashedDiff:
         return (value[bucket] * sign).view_as(self._parent[name])
 
     def _step(self, name: str) -> Step:
-        return Step.near(self._scale / self._finer[name], self._grids[name])
+        return Step.near(self._scale / self._finer[name], self._grids[name], _SIGNIFICANT)
 
     def _levels(self, name: str) -> Tensor:
         value, step = self._values[name].detach(), self._step(name)

@@ -41,13 +41,13 @@ class Step:
     value: float
 
     @staticmethod
-    def near(value: float, grid: int) -> Step:
+    def near(value: float, grid: int, significant: int = 3) -> Step:
         """A step on the grid of exponent `grid` near `value`, from one unit to what a payload holds.
 
-        It has three significant bits: short in the records, and merged diffs share large powers of two.
+        It has few significant bits: short in the records, and sparse diffs, when merged, share large powers of two.
         """
         units = min(LIMIT, max(1, round(math.ldexp(value, grid))))
-        shift = max(0, units.bit_length() - 3)
+        shift = max(0, units.bit_length() - significant)
         units = round(units / (1 << shift)) << shift
         return Step(units, math.ldexp(units, -grid))
 

@@ -122,7 +122,7 @@ def limit(n: int, levels: Levels) -> float:
     """The bits that uniform positions among n weights and values of this entropy take."""
     k = len(levels)
     places = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
-    return places + entropy(np.unique(levels, return_counts=True)[1])
+    return places + float(entropy(np.unique(levels, return_counts=True)[1]))
 
 
 @pytest.mark.parametrize("density", [0.005, 0.01, 0.07, 0.3, 0.7])

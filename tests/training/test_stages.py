@@ -18,13 +18,13 @@ def test_every_stage_begins_once() -> None:
     assert [step / 12 for step in range(13) if stages.begins(step / 12)] == [0, 0.25, 0.5, 0.75, 1.0]
 
 
-@given(st.floats(1e-9, 1e3), st.integers(0, 30))
-def test_a_step_is_a_whole_number_of_grid_units(value: float, grid: int) -> None:
-    step = Step.near(value, grid)
+@given(st.floats(1e-9, 1e3), st.integers(0, 30), st.integers(2, 8))
+def test_a_step_is_a_whole_number_of_grid_units(value: float, grid: int, significant: int) -> None:
+    step = Step.near(value, grid, significant)
     assert step.units >= 1
     assert step.value == math.ldexp(step.units, -grid)
     assert step.units in (1, LIMIT) or step.value == pytest.approx(value, rel=1 / 3)
-    assert step.units % (1 << max(0, step.units.bit_length() - 3)) == 0
+    assert step.units % (1 << max(0, step.units.bit_length() - significant)) == 0
 
 
 def test_gradients_go_straight_through() -> None:
