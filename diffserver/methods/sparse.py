@@ -84,7 +84,7 @@ class SparseDiff:
         if self._stages.begins(progress) and not self._masks:
             self._begin_stage(progress)
         return self._parent | {
-            name: straight_through(self._parent[name] + self._used(name, value.detach(), progress), value)
+            name: straight_through(self._used(name, value.detach(), progress).add_(self._parent[name]), value)
             for name, value in self._values.items()
         }
 
@@ -119,7 +119,7 @@ class SparseDiff:
             # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
             self._density *= min(1.5, max(0.5, math.sqrt(schedule.aim * self._limit / length)))
         if progress >= schedule.fixed:
-            self._masks = {name: self._sizes(name) > self._threshold for name in self._values}
+            self._masks = {name: (self._sizes(name) > self._threshold).float() for name in self._values}
 
     def _sizes(self, name: str) -> Tensor:
         """How large a tensor's values count when the largest are kept."""
@@ -130,20 +130,24 @@ class SparseDiff:
         return Step.near(max(self._schedule.spread * smallest, largest / self._schedule.levels), grid)
 
     def _used(self, name: str, value: Tensor, progress: float) -> Tensor:
+        """What of a tensor's values is used, as a new tensor; the rest is done in place, for this is every step's."""
         if self._threshold == 0.0:
-            return value
+            return value.clone()
         if progress < self._schedule.quantised:
             relative = value.abs().mul_(self._finer[name] / self._threshold)
             return relative.sub_(1).mul_(self._temperature).sigmoid_().mul_(value)
-        return self._levels(name) * self._steps[name].value
+        return self._levels(name).mul_(self._steps[name].value)
 
     def _levels(self, name: str) -> Tensor:
-        """One tensor's values as whole levels: 0 outside the mask and nowhere else."""
-        value, step = self._values[name].detach(), self._steps[name]
-        size = value.abs()
-        mask = self._masks[name] if self._masks else size > self._threshold / self._finer[name]
-        levels = size.div_(step.value).round_().clamp_(1, self._schedule.levels).copysign_(value).mul_(mask)
+        """One tensor's values as whole levels: 0 outside the mask, and where a value is below half a step."""
+        value, step, most = self._values[name].detach(), self._steps[name], self._schedule.levels
+        levels = self._kept(name, value).div_(step.value).round_().clamp_(-most, most)
         return in_range(levels, self._parent[name], step, self._on_grid[name])
+
+    def _kept(self, name: str, value: Tensor) -> Tensor:
+        if self._masks:
+            return value * self._masks[name]
+        return nn.functional.hardshrink(value, self._threshold / self._finer[name])
 
     def _without_smallest(self, kept: dict[str, Tensor], share: float) -> dict[str, Tensor]:
         sizes = torch.cat([self._sizes(name)[levels != 0] for name, levels in kept.items()])
