@@ -19,6 +19,7 @@ from diffserver.experiment.results import Results, Row, average, by_chain
 CAPTION = "WER in %, means over all test sets so far; drift in points over the full chain; training seconds"
 INTERVAL = "Of one seed, drift's 95 % interval by a paired bootstrap; of several, the means and the drifts' range"
 LAST = "All at the last update"
+LINES = ("-", "--", ":", "-.")
 
 
 def _figure(name: str, form: str) -> Callable[[Sequence[Row]], str]:
@@ -121,7 +122,12 @@ def _draw(path: Path, label: str, title: str, fill: Callable[[Any], None]) -> No
 
 
 def _drift(chains: Chains, axes: Any) -> None:
-    """One curve a method and budget; bars are intervals, or the seeds' range. Curves are set a little apart."""
+    """One curve a method and budget; bars are intervals, or the seeds' range. Curves are set a little apart.
+
+    Colours tell methods, and lines tell budgets.
+    """
+    methods = list(dict.fromkeys(method for _, method, _ in chains))
+    budgets = sorted({budget for _, _, budget in chains}, reverse=True)
     for place, ((data, method, budget), updates) in enumerate(chains.items()):
         numbers = sorted(updates)
         drifts = [average(updates[number], "drift_mean") or 0.0 for number in numbers]
@@ -130,7 +136,9 @@ def _drift(chains: Chains, axes: Any) -> None:
         above = [max(0.0, high - drift) for drift, (_, high) in zip(drifts, spread, strict=True)]
         apart = [number + 0.4 * ((place + 0.5) / len(chains) - 0.5) for number in numbers]
         label = f"{method}, {budget:.1%} ({data})"
-        axes.errorbar(apart, drifts, [below, above], marker="o", markersize=4, capsize=2, linewidth=1, label=label)
+        style = {"color": f"C{methods.index(method)}", "linestyle": LINES[budgets.index(budget) % len(LINES)]}
+        bars = {"marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
+        axes.errorbar(apart, drifts, [below, above], label=label, **style, **bars)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
