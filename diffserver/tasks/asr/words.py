@@ -18,7 +18,7 @@ CUT = 0.7  # the share of utterances that lose some of the silence around them
 JOINED = 0.5  # the share of utterances that get another one before or after them
 SMOOTHED = 5  # frames of 10 ms that loudness is a mean of
 ACTIVE = 0.3  # of the way from an utterance's quiet parts to its loud ones: what is louder is speech
-MARGIN = 4  # frames around the speech that are never cut away
+MARGIN = 4  # frames around what is loud that are never cut away; its edges are told to SMOOTHED // 2 frames
 
 
 class WordsTask(AsrTask):
