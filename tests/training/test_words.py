@@ -53,16 +53,16 @@ def test_about_as_many_as_said_are_cut() -> None:
 def test_joined_utterances_hold_both_and_say_both() -> None:
     rng = np.random.default_rng(0)
     batch = [said("one", 0, 20, 0), said("two", 0, 30, 0, louder=-4.0), said("smart mirror", 10, 40, 10)]
-    lengths = {example.text: len(example.energies) for example in batch}
-    heard = [example for _ in range(200) for example in joined(batch, rng)]
-    counts = Counter(example.text for example in heard)
+    lengths = {utterance.text: len(utterance.energies) for utterance in batch}
+    heard = [utterance for _ in range(200) for utterance in joined(batch, rng)]
+    counts = Counter(utterance.text for utterance in heard)
     alone = sum(counts[text] for text in lengths)
     assert abs(1 - alone / len(heard) - JOINED) < 0.1
     assert {"one two", "two one", "smart mirror one", "two smart mirror"} <= set(counts)
-    for example in heard:
-        parts = [text for text in lengths for _ in range(example.text.count(text))]
-        assert len(example.energies) == sum(lengths[text] for text in parts)
-        assert example.energies.dtype == np.float32
+    for utterance in heard:
+        parts = [text for text in lengths for _ in range(utterance.text.count(text))]
+        assert len(utterance.energies) == sum(lengths[text] for text in parts)
+        assert utterance.energies.dtype == np.float32
 
 
 def test_what_is_joined_is_about_as_loud() -> None:
