@@ -75,7 +75,8 @@ def main() -> None:
     asked = parser.parse_args()
     task, about = load_task("asr"), machine.describe()
     data = make_reference(asked.folder, 1, quick=False, on_progress=_hear)
-    costs = measure(task, Lesson(task.examples(data / "1-athletes", "train")), asked.rounds)
+    new, earlier = (task.examples(data / domain, "train") for domain in ("1-athletes", "0-base"))
+    costs = measure(task, Lesson(new, [earlier]), asked.rounds)
     for method in METHODS:
         each = ", ".join(f"{took[method]:.1f}" for took in costs.rounds)
         print(f"{method}: {costs.ratio(method):.2f} times full retraining ({each} s)")
