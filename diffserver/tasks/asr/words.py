@@ -18,7 +18,7 @@ CUT = 0.7  # the share of utterances that lose some of the silence around them
 JOINED = 0.5  # the share of utterances that get another one before or after them
 SMOOTHED = 5  # frames of 10 ms that loudness is a mean of
 ACTIVE = 0.3  # of the way from an utterance's quiet parts to its loud ones: what is louder is speech
-MARGIN = 4  # frames around what is loud that are never cut away; its edges are told to SMOOTHED // 2 frames
+MARGIN = 4  # frames around the speech that are never cut away
 
 
 class WordsTask(AsrTask):
@@ -48,14 +48,14 @@ def joined(examples: Sequence[Utterance], rng: Rng) -> list[Utterance]:
 
 
 def _speech(energies: Features) -> tuple[int, int]:
-    """The first and the last frame that are louder than the silence around the speech."""
+    """The first and the last frame that may be speech: louder than the silence around it, or blurred with such."""
     edges = SMOOTHED // 2
     loudness = np.convolve(
         np.pad(energies.mean(axis=1), edges, "edge"), np.full(SMOOTHED, 1 / SMOOTHED, np.float32), "valid"
     )
     quiet, loud = np.percentile(loudness, [10, 95])
     active = np.flatnonzero(loudness >= quiet + ACTIVE * (loud - quiet))
-    return int(active[0]), int(active[-1])
+    return int(active[0]) - edges, int(active[-1]) + edges
 
 
 def _with_another(example: Utterance, examples: Sequence[Utterance], rng: Rng) -> Utterance:
