@@ -33,7 +33,7 @@ USER diffserver
 VOLUME /var/lib/diffserver
 # The process is the container, so it lives as long as the container runs; what can break is its way to the database.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "diffserver.migrate"]
+    CMD ["python", "-m", "diffserver.storage.migrate"]
 CMD ["diffserver", "worker"]
 
 FROM base AS server

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diffclient import arithmetic, ordinals
-from diffclient.diff import Diff, Exact, Hashed, Sparse, Stream, numbers, spread
-from diffclient.weights import Array, Table, TensorSpec
+from diffclient.diff.streams import Diff, Exact, Hashed, Sparse, Stream, numbers, spread
+from diffclient.tensors import arithmetic, ordinals
+from diffclient.tensors.snapshot import Array, Table, TensorSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from diffclient.store import Store
+from diffclient.store.store import Store
 from tests.client.conftest import enrolled
 from tests.client.lineage import CLASSIFIER, Lineage
 from tests.client.scripted_server import ScriptedServer

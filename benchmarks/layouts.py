@@ -15,8 +15,8 @@ import numpy.typing as npt
 import zstandard
 
 from benchmarks.cases import Case
-from diffclient.diff import Exact, Sparse, Stream
-from diffclient.weights import TensorSpec
+from diffclient.diff.streams import Exact, Sparse, Stream
+from diffclient.tensors.snapshot import TensorSpec
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[Any]

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks import layouts, nnc, peers
 from benchmarks.cases import Case, write_raw
-from diffclient.decode import decode
-from diffclient.diff import Diff, Exact, Hashed, Sparse, Stream
-from diffclient.encode import encode
+from diffclient.diff.streams import Diff, Exact, Hashed, Sparse, Stream
+from diffclient.payload.decode import decode
+from diffclient.payload.encode import encode
 
 PARENT = "0" * 64  # the digest's value does not change a payload's length
 _SECTIONS = struct.Struct("<32x3I")

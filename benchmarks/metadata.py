@@ -18,19 +18,20 @@ from pathlib import Path
 import httpx2
 from sqlalchemy import Engine
 
-from diffclient.manifest import Blob, Manifest, Probe
-from diffclient.names import snapshot_name
-from diffclient.targets import read_facts
-from diffclient.transport import Response, Transport
-from diffclient.trust import PATH, Trust, plant_root
-from diffserver import catalog, fleet, migrate, tokens
-from diffserver.candidate import NewCandidate, NewShortcut
-from diffserver.cli.local import TOKEN_FILE
-from diffserver.database import connect, now, reading, writing
-from diffserver.demo import serving
-from diffserver.settings import Settings
-from diffserver.trust import releases, rows, signing
-from diffserver.trust.establish import ROOT_FILE, establish
+from diffclient.network.transport import Response, Transport
+from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.target_custom import read_facts
+from diffclient.release.target_names import snapshot_name
+from diffclient.trust.verified_metadata import PATH, Trust, plant_root
+from diffserver.catalog import devices, tokens
+from diffserver.catalog import versions as catalog
+from diffserver.catalog.candidate import NewCandidate, NewShortcut
+from diffserver.demo.run import serving
+from diffserver.settings import ROOT_FILE, TOKEN_FILE, Settings
+from diffserver.storage import migrate
+from diffserver.storage.database import connect, now, reading, writing
+from diffserver.trust import metadata_rows, releases, signing
+from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 
 MODEL = "commands"
@@ -162,13 +163,13 @@ def measure(folder: Path, versions: int) -> dict[str, Bodies]:
         if sys.stderr.isatty() or number % 100 == 0:
             sys.stderr.write(f"\r{number} versions")
     with writing(engine) as session:
-        _, token = fleet.enroll(session, MODEL, "device", "stable")
+        _, token = devices.enroll(session, MODEL, "device", "stable")
     with serving(settings.home, "--no-worker") as server:
         device = Device(server.url, token, folder / "device", (settings.home / ROOT_FILE).read_bytes())
         device.poll(versions - 3)
         found = {"nothing new": device.poll(versions - 2)}
         with writing(engine) as session:
-            rows.lock(session)
+            metadata_rows.lock(session)
             signing.refresh(session, keyring, now(session), with_snapshot=True)
         found["nothing new, timestamp and snapshot renewed"] = device.poll(versions - 2)
         publish(engine, keyring, versions - 1)
@@ -178,7 +179,7 @@ def measure(folder: Path, versions: int) -> dict[str, Bodies]:
         behind = Device(server.url, token, folder / "behind", (settings.home / ROOT_FILE).read_bytes())
         found[f"{BEHIND} versions behind"] = behind.poll(versions - 1 - BEHIND)
     with reading(engine) as session:
-        sys.stderr.write(f"\r{rows.size(session):,} bytes of metadata are kept\n")
+        sys.stderr.write(f"\r{metadata_rows.size(session):,} bytes of metadata are kept\n")
     return found
 
 

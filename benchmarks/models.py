@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from diffclient.diff import Diff, Hashed, Sparse, Stream
-from diffclient.encode import encode
-from diffclient.weights import Snapshot, Table, TensorSpec, digest, write_snapshot
+from diffclient.diff.streams import Diff, Hashed, Sparse, Stream
+from diffclient.payload.encode import encode
+from diffclient.tensors.snapshot import Snapshot, Table, TensorSpec, digest, write_snapshot
 
 Ints = npt.NDArray[np.int64]
 

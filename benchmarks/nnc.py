@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.cases import Case
-from diffclient.diff import Sparse
-from diffclient.weights import Array
+from diffclient.diff.streams import Sparse
+from diffclient.tensors.snapshot import Array
 
 NAME = "nncodec"
 SETTINGS = "on the levels with step 1, which restores them exactly; plus 4 bytes for every tensor's step"

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import bars, layouts, limits, machine, measure, nnc, peers, synthetic, tables, trained
 from benchmarks.cases import Case
-from diffclient.diff import numbers
+from diffclient.diff.streams import numbers
 
 DENSITIES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 70.0)
 """Per cent of the weights that change."""

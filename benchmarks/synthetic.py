@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from benchmarks import limits
 from benchmarks.cases import Case
-from diffclient import arithmetic, ordinals
-from diffclient.diff import Diff, Exact, Positions, Sparse
-from diffclient.weights import Array, Table, TensorSpec, enter_grid
+from diffclient.diff.streams import Diff, Exact, Positions, Sparse
+from diffclient.tensors import arithmetic, ordinals
+from diffclient.tensors.snapshot import Array, Table, TensorSpec, enter_grid
 
 TOP = 7
 """The largest level of 15, -7 to 7."""

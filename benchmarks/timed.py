@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from diffclient.apply import apply
-from diffclient.decode import open_payload
-from diffclient.weights import Snapshot
+from diffclient.diff.apply import apply
+from diffclient.payload.decode import open_payload
+from diffclient.tensors.snapshot import Snapshot
 
 BUFFER = 1 << 20
 

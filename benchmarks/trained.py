@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from diffclient.diff import Diff, Hashed, Sparse, Stream
-from diffclient.weights import Table, TensorSpec
+from diffclient.diff.streams import Diff, Hashed, Sparse, Stream
+from diffclient.tensors.snapshot import Table, TensorSpec
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import machine
-from diffclient.encode import encode
-from diffclient.weights import enter_grid
-from diffserver.methods import load_method
+from diffclient.payload.encode import encode
+from diffclient.tensors.snapshot import enter_grid
+from diffserver.methods.registry import load_method
 from diffserver.tasks import Task, load_task
 from diffserver.tasks.asr.reference import make_reference
-from diffserver.training import Lesson, recipe_for, train
+from diffserver.training.loop import Lesson, recipe_for, train
 
 METHODS = ("full", "sparse", "hashed")
 BUDGET = 0.02

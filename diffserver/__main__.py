@@ -1,5 +1,5 @@
 """`python -m diffserver` is the command line."""
 
-from diffserver.cli import main
+from diffserver.main import main
 
 main()

@@ -13,13 +13,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from diffserver import __version__, migrate
-from diffserver.api import blobs, checkpoints, device, health, models, problems, trainings, trust
+from diffserver import __version__
+from diffserver.api import problems
 from diffserver.api.limits import BodyLimit, PollGate
-from diffserver.blobs import Objects
-from diffserver.database import connect
+from diffserver.api.routes import blobs, checkpoints, device, health, models, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
+from diffserver.storage import migrate
+from diffserver.storage.database import connect
+from diffserver.storage.object_store import Objects
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
 

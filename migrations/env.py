@@ -1,8 +1,8 @@
-"""Runs migrations inside the transaction of the connection that `diffserver.migrate` hands over."""
+"""Runs migrations inside the transaction of the connection that `diffserver.storage.migrate` hands over."""
 
 from alembic import context
 
-from diffserver.tables import METADATA
+from diffserver.storage.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffclient.diff import Diff, Hashed, Sparse
-from diffclient.weights import Array, Snapshot, Table, enter_grid, write_snapshot
+from diffclient.diff.streams import Diff, Hashed, Sparse
+from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, write_snapshot
 
 SHAPES = {"conv.weight": (24, 8, 5), "conv.bias": (24,), "head.weight": (30, 24), "scale": ()}
 

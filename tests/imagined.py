@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffserver import report
+from diffserver.demo import report
 
 BLOB = {"sha256": "ab" * 32, "length": 900}
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffclient.store import Store
-from diffclient.weights import Snapshot, fp32_bytes
-from diffserver.demo import serving
+from diffclient.store.store import Store
+from diffclient.tensors.snapshot import Snapshot, fp32_bytes
+from diffserver.demo.run import serving
 from tests.conftest import UPDATES
-from tests.server.checkpoints import save
+from tests.server.checkpoint_files import save
 
 MODEL = "commands"
 BUDGET = 0.02

@@ -6,7 +6,10 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from graphlib import TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -23,20 +26,14 @@ FORBIDDEN_ON_DEVICES = {
     "diffserver",
     "obstore",
 }
-TRAINING = ("diffserver.training", "diffserver.methods", "diffserver.tasks", "diffserver.experiment")
-DATABASE = (
-    "diffserver.tables",
-    "diffserver.database",
-    "diffserver.catalog",
-    "diffserver.jobs",
-    "diffserver.fleet",
-    "diffserver.leases",
-    "diffserver.trust",
-)
-SERVING = ("diffserver.app", "diffserver.api")
-JOIN = {
-    f"diffserver.{name}" for name in ("pipeline", "worker", "parent", "work", "learn", "tries", "self_apply", "assess")
-}
+TRAINING = ("methods", "tasks", "training", "experiment", "demo")
+DATABASE = ("storage", "catalog", "trust")
+SERVING = ("app", "api")
+NEITHER = ("checkpoints", "evaluation", "errors", "logs", "settings")
+"""What both sides may import, and what imports neither."""
+
+JOIN = ("pipeline", "cli", "main", "__main__")
+"""What may reach both sides."""
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -70,6 +67,16 @@ def test_the_client_imports_nothing_heavy_and_nothing_of_the_server(name: str) -
     assert not {found.partition(".")[0] for found in imports(name, CLIENT[name])} & FORBIDDEN_ON_DEVICES
 
 
+def within(name: str, rooms: Iterable[str]) -> bool:
+    """Whether a module is in one of these folders, or is one of these modules, of the server."""
+    return any(f"{name}.".startswith(f"diffserver.{room}.") for room in rooms)
+
+
+def among(*groups: Sequence[str]) -> list[str]:
+    """All modules of the server in these groups of rooms."""
+    return [name for name in SERVER if within(name, chain(*groups))]
+
+
 def reached(start: str) -> set[str]:
     """All modules of the server that importing `start` may bring in."""
     seen, waiting = set(), [start]
@@ -81,20 +88,71 @@ def reached(start: str) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("name", [name for name in SERVER if name.startswith(TRAINING)])
+def test_every_module_is_in_one_group() -> None:
+    groups = (TRAINING, DATABASE, SERVING, NEITHER, JOIN)
+    in_groups = {name: sum(within(name, group) for group in groups) for name in SERVER if name != "diffserver"}
+    assert {name: count for name, count in in_groups.items() if count != 1} == {}
+
+
+@pytest.mark.parametrize("name", among(TRAINING))
 def test_training_never_reaches_the_database(name: str) -> None:
-    assert not [found for found in reached(name) if found.startswith(DATABASE + SERVING)]
+    assert not [found for found in reached(name) if within(found, chain(DATABASE, SERVING, JOIN))]
 
 
-@pytest.mark.parametrize("name", [name for name in SERVER if name.startswith(DATABASE + SERVING)])
+@pytest.mark.parametrize("name", among(DATABASE, SERVING))
 def test_serving_never_reaches_training(name: str) -> None:
-    assert not [found for found in reached(name) if found.startswith(TRAINING) or found in JOIN]
+    assert not [found for found in reached(name) if within(found, chain(TRAINING, JOIN))]
+
+
+@pytest.mark.parametrize("name", among(NEITHER))
+def test_what_both_sides_share_reaches_neither(name: str) -> None:
+    assert not [found for found in reached(name) if within(found, chain(TRAINING, DATABASE, SERVING, JOIN))]
+
+
+def sides_met(name: str) -> set[str]:
+    """Which of the two sides a module reaches."""
+    sides = {"training": TRAINING, "database": DATABASE + SERVING}
+    return {side for side, rooms in sides.items() if any(within(found, rooms) for found in reached(name))}
+
+
+def test_the_two_sides_meet_in_the_pipeline_and_on_the_command_line_alone() -> None:
+    meet = {name for name in SERVER if len(sides_met(name)) == 2}
+    assert not [name for name in meet if not within(name, JOIN)]
+
+
+def folder(name: str, path: Path) -> str:
+    """The folder of a module; a module at the top of its distribution is a folder of its own."""
+    parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return name if "." not in parent else parent
+
+
+def edges(package: dict[str, Path], place: Callable[[str, Path], str]) -> dict[str, set[str]]:
+    """Who imports whom, by modules or by their folders."""
+    found: dict[str, set[str]] = {}
+    for name, path in package.items():
+        to = {place(other, package[other]) for other in imports(name, path) if other in package}
+        found.setdefault(place(name, path), set()).update(to - {place(name, path)})
+    return found
+
+
+@pytest.mark.parametrize("package", [CLIENT, SERVER], ids=["client", "server"])
+@pytest.mark.parametrize("place", [lambda name, _path: name, folder], ids=["modules", "folders"])
+def test_no_circle(package: dict[str, Path], place: Callable[[str, Path], str]) -> None:
+    TopologicalSorter(edges(package, place)).prepare()  # raises CycleError, with the circle
+
+
+@pytest.mark.parametrize(("package", "loose"), [(CLIENT, 6), (SERVER, 8)], ids=["client", "server"])
+def test_a_folder_has_few_modules(package: dict[str, Path], loose: int) -> None:
+    counts = Counter(path.parent for path in package.values() if path.name != "__init__.py")
+    top = min(counts, key=lambda folder: len(folder.parts))
+    assert counts[top] <= loose
+    assert max(counts.values()) <= 15
 
 
 SPEECH = re.compile(
     r"audio|utteranc|speech|spoken|speak|ctc|phone|voice|transcri|recogni[sz]|letters|soundfile|jiwer|soxr"
 )
-ABOUT_SPEECH = ("diffserver.tasks.asr", "diffserver.demo", "diffserver.cli.demo")
+ABOUT_SPEECH = ("tasks.asr", "demo", "cli.train.demo")
 """The demo's job is speech."""
 
 COLUMNS = {"utterances"}
@@ -109,7 +167,7 @@ def words(path: Path) -> Iterator[str]:
                 yield word
 
 
-@pytest.mark.parametrize("name", [name for name in SERVER if not name.startswith(ABOUT_SPEECH)])
+@pytest.mark.parametrize("name", [name for name in SERVER if not within(name, ABOUT_SPEECH)])
 def test_nothing_but_its_task_knows_about_speech(name: str) -> None:
     assert not [found for found in imports(name, SERVER[name]) if found.startswith("diffserver.tasks.asr")]
     named = {word for word in words(SERVER[name]) if SPEECH.search(word.lower())} - COLUMNS
@@ -129,11 +187,13 @@ def fresh_python(code: str) -> str:
 
 
 def test_the_server_imports_with_torch_blocked() -> None:
-    fresh_python("import sys; sys.modules['torch'] = None; import diffserver.app, diffserver.cli")
+    fresh_python("import sys; sys.modules['torch'] = None; import diffserver.app, diffserver.main")
 
 
 def test_importing_the_client_is_quick_and_loads_only_itself() -> None:
-    timed = "import time; began = time.process_time(); import diffclient.cli; print(time.process_time() - began)"
+    timed = "import time; began = time.process_time(); import diffclient.cli.main; print(time.process_time() - began)"
     assert min(float(fresh_python(timed)) for _ in range(5)) < 0.3
-    loaded = fresh_python("import diffclient.cli, sys; print('onnxruntime' in sys.modules, 'soundfile' in sys.modules)")
+    loaded = fresh_python(
+        "import diffclient.cli.main, sys; print('onnxruntime' in sys.modules, 'soundfile' in sys.modules)"
+    )
     assert loaded.split() == ["False", "False"]

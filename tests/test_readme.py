@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from diffserver import migrate
 from diffserver.app import create_app
-from diffserver.database import connect
 from diffserver.settings import Settings
+from diffserver.storage import migrate
+from diffserver.storage.database import connect
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

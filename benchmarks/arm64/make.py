@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from walk import WHOLE
 
-from diffclient import arithmetic, ordinals, payload, records
-from diffclient.apply import apply
-from diffclient.arithmetic import ONE
-from diffclient.diff import Diff, Exact, Hashed, Sparse
-from diffclient.encode import encode
-from diffclient.weights import Snapshot, Table, TensorSpec
+from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff, Exact, Hashed, Sparse
+from diffclient.payload import frame as payload
+from diffclient.payload import records
+from diffclient.payload.encode import encode
+from diffclient.tensors import arithmetic, ordinals
+from diffclient.tensors.arithmetic import ONE
+from diffclient.tensors.snapshot import Snapshot, Table, TensorSpec
 
 Random = np.random.Generator
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diffclient import arithmetic
-from diffclient.diff import CHUNK
-from diffclient.weights import Array, TensorSpec, write_snapshot
+from diffclient.diff.streams import CHUNK
+from diffclient.tensors import arithmetic
+from diffclient.tensors.snapshot import Array, TensorSpec, write_snapshot
 
 Random = np.random.Generator
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from diffclient.apply import apply
-from diffclient.decode import Payload, open_payload
-from diffclient.weights import Snapshot
+from diffclient.diff.apply import apply
+from diffclient.payload.decode import Payload, open_payload
+from diffclient.tensors.snapshot import Snapshot
 
 WHOLE = "in one pass"
 """What the last version is called when it was reached from version 0 in one pass."""

@@ -2,6 +2,6 @@
 
 import sys
 
-from diffclient.cli import main
+from diffclient.cli.main import main
 
 sys.exit(main())

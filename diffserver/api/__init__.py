@@ -1,1 +1,1 @@
-"""The HTTP API: one module for each kind of caller or resource."""
+"""The HTTP service."""

@@ -8,14 +8,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from sqlalchemy import Engine
 
-from diffserver import tokens
 from diffserver.api.answers import Page
-from diffserver.blobs import Objects
-from diffserver.database import reading
+from diffserver.catalog import tokens
+from diffserver.catalog.tokens import Role
 from diffserver.errors import Forbidden, Unauthenticated
 from diffserver.settings import Settings
-from diffserver.tables import Token
-from diffserver.tokens import Role
+from diffserver.storage.database import reading
+from diffserver.storage.object_store import Objects
+from diffserver.storage.tables import Token
 from diffserver.trust.keys import Keyring
 
 Item = TypeVar("Item", bound=BaseModel)

@@ -7,7 +7,7 @@ from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
 from diffserver.api.fields import DIGEST
 from diffserver.api.requests import ReportRequest
-from diffserver.spec import Kind
+from diffserver.catalog.training_request import Kind
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
-from diffserver.spec import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
+from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
 
 
 class _Request(BaseModel):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diffserver.errors import DiffServerError
-from diffserver.evaluate import from_json, wer
+from diffserver.evaluation import from_json, wer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from diffserver.remote import Remote, RemoteError
+from diffserver.cli.remote import Remote, RemoteError
 
 NEEDED = "urn:diffserver:problem:signature-needed"
 
@@ -32,7 +32,7 @@ def change(
 ) -> Any:
     """Post a change; where the server needs signatures on it, check it, sign it here and post it again.
 
-    `asked` is what the change has to say, by `witness.answer`'s rules.
+    `asked` is what the change has to say, by `operator_signing.answer`'s rules.
     """
     try:
         return remote.post(path, body)
@@ -41,8 +41,8 @@ def change(
             raise
         challenge = error.problem["challenge"]
     # Imported late: most commands sign nothing.
-    from diffserver.trust import witness
+    from diffserver.trust import operator_signing
     from diffserver.trust.keys import Keyring
 
-    proof = witness.answer(challenge, asked, Keyring(keys_folder(keys), ask=True), remote.url)
+    proof = operator_signing.answer(challenge, asked, Keyring(keys_folder(keys), ask=True), remote.url)
     return remote.post(path, {**body, "proof": proof})

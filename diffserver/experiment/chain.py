@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from diffclient.errors import DiffClientError
-from diffclient.weights import fp32_bytes
-from diffserver.experiment import measures
-from diffserver.experiment.bench import Bench
-from diffserver.experiment.kept import Version
-from diffserver.experiment.making import Order
+from diffclient.tensors.snapshot import fp32_bytes
+from diffserver.evaluation import recovered
+from diffserver.experiment import statistics
+from diffserver.experiment.cache import Version
+from diffserver.experiment.make_version import Order
 from diffserver.experiment.plan import Entry
 from diffserver.experiment.results import Failure, Row
-from diffserver.methods import MethodError
-from diffserver.report import recovered
+from diffserver.experiment.version_bench import Bench
+from diffserver.methods.method import MethodError
 
 Mask = npt.NDArray[np.bool_]
 
@@ -40,7 +40,7 @@ class Chain:
 
     def add(self, version: Version, seconds: float) -> None:
         """Put a version at the end."""
-        self.masks.append(measures.changed(self.versions[-1].snapshot, version.snapshot))
+        self.masks.append(statistics.changed(self.versions[-1].snapshot, version.snapshot))
         self.versions.append(version)
         self.seconds.append(seconds)
 
@@ -97,12 +97,12 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
         payload_bytes=version.record.payload_bytes or version.snapshot.path.stat().st_size,
         payload_share=version.record.payload_bytes / fp32_bytes(table) or 1.0,
         density=float(masks[-1].mean()),
-        overlap=measures.overlap(masks[-2], masks[-1]) if number > 1 else None,
-        wer_mean=measures.mean_wer(after),
-        wer_full_mean=measures.mean_wer(best),
-        drift_mean=measures.mean_wer(after) - measures.mean_wer(best),
-        drift_interval=measures.drift_interval(after, best, chain.seed),
-        drift_by_set=measures.drift_by_set(after, best),
+        overlap=statistics.overlap(masks[-2], masks[-1]) if number > 1 else None,
+        wer_mean=statistics.mean_wer(after),
+        wer_full_mean=statistics.mean_wer(best),
+        drift_mean=statistics.mean_wer(after) - statistics.mean_wer(best),
+        drift_interval=statistics.drift_interval(after, best, chain.seed),
+        drift_by_set=statistics.drift_by_set(after, best),
         recovered=recovered(before[new].wer, best[new].wer, after[new].wer),
         utterances={name: errors.examples for name, errors in after.items()},
         seconds_train=chain.seconds[number],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from diffserver import folders
 from diffserver.errors import Invalid
-from diffserver.experiment.kinds import BASE, FULL, KINDS, Kind
+from diffserver.experiment.method_kinds import BASE, FULL, KINDS, Kind
+from diffserver.tasks import domain_folders
 
 REFERENCES = {"base": BASE, "full": FULL}
 """What every experiment has: version 0, and the chain that others are held against."""
@@ -125,7 +125,7 @@ def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
     """
     if updates < 1:
         raise Invalid(f"{updates} updates measure nothing", "give at least 1")
-    found = folders.find_domains(folder)
+    found = domain_folders.find_domains(folder)
     if len(found) <= updates:
         raise Invalid(
             f"{folder} has {len(found)} domains, and {updates} updates need {updates + 1}: the base's and one each",

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from diffserver.errors import Invalid
-from diffserver.experiment.kept import write_atomically
+from diffserver.experiment.cache import write_atomically
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from diffclient.arithmetic import LIMIT
-from diffclient.diff import Diff, Sparse
-from diffclient.encode import payload_length
-from diffclient.weights import TensorSpec
+from diffclient.diff.streams import Diff, Sparse
+from diffclient.payload.encode import payload_length
+from diffclient.tensors.arithmetic import LIMIT
+from diffclient.tensors.snapshot import TensorSpec
+from diffserver.methods.method import MethodError
 
-from . import MethodError
 from .setting import Setting
 
 Rows = dict[str, npt.NDArray[np.bool_]]

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from . import MethodError
+from diffserver.methods.method import MethodError
+
 from .factors import Factors, Floats, is_matrix, matrix_shape, pack, unpack
 from .setting import Setting
 

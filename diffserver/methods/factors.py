@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from diffclient import ordinals
-from diffclient.decode import decode
-from diffclient.diff import Diff, Exact
-from diffclient.encode import encode
-from diffclient.weights import TensorSpec
+from diffclient.diff.streams import Diff, Exact
+from diffclient.payload.decode import decode
+from diffclient.payload.encode import encode
+from diffclient.tensors import ordinals
+from diffclient.tensors.snapshot import TensorSpec
 
 Halves = npt.NDArray[np.float16]
 Floats = npt.NDArray[np.float32]

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from diffclient.diff import Diff
-
-from . import Weights
+from diffclient.diff.streams import Diff
+from diffserver.methods.method import Weights
 
 
 class Full:

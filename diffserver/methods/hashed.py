@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffclient import buckets
-from diffclient.diff import Diff, Hashed
-from diffclient.encode import payload_length
-from diffclient.weights import Table, TensorSpec, fp32_bytes
-
-from . import MethodError, Weights
-from .stages import Stages, Step, in_range, is_small, straight_through
+from diffclient.diff import bucket_hash
+from diffclient.diff.streams import Diff, Hashed
+from diffclient.payload.encode import payload_length
+from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
+from diffserver.methods.method import MethodError, Weights
+from diffserver.methods.quantiser import Stages, Step, in_range, is_small, straight_through
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class HashedDiff:
         for index, spec in enumerate(table):
             if spec.grid is not None and spec.size:
                 count = max(1, int((1.0 if roomy and is_small(spec) else share) * spec.size))
-                bucket, sign = buckets.assign(self._seed, index, 0, spec.size, count)
+                bucket, sign = bucket_hash.assign(self._seed, index, 0, spec.size, count)
                 self._places[spec.name] = torch.from_numpy(bucket), torch.from_numpy(sign.astype(np.float32))
                 self._values[spec.name] = nn.Parameter(torch.zeros(count))
                 sizes = self._parent[spec.name].abs().flatten()

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from . import MethodError
+from diffserver.methods.method import MethodError
+
 from .factors import Factors, is_matrix, matrix_shape, pack, unpack
 from .setting import Setting
 

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from diffclient.weights import Table, fp32_bytes
-
-from . import Method, MethodError, Weights
+from diffclient.tensors.snapshot import Table, fp32_bytes
+from diffserver.methods.method import Method, MethodError, Weights
 
 
 @dataclass(frozen=True, eq=False)

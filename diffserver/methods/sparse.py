@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffclient.diff import Diff, Sparse
-from diffclient.encode import payload_length
-from diffclient.weights import Table, TensorSpec, fp32_bytes
-
-from . import MethodError, Weights
-from .stages import Stages, Step, in_range, is_small, straight_through
+from diffclient.diff.streams import Diff, Sparse
+from diffclient.payload.encode import payload_length
+from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
+from diffserver.methods.method import MethodError, Weights
+from diffserver.methods.quantiser import Stages, Step, in_range, is_small, straight_through
 
 
 @dataclass(frozen=True)

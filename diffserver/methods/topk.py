@@ -19,18 +19,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from diffclient import arithmetic
-from diffclient.arithmetic import ONE
-from diffclient.diff import Diff, Sparse
-from diffclient.encode import payload_length
-from diffclient.weights import TensorSpec
-from diffserver import nearest
+from diffclient.diff.streams import Diff, Sparse
+from diffclient.payload.encode import payload_length
+from diffclient.tensors import arithmetic
+from diffclient.tensors.arithmetic import ONE
+from diffclient.tensors.snapshot import TensorSpec
+from diffserver.checkpoints import nearest_sparse
+from diffserver.checkpoints.changes import Change
 from diffserver.errors import Invalid
-from diffserver.target import Change
+from diffserver.methods.method import MethodError
+from diffserver.methods.quantiser import Step, in_range, straight_through
 
-from . import MethodError
 from .setting import Setting
-from .stages import Step, in_range, straight_through
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _largest(setting: Setting, schedule: TopKSchedule) -> Sequence[Sparse | None
     """The changes that fit, per tensor; where nothing is the start, no tensor on a grid is left without a stream."""
     found = [_change(setting, spec, schedule) for spec in setting.table]
     try:
-        streams = nearest.sparse(found, int(schedule.aim * setting.limit)).streams
+        streams = nearest_sparse.sparse(found, int(schedule.aim * setting.limit)).streams
     except Invalid as error:
         raise MethodError(f"{error.detail}: {error.remedy}") from error
     none = Sparse(np.empty(0, np.int64), np.empty(0, np.int32), 1) if schedule.from_nothing else None

@@ -21,8 +21,8 @@ from onnx import TensorProto
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from diffclient.inference import OUTSIDE
-from diffclient.weights import Array
+from diffclient.measure.onnx_session import OUTSIDE
+from diffclient.tensors.snapshot import Array
 
 from .errors import TaskError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffclient.errors import FormatError
-from diffclient.fields import parse
+from diffclient.strict_json import parse
 
 from .errors import DataError
 

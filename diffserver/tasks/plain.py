@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffclient.inference import Session
-from diffclient.probe import INDEX
-from diffclient.scorer import Scorer
-from diffclient.weights import Array, Snapshot
-from diffclient.wer import Errors
+from diffclient.measure.onnx_session import Session
+from diffclient.measure.probe_set import INDEX
+from diffclient.measure.scorer import Scorer
+from diffclient.measure.word_errors import Errors
+from diffclient.tensors.snapshot import Array, Snapshot
+from diffserver.tasks.probe_pack import pack
 
 from .errors import DataError, TaskError
 from .graph import Input, export
 from .jsonl import Line, read_lines
-from .probes import pack
 from .task import Example, Forward
 
 _NO_PARAMETER = (

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from diffclient.weights import Snapshot
-    from diffclient.wer import Errors
+    from diffclient.measure.word_errors import Errors
+    from diffclient.tensors.snapshot import Snapshot
 
 Example = Any
 """One training or test item; only its task looks inside."""

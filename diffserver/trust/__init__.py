@@ -1,4 +1,4 @@
-"""Trust: the TUF repository of the service, from pure rules (`line`, `delegation`, `versions`) to rows and keys.
+"""Trust: the TUF repository of the service, from pure rules (`metadata`) to rows and keys.
 
     targets ── <model>            the latest versions, what a device that is up to date reads
                   └─ <model>+archive          delegates the rest

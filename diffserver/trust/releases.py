@@ -9,20 +9,20 @@ from collections.abc import Collection
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from diffclient.manifest import Blob, from_json
-from diffserver import catalog
+from diffclient.release.manifest import Blob, from_json
+from diffserver.catalog import versions
 from diffserver.errors import Conflict, NotFound
-from diffserver.tables import STABLE, Channel, Model, Payload, Step, Version
-from diffserver.trust.changes import GoBack, Publish, Renew, Retire
+from diffserver.storage.tables import STABLE, Channel, Model, Payload, Step, Version
 from diffserver.trust.keys import Keyring
-from diffserver.trust.publishing import Proof, apply
+from diffserver.trust.metadata.role_changes import GoBack, Publish, Renew, Retire
+from diffserver.trust.sign_change import Proof, apply
 
 
 def publish(
     session: Session, keyring: Keyring, candidate_id: int, force: bool = False, by: str = "", proof: Proof | None = None
 ) -> Version:
-    """Make a candidate its model's next version, as `catalog.publish` does, and sign it."""
-    version = catalog.publish(session, candidate_id, force, by)
+    """Make a candidate its model's next version, as `catalog.versions.publish` does, and sign it."""
+    version = versions.publish(session, candidate_id, force, by)
     steps = select(Step.manifest).where(Step.model == version.model, Step.to_digest == version.digest)
     manifests = [from_json(manifest) for manifest in session.scalars(steps.order_by(Step.id))]
     apply(session, keyring, version.model, Publish(tuple(manifests)), proof)
@@ -33,7 +33,7 @@ def go_back(session: Session, keyring: Keyring, model: str, number: int, proof: 
     """Move the channel `stable` back to a version, and permit devices to follow. Raises NotFound, Conflict."""
     _lock(session, model)
     version = session.scalars(select(Version).where(Version.model == model, Version.number == number)).one_or_none()
-    latest = catalog.head(session, model)
+    latest = versions.head(session, model)
     if version is None or latest is None:
         raise NotFound(f"model {model} has no version {number}", f"see `diffserver versions {model}`")
     if version.number == latest.number:
@@ -70,7 +70,7 @@ def renew(session: Session, keyring: Keyring, model: str, proof: Proof | None = 
 
 
 def _lock(session: Session, model: str) -> None:
-    catalog.find_model(session, model)
+    versions.find_model(session, model)
     session.get_one(Model, model, with_for_update=True)
 
 

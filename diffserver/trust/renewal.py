@@ -13,18 +13,18 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from diffserver import leases
-from diffserver.database import now, reading, writing
 from diffserver.errors import DiffServerError
 from diffserver.logs import Log
-from diffserver.trust import rows
-from diffserver.trust.changes import Renew
-from diffserver.trust.delegation import holders_of
+from diffserver.storage import leases
+from diffserver.storage.database import now, reading, writing
+from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
-from diffserver.trust.publishing import apply
-from diffserver.trust.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, delegator, model_of
+from diffserver.trust.metadata.delegation import holders_of
+from diffserver.trust.metadata.next_metadata import expiry, is_due, renewed
+from diffserver.trust.metadata.role_changes import Renew
+from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, delegator, model_of
+from diffserver.trust.sign_change import apply
 from diffserver.trust.signing import can_sign, enact, refresh, sign_all
-from diffserver.trust.versions import expiry, is_due, renewed
 
 LEASE = "renewal"
 LEASE_SECONDS = 60.0
@@ -42,8 +42,8 @@ class Due:
 
 def due(session: Session, keyring: Keyring, moment: datetime) -> Due:
     """What is to be signed again at a moment."""
-    roles = [role for role, _, expires in rows.expiries(session) if is_due(role, expires, moment)]
-    book = rows.Book(session)
+    roles = [role for role, _, expires in metadata_rows.expiries(session) if is_due(role, expires, moment)]
+    book = metadata_rows.Book(session)
     here = tuple(role for role in roles if can_sign(holders_of(book.need(delegator(role)).signed, role), keyring))
     return Due(here, tuple(role for role in roles if role not in here))
 
@@ -55,12 +55,12 @@ def renew(engine: Engine, keyring: Keyring, holder: str) -> Due:
     if not found.here or not leases.claim(engine, LEASE, holder, LEASE_SECONDS):
         return Due((), found.elsewhere)
     with writing(engine) as session:
-        rows.lock(session)
+        metadata_rows.lock(session)
         # Once more, under the lock: a publish may have signed it all meanwhile.
         moment = now(session)
         found = due(session, keyring, moment)
         _sign_again(session, keyring, found.here, moment)
-        rows.prune(session, moment)
+        metadata_rows.prune(session, moment)
     leases.release(engine, LEASE, holder)
     return found
 
@@ -107,7 +107,7 @@ class Renewal:
 
 
 def _sign_again(session: Session, keyring: Keyring, roles: Sequence[str], moment: datetime) -> None:
-    book = rows.Book(session)
+    book = metadata_rows.Book(session)
     yearly = {role: renewed(book.need(role), expiry(role, moment)) for role in roles if role in (ROOT, TARGETS)}
     if yearly:
         sign_all(yearly, book.look, keyring)

@@ -9,11 +9,11 @@ from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata
 
 from diffserver.errors import KeyMissing
-from diffserver.trust import rows
-from diffserver.trust.delegation import Holders, holders_of
+from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
-from diffserver.trust.roles import ROOT, SNAPSHOT, TIMESTAMP, delegator
-from diffserver.trust.versions import Look, expiry, next_snapshot, next_timestamp, require_signed
+from diffserver.trust.metadata.delegation import Holders, holders_of
+from diffserver.trust.metadata.next_metadata import Look, expiry, next_snapshot, next_timestamp, require_signed
+from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TIMESTAMP, delegator
 
 
 def sign(metadata: Metadata[Any], holders: Holders, keyring: Keyring) -> None:
@@ -32,7 +32,7 @@ def can_sign(holders: Holders | None, keyring: Keyring) -> bool:
 
 def sign_all(changed: Mapping[str, Metadata[Any]], look: Look, keyring: Keyring) -> None:
     """Sign each role by those who hold it once the changes are in force."""
-    look = rows.overlaid(changed, look)
+    look = metadata_rows.overlaid(changed, look)
     for role, metadata in changed.items():
         above = look(delegator(role))
         if above and (holders := holders_of(above.signed, role)):
@@ -44,25 +44,25 @@ def enact(session: Session, changed: Mapping[str, Metadata[Any]], keyring: Keyri
 
     The caller holds the lock. Raises BadSignature, KeyMissing.
     """
-    book = rows.Book(session)
-    look = rows.overlaid(changed, book.look)
+    book = metadata_rows.Book(session)
+    look = metadata_rows.overlaid(changed, book.look)
     root = book.look(ROOT)
     require_signed(changed, look, root.signed if root else None)
     named = {role: metadata for role, metadata in changed.items() if role != ROOT}
     snapshot = next_snapshot(book.look(SNAPSHOT), named, expiry(SNAPSHOT, moment))
     timestamp = next_timestamp(book.look(TIMESTAMP), snapshot, expiry(TIMESTAMP, moment))
     online = _signed_online({SNAPSHOT: snapshot, TIMESTAMP: timestamp}, look, keyring)
-    rows.save(session, {**changed, **online}, moment)
+    metadata_rows.save(session, {**changed, **online}, moment)
 
 
 def refresh(session: Session, keyring: Keyring, moment: datetime, with_snapshot: bool) -> None:
     """Sign timestamp, and the snapshot if asked, anew; the caller holds the lock. Raises KeyMissing."""
-    book = rows.Book(session)
+    book = metadata_rows.Book(session)
     if with_snapshot:
         enact(session, {}, keyring, moment)
         return
     timestamp = next_timestamp(book.need(TIMESTAMP), book.need(SNAPSHOT), expiry(TIMESTAMP, moment))
-    rows.save(session, _signed_online({TIMESTAMP: timestamp}, book.look, keyring), moment)
+    metadata_rows.save(session, _signed_online({TIMESTAMP: timestamp}, book.look, keyring), moment)
 
 
 def _signed_online(online: Mapping[str, Metadata[Any]], look: Look, keyring: Keyring) -> Mapping[str, Metadata[Any]]:
@@ -72,5 +72,5 @@ def _signed_online(online: Mapping[str, Metadata[Any]], look: Look, keyring: Key
         raise KeyMissing(
             f"no key of {' and '.join(lacking)} is in {keyring.folder}", "set DIFFSERVER_KEYS to the online keys"
         )
-    require_signed(online, rows.overlaid(online, look))
+    require_signed(online, metadata_rows.overlaid(online, look))
     return online

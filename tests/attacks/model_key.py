@@ -6,7 +6,6 @@ from typing import Any
 
 import zstandard
 
-from diffclient.encode import encode
 from diffclient.errors import (
     Backwards,
     BrokenChain,
@@ -18,8 +17,9 @@ from diffclient.errors import (
     UnknownTarget,
     WrongParent,
 )
-from diffclient.manifest import Blob
-from diffclient.names import graph_name
+from diffclient.payload.encode import encode
+from diffclient.release.manifest import Blob
+from diffclient.release.target_names import graph_name
 from tests.attacks.attack import (
     Attack,
     Move,

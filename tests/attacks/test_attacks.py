@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from diffclient.errors import UpdateFailed
-from diffclient.policy import Policy
+from diffclient.store.policy import Policy
 from tests.attacks.attack import Attack, honest
 from tests.attacks.table import ATTACKS
 from tests.client.conftest import Device

@@ -25,7 +25,7 @@ from diffclient.errors import (
     WrongLength,
     WrongModel,
 )
-from diffclient.policy import Policy
+from diffclient.store.policy import Policy
 from tests.attacks.attack import (
     Attack,
     Move,

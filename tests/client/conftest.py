@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from diffclient.fetch import Fetcher
-from diffclient.outcome import Outcome, Stage
-from diffclient.probation import Score
-from diffclient.service import Service
-from diffclient.store import Store
-from diffclient.transport import Patience, Transport
-from diffclient.trust import PATH, Trust, plant_root
-from diffclient.updater import Updater
-from diffclient.wire import Enrolment
+from diffclient.measure.probation import Score
+from diffclient.network.device_api import Service
+from diffclient.network.fetch import Fetcher
+from diffclient.network.messages import Enrolment
+from diffclient.network.transport import Patience, Transport
+from diffclient.store.store import Store
+from diffclient.trust.verified_metadata import PATH, Trust, plant_root
+from diffclient.update.outcome import Outcome, Stage
+from diffclient.update.updater import Updater
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.client.scripted_server import DEVICE_TOKEN, ScriptedServer
 

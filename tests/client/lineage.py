@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from diffclient.apply import apply
-from diffclient.diff import Diff
-from diffclient.encode import encode
-from diffclient.manifest import Blob, Manifest, Probe
-from diffclient.probation import Score
-from diffclient.targets import name_of
-from diffclient.weights import Snapshot, Table
-from diffclient.wer import Errors
+from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
+from diffclient.measure.probation import Score
+from diffclient.measure.word_errors import Errors
+from diffclient.payload.encode import encode
+from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.target_custom import name_of
+from diffclient.tensors.snapshot import Snapshot, Table
 from tests.factories import Version, sparse_diff, write_version
 
 MODEL = "commands"

@@ -24,10 +24,10 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
-from diffclient import targets
-from diffclient.manifest import Blob, Manifest
-from diffclient.names import SHARD, downgrade_name, parse, snapshot_name
-from diffclient.targets import Downgrade
+from diffclient.release import target_custom
+from diffclient.release.manifest import Blob, Manifest
+from diffclient.release.target_custom import Downgrade
+from diffclient.release.target_names import SHARD, downgrade_name, parse, snapshot_name
 
 ONLINE = ("snapshot", "timestamp")
 
@@ -79,17 +79,19 @@ class Repository:
         for manifest in manifests:
             number = manifest.to_version
             whole = manifest.payload if manifest.from_version is None else weights.get(number, manifest.payload)
-            self.name(snapshot_name(manifest.model, number), whole, targets.facts(manifest))
+            self.name(snapshot_name(manifest.model, number), whole, target_custom.facts(manifest))
             if manifest.from_version is not None:
-                self.name(targets.name_of(manifest), manifest.payload, targets.step(manifest))
-            for name, blob in targets.objects_of(manifest).items():
+                self.name(target_custom.name_of(manifest), manifest.payload, target_custom.step(manifest))
+            for name, blob in target_custom.objects_of(manifest).items():
                 self.name(name, blob)
         self.publish()
 
     def permit(self, version: int, digest: str, below: int) -> None:
         """Publish the permission to go back to a version."""
         self.name(
-            downgrade_name(self.model, version), Blob("0" * 64, 1), targets.downgrade(Downgrade(digest, version, below))
+            downgrade_name(self.model, version),
+            Blob("0" * 64, 1),
+            target_custom.downgrade(Downgrade(digest, version, below)),
         )
         self.publish()
 

@@ -8,11 +8,11 @@ import numpy as np
 import soundfile
 from onnx import TensorProto, helper
 
-from diffclient.features import FEATURES_VERSION, MELS, SAMPLE_RATE, Samples
-from diffclient.inference import OUTSIDE
-from diffclient.probation import score_speech
-from diffclient.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer, read_audio
-from diffclient.weights import Snapshot
+from diffclient.measure.log_mel import FEATURES_VERSION, MELS, SAMPLE_RATE, Samples
+from diffclient.measure.onnx_session import OUTSIDE
+from diffclient.measure.probation import score_speech
+from diffclient.measure.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer, read_audio
+from diffclient.tensors.snapshot import Snapshot
 from tests.client.lineage import Kind, probe_zip
 
 LETTERS = " abcde"

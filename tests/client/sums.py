@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper
 
-from diffclient.weights import Snapshot, enter_grid, write_snapshot
+from diffclient.tensors.snapshot import Snapshot, enter_grid, write_snapshot
 from tests.client.speech import outside
 
 SIDES = 3

@@ -17,8 +17,8 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
 
-from diffclient.store import Store
-from diffserver.demo import free_port, wait_until_ready
+from diffclient.store.store import Store
+from diffserver.demo.run import free_port, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tasks.md").read_text()

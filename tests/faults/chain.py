@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffclient import cli
+from diffclient.cli import main
 from diffclient.errors import DiffClientError
-from diffclient.state import State, objects
-from diffclient.store import Store
+from diffclient.store.state import State, objects
+from diffclient.store.store import Store
 from tests.faults.site import Site
 
 SCORE = ["--score", "tests.client.lineage:classify"]
@@ -71,7 +71,7 @@ def do(command: Sequence[str], folder: Path) -> int:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        return cli.main([*command, "--store", str(folder / STORE)])
+        return main.main([*command, "--store", str(folder / STORE)])
 
 
 def known(folder: Path) -> Known:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from diffserver.database import connect, writing
+from diffserver.storage.database import connect, writing
 from diffserver.trust import releases
 from diffserver.trust.keys import Keyring
 
@@ -83,7 +83,7 @@ _ACTS: dict[Act, Callable[[Session, Keyring, Any], object]] = {
 
 def everything(engine: Engine) -> dict[str, list[Any]]:
     """Return every row of every table, as text."""
-    from diffserver.tables import METADATA
+    from diffserver.storage.tables import METADATA
 
     with engine.connect() as connection:
         return {name: sorted(map(repr, connection.execute(table.select()))) for name, table in METADATA.tables.items()}

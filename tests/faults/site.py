@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from diffclient.weights import Snapshot
+from diffclient.tensors.snapshot import Snapshot
 from tests.client.lineage import CLASSIFIER, MODEL, Kind, Lineage, labelled
 from tests.client.scripted_server import ENROL_TOKEN, ScriptedServer
 from tests.factories import sparse_diff

@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface
 
-from diffclient.metadata import DurableUpdater
-from diffclient.trust import plant_root
+from diffclient.trust.durable_updater import DurableUpdater
+from diffclient.trust.verified_metadata import plant_root
 from tests.faults.publishing import REFUSED, Act, Task, Way, everything, run
 from tests.server import factories
 from tests.server.conftest import Service, record

@@ -19,8 +19,8 @@ from random import Random
 import atheris
 
 with atheris.instrument_imports(include=["diffclient"]):
-    import diffclient.chunk
-    import diffclient.decode  # noqa: F401
+    import diffclient.diff.apply_chunk
+    import diffclient.payload.decode  # noqa: F401
 
 from tests.fuzz import mutator
 from tests.fuzz.two_clients import Parent, agree

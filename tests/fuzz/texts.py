@@ -22,9 +22,14 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
 with atheris.instrument_imports(include=["diffclient"]):
-    from diffclient import manifest, names, policy, state, table, targets, trust, weights, wire
     from diffclient.errors import DiffClientError
-    from diffclient.wer import Errors
+    from diffclient.measure.word_errors import Errors
+    from diffclient.network import messages
+    from diffclient.release import manifest, target_custom, target_names
+    from diffclient.store import policy, state
+    from diffclient.tensors import snapshot as weights
+    from diffclient.tensors import tensor_table
+    from diffclient.trust import verified_metadata
 
 from tests.fuzz import json_mutator
 from tests.fuzz.two_clients import table_of
@@ -49,7 +54,7 @@ MANIFEST = manifest.from_json(STEP)
 INSTALLED = state.Installed(MANIFEST, Errors(1, 10), 5)
 STATE = state.State(
     INSTALLED, INSTALLED, DIGEST, state.Failure("poll", "why", DIGEST, "2026-01-01T00:00:00+00:00"),
-    (wire.Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
+    (messages.Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
     (state.Unfit(DIGEST, DIGEST, "why"),),
 )  # fmt: skip
 ENROLMENT = {"server": "http://s", "device_id": "1", "token": "t", "model": "m", "channel": "stable", "name": "n"}
@@ -63,9 +68,9 @@ def read_manifest(text: bytes) -> None:
 
 def read_facts(text: bytes) -> None:
     """A version's facts, joined with objects of the names that they give."""
-    found = targets.read_facts(WHOLE, loaded(text))
-    objects = {name: manifest.Blob((names.parse(name).prefix or "").ljust(64, "0"), 1) for name in found.objects}
-    targets.join(WHOLE, manifest.Blob(DIGEST, 9), None, found, objects)
+    found = target_custom.read_facts(WHOLE, loaded(text))
+    objects = {name: manifest.Blob((target_names.parse(name).prefix or "").ljust(64, "0"), 1) for name in found.objects}
+    target_custom.join(WHOLE, manifest.Blob(DIGEST, 9), None, found, objects)
 
 
 def read_state(text: bytes) -> None:
@@ -76,7 +81,7 @@ def read_state(text: bytes) -> None:
 
 def read_name(text: bytes) -> None:
     """A target's name."""
-    names.parse(text.decode("utf-8", "surrogateescape"))
+    target_names.parse(text.decode("utf-8", "surrogateescape"))
 
 
 def loaded(text: bytes) -> object:
@@ -88,15 +93,18 @@ def loaded(text: bytes) -> object:
 
 
 READERS: tuple[tuple[Callable[[bytes], object], object], ...] = (
-    (wire.read_answer, UPDATE),
+    (messages.read_answer, UPDATE),
     (read_manifest, STEP),
-    (read_facts, targets.facts(MANIFEST)),
-    (lambda text: targets.read_step(DIFF, loaded(text)), targets.step(MANIFEST)),
-    (lambda text: targets.read_downgrade(BACK, loaded(text)), targets.downgrade(targets.Downgrade(DIGEST, 2, 5))),
+    (read_facts, target_custom.facts(MANIFEST)),
+    (lambda text: target_custom.read_step(DIFF, loaded(text)), target_custom.step(MANIFEST)),
+    (
+        lambda text: target_custom.read_downgrade(BACK, loaded(text)),
+        target_custom.downgrade(target_custom.Downgrade(DIGEST, 2, 5)),
+    ),
     (read_state, STATE.to_json()),
     (state.read_kept_enrolment, ENROLMENT),
     (policy.read_policy, policy.Policy("never", 5, ("http://m",)).to_json()),
-    (trust.check_root, {"signed": {"_type": "root"}, "signatures": []}),
+    (verified_metadata.check_root, {"signed": {"_type": "root"}, "signatures": []}),
     (read_name, DIFF),
 )
 """What reads an input whose first byte is 1 and more, and something sound for it."""
@@ -143,7 +151,7 @@ def seeds() -> Iterator[bytes]:
     """Sound texts, and one whose tensors have 2^64 bytes together."""
     endless = [Tensor(name, (1 << 39, 1 << 23), "U8", None) for name in "abcd"]
     for model in (MIXED, NARROW, EVERY_DTYPE, (), endless):
-        yield bytes([SNAPSHOT]) + table.header_of(table_of(model))[8:]
+        yield bytes([SNAPSHOT]) + tensor_table.header_of(table_of(model))[8:]
     for number, (_, sound) in enumerate(READERS, 1):
         yield bytes([number]) + (sound.encode() if isinstance(sound, str) else json.dumps(sound).encode())
     yield bytes([1]) + json.dumps(UPDATE | {"action": "none", "steps": []}).encode()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from diffclient.apply import apply
-from diffclient.chunk import change
-from diffclient.decode import decode, open_payload
-from diffclient.diff import Source, chunks
+from diffclient.diff.apply import apply
+from diffclient.diff.apply_chunk import change
+from diffclient.diff.streams import Source, chunks
 from diffclient.errors import PayloadError, PayloadTooNew, RangeError, WrongParent
-from diffclient.weights import DTYPES, Snapshot, Table, TensorSpec, write_snapshot
+from diffclient.payload.decode import decode, open_payload
+from diffclient.tensors.snapshot import DTYPES, Snapshot, Table, TensorSpec, write_snapshot
 from tests.reference import arithmetic, coding
 from tests.reference import decoder as reference
 from tests.reference.records import Tensor

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -17,20 +17,32 @@ from fastapi import FastAPI
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from diffserver import catalog, migrate, tokens
 from diffserver.app import create_app
-from diffserver.blobs import Objects
-from diffserver.candidate import NewCandidate
-from diffserver.database import connect, writing
+from diffserver.catalog import tokens, versions
+from diffserver.catalog.candidate import NewCandidate
 from diffserver.logs import make_log
 from diffserver.settings import Settings
-from diffserver.tables import METADATA, Candidate, Version
+from diffserver.storage import migrate
+from diffserver.storage.database import connect, writing
+from diffserver.storage.object_store import Objects
+from diffserver.storage.tables import METADATA, Candidate, Version
 from diffserver.trust import releases
-from diffserver.trust.establish import establish
+from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 from tests.server import factories
 
+if TYPE_CHECKING:
+    from tests.server.points import PointsTask
+
 POSTGRES = "DIFFSERVER_TEST_POSTGRES"
+
+
+@pytest.fixture(scope="session")
+def points() -> "PointsTask":
+    pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
+    from tests.server.points import PointsTask
+
+    return PointsTask()
 
 
 @dataclass(frozen=True)
@@ -73,14 +85,14 @@ class Service:
 
 def record(engine: Engine, new: NewCandidate) -> Candidate:
     with writing(engine) as session:
-        return catalog.record_candidate(session, new)
+        return versions.record_candidate(session, new)
 
 
 def release(engine: Engine, new: NewCandidate, force: bool = False) -> Version:
     """Record and publish, without metadata."""
     candidate = record(engine, new)
     with writing(engine) as session:
-        return catalog.publish(session, candidate.id, force, by="test")
+        return versions.publish(session, candidate.id, force, by="test")
 
 
 def publish_chain(engine: Engine, count: int) -> list[Version]:

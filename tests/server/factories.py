@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from diffclient.manifest import Blob, Manifest, Probe
-from diffserver.candidate import NewCandidate
+from diffclient.release.manifest import Blob, Manifest, Probe
+from diffserver.catalog.candidate import NewCandidate
 
 EVALUATION = {"base": {"parent": None, "candidate": {"errors": 12, "words": 400}}}
 

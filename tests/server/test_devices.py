@@ -15,20 +15,20 @@ import uvicorn
 from sqlalchemy import update
 
 from diffclient.errors import Backwards, BadSignature, UnknownTarget, UpdateFailed
-from diffclient.fetch import Fetcher
-from diffclient.outcome import Outcome
-from diffclient.policy import Policy
-from diffclient.service import Service as Calls
-from diffclient.service import enroll
-from diffclient.store import Store
-from diffclient.transport import Transport
-from diffclient.trust import PATH, Trust, plant_root
-from diffclient.updater import Updater
-from diffserver.candidate import NewCandidate
-from diffserver.database import writing
-from diffserver.tables import Channel
+from diffclient.network.device_api import Service as Calls
+from diffclient.network.device_api import enroll
+from diffclient.network.fetch import Fetcher
+from diffclient.network.transport import Transport
+from diffclient.store.policy import Policy
+from diffclient.store.store import Store
+from diffclient.trust.verified_metadata import PATH, Trust, plant_root
+from diffclient.update.outcome import Outcome
+from diffclient.update.updater import Updater
+from diffserver.catalog.candidate import NewCandidate
+from diffserver.settings import ROOT_FILE
+from diffserver.storage.database import writing
+from diffserver.storage.tables import Channel
 from diffserver.trust import releases
-from diffserver.trust.establish import ROOT_FILE
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.client.repository import Repository
 from tests.server import factories

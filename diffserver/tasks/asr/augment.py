@@ -6,7 +6,7 @@ Cheap enough to be drawn anew for every batch; the energies are log-mel and not 
 import numpy as np
 import numpy.typing as npt
 
-from diffclient.features import Features
+from diffclient.measure.log_mel import Features
 
 WARPED = 0.5  # the share of utterances that get another voice and rate
 WARP = 0.10  # how far voices are shifted along the bands, and rates stretched, to either side

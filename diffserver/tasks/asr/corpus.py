@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from diffclient.features import SAMPLE_RATE, Samples
+from diffclient.measure.log_mel import SAMPLE_RATE, Samples
 
 from ..errors import CorpusError
 from .commands import DOMAINS, Domain, sentence

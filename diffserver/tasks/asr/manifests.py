@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from diffclient.features import SAMPLE_RATE, Samples
+from diffclient.measure.log_mel import SAMPLE_RATE, Samples
 
 from ..errors import DataError
 from ..jsonl import Line as JsonLine

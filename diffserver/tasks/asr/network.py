@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffclient.features import MELS
+from diffclient.measure.log_mel import MELS
 
 CHANNELS = 192
 KERNEL = 5

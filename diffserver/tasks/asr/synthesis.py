@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from diffclient.features import SAMPLE_RATE, Samples
+from diffclient.measure.log_mel import SAMPLE_RATE, Samples
 
 from ..errors import CorpusError
 

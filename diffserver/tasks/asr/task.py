@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffclient.features import FEATURES_VERSION, MELS, SAMPLE_RATE, Features, mel_energies, normalise
-from diffclient.probation import score_speech
-from diffclient.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer
-from diffclient.weights import Snapshot
-from diffclient.wer import Errors
+from diffclient.measure.log_mel import FEATURES_VERSION, MELS, SAMPLE_RATE, Features, mel_energies, normalise
+from diffclient.measure.probation import score_speech
+from diffclient.measure.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer
+from diffclient.measure.word_errors import Errors
+from diffclient.tensors.snapshot import Snapshot
+from diffserver.tasks.probe_pack import pack
 
 from ..errors import DataError
 from ..graph import Input, export
-from ..probes import pack
 from ..task import Forward
 from .augment import augmented
 from .manifests import LETTERS, Line, read_audio, read_manifest

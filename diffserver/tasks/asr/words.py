@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffclient.features import Features
+from diffclient.measure.log_mel import Features
 
 from .augment import Rng
 from .task import AsrTask, Utterance

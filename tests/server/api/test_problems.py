@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from diffserver.database import connect
+from diffserver.storage.database import connect
 from tests.server import factories
 from tests.server.conftest import Service, record
 

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from diffserver import leases
-from diffserver.database import now, reading, writing
-from diffserver.tables import RoleMetadata
-from diffserver.trust import rows
+from diffserver.storage import leases
+from diffserver.storage.database import now, reading, writing
+from diffserver.storage.tables import RoleMetadata
+from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
+from diffserver.trust.metadata.next_metadata import is_due
 from diffserver.trust.renewal import Due, due, renew
-from diffserver.trust.versions import is_due
 from tests.server import factories
 from tests.server.conftest import Service
 from tests.server.trust.view import Device, in_force
@@ -45,7 +45,7 @@ def what_is_due(service: Service) -> Due:
 
 def versions(service: Service) -> dict[str, int]:
     with reading(service.engine) as session:
-        return {role: version for role, version, _ in rows.expiries(session)}
+        return {role: version for role, version, _ in metadata_rows.expiries(session)}
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,14 @@ def test_superseded_metadata_goes_after_a_week_and_roots_stay(service: Service) 
     age(service, ["root"])
     renew(service.engine, service.keyring, "replica")
     with writing(service.engine) as session:
-        long_ago = datetime.now(UTC) - rows.KEPT - DAY
+        long_ago = datetime.now(UTC) - metadata_rows.KEPT - DAY
         old = update(RoleMetadata).where(RoleMetadata.superseded_at.is_not(None)).values(superseded_at=long_ago)
         session.execute(old)
-        rows.prune(session, now(session))
-        kept = {(role, version) for role, version, _ in rows.expiries(session)}
+        metadata_rows.prune(session, now(session))
+        kept = {(role, version) for role, version, _ in metadata_rows.expiries(session)}
         for role, version in [("root", 1), *kept]:
-            assert rows.read(session, role, version) is not None
-        assert rows.read(session, "speech", 1) is None
+            assert metadata_rows.read(session, role, version) is not None
+        assert metadata_rows.read(session, "speech", 1) is None
     service.publish(factories.update("v2", "v3", 3))
 
 

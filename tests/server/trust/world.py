@@ -7,11 +7,11 @@ from typing import Any
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
-from diffclient.manifest import Manifest, from_json
-from diffserver.trust.changes import Change, Publish
-from diffserver.trust.delegation import Holders, with_model
-from diffserver.trust.line import Line
-from diffserver.trust.versions import follow, require_signed
+from diffclient.release.manifest import Manifest, from_json
+from diffserver.trust.metadata.delegation import Holders, with_model
+from diffserver.trust.metadata.model_roles import Line
+from diffserver.trust.metadata.next_metadata import follow, require_signed
+from diffserver.trust.metadata.role_changes import Change, Publish
 from tests.server import factories
 
 EXPIRES = datetime(2040, 1, 1, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""A diff as a value, and how it meets weights."""

@@ -1,0 +1,68 @@
+"""Applying a chain of diffs to a snapshot: one pass, chunk by chunk, no intermediate version.
+
+A chunk is read, combined with every diff of the chain in turn, and handed to the writer, which hashes and
+writes it while the next one is made; so memory is bounded by chunks. What is written is synced and digested;
+comparing the digest with the promised one is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from diffclient.diff.apply_chunk import change
+from diffclient.diff.hashing_writer import Writer
+from diffclient.diff.streams import CHUNK, Piece, Source, chunks
+from diffclient.errors import RangeError
+from diffclient.tensors.snapshot import Array, Snapshot, read_into
+from diffclient.tensors.tensor_table import DTYPES, Table, TensorSpec, digest, header_of
+
+Steps = list[tuple[Source, Iterator[Piece | None]]]
+
+
+def apply(parent: Snapshot, chain: Sequence[Source], out: Path) -> str:
+    """Write what the chain makes of `parent` as the new snapshot `out`; return its digest.
+
+    Raises RangeError if a weight leaves its grid or its dtype, PayloadError when it comes to where a payload
+    is wrong, SnapshotError if the parent ends early, OSError as the file system does. Then `out` is
+    incomplete, and the caller's to remove.
+    """
+    table = parent.table
+    steps = [(source, source.pieces(table)) for source in chain]
+    with parent.open() as file, Writer(out, _room(table)) as writer:
+        writer.head(header_of(table))
+        for index, spec in enumerate(table):
+            writer.begin()
+            for start, stop in chunks(spec.size):
+                memory = writer.room((stop - start) * DTYPES[spec.dtype].itemsize)
+                read_into(file, memory)
+                _combine(np.frombuffer(memory, DTYPES[spec.dtype]), steps, index, spec)
+                writer.put(memory)
+        _finish(steps)
+        return digest(table, writer.settle())
+
+
+def _room(table: Table) -> int:
+    """Return the bytes of the largest chunk."""
+    return max((min(spec.nbytes, CHUNK * DTYPES[spec.dtype].itemsize) for spec in table), default=0)
+
+
+def _combine(weights: Array, steps: Steps, index: int, spec: TensorSpec) -> None:
+    """Take each diff's next piece, and combine them all in turn with one chunk of tensor number `index`."""
+    for source, pieces in steps:
+        piece = next(pieces)
+        if not source.touches(index):
+            continue
+        try:
+            change(weights, spec, source, piece)
+        except RangeError as error:
+            raise RangeError(f"{spec.name}: {error}") from error
+
+
+def _finish(steps: Steps) -> None:
+    """Come to the end of every diff: a payload is checked to its last byte before the new version counts."""
+    for _, pieces in steps:
+        for _ in pieces:
+            raise AssertionError("a diff has more pieces than its tensors have chunks")

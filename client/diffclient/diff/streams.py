@@ -1,0 +1,167 @@
+"""A diff as a value: per tensor of the parent's table, what is added to its weights.
+
+Tensors are cut into chunks, so that whoever applies a diff needs memory for a chunk and not for a tensor.
+How a diff is written as bytes is `encode`'s and `decode`'s, how it meets the weights is `apply`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient.diff import bucket_hash
+from diffclient.tensors.arithmetic import ONE
+from diffclient.tensors.snapshot import Table, TensorSpec
+
+Kind = Literal["sparse", "hashed", "exact"]
+
+Positions = npt.NDArray[np.int64]
+Values = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.int32]
+
+CHUNK = 1_048_320
+"""Weights of a chunk, the last of a tensor being shorter: about 2^20, and a multiple of 1 to 8 (see `encode`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Some positions of one tensor change: at positions[i] the value is levels[i] × step."""
+
+    positions: Positions
+    """int64[k], flat (C order), strictly increasing."""
+    levels: Levels
+    """int32[k], never 0."""
+    step: int
+    """Grid units a level."""
+    exponent: int | None = None
+    """In F16 and BF16 tensors, which have no grid, a unit is 2^-exponent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hashed:
+    """Every position of one tensor changes by the value of its bucket, times its sign."""
+
+    levels: Levels
+    """int32[m], one a bucket."""
+    step: int
+    """Grid units a level."""
+    exponent: int | None = None
+    """In F16 and BF16 tensors, which have no grid, a unit is 2^-exponent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """Some positions of one tensor get exactly the weights they should: deltas[i] is added to the ordinal."""
+
+    positions: Positions
+    """int64[k], flat (C order), strictly increasing."""
+    deltas: Values
+    """int64[k], never 0: differences of `ordinals`, or of grid units where there is a grid."""
+
+
+Stream = Sparse | Hashed | Exact
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What one chunk of one tensor changes by."""
+
+    positions: Positions | None
+    """int64[k] within the chunk, strictly increasing; None: every weight of the chunk."""
+    values: npt.NDArray[np.signedinteger[Any]]
+    """int32[k] or int64[k]: grid units, units of 2^-exponent, or differences of ordinals."""
+    exponent: int | None = None
+
+
+class Source(Protocol):
+    """A diff that can be read chunk by chunk: a `Diff`, or a payload as it is decoded."""
+
+    @property
+    def kind(self) -> Kind:
+        """How its values meet the weights."""
+
+    @property
+    def alpha(self) -> int:
+        """16.16 fixed-point factor of the weights, in tensors that have a stream."""
+
+    @property
+    def beta(self) -> int:
+        """16.16 fixed-point factor of the values."""
+
+    def touches(self, tensor: int) -> bool:
+        """Whether tensor number `tensor` has a stream."""
+
+    def pieces(self, table: Table) -> Iterator[Piece | None]:
+        """One for every chunk of every tensor, in order; None where nothing is added.
+
+        What is read from a payload raises PayloadError when it comes to where the payload is wrong.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Diff:
+    """What turns a parent into another version: alpha × weights + beta × values, tensor by tensor."""
+
+    kind: Kind
+    streams: tuple[Stream | None, ...]
+    """One a tensor, in the table's order; None leaves the tensor as it is."""
+    alpha: int = ONE
+    """16.16 fixed-point factor of the weights, in tensors that have a stream."""
+    beta: int = ONE
+    """16.16 fixed-point factor of the values."""
+    seed: int = 0
+    """Seed of the bucket hash (32 bits)."""
+
+    @property
+    def carried(self) -> int:
+        """The number of values that the payload carries: changed weights, or buckets."""
+        return sum(len(numbers(stream)) for stream in self.streams if stream is not None)
+
+    def touches(self, tensor: int) -> bool:
+        """Whether tensor number `tensor` has a stream."""
+        return self.streams[tensor] is not None
+
+    def pieces(self, table: Table) -> Iterator[Piece | None]:
+        """Cut the diff into one piece a chunk, as `Source` says."""
+        for index, (spec, stream) in enumerate(zip(table, self.streams, strict=True)):
+            if stream is None:
+                yield from (None for _ in chunks(spec.size))
+            elif isinstance(stream, Hashed):
+                yield from spread(stream, self.seed, index, spec)
+            else:
+                yield from _cut(stream, spec.size)
+
+
+def numbers(stream: Stream) -> Values:
+    """Return a stream's levels or deltas."""
+    return stream.deltas if isinstance(stream, Exact) else stream.levels.astype(np.int64)
+
+
+def chunks(size: int) -> Iterator[tuple[int, int]]:
+    """Yield where each chunk of a tensor of `size` weights begins and ends."""
+    for start in range(0, size, CHUNK):
+        yield start, min(start + CHUNK, size)
+
+
+def spread(stream: Hashed, seed: int, tensor: int, spec: TensorSpec) -> Iterator[Piece]:
+    """Give every weight of tensor number `tensor` its bucket's value, chunk by chunk."""
+    largest = max(int(np.max(stream.levels)), -int(np.min(stream.levels)))
+    # One more below zero than above, so that every level has its negative.
+    levels = stream.levels.astype(np.min_scalar_type(-largest - 1))
+    width = np.int32 if largest * stream.step < 1 << 31 else np.int64
+    for start, stop in chunks(spec.size):
+        signed = bucket_hash.spread(levels, seed, tensor, start, stop)
+        yield Piece(None, np.multiply(signed, stream.step, dtype=width), stream.exponent)
+
+
+def _cut(stream: Sparse | Exact, size: int) -> Iterator[Piece | None]:
+    step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
+    values: npt.NDArray[Any] = stream.deltas if isinstance(stream, Exact) else stream.levels
+    for start, stop in chunks(size):
+        first, last = np.searchsorted(stream.positions, (start, stop))
+        positions = stream.positions[first:last] - start
+        yield Piece(positions, values[first:last].astype(np.int64) * step, exponent) if last > first else None

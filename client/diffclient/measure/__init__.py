@@ -1,0 +1,1 @@
+"""Probation: the model on the probe set."""

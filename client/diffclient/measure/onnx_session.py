@@ -1,0 +1,67 @@
+"""Inference: a model's ONNX graph under onnxruntime, with the weights of one version.
+
+The graph carries no weights; they come from a snapshot, so what runs is that version and nothing else. What goes in
+and what comes out mean something to others only. Needs the extra `onnx`, imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diffclient.errors import InferenceError
+from diffclient.tensors.snapshot import Array, Snapshot
+
+OUTSIDE = "weights"
+"""Where the graph says that its initialisers are; no file of that name is ever read."""
+
+_AS_BITS = {"BOOL": 9, "BF16": 16}
+"""ONNX's numbers of the types that snapshots give as whole numbers of the same size."""
+
+
+class Session:
+    """One version of a model, ready to run on the processor."""
+
+    def __init__(self, graph: bytes, weights: Snapshot, threads: int = 1) -> None:
+        """Load the graph with every weight of the snapshot.
+
+        Raises InferenceError if onnxruntime is missing or refuses the graph, or if its weights are not those of the
+        snapshot.
+        """
+        self._session = _load(graph, weights, threads)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The graph's metadata_props."""
+        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return found
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Return the graph's outputs, in its order; raises InferenceError on inputs of another name, shape or dtype."""
+        try:
+            outputs: list[Array] = self._session.run(None, dict(inputs))
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
+            raise InferenceError(f"the graph does not run on these inputs: {error}") from error
+        return outputs
+
+
+def _load(graph: bytes, weights: Snapshot, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InferenceError("running a model needs onnxruntime: pip install 'diffclient[onnx]'") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    arrays = weights.read_all()
+    values = [
+        onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(arrays[spec.name], _AS_BITS[spec.dtype])
+        if spec.dtype in _AS_BITS
+        else onnxruntime.OrtValue.ortvalue_from_numpy(arrays[spec.name])
+        for spec in weights.table
+    ]
+    try:
+        options.add_external_initializers(list(arrays), values)
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # see above
+        raise InferenceError(f"the graph does not run with these weights: {error}") from error

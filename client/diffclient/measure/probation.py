@@ -1,0 +1,116 @@
+"""Probation: a new version measures itself on the probe set before it may be used.
+
+The same bits on the same audio make the same errors, one word more or less for another runtime; so a figure
+that differs means that this device computes something else. Any model can be measured: a `Score` is all that
+is asked for, and `score_speech` is the one for recognisers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from diffclient import durable
+from diffclient.errors import DiffClientError, NoSuchCode, ProbationFailed
+from diffclient.measure import load_code
+from diffclient.measure.recognizer import Recognizer, measure, read_audio
+from diffclient.measure.word_errors import Errors
+from diffclient.release.manifest import Manifest
+from diffclient.tensors.snapshot import Snapshot
+
+Score = Callable[[Path, Snapshot, Sequence[Path]], Sequence[Errors]]
+"""From the graph's file, the weights and the parts of the probe set: the errors on each part."""
+
+_RUNTIME = ("diffclient", "numpy", "onnxruntime", "soundfile")
+
+TOLERANCE = 1
+"""Words by which the errors on all parts together may differ from the manifest's."""
+
+
+def score_speech(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
+    """Measure a recogniser on each part of its probe set; raises InferenceError, ProbeError."""
+    from diffclient.measure.probe_set import read_probe
+
+    recognizer = Recognizer(graph.read_bytes(), weights)
+    return [
+        measure(recognizer, ((read_audio(utterance.audio), utterance.text) for utterance in read_probe(part)))
+        for part in parts
+    ]
+
+
+def load_score(name: str) -> Score:
+    """Return the scorer that `package.module:function` or `path/to/file.py:function` names; raises ProbationFailed."""
+    try:
+        score: Score = load_code.load(name)
+    except NoSuchCode as error:
+        raise ProbationFailed(
+            f"no scorer {name!r}: name one as module:function or file.py:function ({error})"
+        ) from error
+    if not callable(score):
+        raise ProbationFailed(f"the scorer {name!r} is a {type(score).__name__}, and cannot be called")
+    return score
+
+
+def basis(manifest: Manifest, score: Score) -> str:
+    """Return a digest of all that the verdict on a version depends on: what it has to show, and what measures it.
+
+    As long as it is the same, so is the verdict.
+    """
+    told = manifest.to_json()
+    expected = {name: told[name] for name in told if name not in ("kind", "from_digest", "from_version", "payload")}
+    scorer = f"{getattr(score, '__module__', '')}.{getattr(score, '__qualname__', type(score).__qualname__)}"
+    runtime = {name: _installed(name) for name in _RUNTIME}
+    everything = [expected, scorer, runtime, platform.machine(), platform.python_version()]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> tuple[Errors, ...]:
+    """Measure; whatever goes wrong in the model's own code becomes ProbationFailed.
+
+    Raises StoreFailed where it is the disk that fails, which is no verdict on the version.
+    """
+    try:
+        with durable.disk_errors(graph):
+            return tuple(score(graph, weights, parts))
+    except DiffClientError:
+        raise
+    except Exception as error:  # the scorer may be anyone's code, and must not take the device down
+        raise ProbationFailed(f"the model cannot be measured: {type(error).__name__}: {error}") from error
+
+
+def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
+    """Compare what was measured with the manifest; return the drift against version 0 in ppm.
+
+    None where there is no probe set. Raises ProbationFailed.
+    """
+    if [found.words for found in measured] != [probe.words for probe in manifest.probes]:
+        raise ProbationFailed("the probe set does not have the words that the manifest counts")
+    pairs = list(zip(manifest.probes, measured, strict=True))
+    if sum(abs(found.errors - probe.errors) for probe, found in pairs) > TOLERANCE:
+        figures = ", ".join(f"{probe.domain} {found.errors} (not {probe.errors})" for probe, found in pairs)
+        raise ProbationFailed(f"this device measures other word errors than its manifest says: {figures}")
+    drift = _drift(manifest, measured)
+    if drift is not None and drift > manifest.max_drift_ppm:
+        raise ProbationFailed(
+            f"drift against version 0 is {drift / 1e4:.2f} points of WER, the manifest allows "
+            f"{manifest.max_drift_ppm / 1e4:.2f}"
+        )
+    return drift
+
+
+def _drift(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
+    if not measured:
+        return None
+    return measured[0].wer_ppm - replace(measured[0], errors=manifest.version_0_errors).wer_ppm

@@ -1,0 +1,1 @@
+"""HTTP: fetches, polls, reports."""

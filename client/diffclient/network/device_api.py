@@ -1,0 +1,84 @@
+"""The server's JSON calls as a device makes them: enrol, poll, report. Blobs are `fetch`'s."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from diffclient import __version__
+from diffclient.errors import AnswerError, NetworkError, ServerRefused
+from diffclient.network.messages import Answer, Enrolment, Report, read_answer, read_enrolment
+from diffclient.network.transport import Transport, read_bounded
+from diffclient.release.target_names import check_model
+
+ANSWER_LIMIT = 4 << 20
+
+
+def enroll(
+    transport: Transport, server: str, token: str, *, model: str, name: str, channel: str = "stable"
+) -> Enrolment:
+    """Introduce this device to `server` with an enrolment token; return what it may poll with.
+
+    Raises NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
+    """
+    server = base_url(server)
+    check_model(model)
+    body = {"model": model, "name": name, "channel": channel}
+    enrolment = read_enrolment(_post(transport, f"{server}/v1/enroll", token, body), server, name)
+    if enrolment.model != model:
+        raise AnswerError(f"the server enrols this device for {enrolment.model[:40]!r}, not for {model}")
+    return enrolment
+
+
+class Service:
+    """The server as an enrolled device sees it."""
+
+    def __init__(self, transport: Transport, enrolment: Enrolment) -> None:
+        self._transport = transport
+        self._enrolment = enrolment
+
+    @property
+    def model(self) -> str:
+        """The model that this device is enrolled for."""
+        return self._enrolment.model
+
+    def poll(self, digest: str | None, *, full_fallback: bool = True) -> Answer:
+        """Say which digest runs here (None: none) and whether a snapshot is welcome, return what should run.
+
+        Raises NetworkError, AnswerError.
+        """
+        body = {"digest": digest, "client": f"diffclient/{__version__}", "full_fallback": full_fallback}
+        return read_answer(self._transport.persist(lambda: self._post("/v1/device/poll", body)))
+
+    def deliver(self, reports: Sequence[Report]) -> tuple[Report, ...]:
+        """Deliver reports, oldest first, each in one attempt; return those that have to wait."""
+        for number, report in enumerate(reports):
+            try:
+                self._post("/v1/device/reports", report.to_json())
+            except ServerRefused:
+                continue  # it will not take this one later either
+            except (NetworkError, AnswerError):
+                return tuple(reports[number:])
+        return ()
+
+    def _post(self, path: str, body: object) -> bytes:
+        return _post(self._transport, self._enrolment.server + path, self._enrolment.token, body)
+
+
+def base_url(server: str) -> str:
+    """Return the server's address without a trailing slash; raises AnswerError unless it is http(s)."""
+    try:
+        parts = urlsplit(server)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise AnswerError(f"{server!r} is not a server's address: give one like https://models.example.org")
+    return server.rstrip("/")
+
+
+def _post(transport: Transport, url: str, token: str, body: object) -> bytes:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with transport.open("POST", url, headers, json.dumps(body, allow_nan=False).encode()) as response:
+        return read_bounded(response, ANSWER_LIMIT)

@@ -1,0 +1,146 @@
+"""What travels between a device and its server as JSON: answers, problems and reports, read strictly.
+
+Nothing here opens a connection (`device_api` does) or decides what to install (`route` and `updater` do).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from diffclient.errors import AnswerError, FormatError, ManifestError, ServerRefused
+from diffclient.release.target_names import parse as parse_name
+from diffclient.strict_json import Fields, parse
+
+STEP_LIMIT = 1000
+POLL_LONGEST = 24 * 3600
+"""No answer may silence a device for more than a day."""
+
+ReportStage = Literal["installed", "failed", "rolled_back"]
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What a device knows about its server; `token` is a secret, and kept out of messages."""
+
+    server: str
+    device_id: str
+    token: str = field(repr=False)
+    model: str
+    channel: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The server's answer to a poll: the target (None: nothing published) and the names of the steps to it."""
+
+    version: int | None
+    digest: str | None
+    steps: tuple[str, ...]
+    poll_seconds: int
+    withheld: bool = False
+    """Whether something new is there to which only a snapshot leads, which this device does not want now."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a device tells its server after an update or a rollback; times in seconds."""
+
+    stage: ReportStage
+    from_digest: str | None
+    to_digest: str | None
+    failed_stage: str | None = None
+    reason: str | None = None
+    errors: int | None = None
+    words: int | None = None
+    wer_ppm: int | None = None
+    drift_ppm: int | None = None
+    downloaded_bytes: int = 0
+    seconds_apply: float | None = None
+    seconds_total: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def read_answer(data: bytes) -> Answer:
+    """Read the answer to a poll; raises AnswerError."""
+    fields = parse(data, "the answer to the poll", AnswerError)
+    action = fields.text("action")
+    if action not in ("none", "update"):
+        raise AnswerError(f"the answer to the poll asks for {action[:40]!r}: update the client")
+    steps = tuple(_step(name) for name in fields.items("steps", STEP_LIMIT))
+    if (action == "update") != bool(steps):
+        raise AnswerError("the answer to the poll: an update needs steps, and nothing else has them")
+    named = fields.digest if steps else (lambda name: fields.maybe(name, fields.digest))
+    return Answer(
+        version=fields.maybe("version", fields.count),
+        digest=named("digest"),
+        steps=steps,
+        poll_seconds=min(max(fields.count("poll_seconds"), 1), POLL_LONGEST),
+        withheld=fields.maybe("notice", fields.text) == "snapshot",
+    )
+
+
+def _step(name: object) -> str:
+    if not isinstance(name, str):
+        raise AnswerError("the answer to the poll: a step is not the name of a target")
+    try:
+        parse_name(name)
+    except ManifestError as error:
+        raise AnswerError(f"the answer to the poll: {error}") from error
+    return name
+
+
+def read_enrolment(data: bytes, server: str, name: str) -> Enrolment:
+    """Read the answer to an enrolment; raises AnswerError."""
+    fields = parse(data, "the answer to the enrolment", AnswerError)
+    return Enrolment(
+        server=server,
+        name=name,
+        **{key: fields.text(key) for key in ("device_id", "token", "model", "channel")},
+    )
+
+
+def read_report(fields: Fields) -> Report:
+    """Read a report back that was kept; raises the fields' error."""
+    stage = fields.text("stage")
+    if stage not in get_args(ReportStage):
+        raise fields.error(f"{fields.what}: unknown stage {stage[:40]!r}")
+    return Report(
+        stage=stage,  # type: ignore[arg-type]  # checked above
+        from_digest=fields.maybe("from_digest", fields.digest),
+        to_digest=fields.maybe("to_digest", fields.digest),
+        failed_stage=fields.maybe("failed_stage", fields.text),
+        reason=fields.maybe("reason", fields.text),
+        errors=fields.maybe("errors", fields.count),
+        words=fields.maybe("words", fields.count),
+        wer_ppm=fields.maybe("wer_ppm", fields.count),
+        drift_ppm=fields.maybe("drift_ppm", fields.whole),
+        downloaded_bytes=fields.count("downloaded_bytes"),
+        seconds_apply=fields.maybe("seconds_apply", fields.seconds),
+        seconds_total=fields.maybe("seconds_total", fields.seconds),
+    )
+
+
+def read_problem(status: int, reason: str, data: bytes) -> ServerRefused:
+    """Return an error answer as an error: a problem (RFC 9457) where it is one, else what the status says."""
+    try:
+        fields = parse(data, "the problem", AnswerError)
+        title, detail, remedy = (fields.maybe(key, fields.text) or "" for key in ("title", "detail", "remedy"))
+    except FormatError:
+        title = detail = remedy = ""
+    return ServerRefused(status, title or reason, detail, remedy)
+
+
+def plain(text: str, limit: int) -> str:
+    """Return a message as one line that any terminal and any database takes, cut to `limit` characters."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else "?" for char in line)[:limit]
+
+
+def short(digest: str | None) -> str:
+    """Return a digest as people compare it."""
+    return f"{digest[:12]}…" if digest else "nothing"

@@ -1,0 +1,1 @@
+"""The `.ndiff` format, written and read (docs/format.md)."""

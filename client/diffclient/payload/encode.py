@@ -1,0 +1,102 @@
+"""A diff as a payload: every number by the codebook that suits its tensor, so that little more than entropy travels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffclient.diff.streams import Diff, Exact, Hashed, Positions, Sparse, Stream, numbers
+from diffclient.errors import PayloadError
+from diffclient.payload import bits, choose_coding, frame, rans, records
+from diffclient.payload.choose_coding import Coding
+from diffclient.payload.codebook import Codebook, Integers
+from diffclient.payload.read_runs import value_range
+from diffclient.payload.records import Layout, Records
+from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
+from diffclient.tensors.tensor_table import Table, TensorSpec
+
+STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact}
+
+_SYMBOLS_A_LANE = 4000
+"""A lane costs three bytes; few lanes cost time, for a step takes as long with one as with hundreds."""
+
+
+def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
+    """Return the payload of `diff`, which starts from the version `parent_digest` (hex).
+
+    Raises PayloadError if the diff does not fit the table or the format.
+    """
+    check(diff, table)
+    touched = [(spec, stream) for spec, stream in zip(table, diff.streams, strict=True) if stream is not None]
+    coding = choose_coding.choose(touched)
+    section = records.write(_records(coding, diff), diff.kind, table)
+    symbols, extra, lanes = _sections(list(coding.runs()), len(touched) > 0)
+    parent = bytes.fromhex(parent_digest)[:8]
+    sections = (memoryview(section), memoryview(symbols), memoryview(extra))
+    return frame.Frame(diff.kind, parent, diff.alpha, diff.beta, diff.seed, len(table), lanes, *sections).write()
+
+
+def payload_length(diff: Diff, table: Table) -> int:
+    """Return the bytes of the diff's payload, which are as many whatever its parent."""
+    return len(encode(diff, table, "0" * 64))
+
+
+def _records(coding: Coding, diff: Diff) -> Records:
+    plans = iter(zip(coding.plans, coding.chosen, strict=True))
+
+    def layout(stream: Stream) -> Layout:
+        planned, books = next(plans)
+        step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
+        return Layout(planned.block, step, exponent, planned.classes, books, planned.counts)
+
+    return Records(coding.books, tuple(None if stream is None else layout(stream) for stream in diff.streams))
+
+
+def _sections(runs: Sequence[tuple[Codebook, Integers]], touches: bool) -> tuple[bytes, bytes, int]:
+    """Return symbols, extra bits and the number of lanes."""
+    coded = [(book, book.symbols(run)) for book, run in runs]
+    lanes = min(rans.LANE_LIMIT, max(int(touches), sum(len(run) for _, run in runs) // _SYMBOLS_A_LANE))
+    extra = (
+        ((run - book.bases[symbols]).view(np.uint64), book.width_of[symbols])
+        for (book, run), (_, symbols) in zip(runs, coded, strict=True)
+        if book.has_extra_bits
+    )
+    return rans.encode(coded, lanes), bits.pack(extra), lanes
+
+
+def check(diff: Diff, table: Table) -> None:
+    """Raise PayloadError unless the diff fits the table and the format."""
+    if len(diff.streams) != len(table):
+        raise PayloadError(f"the diff has {len(diff.streams)} streams, the table {len(table)} tensors")
+    for spec, stream in zip(table, diff.streams, strict=True):
+        if stream is None:
+            continue
+        if type(stream) is not STREAMS[diff.kind] or not records.takes(diff.kind, spec):
+            raise PayloadError(f"{spec.name}: not a {diff.kind} stream for a tensor that can have one")
+        _check_numbers(spec, stream, diff)
+        if isinstance(stream, Hashed):
+            if not 0 < len(stream.levels) <= spec.size:
+                raise PayloadError(f"{spec.name}: {len(stream.levels)} buckets for {spec.size} weights")
+        else:
+            _check_positions(spec, stream.positions, numbers(stream))
+
+
+def _check_numbers(spec: TensorSpec, stream: Stream, diff: Diff) -> None:
+    step = 1
+    if not isinstance(stream, Exact):
+        step = stream.step
+        if records.scales(diff.kind, spec) != (stream.exponent is not None):
+            raise PayloadError(f"{spec.name}: an exponent is for F16 and BF16, and needed there")
+        if not 0 < step <= LIMIT or not GRID_MIN <= (stream.exponent or 0) <= GRID_MAX:
+            raise PayloadError(f"{spec.name}: step or exponent out of range")
+    (low, high), found = value_range(spec, diff.kind, step), numbers(stream)
+    if len(found) and not low <= int(found.min()) <= int(found.max()) <= high:
+        raise PayloadError(f"{spec.name}: a value is out of range")
+
+
+def _check_positions(spec: TensorSpec, positions: Positions, found: Integers) -> None:
+    if len(positions) != len(found) or not found.all():
+        raise PayloadError(f"{spec.name}: every position needs one value other than 0")
+    if len(positions) and (positions[0] < 0 or positions[-1] >= spec.size or np.any(np.diff(positions) <= 0)):
+        raise PayloadError(f"{spec.name}: positions must rise strictly within the tensor")

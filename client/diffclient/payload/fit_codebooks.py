@@ -1,0 +1,124 @@
+"""Choosing codebooks for what is to be coded: ranges that suit the numbers, and no more books than pay for themselves.
+
+A codebook of its own makes a tensor's numbers shorter and the records longer; tensors that are alike share one.
+Only encoders need this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient.payload.codebook import BEYOND, RANGE_LIMIT, TOTAL, Codebook, Integers
+
+Counts = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.float64]
+
+_ENTRY_BITS = 10
+"""What a range of a codebook costs in the records, roughly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """Consecutive ranges, before it is known how often each is used."""
+
+    bases: Integers
+    widths: tuple[int, ...]
+
+    def count(self, numbers: Integers) -> Counts:
+        """Return how many of the numbers, all of which lie in the ranges, each range has."""
+        which = np.searchsorted(self.bases, numbers, "right") - 1
+        return np.bincount(which, minlength=len(self.bases))
+
+    def bits(self, counts: Counts) -> float:
+        """Return what numbers of these counts take: the entropy of the ranges and the extra bits."""
+        return float(entropy(counts) + counts @ np.array(self.widths))
+
+    def codebook(self, counts: Counts) -> Codebook:
+        """Return the codebook for numbers of these counts, not all of which are 0."""
+        used = np.flatnonzero(counts)
+        first, last = int(used[0]), int(used[-1]) + 1
+        return Codebook(int(self.bases[first]), self.widths[first:last], frequencies(counts[first:last]))
+
+
+def ranges(low: int, high: int, detail: int) -> Ranges:
+    """Return ranges over low … high: each octave of magnitudes in 2^detail equal parts, small ones in single numbers.
+
+    A density that falls like a Laplacian's or Gaussian's is nearly even within such a range.
+    """
+    found = [(0, 0), (-1, 0)]
+    for octave in range(max(high, ~low).bit_length()):
+        width = max(0, octave - detail)
+        for magnitude in range(1 << octave, 2 << octave, 1 << width):
+            found += [(magnitude, width), (-magnitude - (1 << width), width)]
+    found = sorted((base, width) for base, width in found if base <= high and base + (1 << width) > low)
+    return Ranges(np.array([base for base, _ in found], np.int64), tuple(width for _, width in found))
+
+
+def finest(low: int, high: int) -> Ranges:
+    """Return the finest ranges over low … high that a codebook can hold."""
+    detail = 7
+    while (found := ranges(low, high, detail)) and len(found.widths) > RANGE_LIMIT:
+        detail -= 1
+    return found
+
+
+def single(low: int, high: int) -> Ranges:
+    """Return one range over low … high: numbers as plain bits."""
+    width = (high - low).bit_length()
+    return Ranges(np.array([min(low, BEYOND - (1 << width))], np.int64), (width,))
+
+
+def entropy(counts: Counts) -> Bits:
+    """Return the bits that symbols of these counts, along the last axis, take: the sum of -c log2(c / total)."""
+    bits: Bits = _times_log2(counts.sum(-1)) - _times_log2(counts).sum(-1)
+    return bits
+
+
+def _times_log2(counts: Counts) -> Bits:
+    return np.asarray(counts * np.log2(np.maximum(counts, 1)))
+
+
+def frequencies(counts: Counts) -> tuple[int, ...]:
+    """Return counts scaled to a sum of 4096 so that the code is about as short as can be; none that is used is 0."""
+    wanted = counts * (TOTAL / counts.sum())
+    scaled = np.where(counts > 0, np.maximum(1, np.rint(wanted)), 0).astype(np.int64)
+    while (excess := int(scaled.sum()) - TOTAL) != 0:
+        step = 1 if excess > 0 else -1
+        # What one slot less (or more) costs: the count over the frequency, in units of 1 / ln 2.
+        may = scaled > max(step, 0)
+        cost = np.where(may, step * counts / np.maximum(scaled, 1), np.inf)
+        at_once = max(1, min(abs(excess), len(counts) // 8, np.count_nonzero(may)))
+        scaled[np.argsort(cost, kind="stable")[:at_once]] -= step
+    return tuple(map(int, scaled))
+
+
+def price(counts: Counts) -> float:
+    """Return about how many bits a codebook for these counts takes in the records."""
+    return _ENTRY_BITS * (2.0 + np.count_nonzero(counts))
+
+
+def cluster(histograms: Sequence[Counts], thrift: float = 1.0) -> tuple[list[int], list[Counts]]:
+    """Put histograms over the same ranges into groups; return each one's group, and the groups' sums.
+
+    Greedy, the largest first: each joins the group with which it loses least, unless it had better be alone. More
+    `thrift` makes fewer groups.
+    """
+    groups: list[Counts] = []
+    bits: list[float] = []
+    member = [0] * len(histograms)
+    for index in sorted(range(len(histograms)), key=lambda index: -int(histograms[index].sum())):
+        own = histograms[index]
+        nothing = np.zeros_like(own)
+        joined = entropy(np.array([*groups, nothing]) + own)
+        losses = joined - np.array([*bits, -thrift * price(own)])  # the last one's: alone
+        member[index] = nearest = int(losses.argmin())
+        if nearest == len(groups):
+            groups.append(nothing)
+            bits.append(0.0)
+        groups[nearest] = groups[nearest] + own
+        bits[nearest] = float(joined[nearest])
+    return member, groups

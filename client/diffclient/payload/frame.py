@@ -1,0 +1,83 @@
+"""The outside of a payload (`.ndiff`, docs/format.md): a fixed header and three sections.
+
+What stands in the sections is left to `records`, `rans` and `bits`; `encode` and `decode` put all of it together.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from diffclient.diff.streams import Kind
+from diffclient.errors import PayloadError, PayloadTooNew, WrongParent
+from diffclient.payload.rans import LANE_LIMIT
+from diffclient.tensors.arithmetic import FACTOR_LIMIT, ONE
+
+MAGIC = b"NDIF"
+VERSION = 2
+KINDS: dict[int, Kind] = {1: "sparse", 2: "hashed", 3: "exact"}
+CODES = {kind: code for code, kind in KINDS.items()}
+HEADER = struct.Struct("<4sBB8siiIIHIII")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A payload cut into what its header says of it, and its sections."""
+
+    kind: Kind
+    parent: bytes
+    """The first 8 bytes of the parent's digest."""
+    alpha: int
+    beta: int
+    seed: int
+    tensors: int
+    lanes: int
+    records: memoryview
+    symbols: memoryview
+    extra_bits: memoryview
+
+    def write(self) -> bytes:
+        """Return the payload."""
+        sections = (self.records, self.symbols, self.extra_bits)
+        header = HEADER.pack(
+            MAGIC, VERSION, CODES[self.kind], self.parent, self.alpha, self.beta, self.seed, self.tensors, self.lanes,
+            *map(len, sections),
+        )  # fmt: skip
+        return b"".join((header, *sections))
+
+
+def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
+    """Cut a payload for a table of so many tensors and the parent of this digest (hex).
+
+    Raises WrongParent, PayloadTooNew, PayloadError.
+    """
+    if len(data) < HEADER.size:
+        raise PayloadError(f"truncated: {len(data)} bytes are less than a header")
+    magic, version, code, parent, alpha, beta, seed, count, lanes, *lengths = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise PayloadError("not a payload: it does not begin with NDIF")
+    if version != VERSION or code not in KINDS:
+        raise PayloadTooNew(f"format {version}, kind {code}: this client knows format {VERSION}; update it")
+    if parent != bytes.fromhex(parent_digest)[:8]:
+        raise WrongParent(f"the payload starts from {parent.hex()}…, not from {parent_digest[:16]}…")
+    if count != tensors:
+        raise PayloadError(f"the payload is for {count} tensors, the model has {tensors}")
+    if len(data) != HEADER.size + sum(lengths):
+        raise PayloadError(f"{len(data)} bytes where the header asks for {HEADER.size + sum(lengths)}")
+    ends = list(accumulate(lengths, initial=HEADER.size))
+    sections = (memoryview(data)[start:end] for start, end in pairwise(ends))
+    frame = Frame(KINDS[code], parent, alpha, beta, seed, count, lanes, *sections)
+    _check_factors(frame)
+    return frame
+
+
+def _check_factors(frame: Frame) -> None:
+    if max(abs(frame.alpha), abs(frame.beta)) > FACTOR_LIMIT:
+        raise PayloadError("alpha or beta is out of range")
+    if frame.kind == "exact" and not frame.alpha == frame.beta == ONE:
+        raise PayloadError("an exact payload has factors")
+    if frame.kind != "hashed" and frame.seed:
+        raise PayloadError(f"a {frame.kind} payload has a seed")
+    if frame.lanes > LANE_LIMIT:
+        raise PayloadError(f"{frame.lanes} lanes; at most {LANE_LIMIT} are allowed")

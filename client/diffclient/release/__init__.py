@@ -1,0 +1,1 @@
+"""What signed metadata says of a version."""

@@ -1,0 +1,1 @@
+"""The device's folder: slots, state, policy."""

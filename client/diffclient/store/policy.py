@@ -1,0 +1,75 @@
+"""What a device's owner allows an update to cost, and where else its bytes may come from.
+
+Rules and their JSON only; `store` keeps them, and the updater asks before it downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from diffclient.errors import SnapshotWithheld, StateError, TooManyBytes
+from diffclient.release.manifest import ManifestKind
+from diffclient.strict_json import Fields, parse
+
+FullFallback = Literal["never", "unmetered", "always"]
+"""When a whole snapshot may be fetched, be it the first version or one that no diff leads to."""
+
+MIRROR_LIMIT = 16
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one device allows."""
+
+    full_fallback: FullFallback = "unmetered"
+    max_bytes: int | None = None
+    """The most bytes of one update, metadata apart; None: any."""
+    mirrors: tuple[str, ...] = ()
+    """Base URLs that serve the same blobs and metadata as the server, asked after it."""
+
+    def allows_snapshot(self, metered: bool) -> bool:
+        """Tell whether a snapshot may be fetched over a link that is metered, or is not."""
+        return self.full_fallback == "always" or (self.full_fallback == "unmetered" and not metered)
+
+    def check(self, kinds: Sequence[ManifestKind], needed: int, metered: bool) -> None:
+        """Refuse steps of these kinds, of which `needed` bytes are missing here.
+
+        Raises SnapshotWithheld, TooManyBytes.
+        """
+        if "snapshot" in kinds and not self.allows_snapshot(metered):
+            link = " over a metered link" if self.full_fallback == "unmetered" else ""
+            raise SnapshotWithheld(
+                f"only a snapshot leads on, of {needed:,} bytes, and full_fallback = {self.full_fallback} allows "
+                f"none{link}: `diffclient update --full-fallback always` fetches it once"
+            )
+        if self.max_bytes is not None and needed > self.max_bytes:
+            raise TooManyBytes(
+                f"the update needs {needed:,} bytes, the policy allows {self.max_bytes:,}: raise it with "
+                "`diffclient policy --max-bytes`"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def read_policy(data: bytes) -> Policy:
+    """Read a policy back; raises StateError."""
+    fields = parse(data, "policy.json", StateError)
+    fallback = fields.text("full_fallback")
+    if fallback not in get_args(FullFallback):
+        raise StateError(f"policy.json: full_fallback is one of {', '.join(get_args(FullFallback))}")
+    return Policy(
+        full_fallback=fallback,  # type: ignore[arg-type]  # checked above
+        max_bytes=fields.maybe("max_bytes", fields.count),
+        mirrors=_mirrors(fields),
+    )
+
+
+def _mirrors(fields: Fields) -> tuple[str, ...]:
+    found = fields.items("mirrors", MIRROR_LIMIT)
+    if not all(isinstance(mirror, str) and mirror.startswith(("http://", "https://")) for mirror in found):
+        raise StateError("policy.json: mirrors are not addresses")
+    return tuple(found)

@@ -1,0 +1,200 @@
+"""A device's folder: slots named by digest, objects named by SHA-256, unfinished downloads, one state file.
+
+    <root>/slots/<digest>/weights.safetensors   a version's weights; the one in use and the one before it
+    <root>/objects/<sha256>                     graphs, parts of the probe set, payloads until applied
+    <root>/downloads/<sha256>.part              what has arrived of a blob
+    <root>/trust/                               the root of trust, and the metadata that was verified last
+    <root>/state.json                           which slot is in use: replacing it is what switches versions
+    <root>/policy.json                          what an update may cost, and mirrors
+    <root>/enrolment.json                       the server and this device's token; readable by its owner only
+
+Power may fail anywhere: `state.json` names the old version or the new one, and both slots are whole. What may
+be installed is decided by `updater`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from diffclient import durable
+from diffclient.errors import DigestMismatch, NotEnrolled, NothingKept, SnapshotError, StateError, StoreBusy
+from diffclient.network.messages import Enrolment
+from diffclient.release.manifest import Blob
+from diffclient.store.policy import Policy, read_policy
+from diffclient.store.state import Installed, State, objects, read_kept_enrolment, read_state
+from diffclient.tensors.snapshot import Snapshot
+
+WEIGHTS = "weights.safetensors"
+_DRAFT = "draft.new"
+
+
+class Store:
+    """The folder at `root`, made when first written to. Changing it needs `locked()`; looking does not."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.downloads = root / "downloads"
+        self.trust = root / "trust"
+        self._slots = root / "slots"
+        self._objects = root / "objects"
+        self._state = root / "state.json"
+        self._enrolment = root / "enrolment.json"
+        self._policy = root / "policy.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out, and clear away what an interrupted one left.
+
+        Raises StoreBusy, StoreFailed, StateError.
+        """
+        for folder in (self._slots, self._objects, self.downloads):
+            durable.make_folder(folder)
+        with durable.disk_errors(self.root / "lock"):
+            lock = (self.root / "lock").open("wb")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StoreBusy(f"another process is using {self.root}: wait until it ends") from error
+            # What a process that was killed had renamed is seen, and relied on, from now on.
+            durable.sync(self.root)
+            self._tidy()
+            yield
+
+    # What is known
+
+    def state(self) -> State:
+        """Return what the device remembers; raises StateError, StoreFailed."""
+        try:
+            with durable.disk_errors(self._state):
+                return read_state(self._state.read_bytes()) if self._state.exists() else State()
+        except StateError as error:
+            raise StateError(f"{error}; remove {self._state} to fetch the version afresh") from error
+
+    def save(self, state: State) -> None:
+        """Remember `state`, by one rename; this is what switches from one version to another.
+
+        Raises NoSpace, StoreFailed, and StateError on a state that could not be read back.
+        """
+        data = json.dumps(state.to_json(), indent=1).encode()
+        read_state(data)
+        durable.write_file(self._state, data)
+
+    def enrolment(self) -> Enrolment:
+        """Return what is known of the server; raises NotEnrolled, StateError."""
+        if not self.enrolled:
+            raise NotEnrolled(f"{self.root} knows no server yet: run `diffclient enroll` first")
+        with durable.disk_errors(self._enrolment):
+            return read_kept_enrolment(self._enrolment.read_bytes())
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether a server is known."""
+        return self._enrolment.exists()
+
+    def enroll(self, enrolment: Enrolment) -> None:
+        """Remember the server; the file holds a secret, so only its owner may read it."""
+        data = json.dumps(asdict(enrolment), indent=1).encode()
+        read_kept_enrolment(data)
+        durable.write_file(self._enrolment, data, mode=0o600)
+
+    def policy(self) -> Policy:
+        """Return what updates may cost; raises StateError, StoreFailed."""
+        with durable.disk_errors(self._policy):
+            return read_policy(self._policy.read_bytes()) if self._policy.exists() else Policy()
+
+    def allow(self, policy: Policy) -> None:
+        """Remember what updates may cost; raises NoSpace, StoreFailed, and StateError on what cannot be read back."""
+        data = json.dumps(policy.to_json(), indent=1).encode()
+        read_policy(data)
+        durable.write_file(self._policy, data)
+
+    # Objects and slots
+
+    def object(self, blob: Blob) -> Path:
+        """Return where a blob has its place, whether it is there or not."""
+        return self._objects / blob.sha256
+
+    def has(self, blob: Blob) -> bool:
+        """Tell whether a blob is here and whole: every byte is hashed again."""
+        path = self.object(blob)
+        return path.is_file() and path.stat().st_size == blob.length and durable.sha256(path) == blob.sha256
+
+    def weights(self, digest: str) -> Path:
+        """Return the snapshot file of a slot, whether it is there or not."""
+        return self._slots / digest / WEIGHTS
+
+    def holds(self, digest: str) -> bool:
+        """Tell whether a slot is here and whole: every byte is hashed again."""
+        with contextlib.suppress(SnapshotError), durable.disk_errors(self.weights(digest)):
+            return Snapshot(self.weights(digest)).digest() == digest
+        return False
+
+    def draft(self) -> Path:
+        """Return where a new slot's weights are to be written, in an empty folder beside the slots."""
+        folder = self._slots / _DRAFT
+        durable.remove(folder)
+        durable.make_folder(folder)
+        return folder / WEIGHTS
+
+    def keep(self, digest: str) -> Snapshot:
+        """Read the draft back from the disk, and give it its slot if its digest is `digest`.
+
+        Raises DigestMismatch, SnapshotError, StoreFailed.
+        """
+        draft, slot = self._slots / _DRAFT, self._slots / digest
+        with durable.disk_errors(draft):
+            durable.sync(draft / WEIGHTS)
+            durable.sync(draft)
+            found = Snapshot(draft / WEIGHTS).digest()
+        if found != digest:
+            raise DigestMismatch(
+                f"the new weights have digest {found}, not {digest}: `diffclient verify`; if the version in "
+                "use is damaged, `diffclient update --force` fetches it afresh"
+            )
+        if slot.exists():
+            durable.remove(slot)
+        durable.rename(draft, slot)
+        return Snapshot(slot / WEIGHTS)
+
+    def verify(self, version: Installed) -> None:
+        """Hash a version's weights and objects again; raises DigestMismatch naming what is damaged."""
+        damaged = [] if self.holds(version.digest) else [f"weights {version.digest}"]
+        damaged += [f"object {blob.sha256}" for blob in objects(version.manifest) if not self.has(blob)]
+        if damaged:
+            raise DigestMismatch(
+                f"damaged or missing: {', '.join(damaged)}; `diffclient update --force` fetches them afresh, "
+                "`diffclient rollback` returns to the version kept"
+            )
+
+    def rolled_back(self, state: State) -> tuple[Installed, State]:
+        """Return the version kept, verified, and the state with it in use; the version left is held back.
+
+        Raises NothingKept, DigestMismatch.
+        """
+        if not (state.current and state.previous):
+            raise NothingKept("no earlier version is kept here: nothing to return to")
+        self.verify(state.previous)
+        held_back = state.current.digest
+        return state.previous, State(state.previous, held_back=held_back, outbox=state.outbox, unfit=state.unfit)
+
+    def sweep(self, wanted: Iterable[Blob]) -> None:
+        """Remove objects that neither a version here nor `wanted` needs, and downloads of anything not wanted."""
+        coming = {blob.sha256 for blob in wanted}
+        kept = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
+        left = [path for path in self._objects.iterdir() if path.name not in kept | coming]
+        left += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in coming]
+        for path in left:
+            durable.remove(path)
+
+    def _tidy(self) -> None:
+        """Remove drafts and the slots that the state does not name."""
+        slots = {version.digest for version in self.state().kept}
+        for path in (*self.root.glob("*.new"), *self.trust.glob("*.new"), *self._slots.iterdir()):
+            if path.name not in slots:
+                durable.remove(path)

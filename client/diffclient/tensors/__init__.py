@@ -1,0 +1,1 @@
+"""What weights are: grids, tensor tables, snapshot files."""

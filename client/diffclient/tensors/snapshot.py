@@ -1,0 +1,147 @@
+"""Weights at rest: entering a grid, snapshots (safetensors files) and their digest.
+
+A snapshot holds its tensors in name order with nothing between them, and the grid exponents in the
+header's metadata; so equal weights are equal files. Files are read and written tensor by tensor, or less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient import durable
+from diffclient.errors import RangeError, SnapshotError
+from diffclient.tensors import arithmetic, float_bits
+from diffclient.tensors.tensor_table import DTYPES, Table, TensorSpec, digest, fp32_bytes, header_of, read_header
+
+__all__ = [
+    "DTYPES", "Array", "Snapshot", "Table", "TensorSpec", "digest", "enter_grid", "fp32_bytes", "write_snapshot",
+]  # fmt: skip
+
+Array = npt.NDArray[Any]
+
+_READ = 1 << 20
+"""Bytes that are read and hashed at once."""
+
+
+def enter_grid(
+    tensors: Mapping[str, Array], *, off_grid: Container[str] = (), bfloat16: Container[str] = ()
+) -> tuple[Table, dict[str, Array]]:
+    """Round every fp32 tensor once to a grid chosen for it; other dtypes stay as they are.
+
+    `off_grid` names fp32 tensors that stay as they are, too: only exact diffs can change those. `bfloat16` names
+    uint16 arrays that hold the bits of bf16 numbers. Off the grid as on it, minus zero becomes plus zero.
+    Raises RangeError on weights that are not finite, SnapshotError on a dtype that has no name here.
+    """
+    table, entered = [], {}
+    for name in sorted(tensors, key=str.encode):
+        array = np.asarray(tensors[name])
+        dtype = "BF16" if name in bfloat16 and array.dtype == DTYPES["BF16"] else _dtype_name(name, array)
+        try:
+            grid = arithmetic.choose_grid(array) if dtype == "F32" and name not in off_grid else None
+            entered[name] = _entered(array, dtype, grid)
+        except RangeError as error:
+            raise RangeError(f"{name}: {error}") from error
+        table.append(TensorSpec(name, array.shape, dtype, grid))
+    return tuple(table), entered
+
+
+def write_snapshot(path: Path, table: Table, arrays: Iterable[Array]) -> str:
+    """Write arrays, in the table's order, as a snapshot synced to disk; return the version's digest."""
+    hashes = []
+    with path.open("xb") as file:
+        file.write(header_of(table))
+        for spec, array in zip(table, arrays, strict=True):
+            data = np.ascontiguousarray(array, DTYPES[spec.dtype])
+            if np.shape(array) != spec.shape:
+                raise SnapshotError(f"{spec.name}: shape {np.shape(array)} is not the table's {spec.shape}")
+            hashes.append(hashlib.sha256(data.data).digest())
+            file.write(data.data)
+        durable.settle(file)
+    return digest(table, hashes)
+
+
+class Snapshot:
+    """A snapshot file whose header was checked; weights are read when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`; raises SnapshotError unless it is a whole snapshot as `write_snapshot` writes."""
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self.table, self._start = read_header(file)
+                length = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise SnapshotError(f"cannot read snapshot {path}: {error.strerror}") from error
+        *starts, end = accumulate((spec.nbytes for spec in self.table), initial=self._start)
+        if length != end:
+            raise SnapshotError(f"{path}: {length} bytes, its header asks for {end}")
+        self._starts = {spec.name: start for spec, start in zip(self.table, starts, strict=True)}
+        self._specs = {spec.name: spec for spec in self.table}
+
+    def read(self, name: str) -> Array:
+        """Return one tensor's weights in its shape (bf16 as uint16)."""
+        spec = self._specs[name]
+        flat = np.fromfile(self.path, DTYPES[spec.dtype], count=spec.size, offset=self._starts[name])
+        if flat.size != spec.size:
+            raise SnapshotError(f"{self.path}: {name} ends early")
+        return flat.reshape(spec.shape)
+
+    def read_all(self) -> dict[str, Array]:
+        """Return every tensor by name."""
+        return {spec.name: self.read(spec.name) for spec in self.table}
+
+    def open(self) -> BinaryIO:
+        """Open the file where the first tensor begins; the others follow it in the table's order."""
+        file = self.path.open("rb")
+        file.seek(self._start)
+        return file
+
+    def digest(self) -> str:
+        """Read and hash every byte again; return the version's digest."""
+        with self.open() as file:
+            return digest(self.table, _hashes(file, self.table))
+
+
+def read_into(file: BinaryIO, memory: memoryview) -> None:
+    """Fill `memory` with what comes next in a snapshot; raises SnapshotError if it ends before."""
+    if file.readinto(memory) != len(memory):  # type: ignore[attr-defined]
+        raise SnapshotError(f"{file.name}: the file became shorter while it was read")
+
+
+def _hashes(file: BinaryIO, table: Table) -> Iterator[bytes]:
+    memory = memoryview(bytearray(_READ))
+    for spec in table:
+        tensor_hash = hashlib.sha256()
+        for start in range(0, spec.nbytes, _READ):
+            part = memory[: min(_READ, spec.nbytes - start)]
+            read_into(file, part)
+            tensor_hash.update(part)
+        yield tensor_hash.digest()
+
+
+def _entered(array: Array, dtype: str, grid: int | None) -> Array:
+    if grid is not None:
+        return np.asarray(arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid))
+    if dtype not in float_bits.EXPONENTS:
+        return array.view(DTYPES[dtype])
+    bits = float_bits.bits_of(array)
+    if not float_bits.all_finite(bits, dtype):
+        raise RangeError("the tensor holds a weight that is not finite: retrain or repair the checkpoint")
+    return np.asarray(float_bits.plus_zero(bits)).view(array.dtype)
+
+
+def _dtype_name(name: str, array: Array) -> str:
+    if array.dtype == np.bool_:
+        return "BOOL"
+    for known, dtype in DTYPES.items():
+        if array.dtype == dtype and known != "BF16":
+            return known
+    raise SnapshotError(f"{name}: dtype {array.dtype} cannot be shipped; cast it to one of {', '.join(DTYPES)}")

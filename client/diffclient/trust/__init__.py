@@ -1,0 +1,1 @@
+"""The Update Framework on this device."""

@@ -1,0 +1,131 @@
+"""python-tuf's updater on this client's own disk and network: every file durable, every body bounded.
+
+`<folder>/root.json` is the newest root that was verified, and what the next refresh starts from; each newer one
+replaces it in one step as soon as the one before it vouches for it. `<folder>/<role>.json` is what was verified
+last of each other role, and `<folder>/latest` the time by this device's clock when a new timestamp was last
+accepted: a clock that is set back later does not make expired metadata valid again.
+
+Which rules metadata has to follow is python-tuf's affair; naming its errors, that of `verified_metadata`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import Root, Timestamp
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from diffclient import durable
+from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable
+from diffclient.network.transport import CHUNK, Transport, read_bounded
+
+ROOT, LATEST = "root.json", "latest"
+
+LIMITS = UpdaterConfig(
+    root_max_length=512_000,
+    timestamp_max_length=16_384,
+    snapshot_max_length=2_000_000,
+    targets_max_length=5_000_000,
+)
+"""Bytes that metadata may have, where nothing signed says how many it has."""
+
+
+class MetadataFetcher(FetcherInterface):
+    """Fetches metadata from the first of some addresses that can be reached; counts the bytes of all bodies."""
+
+    def __init__(self, transport: Transport, bases: Sequence[str]) -> None:
+        self._transport = transport
+        self._bases = [base.rstrip("/") for base in bases]
+        self.received = 0
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """Return the body at `url`, a path below each of the addresses.
+
+        Raises MetadataTooLong, NetworkError, AnswerError; DownloadHTTPError where the server refuses, since
+        python-tuf takes a refusal of a root for the news that there is no newer one.
+        """
+        try:
+            return self._transport.persist(lambda: self._from_any(url, max_length))
+        except ServerRefused as error:
+            raise DownloadHTTPError(str(error), error.status) from error
+
+    def _from_any(self, url: str, limit: int) -> bytes:
+        """Ask one address after the other; only one that cannot be reached leads to the next."""
+        for base in self._bases[:-1]:
+            with contextlib.suppress(ServerUnreachable):
+                return self._from_one(base + url, limit)
+        return self._from_one(self._bases[-1] + url, limit)
+
+    def _from_one(self, url: str, limit: int) -> bytes:
+        try:
+            with self._transport.open("GET", url, {}) as response:
+                body = read_bounded(response, limit)
+        except AnswerTooLong as error:
+            raise MetadataTooLong(f"{url} is longer than {limit:,} bytes: it was not read on") from error
+        self.received += len(body)
+        return body
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        """Yield a body of any length; python-tuf's way to targets, which this client does not take."""
+        with self._transport.open("GET", url, {}) as response:
+            while chunk := response.read1(CHUNK, decode_content=False):
+                yield chunk
+
+
+class DurableUpdater(Updater):
+    """python-tuf's updater, but whatever it keeps is on the disk before anyone relies on it."""
+
+    def __init__(self, folder: Path, fetcher: FetcherInterface, config: UpdaterConfig = LIMITS) -> None:
+        self._folder = folder
+        with durable.disk_errors(folder):
+            durable.sync(folder)  # a rename that an interrupted process did not see through is relied on from now on
+            root = (folder / ROOT).read_bytes()
+        super().__init__(str(folder), "", fetcher=fetcher, config=config, bootstrap=root)
+        self._trusted_set.reference_time = max(self._trusted_set.reference_time, self._latest())
+
+    @property
+    def now(self) -> datetime:
+        """The time that expiry is measured against: the clock's, or the latest known where that is later."""
+        return self._trusted_set.reference_time
+
+    @property
+    def prefixed(self) -> bool:
+        """Whether the repository names its files by versions and hashes."""
+        return bool(self._trusted_set.root.consistent_snapshot)
+
+    def _load_local_metadata(self, rolename: str) -> bytes:
+        """Return a kept file; one that the disk does not give back is no reason to forget what it said."""
+        try:
+            return super()._load_local_metadata(rolename)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            with durable.disk_errors(self._folder / rolename):
+                raise
+
+    def _persist_metadata(self, rolename: str, data: bytes) -> None:
+        if rolename == Timestamp.type:
+            self._persist_file(str(self._folder / LATEST), self.now.isoformat(timespec="seconds").encode())
+        super()._persist_metadata(rolename, data)
+
+    def _persist_root(self, version: int, data: bytes) -> None:  # noqa: ARG002  # its own name
+        if data != self._load_local_metadata(Root.type):
+            self._persist_file(str(self._folder / ROOT), data)
+
+    def _persist_file(self, filename: str, data: bytes) -> None:
+        durable.write_file(Path(filename), data)
+
+    def _update_root_symlink(self) -> None:
+        """Leave root.json alone: it is the newest root itself."""
+
+    def _latest(self) -> datetime:
+        """Return when a timestamp was last accepted; long ago if that is not known."""
+        path = self._folder / LATEST
+        with contextlib.suppress(ValueError), durable.disk_errors(path):
+            if path.exists():
+                return datetime.fromisoformat(path.read_text()).astimezone(UTC)
+        return datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,170 @@
+"""The Update Framework as this client uses it: a root of trust, a refresh, targets by name.
+
+All of python-tuf's errors end here, each as a TrustError of its cause; what metadata was verified is on the disk
+before anyone acts on it (`durable_updater`). What targets say is left to `target_custom`, whether to install them to
+the updater.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuf.api import exceptions as tuf
+from tuf.api.metadata import Metadata, Root, TargetFile
+from tuf.api.serialization import DeserializationError
+
+from diffclient import durable
+from diffclient.errors import (
+    BadSignature,
+    DiffClientError,
+    ManifestError,
+    MetadataExpired,
+    MetadataMalformed,
+    MetadataMismatch,
+    MetadataRolledBack,
+    MetadataTooLong,
+    NoRoot,
+    TrustError,
+    UnknownTarget,
+)
+from diffclient.network.transport import Transport
+from diffclient.release.manifest import Blob
+from diffclient.trust.durable_updater import ROOT, DurableUpdater, MetadataFetcher
+
+PATH = "/v1/tuf"
+"""Where a server, or a mirror, keeps metadata."""
+
+_CAUSES: tuple[tuple[type[Exception], type[TrustError]], ...] = (
+    (tuf.UnsignedMetadataError, BadSignature),
+    (tuf.LengthOrHashMismatchError, MetadataMismatch),
+    (tuf.DownloadLengthMismatchError, MetadataTooLong),
+    (DeserializationError, MetadataMalformed),
+    (tuf.RepositoryError, MetadataMismatch),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target as verified metadata names it: its bytes, and the custom fields as plain JSON."""
+
+    name: str
+    blob: Blob
+    custom: Any
+
+
+class Trust:
+    """The metadata in `folder` and the addresses that newer ones come from, in order of preference.
+
+    Holds for one refresh and the lookups after it; make another for the next. Raises NoRoot, StoreFailed.
+    """
+
+    def __init__(self, folder: Path, bases: Sequence[str], transport: Transport) -> None:
+        if not (folder / ROOT).exists():
+            raise NoRoot(f"no root of trust in {folder}: `diffclient enroll --force --root root.json` sets one")
+        self._fetcher = MetadataFetcher(transport, bases)
+        with _translated():
+            self._updater = DurableUpdater(folder, self._fetcher)
+
+    @property
+    def received(self) -> int:
+        """The bytes of metadata received so far."""
+        return self._fetcher.received
+
+    def refresh(self) -> None:
+        """Bring root, timestamp, snapshot and top-level targets up to date.
+
+        Raises TrustError by cause, NetworkError, StoreFailed, NoSpace.
+        """
+        with _translated(self._updater):
+            self._updater.refresh()
+
+    def find(self, name: str) -> Target | None:
+        """Return a target, or None where no metadata names it; fetches the roles on the way to it.
+
+        Raises like `refresh`, and ManifestError on a target that has no SHA-256.
+        """
+        found = self.info(name)
+        if found is None:
+            return None
+        sha256 = found.hashes.get("sha256", "")
+        if len(sha256) != 2 * hashlib.sha256().digest_size or sha256.strip("0123456789abcdef"):
+            raise ManifestError(f"{name}: no SHA-256 in lower-case hex is signed for it")
+        return Target(name, Blob(sha256, found.length), found.custom)
+
+    def get(self, name: str) -> Target:
+        """Return a target like `find`; raises UnknownTarget where there is none."""
+        found = self.find(name)
+        if found is None:
+            raise UnknownTarget(f"no signed metadata names {name}: the server offers what its operator did not sign")
+        return found
+
+    def info(self, name: str) -> TargetFile | None:
+        """Return python-tuf's own view of a target; raises like `refresh`."""
+        with _translated(self._updater):
+            return self._updater.get_targetinfo(name)
+
+    @property
+    def prefixed(self) -> bool:
+        """Whether the repository names its targets' files by their hashes."""
+        return self._updater.prefixed
+
+
+def plant_root(folder: Path, root: bytes) -> int:
+    """Make `root` what `folder` trusts and forget all other metadata there; return the root's version.
+
+    Raises NoRoot on bytes that do not vouch for themselves, NoSpace, StoreFailed.
+    """
+    version = check_root(root)
+    durable.remove(folder)
+    durable.make_folder(folder)
+    durable.write_file(folder / ROOT, root)
+    return version
+
+
+def check_root(root: bytes) -> int:
+    """Return the version of a root that its own keys sign; raises NoRoot."""
+    try:
+        metadata = Metadata[Root].from_bytes(root)
+        metadata.signed.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
+        return int(metadata.signed.version)
+    except Exception as error:  # whatever a stranger's file makes a parser do, it is no root
+        raise NoRoot(f"that is not a root of trust: {_words(error)}; ask the operator for root.json") from error
+
+
+@contextlib.contextmanager
+def _translated(updater: DurableUpdater | None = None) -> Iterator[None]:
+    """Let nothing out but this client's own errors."""
+    try:
+        yield
+    except DiffClientError:
+        raise
+    except tuf.DownloadHTTPError as error:
+        # The fetcher's own error, which only python-tuf had to know by another name.
+        raise (error.__cause__ or MetadataMismatch(str(error))) from None
+    except tuf.ExpiredMetadataError as error:
+        now = f"{updater.now:%Y-%m-%d %H:%M} UTC" if updater else "now"
+        raise MetadataExpired(
+            f"{_words(error)} by this device's clock ({now}): check the clock; if it is right, the server's operator "
+            "has to renew the metadata"
+        ) from error
+    except tuf.RepositoryError as error:
+        raise _cause(error)(f"{_words(error)}: nothing of it is used; tell the server's operator") from error
+    except Exception as error:  # a parser of hostile bytes, and not ours: it must not take the device down
+        raise MetadataMalformed(f"the metadata cannot be read: {_words(error)}") from error
+
+
+def _cause(error: Exception) -> type[TrustError]:
+    """Return what to call one of python-tuf's errors, which tells a rollback by its words alone."""
+    text = str(error)
+    if text.startswith("New ") or ".json version " in text:
+        return MetadataRolledBack
+    return next((name for kind, name in _CAUSES if isinstance(error, kind)), TrustError)
+
+
+def _words(error: Exception) -> str:
+    return str(error)[:300] or type(error).__name__

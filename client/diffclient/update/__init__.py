@@ -1,0 +1,1 @@
+"""One update, from poll to switch; and the loop that repeats it."""

@@ -1,0 +1,118 @@
+"""One update as it is told: while it is under way, to whoever asked for it, and to the server."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from diffclient.errors import DiffClientError
+from diffclient.measure.word_errors import Errors
+from diffclient.network.messages import Answer, Report, ReportStage, plain
+from diffclient.store.state import Failure, Installed, State
+
+Stage = Literal[
+    "poll", "trust", "chain", "policy", "download", "decode", "apply", "digest", "probation", "switch", "report"
+]
+Action = Literal["none", "held_back", "unfit", "withheld", "installed"]
+
+_REASON_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an update came to; the figures are those of the version installed, None where none was."""
+
+    action: Action
+    """`held_back`: the target is what someone rolled back from; `unfit`: it failed probation here, and nothing
+    changed since; `withheld`: only a snapshot leads to it, which the policy does not allow on this link."""
+    version: int | None
+    digest: str | None
+    from_digest: str | None
+    poll_seconds: int
+    errors: int | None = None
+    words: int | None = None
+    wer_ppm: int | None = None
+    expected_wer_ppm: int | None = None
+    drift_ppm: int | None = None
+    payload_bytes: int = 0
+    """Bytes received of payloads; `downloaded_bytes` counts graph and probe set too."""
+    downloaded_bytes: int = 0
+    metadata_bytes: int = 0
+    """Bytes received of signed metadata, which are in neither of the others."""
+    seconds_apply: float | None = None
+    """Seconds for decoding, applying and reading back."""
+    seconds_total: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+@dataclass
+class Attempt:
+    """One update under way, from the state that it found: all that its report will say, however it ends."""
+
+    state: State
+    received_before: int
+    started: float = field(default_factory=time.monotonic)
+    stage: Stage = "poll"
+    target: str | None = None
+    basis: str | None = None
+    """What the verdict on the target depends on, once its manifest is known."""
+    payload_bytes: int = 0
+    metadata_bytes: int = 0
+    seconds_apply: float | None = None
+    measured: tuple[Errors, ...] = ()
+
+    def failure(self, error: DiffClientError) -> Failure:
+        """Return what to remember of an update that failed."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        reason = plain(str(error), _REASON_LIMIT) or type(error).__name__
+        return Failure(self.stage, reason, self.target, now)
+
+    def failed(self, error: DiffClientError, received: int) -> Report:
+        """Return the report of a failure."""
+        failure = self.failure(error)
+        return self._report("failed", received, failed_stage=failure.stage, reason=failure.reason)
+
+    def installed(self, version: Installed, received: int) -> Report:
+        """Return the report of a success."""
+        return self._report("installed", received, drift_ppm=version.drift_ppm)
+
+    def _report(self, stage: ReportStage, received: int, **more: Any) -> Report:
+        total = sum(self.measured, Errors(0, 0))
+        known = total.words > 0
+        return Report(
+            stage,
+            self.state.digest,
+            self.target,
+            errors=total.errors if known else None,
+            words=total.words if known else None,
+            wer_ppm=total.wer_ppm if known else None,
+            downloaded_bytes=received - self.received_before,
+            seconds_apply=self.seconds_apply,
+            seconds_total=time.monotonic() - self.started,
+            **more,
+        )
+
+    def outcome(self, answer: Answer, report: Report, expected: int) -> Outcome:
+        """Return the outcome of an update that was installed and reported so; `expected` is the manifest's WER."""
+        return Outcome(
+            "installed",
+            answer.version,
+            answer.digest,
+            report.from_digest,
+            answer.poll_seconds,
+            errors=report.errors,
+            words=report.words,
+            wer_ppm=report.wer_ppm,
+            expected_wer_ppm=expected,
+            drift_ppm=report.drift_ppm,
+            payload_bytes=self.payload_bytes,
+            downloaded_bytes=report.downloaded_bytes,
+            metadata_bytes=self.metadata_bytes,
+            seconds_apply=report.seconds_apply,
+            seconds_total=report.seconds_total,
+        )

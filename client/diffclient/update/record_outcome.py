@@ -1,0 +1,53 @@
+"""What is remembered and told after an update, however it ended; nothing here decides how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from diffclient.errors import DiffClientError, FormatError, NetworkError, ProbationFailed, StoreError
+from diffclient.network.device_api import Service
+from diffclient.network.messages import Answer
+from diffclient.store.state import State, Unfit
+from diffclient.store.store import Store
+from diffclient.update.outcome import Action, Attempt, Outcome
+
+
+def rest(store: Store, attempt: Attempt, answer: Answer, action: Action) -> Outcome:
+    """Install nothing; the last failure is history, unless it is why."""
+    state = attempt.state if action == "unfit" else replace(attempt.state, failure=None)
+    if state != store.state():
+        store.save(state)
+    if action == "none":
+        store.sweep(())
+    told = (answer.version, answer.digest, state.digest, answer.poll_seconds)
+    return Outcome(action, *told, metadata_bytes=attempt.metadata_bytes)
+
+
+def remember(store: Store, service: Service, attempt: Attempt, error: DiffClientError, received: int) -> None:
+    """Keep what went wrong and tell the server, unless it is the server that could not be asked.
+
+    A version that failed probation is kept in mind beyond the next update.
+    """
+    failure = attempt.failure(error)
+    state = replace(attempt.state, failure=failure)
+    if attempt.stage == "probation" and _is_verdict(error) and attempt.target and attempt.basis:
+        state = state.failing(Unfit(attempt.target, attempt.basis, failure.reason))
+    if attempt.stage not in ("poll", "trust") or not isinstance(error, NetworkError):
+        state = state.telling(attempt.failed(error, received))
+        state = replace(state, outbox=service.deliver(state.outbox))
+    with contextlib.suppress(StoreError):  # of a full disk, say; the first error is the one to raise
+        store.save(state)
+
+
+def tell(store: Store, service: Service, state: State) -> None:
+    """Deliver what is in the outbox and sweep, as far as can be now; the switch stands anyway."""
+    with contextlib.suppress(StoreError):
+        remaining = service.deliver(state.outbox)
+        store.sweep(())
+        store.save(replace(state, outbox=remaining))
+
+
+def _is_verdict(error: DiffClientError) -> bool:
+    """Tell whether an error in probation speaks of the version, and not of a disk or a memory that is full."""
+    return isinstance(error, ProbationFailed | FormatError) and not isinstance(error.__cause__, MemoryError)

@@ -1,0 +1,204 @@
+"""The updater: from a poll to a version in use, in eleven steps, none of which can lose what runs now.
+
+Every failure is an UpdateFailed that names its stage and cause; it is reported, and the next update goes on
+with whatever has arrived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from diffclient import durable
+from diffclient.diff.apply import apply
+from diffclient.errors import (
+    DiffClientError,
+    DigestMismatch,
+    Stopped,
+    UpdateFailed,
+)
+from diffclient.measure import probation
+from diffclient.measure.word_errors import Errors
+from diffclient.network.device_api import Service
+from diffclient.network.fetch import Fetcher
+from diffclient.network.messages import Answer, Report
+from diffclient.release.manifest import Manifest
+from diffclient.store.policy import Policy
+from diffclient.store.state import Installed, State, objects
+from diffclient.store.store import Store
+from diffclient.tensors.snapshot import Snapshot
+from diffclient.trust.verified_metadata import Trust
+from diffclient.update import fetch_and_decode, record_outcome, route
+from diffclient.update.outcome import Attempt, Outcome, Stage
+from diffclient.update.route import Route
+
+
+class Updater:
+    """Brings one store to the version that its server assigns to it, as far as signed metadata covers it.
+
+    `trust` makes the metadata ready for one refresh; `metered` tells whether this link is; `score` measures a
+    version on its probe set; `on_stage` hears of each step before it begins, and may raise Stopped to end there.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        service: Service,
+        fetcher: Fetcher,
+        trust: Callable[[], Trust],
+        policy: Policy = Policy(),  # noqa: B008  # frozen
+        metered: Callable[[], bool] = lambda: False,
+        score: probation.Score = probation.score_speech,
+        on_stage: Callable[[Stage], None] = lambda _stage: None,
+    ) -> None:
+        self._store = store
+        self._service = service
+        self._fetcher = fetcher
+        self._trust = trust
+        self._policy = policy
+        self._metered = metered
+        self._score = score
+        self._on_stage = on_stage
+
+    def update(self, *, force: bool = False) -> Outcome:
+        """Poll once and install what the server assigns.
+
+        `force` installs even what was rolled back from or failed probation, and fetches a damaged version afresh.
+        Raises UpdateFailed, Stopped, StoreBusy, StateError.
+        """
+        with self._store.locked():
+            attempt = Attempt(self._store.state(), self._fetcher.received)
+            try:
+                return self._update(attempt, force)
+            except Stopped:
+                raise
+            except DiffClientError as error:
+                record_outcome.remember(self._store, self._service, attempt, error, self._fetcher.received)
+                raise UpdateFailed(attempt.stage, error) from error
+
+    def rollback(self) -> Installed:
+        """Return to the version kept, by one rename, and hold back the one left until the target changes.
+
+        Raises NothingKept, DigestMismatch, StoreError, StateError.
+        """
+        with self._store.locked():
+            before = self._store.state()
+            version, after = self._store.rolled_back(before)
+            after = after.telling(Report("rolled_back", before.digest, version.digest))
+            self._store.save(after)
+            record_outcome.tell(self._store, self._service, after)
+        return version
+
+    def _update(self, attempt: Attempt, force: bool) -> Outcome:
+        # 1. Poll: say which version runs here, hear which one should.
+        self._enter(attempt, "poll")
+        digest = attempt.state.digest if self._sound(attempt.state, force) else None
+        metered = self._metered()
+        answer = self._service.poll(digest, full_fallback=self._policy.allows_snapshot(metered))
+        self._hear(attempt, answer)
+
+        # 2. Refresh the metadata, whatever the answer: that there is nothing new has to be fresh as well.
+        self._enter(attempt, "trust")
+        trust = self._trust()
+        trust.refresh()
+        attempt.metadata_bytes = trust.received
+        if not answer.steps or answer.digest == digest:
+            return record_outcome.rest(self._store, attempt, answer, "withheld" if answer.withheld else "none")
+        if answer.digest == attempt.state.held_back and not force:
+            return record_outcome.rest(self._store, attempt, answer, "held_back")
+
+        # 3. Look the steps up in it: they must lead from here to the target, and not backwards.
+        self._enter(attempt, "chain")
+        way = self._way(trust, answer, attempt.state, digest)
+        target = way.target
+        attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(target, self._score)
+        self._store.sweep(fetch_and_decode.wanted(way))
+        if attempt.state.verdict(target.to_digest, attempt.basis) and not force:
+            return record_outcome.rest(self._store, attempt, answer, "unfit")
+
+        # 4. Ask the policy, before a byte of them is fetched.
+        self._enter(attempt, "policy")
+        held = not way.legs or self._store.holds(target.to_digest)
+        legs = () if held else way.legs
+        missing = fetch_and_decode.missing(self._store, legs, objects(target))
+        self._policy.check([leg.kind for leg in legs], fetch_and_decode.cost(self._fetcher, missing), metered)
+
+        # 5. Download what is missing; what arrives is kept, whatever happens next.
+        self._enter(attempt, "download")
+        attempt.payload_bytes = fetch_and_decode.download(self._store, self._fetcher, legs, missing)
+
+        if not held:
+            # 6. Decode every payload against its parent's table.
+            self._enter(attempt, "decode")
+            began = time.monotonic()
+            parent, chain = fetch_and_decode.decode(self._store, legs)
+
+            # 7. Apply the chain in one pass into a new slot, beside the one in use.
+            self._enter(attempt, "apply")
+            draft = self._store.draft()
+            with durable.disk_errors(draft, durable.size(parent.path)):
+                apply(parent, chain, draft)
+
+            # 8. Read it back from the disk to its digest: every byte must be the server's.
+            self._enter(attempt, "digest")
+            self._store.keep(target.to_digest)
+            attempt.seconds_apply = time.monotonic() - began
+
+        # 9. Probation: the new version measures itself.
+        self._enter(attempt, "probation")
+        version, after = self._measure(attempt, target)
+
+        # 10. Switch, by one rename. The report is part of it, so a power cut cannot lose it.
+        self._enter(attempt, "switch")
+        report = attempt.installed(version, self._fetcher.received)
+        after = after.telling(report)
+        self._store.save(after)
+
+        # 11. Report, and clear away what is needed no more.
+        self._enter(attempt, "report")
+        record_outcome.tell(self._store, self._service, after)
+        return attempt.outcome(answer, report, target.wer_ppm)
+
+    def _enter(self, attempt: Attempt, stage: Stage) -> None:
+        attempt.stage = stage
+        self._on_stage(stage)
+
+    def _way(self, trust: Trust, answer: Answer, state: State, digest: str | None) -> Route:
+        """Return the route to the target, checked; a version that was kept is always one, and needs no steps."""
+        kept = state.previous
+        meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
+        if kept and meant and self._store.holds(kept.digest):
+            return Route((), kept.manifest)
+        way = route.find(trust, answer, digest, self._service.model)
+        route.check_forward(trust, way.target, state.current)
+        return way
+
+    def _sound(self, state: State, force: bool) -> bool:
+        """Tell whether the version in use can be built upon; looked into when forced, for it takes time."""
+        with contextlib.suppress(DigestMismatch):
+            if force and state.current:
+                self._store.verify(state.current)
+            return True
+        return False
+
+    def _hear(self, attempt: Attempt, answer: Answer) -> None:
+        """Take note of a server that answers: it gets old reports, and its target may have moved on."""
+        attempt.target = answer.digest
+        state = attempt.state
+        held_back = state.held_back if state.held_back == answer.digest else None
+        attempt.state = replace(state, held_back=held_back, outbox=self._service.deliver(state.outbox))
+
+    def _measure(self, attempt: Attempt, target: Manifest) -> tuple[Installed, State]:
+        """Return the new version as measured and the state with it in use; raises ProbationFailed."""
+        before = attempt.state
+        weights = Snapshot(self._store.weights(target.to_digest))
+        parts = [self._store.object(probe.blob) for probe in target.probes]
+        attempt.measured = probation.run(self._score, self._store.object(target.graph), weights, parts)
+        drift = probation.check(target, attempt.measured)
+        version = Installed(target, sum(attempt.measured, Errors(0, 0)), drift)
+        # A version that was fetched afresh takes its own place, not that of the one before it.
+        previous = before.previous if before.digest == version.digest else before.current
+        unfit = tuple(found for found in before.unfit if found.digest != version.digest)
+        return version, State(version, previous, outbox=before.outbox, unfit=unfit)

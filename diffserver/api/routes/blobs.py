@@ -1,0 +1,100 @@
+"""Blobs: payloads, snapshots, graphs and parts of the probe set, by their SHA-256.
+
+Public and immutable, so that any cache may carry them; a device knows the digest from a manifest. Payloads
+come from rows, all else from the object store; both are streamed in pieces.
+"""
+
+import base64
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Request
+from sqlalchemy import Engine, func, select
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+
+from diffserver.api.access import Database, Store
+from diffserver.api.fields import DIGEST, PATTERN_DIGEST
+from diffserver.api.ranges import Unsatisfiable, known, wanted
+from diffserver.errors import NotFound
+from diffserver.storage.database import reading
+from diffserver.storage.object_store import CHUNK, Objects
+from diffserver.storage.tables import Payload
+
+router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
+
+BINARY = "application/octet-stream"
+
+Sha256 = Annotated[str, Path(pattern=PATTERN_DIGEST, examples=[DIGEST])]
+Conditional = Annotated[str | None, Header()]
+
+
+@router.get(
+    "/{sha256}",
+    response_class=Response,
+    responses={
+        200: {"description": "All bytes.", "content": {BINARY: {}}},
+        206: {"description": "The part that `Range` asks for.", "content": {BINARY: {}}},
+        304: {"description": "The caller has these bytes."},
+        416: {"description": "The range begins behind the last byte."},
+    },
+)
+@router.head("/{sha256}", response_class=Response, operation_id="head_blob", summary="Head Blob")
+def get_blob(
+    sha256: Sha256,
+    request: Request,
+    engine: Database,
+    objects: Store,
+    range: Conditional = None,
+    if_range: Conditional = None,
+    if_none_match: Conditional = None,
+) -> Response:
+    """Bytes by their SHA-256: all of them, or the single part that `Range` asks for."""
+    row, length = _find(engine, objects, sha256)
+    etag = f'"{sha256}"'
+    headers = _headers(sha256, etag)
+    if known(etag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    try:
+        span = wanted(length, etag, range, if_range)
+    except Unsatisfiable as error:
+        beyond = {"Content-Range": str(error)}
+        raise HTTPException(416, "the range begins behind the last byte", beyond) from error
+    start, stop = (span.start, span.stop) if span else (0, length)
+    if span:
+        headers["Content-Range"] = span.content_range
+    headers["Content-Length"] = str(stop - start)
+    status = 206 if span else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=BINARY)
+    pieces = _row_pieces(engine, sha256, start, stop) if row else objects.stream(sha256, start, stop)
+    return StreamingResponse(pieces, status, headers, media_type=BINARY)
+
+
+def _find(engine: Engine, objects: Objects, sha256: str) -> tuple[bool, int]:
+    with reading(engine) as session:
+        length = session.scalar(select(Payload.length).where(Payload.sha256 == sha256))
+    if length is not None:
+        return True, length
+    length = objects.length(sha256)
+    if length is None:
+        raise NotFound(f"there is no blob {sha256}", "poll again for the manifests that hold now")
+    return False, length
+
+
+def _row_pieces(engine: Engine, sha256: str, start: int, stop: int) -> Iterator[bytes]:
+    # A session for each piece: a slow reader must not hold a connection for minutes.
+    for place in range(start, stop, CHUNK):
+        piece = func.substr(Payload.data, place + 1, min(CHUNK, stop - place))
+        with reading(engine) as session:
+            yield session.execute(select(piece).where(Payload.sha256 == sha256)).scalar_one()
+
+
+def _headers(sha256: str, etag: str) -> dict[str, str]:
+    return {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:",
+        "X-Content-Type-Options": "nosniff",
+    }

@@ -1,0 +1,89 @@
+"""What operators look at: models, versions, devices and their reports."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, page
+from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
+from diffserver.api.fields import ModelName, Name
+from diffserver.catalog import devices, versions
+from diffserver.storage.database import reading
+from diffserver.storage.tables import Channel, Device, Model, Report, Version
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/models")
+def list_models(engine: Database, _who: Operator, limit: Limit = 100, after: AfterText = "") -> Page[ModelAnswer]:
+    """All models, by name."""
+    query = select(Model).where(Model.name > after).order_by(Model.name).limit(limit + 1)
+    with reading(engine) as session:
+        shown = [_show(session, model) for model in session.scalars(query)]
+    return page(shown, limit, ModelAnswer, lambda model: model.name)
+
+
+@router.get("/models/{model}")
+def get_model(model: ModelName, engine: Database, _who: Operator) -> ModelAnswer:
+    """One model and where its channels point."""
+    with reading(engine) as session:
+        return _show(session, versions.find_model(session, model))
+
+
+@router.get("/models/{model}/versions")
+def list_versions(
+    model: ModelName, engine: Database, _who: Operator, limit: Limit = 100, after: AfterNumber = -1
+) -> Page[VersionAnswer]:
+    """A model's versions, from number 0."""
+    query = select(Version).where(Version.model == model, Version.number > after)
+    with reading(engine) as session:
+        versions.find_model(session, model)
+        rows = session.scalars(query.order_by(Version.number).limit(limit + 1)).all()
+    return page(rows, limit, VersionAnswer, lambda version: version.number)
+
+
+@router.get("/models/{model}/devices")
+def list_devices(
+    model: ModelName, engine: Database, _who: Operator, limit: Limit = 100, after: AfterText = ""
+) -> Page[DeviceAnswer]:
+    """A model's devices in the order of their enrolment, each with its last report."""
+    with reading(engine) as session:
+        versions.find_model(session, model)
+        rows = devices.standings(session, model, after, limit + 1)
+    return page(rows, limit, DeviceAnswer, lambda device: device.id)
+
+
+@router.get("/reports")
+def list_reports(
+    engine: Database,
+    _who: Operator,
+    model: Annotated[Name | None, Query(description="Of this model's devices only.")] = None,
+    limit: Limit = 100,
+    after: AfterNumber = 0,
+) -> Page[ReportAnswer]:
+    """What devices reported, oldest first."""
+    query = select(Report).join(Device, Device.id == Report.device_id).where(Report.id > after)
+    if model is not None:
+        query = query.where(Device.model == model)
+    with reading(engine) as session:
+        rows = session.scalars(query.order_by(Report.id).limit(limit + 1)).all()
+    return page(rows, limit, ReportAnswer, lambda report: report.id)
+
+
+def _show(session: Session, model: Model) -> ModelAnswer:
+    latest = versions.head(session, model.name)
+    pointing = session.execute(
+        select(Channel.name, Version.number)
+        .outerjoin(Version, and_(Version.model == Channel.model, Version.digest == Channel.digest))
+        .where(Channel.model == model.name)
+    )
+    return ModelAnswer(
+        name=model.name,
+        task=model.task,
+        created=model.created_at,
+        head=None if latest is None else latest.number,
+        digest=None if latest is None else latest.digest,
+        channels={row.name: row.number for row in pointing},
+    )

@@ -1,0 +1,98 @@
+"""What operators have done: trainings, the candidates that come of them, and publishing."""
+
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Engine, select
+
+from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, page
+from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
+from diffserver.api.fields import Name, RowId
+from diffserver.api.requests import PublishRequest, TrainingRequest
+from diffserver.api.routes.trust import proof_of
+from diffserver.catalog import training_queue, versions
+from diffserver.errors import NotFound
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Candidate, Training
+from diffserver.trust import releases
+
+Row = TypeVar("Row", Training, Candidate)
+Answer = TypeVar("Answer", TrainingAnswer, CandidateAnswer)
+
+router = APIRouter(prefix="/v1", tags=["trainings"])
+
+OfModel = Annotated[Name | None, Query(description="Of this model only.")]
+
+
+@router.post("/trainings", status_code=202)
+def submit_training(body: TrainingRequest, engine: Database, objects: Store, _who: Operator) -> TrainingAnswer:
+    """Queue a training; a worker takes it, and its candidate appears when it is done."""
+    if body.checkpoint and not objects.exists(body.checkpoint):
+        raise NotFound(
+            f"there is no checkpoint {body.checkpoint}", f"upload it with PUT /v1/checkpoints/{body.checkpoint}"
+        )
+    with writing(engine) as session:
+        training = training_queue.submit(session, body.spec())
+    return TrainingAnswer.model_validate(training)
+
+
+@router.get("/trainings")
+def list_trainings(
+    engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+) -> Page[TrainingAnswer]:
+    """Trainings, oldest first."""
+    return _listed(engine, Training, TrainingAnswer, model, limit, after)
+
+
+@router.get("/trainings/{training_id}")
+def get_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
+    """One training and how far it has come."""
+    with reading(engine) as session:
+        return TrainingAnswer.model_validate(training_queue.find(session, training_id))
+
+
+@router.delete("/trainings/{training_id}")
+def cancel_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
+    """Cancel a training; a worker at it stops at its next heartbeat."""
+    with writing(engine) as session:
+        return TrainingAnswer.model_validate(training_queue.cancel(session, training_id))
+
+
+@router.get("/candidates")
+def list_candidates(
+    engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+) -> Page[CandidateAnswer]:
+    """Candidates, oldest first, published ones too."""
+    return _listed(engine, Candidate, CandidateAnswer, model, limit, after)
+
+
+@router.get("/candidates/{candidate_id}")
+def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> CandidateAnswer:
+    """One candidate with its evaluation, and what speaks against it."""
+    with reading(engine) as session:
+        return CandidateAnswer.model_validate(versions.find_candidate(session, candidate_id))
+
+
+@router.post("/candidates/{candidate_id}/publish", status_code=201)
+def publish_candidate(
+    candidate_id: RowId, body: PublishRequest, engine: Database, keys: Keys, who: Operator
+) -> VersionAnswer:
+    """Make a candidate its model's next version and move the channel `stable` to it.
+
+    Where the server does not hold the model's key, the answer is the problem `signature-needed` with a challenge; the
+    same request with a proof of it is accepted.
+    """
+    by = f"{who.name} (token {who.id})"
+    with writing(engine) as session:
+        version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body))
+    return VersionAnswer.model_validate(version)
+
+
+def _listed(
+    engine: Engine, table: type[Row], answer: type[Answer], model: str | None, limit: int, after: int
+) -> Page[Answer]:
+    """A part of a table in the order of its numbers, of one model if given."""
+    query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
+    with reading(engine) as session:
+        rows = session.scalars(query if model is None else query.where(table.model == model)).all()
+    return page(rows, limit, answer, lambda row: row.id)

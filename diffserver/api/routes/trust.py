@@ -1,0 +1,69 @@
+"""Signed metadata, as devices fetch it, and the changes to a model's roles that operators ask for."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from diffserver.api.access import Database, Keys, Operator
+from diffserver.api.answers import RetireAnswer, VersionAnswer
+from diffserver.api.fields import ModelName
+from diffserver.api.requests import ChangeRequest, DowngradeRequest, RetireRequest
+from diffserver.storage.database import reading, writing
+from diffserver.trust import metadata_rows, releases
+from diffserver.trust.metadata.roles import parse_file
+from diffserver.trust.sign_change import Proof
+
+router = APIRouter(prefix="/v1", tags=["trust"])
+
+JSON = "application/json"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@router.get(
+    "/tuf/{name}",
+    response_class=Response,
+    responses={
+        200: {"description": "The metadata.", "content": {JSON: {}}},
+        404: {"description": "No such metadata; says so in plain text.", "content": {"text/plain": {}}},
+    },
+)
+def get_metadata(name: str, engine: Database) -> Response:
+    """Signed metadata by its file's name: `timestamp.json`, or `<version>.<role>.json`, which never changes."""
+    parsed = parse_file(name)
+    with reading(engine) as session:
+        data = metadata_rows.read(session, *parsed) if parsed else None
+    if data is None:
+        # Short, and no problem document: every device asks for the root that is not there yet.
+        return Response("no such metadata\n", 404, {"Cache-Control": "no-store"}, "text/plain")
+    fixed = parsed is not None and parsed[1] is not None
+    return Response(data, 200, {"Cache-Control": FOR_EVER if fixed else "no-cache"}, JSON)
+
+
+@router.post("/models/{model}/downgrade")
+def downgrade(model: ModelName, body: DowngradeRequest, engine: Database, keys: Keys, _who: Operator) -> VersionAnswer:
+    """Move the channel `stable` back to an earlier version, and sign that devices may follow."""
+    with writing(engine) as session:
+        version = releases.go_back(session, keys, model, body.version, proof_of(body))
+    return VersionAnswer.model_validate(version)
+
+
+@router.post("/models/{model}/retire")
+def retire(model: ModelName, body: RetireRequest, engine: Database, keys: Keys, _who: Operator) -> RetireAnswer:
+    """Drop the diffs to versions before one; devices that need them take a snapshot."""
+    with writing(engine) as session:
+        return RetireAnswer(dropped=releases.retire(session, keys, model, body.before, proof_of(body)))
+
+
+@router.post("/models/{model}/renew", status_code=204)
+def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, _who: Operator) -> None:
+    """Sign a model's metadata again before it expires, as its own key's holder must once a year."""
+    with writing(engine) as session:
+        releases.renew(session, keys, model, proof_of(body))
+
+
+def proof_of(body: ChangeRequest) -> Proof | None:
+    """The signatures that came along."""
+    sent = body.proof
+    if sent is None:
+        return None
+    signatures = {role: [one.model_dump() for one in found] for role, found in sent.signatures.items()}
+    return Proof(sent.expires, sent.versions, signatures)

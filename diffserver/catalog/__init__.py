@@ -1,0 +1,1 @@
+"""Models, versions, jobs, devices: the rules, each in the caller's transaction."""

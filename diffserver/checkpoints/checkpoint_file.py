@@ -1,0 +1,134 @@
+"""A checkpoint: a safetensors file that was written elsewhere, read tensor by tensor and never trusted.
+
+Unlike a snapshot it may hold its tensors in any order, with any metadata and any spelling of the header. What its
+weights mean to a model's line is left to `changes`.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from diffclient.tensors import float_bits
+from diffclient.tensors.snapshot import Array
+from diffclient.tensors.tensor_table import DTYPES, HEADER_LIMIT
+from diffserver.errors import CheckpointError
+
+REMEDY = "save the model's tensors with safetensors.torch.save_file"
+AGAIN = "copy the file again"
+DIMENSIONS = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a checkpoint, and where its bytes lie in the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    start: int
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def stop(self) -> int:
+        """Where its bytes end."""
+        return self.start + self.size * DTYPES[self.dtype].itemsize
+
+
+class Checkpoint:
+    """A safetensors file whose header was checked; tensors are read when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`; raises CheckpointError unless it is a whole safetensors file of dtypes that can be shipped."""
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                length = file.seek(0, 2)
+                file.seek(0)
+                entries, begin = _read_header(file, length)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {path}: {error.strerror}", "pass the path of a file") from error
+        _require_whole(entries, begin, length)
+        self.entries: Mapping[str, Entry] = {entry.name: entry for entry in entries}
+
+    def read(self, name: str) -> Array:
+        """Return one tensor in its shape (bf16 as uint16); raises CheckpointError if a number of it is not finite."""
+        entry = self.entries[name]
+        flat = np.fromfile(self.path, DTYPES[entry.dtype], count=entry.size, offset=entry.start)
+        if flat.size != entry.size:
+            raise CheckpointError(f"{name} ends early", AGAIN)
+        if flaw := _flaw(flat, entry.dtype):
+            raise CheckpointError(f"{name} holds {flaw}", "repair or retrain the checkpoint")
+        return flat.reshape(entry.shape)
+
+
+def _flaw(flat: Array, dtype: str) -> str:
+    if dtype in float_bits.EXPONENTS and not float_bits.all_finite(float_bits.bits_of(flat), dtype):
+        return "a number that is not finite"
+    return "a truth value that is neither 0 nor 1" if dtype == "BOOL" and np.any(flat > 1) else ""
+
+
+def _read_header(file: BinaryIO, length: int) -> tuple[list[Entry], int]:
+    """Return the tensors in the order of their bytes, and where these begin."""
+    prefix = file.read(8)
+    size = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+    if not 2 <= size <= HEADER_LIMIT:
+        raise CheckpointError("not a safetensors file: no header of a sensible length", REMEDY)
+    if 8 + size > length:
+        # Any other file's first bytes make a length, too: only a brace tells that a header was meant.
+        if file.read(1) != b"{":
+            raise CheckpointError("not a safetensors file: it has no header", REMEDY)
+        raise CheckpointError(f"the file ends early: {length} bytes, its header alone has {8 + size}", AGAIN)
+    try:
+        header = json.loads(file.read(size).decode(), object_pairs_hook=_once)
+        header.pop("__metadata__", None)
+        entries = [_entry(name, value, 8 + size) for name, value in header.items()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"not a safetensors file: its header cannot be read ({error})", REMEDY) from error
+    return sorted(entries, key=lambda entry: (entry.start, entry.stop)), 8 + size
+
+
+def _entry(name: str, value: Mapping[str, Any], begin: int) -> Entry:
+    shape, dtype, (start, stop) = value["shape"], value["dtype"], value["data_offsets"]
+    if dtype not in DTYPES:
+        known = ", ".join(DTYPES)
+        raise CheckpointError(f"{name}: dtype {dtype} cannot be shipped", f"cast the tensor to one of {known}")
+    numbers = [*shape, start, stop]
+    if not isinstance(shape, list) or any(type(number) is not int or not 0 <= number < 1 << 48 for number in numbers):
+        raise ValueError(f"tensor {name[:40]!r} has an impossible shape or place")
+    if len(shape) > DIMENSIONS:
+        raise ValueError(f"tensor {name[:40]!r} has {len(shape)} dimensions")
+    entry = Entry(name, tuple(shape), dtype, begin + start)
+    if entry.stop != begin + stop:
+        raise ValueError(f"tensor {name[:40]!r} has more or fewer bytes than its shape asks for")
+    return entry
+
+
+def _require_whole(entries: list[Entry], begin: int, length: int) -> None:
+    if not entries:
+        raise CheckpointError("the checkpoint holds no tensors", REMEDY)
+    end = begin
+    for entry in entries:
+        if entry.start != end:
+            raise CheckpointError(f"{entry.name} overlaps with the tensor before it, or leaves a gap", REMEDY)
+        end = entry.stop
+    if length < end:
+        raise CheckpointError(f"the file ends early: {length} bytes, its header asks for {end}", AGAIN)
+    if length > end:
+        raise CheckpointError(f"{length - end} bytes follow the last tensor", REMEDY)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return found

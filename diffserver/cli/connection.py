@@ -1,0 +1,38 @@
+"""How commands reach a server: the options that all of them share, and the connection."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffserver.cli.remote import Remote
+from diffserver.errors import Invalid
+from diffserver.settings import TOKEN_FILE
+
+URL = "http://127.0.0.1:8080"
+
+Server = Annotated[
+    str, typer.Option("--server", envvar="DIFFSERVER_URL", help="Where the server is.", show_default=True)
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="DIFFSERVER_TOKEN",
+        help="Operator's token. [default: from DIFFSERVER_HOME]",
+        show_default=False,
+    ),
+]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
+MaxRegression = Annotated[
+    float, typer.Option("--max-regression", help="Most points of WER that an earlier domain may lose; 100: no bound.")
+]
+
+
+def connected(server: str, token: str | None) -> Remote:
+    """Return the server with the token given or the one that `init` wrote; raises Invalid."""
+    path = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home") / TOKEN_FILE
+    if not token and not path.is_file():
+        raise Invalid("no operator's token", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")
+    return Remote(server, token or path.read_text().strip())

@@ -1,0 +1,147 @@
+"""Commands for what was trained: candidates, publish, versions, devices."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
+from diffserver.cli.output import AsJson, console, listing, show
+from diffserver.cli.remote import Remote
+from diffserver.cli.signing import Keys, change
+from diffserver.cli.train import checkpoints
+from diffserver.errors import Conflict, Invalid
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (candidates, publish, versions, devices):
+        app.command()(command)
+
+
+def candidates(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List a model's candidates: trained, applied with the device's code, evaluated.
+
+    Example: `diffserver candidates commands --json`
+    """
+    with connected(server, token) as remote:
+        found = list(remote.pages("/v1/candidates", model=model))
+    rows = [
+        (item["id"], item["number"], item["method"], item["state"],
+         item["payload"] and item["payload"]["length"], f"{item['payload_share']:.2%}",
+         item["digest"][:12], "; ".join(item["refusals"]) or "none")
+        for item in found
+    ]  # fmt: skip
+    headings = ["id", "version", "method", "state", "payload bytes", "share", "digest", "refusals"]
+    show(found, as_json, listing(f"Candidates of {model}", headings, rows))
+
+
+def publish(
+    what: Annotated[
+        str | None, typer.Argument(metavar="CANDIDATE|MODEL", help="A candidate's id; with a checkpoint, the model.")
+    ] = None,
+    from_checkpoint: Annotated[
+        Path | None, typer.Option("--from-checkpoint", help="Weights (safetensors) to bring the model to.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="exact or sparse: publish that one.")] = None,
+    budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
+    max_regression: MaxRegression = 5.0,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the test sets, as the worker sees it. [default: as before]")
+    ] = None,
+    domain: Annotated[str | None, typer.Option("--domain", help="The data's folder that is new to the model.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask: publish the smallest payload that nothing speaks against.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
+    keys: Keys = None,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a candidate its model's next version: devices get it at their next poll.
+
+    Where the server does not hold the model's key, the version is checked and signed here.
+
+    A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
+    budget allows. Both are shown with their WER; one is published.
+
+    Examples: `diffserver publish 7`, `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`
+    """
+    if from_checkpoint is None:
+        with connected(server, token) as remote:
+            version = _publish(remote, _candidate_id(what), force, keys)
+        show(version, as_json, _published(version))
+        return
+    checkpoints.require_choice(kind, yes, as_json)
+    with connected(server, token) as remote:
+        spec = _checkpoint_spec(remote, what, data) | {"domain": domain, "max_regression": max_regression}
+        spec["checkpoint"] = checkpoints.upload(remote, from_checkpoint)
+        made = checkpoints.make(remote, spec, budget)
+        if not as_json:
+            console.print(checkpoints.compare(made), highlight=False)
+        chosen = checkpoints.choose(made, kind, yes, force)
+        version = _publish(remote, chosen["id"], force, keys) if chosen else None
+    people = _published(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
+    show({"candidates": made.candidates, "failures": made.failures, "version": version}, as_json, people)
+
+
+def _candidate_id(what: str | None) -> int:
+    if what is None or not (what.isascii() and what.isdigit()):
+        raise Invalid(f"{what or 'nothing'} is not a candidate's id", "see `diffserver candidates <model>`")
+    return int(what)
+
+
+def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None) -> Any:
+    path = f"/v1/candidates/{candidate}"
+    found = remote.get(path)
+    asked = {"kind": "publish", "model": found["model"], "digest": found["digest"]}
+    return change(remote, f"{path}/publish", {"force": force}, asked, keys)
+
+
+def _published(version: Mapping[str, Any]) -> str:
+    forced = ", forced" if version["forced"] else ""
+    return f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
+
+
+def _checkpoint_spec(remote: Remote, model: str | None, data: Path | None) -> dict[str, Any]:
+    """What to ask for: the model named, or the only one; the data given, or that of its latest version."""
+    known = [model] if model else [item["name"] for item in remote.pages("/v1/models")]
+    if len(known) != 1:
+        raise Invalid(f"the server has {len(known)} models", f"name one of: {', '.join(known) or 'none'}")
+    found = remote.get(f"/v1/models/{known[0]}")
+    if found["head"] is None:
+        raise Conflict(f"model {known[0]} has no version yet", "publish its base first (diffserver base)")
+    (head,) = remote.get(f"/v1/models/{known[0]}/versions", after=found["head"] - 1, limit=1)["items"]
+    folder = str(data.absolute()) if data else remote.get(f"/v1/candidates/{head['candidate_id']}")["data"]
+    return {"kind": "update", "model": known[0], "task": found["task"], "data": folder}
+
+
+def versions(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List a model's versions."""
+    with connected(server, token) as remote:
+        found = list(remote.pages(f"/v1/models/{model}/versions"))
+    rows = [
+        (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
+         f"{item['manifest']['wer_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
+        for item in found
+    ]  # fmt: skip
+    headings = ["version", "digest", "kind", "payload bytes", "probe WER", "forced", "published"]
+    show(found, as_json, listing(f"Versions of {model}", headings, rows))
+
+
+def devices(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
+    """List a model's devices, what they run and what they measured."""
+    with connected(server, token) as remote:
+        found = list(remote.pages(f"/v1/models/{model}/devices"))
+    rows = []
+    for item in found:
+        last = item["last_report"] or {}
+        measured = last.get("wer_ppm")
+        rows.append(
+            (item["name"], item["version"], item["channel"], last.get("stage"),
+             None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
+        )  # fmt: skip
+    headings = ["device", "version", "channel", "last report", "WER measured", "reason", "last seen"]
+    show(found, as_json, listing(f"Devices of {model}", headings, rows))

@@ -1,0 +1,165 @@
+"""Commands that train, on whatever machine the workers are: base, train, trainings, cancel."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+
+from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
+from diffserver.cli.output import AsJson, evaluation_table, listing, show, tried_table
+from diffserver.cli.train.checkpoints import upload
+from diffserver.cli.wait import follow
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl."),
+]
+Domain = Annotated[str | None, typer.Option("--domain", help="The data's folder to train on.")]
+Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (base, train, trainings, cancel):
+        app.command()(command)
+
+
+def base(
+    model: ModelName,
+    data: Data,
+    domain: Domain = None,
+    task: Annotated[str, typer.Option(help="What is trained.")] = "asr",
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    from_checkpoint: Annotated[
+        Path | None, typer.Option("--from-checkpoint", help="Enter these weights (safetensors) instead of training.")
+    ] = None,
+    off_grid: Annotated[
+        list[str] | None,
+        typer.Option("--off-grid", help="Tensors (a pattern) of the checkpoint that only exact diffs may change."),
+    ] = None,
+    detach: Detach = False,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model's first version from nothing, or enter a checkpoint as it; follow that to its candidate.
+
+    Weights of a checkpoint are rounded once, to about 10^-6 of their tensor's largest, unless they stay off the grid.
+    Of the data only the test set is needed then.
+
+    Example: `diffserver base commands --data corpus --domain 0-base`
+    """
+    spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task, "off_grid": off_grid or []}
+    if from_checkpoint:
+        with connected(server, token) as remote:
+            spec["checkpoint"] = upload(remote, from_checkpoint)
+    _submit(spec, server, token, detach, as_json)
+
+
+def train(
+    model: ModelName,
+    data: Data,
+    domain: Domain = None,
+    method: Annotated[
+        str,
+        typer.Option(help="sparse, hashed, auto (both; the better is kept), or full (for comparison; not published)."),
+    ] = "sparse",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Most payload bytes, as a share of the fp32 snapshot's. [default: 0.02; with --max-drift 0.05]",
+            show_default=False,
+        ),
+    ] = None,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drift",
+            help="Look for the smallest payload within so many points of mean WER over the fully retrained model's.",
+        ),
+    ] = None,
+    max_regression: MaxRegression = 5.0,
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    device: Device = "auto",
+    detach: Detach = False,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a diff against the model's latest version and follow the training to its candidate.
+
+    One training, or with `--max-drift` or `--method auto` up to three; then what was tried is shown.
+
+    Examples: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`,
+    `diffserver train commands --data corpus --max-drift 1.0 --method auto`
+    """
+    asked = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
+    _submit(_spec("update", model, data, domain, seed, epochs, device) | asked, server, token, detach, as_json)
+
+
+def trainings(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """List trainings and how far they are."""
+    with connected(server, token) as remote:
+        found = list(remote.pages("/v1/trainings", model=model))
+    rows = [
+        (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
+         f"{item['progress']:.0%}", item["error"] or item["message"], item["candidate_id"])
+        for item in found
+    ]  # fmt: skip
+    headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
+    show(found, as_json, listing("Trainings", headings, rows))
+
+
+def cancel(
+    number: Annotated[int, typer.Argument(metavar="TRAINING")],
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a training that waits or runs."""
+    with connected(server, token) as remote:
+        show(remote.delete(f"/v1/trainings/{number}"), as_json, f"Training {number} is cancelled.")
+
+
+def _spec(
+    kind: str, model: str, data: Path, domain: str | None, seed: int, epochs: int | None, device: str
+) -> dict[str, Any]:
+    return {
+        "kind": kind, "model": model, "data": str(data.absolute()), "domain": domain,
+        "seed": seed, "epochs": epochs, "device": device,
+    }  # fmt: skip
+
+
+def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, as_json: bool) -> None:
+    with connected(server, token) as remote:
+        training = remote.post("/v1/trainings", spec)
+        if detach:
+            show(training, as_json, f"Training {training['id']} waits for a worker.")
+            return
+        training = follow(remote, training)
+        candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
+    tables = [tried_table(candidate["tried"])] if candidate["tried"] else []
+    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _described(candidate)))
+
+
+def _described(candidate: dict[str, Any]) -> str:
+    size = (
+        f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
+    )
+    name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
+    name = "\n".join((name, *candidate["notes"]))
+    if candidate["refusals"]:
+        return name + "\nRefused:" + "".join(f"\n  - {refusal}" for refusal in candidate["refusals"])
+    return name if candidate["method"] == "full" else f"{name}\nPublish it with: diffserver publish {candidate['id']}"

@@ -1,0 +1,1 @@
+"""The main job from nothing, on simulated devices."""

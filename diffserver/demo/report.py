@@ -1,0 +1,100 @@
+"""The report on a chain of updates: one row a version.
+
+Rows are computed from what the service's REST API answers and devices reported; nothing is measured here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from diffserver.evaluation import Evaluation, from_json, mean_wer, recovered, regressions, wer
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One update: WER in percent (means over all test sets so far; `_new`: the new domain's), shares as fractions."""
+
+    version: int
+    domain: str
+    method: str
+    payload_bytes: int
+    payload_share: float
+    changed_weights: int
+    wer_parent: float
+    wer_full: float
+    wer_published: float
+    wer_parent_new: float
+    wer_full_new: float
+    wer_published_new: float
+    recovered: float
+    drift: float
+    regression: float
+    forced: bool
+    probe_errors_server: int
+    probe_errors_device: int
+    """Of the device that is furthest from the server."""
+    probe_errors_devices: list[int]
+    wer_device: float
+    digest_match: bool
+    seconds_train: float
+    seconds_train_full: float
+    seconds_apply: float
+    probe_bytes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """A chain of updates of one model."""
+
+    model_bytes_fp32: int
+    method: str
+    budget: float
+    updates: Sequence[Row]
+
+    def to_json(self) -> str:
+        """Return the report as a JSON document."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], digests_equal: bool) -> Row:
+    """Make one update's row of its version, its candidate, the full chain's candidate and devices' reports."""
+    parent = from_json(candidate["evaluation"], "parent")
+    published, reference = (from_json(side["evaluation"], "candidate") for side in (candidate, full))
+    new = candidate["domains"][-1]
+    news = [wer(side[new]) for side in (parent, reference, published)]
+    probes = version["manifest"]["probes"]
+    expected, measured = sum(probe["errors"] for probe in probes), [report["errors"] for report in reports]
+    return Row(
+        version=version["number"],
+        domain=new,
+        method=candidate["method"],
+        payload_bytes=candidate["payload"]["length"],
+        payload_share=candidate["payload_share"],
+        changed_weights=candidate["changed_weights"],
+        wer_parent=mean_wer(parent),
+        wer_full=mean_wer(reference),
+        wer_published=mean_wer(published),
+        wer_parent_new=news[0],
+        wer_full_new=news[1],
+        wer_published_new=news[2],
+        recovered=recovered(*news),
+        drift=mean_wer(published) - mean_wer(reference),
+        regression=_worst(parent, published, new),
+        forced=version["forced"],
+        probe_errors_server=expected,
+        probe_errors_device=max(measured, key=lambda errors: abs(errors - expected)),
+        probe_errors_devices=measured,
+        wer_device=sum(report["wer_ppm"] for report in reports) / max(1, len(reports)) / 1e4,
+        digest_match=digests_equal,
+        seconds_train=candidate["seconds_train"],
+        seconds_train_full=full["seconds_train"],
+        seconds_apply=sum(report["seconds_apply"] for report in reports) / max(1, len(reports)),
+        probe_bytes=probes[-1]["blob"]["length"],
+    )
+
+
+def _worst(parent: Evaluation, published: Evaluation, new: str) -> float:
+    return max(points for domain, points in regressions(parent, published).items() if domain != new)

@@ -1,0 +1,98 @@
+"""Measures of a chain: errors example by example, drift with its interval, and how masks overlap.
+
+Pure but for `errors_of_each`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from diffclient.tensors.snapshot import Snapshot
+from diffserver.tasks import Example, Session, Task
+
+Counts = npt.NDArray[np.int64]
+
+RESAMPLES = 10_000
+"""Times that the test examples are drawn anew for an interval."""
+
+_DRAWN_TOGETHER = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Errors on a test set: int64 `[examples]` each, in the set's order."""
+
+    errors: Counts
+    words: Counts
+
+    @property
+    def wer(self) -> float:
+        """Word error rate in percent."""
+        return float(100 * self.errors.sum() / max(1, self.words.sum()))
+
+    @property
+    def examples(self) -> int:
+        """How many there are."""
+        return len(self.words)
+
+
+BySet = Mapping[str, Errors]
+"""Errors on each domain's test set."""
+
+
+def errors_of_each(
+    task: Task, session: Session, examples: Sequence[Example], on_example: Callable[[int], None]
+) -> Errors:
+    """Return what the device's code makes of each example on its own; `on_example` hears how many are done."""
+    found = []
+    for done, example in enumerate(examples, start=1):
+        found.append(task.measure(session, [example]))
+        on_example(done)
+    return Errors(np.array([one.errors for one in found]), np.array([one.words for one in found]))
+
+
+def mean_wer(by_set: BySet) -> float:
+    """The mean over the test sets of their WER, in percent: every domain weighs the same."""
+    return float(np.mean([errors.wer for errors in by_set.values()]))
+
+
+def drift_by_set(version: BySet, full: BySet) -> dict[str, float]:
+    """WER minus the full chain's, in points, on each test set."""
+    return {name: version[name].wer - full[name].wer for name in full}
+
+
+def drift_interval(version: BySet, full: BySet, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the drift, in points: a paired bootstrap over the examples of each test set.
+
+    Both models are measured on the same examples, so an example is drawn with its errors by both. Test sets are
+    drawn from one by one, and weigh the same.
+    """
+    rng = np.random.default_rng(seed)
+    drifts = np.mean([_redrawn(version[name], full[name], rng) for name in full], axis=0)
+    low, high = np.percentile(drifts, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _redrawn(version: Errors, full: Errors, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """The set's drift in every resample, float64 `[RESAMPLES]`."""
+    more, words = version.errors - full.errors, full.words
+    sums = np.empty((RESAMPLES, 2))
+    for start in range(0, RESAMPLES, _DRAWN_TOGETHER):
+        drawn = rng.integers(len(words), size=(_DRAWN_TOGETHER, len(words)))
+        sums[start : start + _DRAWN_TOGETHER] = np.stack([more[drawn].sum(axis=1), words[drawn].sum(axis=1)], axis=1)
+    return np.asarray(100 * sums[:, 0] / np.maximum(1, sums[:, 1]))
+
+
+def changed(before: Snapshot, after: Snapshot) -> npt.NDArray[np.bool_]:
+    """Return which weights differ, all tensors one after another."""
+    return np.concatenate([(before.read(spec.name) != after.read(spec.name)).ravel() for spec in before.table])
+
+
+def overlap(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    """Return the Jaccard index of two masks: the share of what either changes that both change."""
+    either = int(np.count_nonzero(one | other))
+    return int(np.count_nonzero(one & other)) / either if either else 1.0

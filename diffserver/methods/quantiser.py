@@ -1,0 +1,86 @@
+"""What both kinds of diff share: when training does what, steps on a tensor's grid, gradients through rounding.
+
+Both treat tensors of less than two dimensions, a network's biases and gains, in finer steps: there are few of them, and
+each turns a whole channel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from diffclient.tensors.arithmetic import LIMIT
+from diffclient.tensors.snapshot import TensorSpec
+
+_MARGIN = 1 << 8
+"""Grid units kept from the end of the grid: quotients in fp32 are off by a few."""
+
+
+class Stages:
+    """Cuts training into equal stages, so that costly decisions are taken once in each."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._last = count, -1
+
+    def begins(self, progress: float) -> bool:
+        """Whether `progress` (0 to 1) is the first that was seen of its stage."""
+        stage = int(progress * self._count)
+        started, self._last = stage != self._last, stage
+        return started
+
+
+@dataclass(frozen=True)
+class Step:
+    """The quantiser's step in one tensor: `units` of its grid, which are `value`."""
+
+    units: int
+    value: float
+
+    @staticmethod
+    def near(value: float, grid: int, significant: int = 3) -> Step:
+        """A step on the grid of exponent `grid` near `value`, from one unit to what a payload holds.
+
+        It has few significant bits: short in the records, and sparse diffs, when merged, share large powers of two.
+        """
+        units = min(LIMIT, max(1, round(math.ldexp(value, grid))))
+        shift = max(0, units.bit_length() - significant)
+        units = round(units / (1 << shift)) << shift
+        return Step(units, math.ldexp(units, -grid))
+
+
+def is_small(spec: TensorSpec) -> bool:
+    """Whether a tensor is one of those that take finer steps."""
+    return len(spec.shape) < 2
+
+
+def in_range(levels: Tensor, parent: Tensor, step: Step, grid: int) -> Tensor:
+    """The levels, nearer to zero where parent and value together would leave the grid of that exponent."""
+    end = math.ldexp(LIMIT - _MARGIN, -grid)
+    if _largest(parent) + _largest(levels) * step.value <= end:  # almost always, and much cheaper
+        return levels
+    most, least = ((side - parent).div_(step.value) for side in (end, -end))
+    return levels.clamp(least.ceil_().clamp_(max=0), most.floor_().clamp_(min=0))
+
+
+def _largest(found: Tensor) -> float:
+    low, high = found.aminmax() if found.numel() else (0.0, 0.0)
+    return max(-float(low), float(high))
+
+
+def straight_through(used: Tensor, values: Tensor) -> Tensor:
+    """`used`, with gradients as if it were `values`."""
+    return _StraightThrough.apply(used, values)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(_: FunctionCtx, used: Tensor, values: Tensor) -> Tensor:  # noqa: ARG004 - gradients go there
+        return used
+
+    @staticmethod
+    def backward(_: FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, gradients[0]

@@ -1,0 +1,1 @@
+"""The worker's process, where training meets the database."""

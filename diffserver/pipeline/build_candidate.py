@@ -1,0 +1,138 @@
+"""What a trained version is worth: its errors as devices make them, its bounds, and the candidate that it becomes."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from diffclient.measure.word_errors import Errors
+from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.tensors.snapshot import Snapshot, fp32_bytes
+from diffserver import evaluation
+from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.evaluation import Bounds, Evaluation
+from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Result, Work
+from diffserver.pipeline.parent_version import Parent
+from diffserver.tasks.domain_folders import fingerprint
+
+MAX_DRIFT_PPM = 100_000
+"""What devices accept: ten points of WER on the base's probes over version 0's."""
+
+BASE_PROBES, UPDATE_PROBES = 24, 8
+"""Utterances that travel with version 0, and that each update adds."""
+
+
+def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> Measured:
+    """Count the errors that the device's code makes with a result on all test sets; raises Cancelled."""
+    return Measured(work, parent, result, _errors_of(work, result.graph, result.weights, domains))
+
+
+def assess(measured: Measured) -> NewCandidate:
+    """Hold a result to its bounds and store its objects; raises Cancelled."""
+    work, parent, result, after = measured.work, measured.parent, measured.result, measured.errors
+    spec, domains, new = work.spec, tuple(after), measured.new
+    snapshot, graph = work.objects.put(result.weights), work.objects.put(result.graph)
+    before = _before(work, parent, result, new)
+    probes = _probe(work, parent, result, new)
+    share = len(result.payload or b"") / fp32_bytes(result.table)
+    comparison = parent is not None and result.payload is None
+    manifest = _manifest(work, parent, result, snapshot, graph, probes)
+    return NewCandidate(
+        model=spec.model,
+        task=spec.task,
+        kind=spec.kind,
+        method="base" if parent is None else spec.method,
+        number=manifest.to_version,
+        parent_digest=manifest.from_digest,
+        digest=result.digest,
+        payload=result.payload,
+        snapshot=snapshot,
+        graph=graph,
+        changed_weights=result.changed,
+        budget=spec.budget,
+        payload_share=share,
+        seconds_train=result.seconds,
+        evaluation=evaluation.to_json(before, after),
+        data=spec.data,
+        refusals=_refusals(spec, parent, share, before, after, probes[0]),
+        manifest={} if comparison else manifest.to_json(),
+        domains=domains,
+        notes=result.notes,
+        shortcuts=result.shortcuts,
+        data_sha256=fingerprint(Path(spec.data), domains),
+    )
+
+
+def _before(work: Work, parent: Parent | None, result: Result, new: str | None) -> Evaluation:
+    """The parent's errors: those on the new domain's test set are not known yet."""
+    if parent is None or new is None:
+        return parent.evaluation if parent else {}
+    return {**parent.evaluation, **_errors_of(work, result.graph, parent.snapshot.path, [new])}
+
+
+def _errors_of(work: Work, graph: bytes, weights: Path, domains: Sequence[str]) -> Evaluation:
+    test_sets = {domain: work.examples(domain, "test") for domain in domains}
+    session, errors = work.task.session(graph, Snapshot(weights)), {}
+    for domain, examples in test_sets.items():
+        work.say(TRAINING_SHARE, f"evaluates on {domain}")
+        errors[domain] = work.task.measure(session, examples)
+    return errors
+
+
+def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -> tuple[Probe, ...]:
+    """The parent's parts of the probe set and the new domain's, with the errors that the result makes on each."""
+    named = [(probe.domain, probe.blob) for probe in (parent.probes if parent else ())]
+    if new:
+        count = BASE_PROBES if parent is None else UPDATE_PROBES
+        part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
+        named.append((new, work.objects.put(part)))
+    paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in named]
+    graph = work.folder / "graph.onnx"
+    graph.write_bytes(result.graph)
+    scores = work.task.score(graph, Snapshot(result.weights), paths)
+    pairs = zip(named, scores, strict=True)
+    return tuple(Probe(domain, blob, found.words, found.errors) for (domain, blob), found in pairs)
+
+
+def _manifest(
+    work: Work,
+    parent: Parent | None,
+    result: Result,
+    snapshot: Blob,
+    graph: Blob,
+    probes: tuple[Probe, ...],
+) -> Manifest:
+    made = result.payload
+    return Manifest(
+        model=work.spec.model,
+        kind=result.kind,
+        from_digest=parent.digest if parent else None,
+        from_version=parent.number if parent else None,
+        to_digest=result.digest,
+        to_version=work.number,
+        payload=snapshot if made is None else Blob(sha256(made).hexdigest(), len(made)),
+        graph=graph,
+        probes=probes,
+        wer_ppm=sum((_errors(probe) for probe in probes), Errors(0, 0)).wer_ppm,
+        version_0_errors=(parent.probe_0 if parent else probes[0]).errors,
+        max_drift_ppm=MAX_DRIFT_PPM,
+    )
+
+
+def _refusals(
+    spec: TrainingSpec,
+    parent: Parent | None,
+    share: float,
+    before: Evaluation,
+    after: Evaluation,
+    base_probe: Probe,
+) -> list[str]:
+    if parent is None:
+        return []
+    earlier = evaluation.regressions({domain: before[domain] for domain in parent.domains}, after)
+    drift = _errors(base_probe).wer_ppm - _errors(parent.probe_0).wer_ppm
+    return evaluation.refusals(Bounds(spec.budget, spec.max_regression, MAX_DRIFT_PPM), share, earlier, drift)
+
+
+def _errors(probe: Probe) -> Errors:
+    return Errors(probe.errors, probe.words)

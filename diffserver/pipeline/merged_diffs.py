@@ -1,0 +1,102 @@
+"""Short cuts: merged diffs to a new version from versions before its parent, where they are cheaper than the chain.
+
+They are made with the candidate, so that publishing it stays one quick transaction and every step's manifest is
+fixed then. A short cut is kept only if the device's own code arrives at the version's digest by it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from diffclient.diff.apply import apply
+from diffclient.diff.merge import merge
+from diffclient.diff.streams import Diff
+from diffclient.errors import MergeError, PayloadError
+from diffclient.payload.decode import decode, open_payload
+from diffclient.payload.encode import encode
+from diffclient.release.manifest import Blob
+from diffclient.tensors.snapshot import Snapshot, Table
+from diffserver.catalog import versions
+from diffserver.catalog.candidate import NewShortcut
+from diffserver.catalog.update_path import Edge, plan
+from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work
+from diffserver.pipeline.parent_version import Parent
+from diffserver.storage.database import reading
+from diffserver.storage.tables import Payload, Step
+
+REACH = 8
+"""How many versions back a short cut may begin; further back a device takes two, or a snapshot."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A published step from a version to the one after it, and that version's snapshot."""
+
+    number: int
+    digest: str
+    snapshot: Blob
+    payload: bytes
+
+
+def make(work: Work, engine: Engine, parent: Parent, result: Result) -> tuple[NewShortcut, ...]:
+    """Return the short cuts to a result that is worth some: none where its diff is no plain sum."""
+    if result.payload is None or result.kind != "sparse":
+        return ()
+    with reading(engine) as session:
+        links, edges = _links(session, work.spec.model, parent), _edges(session, work.spec.model)
+    edges += [
+        Edge(parent.digest, result.digest, len(result.payload)),
+        Edge(None, result.digest, result.weights.stat().st_size),
+    ]
+    table, found = parent.snapshot.table, []
+    total = decode(result.payload, table, parent.digest)
+    for link in reversed(links):
+        added = _merged(link, total, table)
+        if added is None:
+            break
+        total, data = added, encode(added, table, link.digest)
+        cheapest = sum(edge.length for edge in plan(edges, link.digest, result.digest))
+        if len(data) < cheapest and _arrives(work, link, data, result.digest):
+            found.append(NewShortcut(link.digest, link.number, data))
+            edges.append(Edge(link.digest, result.digest, len(data)))
+    return tuple(found)
+
+
+def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:
+    """The last steps that lead to the parent, one a version."""
+    head = versions.head(session, model)
+    line = [] if head is None else versions.lineage(session, head)[: parent.number + 1]
+    found = []
+    for before, after in list(pairwise(line))[-(REACH - 1) :]:
+        blob = after.candidate.payload
+        data = session.scalar(select(Payload.data).where(Payload.sha256 == blob.sha256)) if blob else None
+        found.append(Link(before.number, before.digest, before.candidate.snapshot, data or b""))
+    return found
+
+
+def _edges(session: Session, model: str) -> list[Edge]:
+    rows = session.execute(select(Step.from_digest, Step.to_digest, Step.length).where(Step.model == model))
+    return [Edge(*row) for row in rows]
+
+
+def _merged(link: Link, later: Diff, table: Table) -> Diff | None:
+    """Put a step before a diff; None if it is of a kind, or of a format, that cannot be merged."""
+    try:
+        return merge([decode(link.payload, table, link.digest), later], table)
+    except (MergeError, PayloadError):
+        return None
+
+
+def _arrives(work: Work, link: Link, data: bytes, digest: str) -> bool:
+    """Whether a device that holds the version at the link's start gets the promised digest."""
+    work.on_progress(TRAINING_SHARE, f"tries the short cut from version {link.number}")
+    start, end = work.folder / f"from-{link.number}.safetensors", work.folder / f"short-cut-{link.number}.safetensors"
+    try:
+        snapshot = Snapshot(work.objects.download(link.snapshot.sha256, start))
+        return apply(snapshot, [open_payload(data, snapshot.table, link.digest)], end) == digest
+    finally:
+        start.unlink(missing_ok=True)
+        end.unlink(missing_ok=True)

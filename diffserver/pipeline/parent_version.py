@@ -1,0 +1,97 @@
+"""What a training starts from: a published version, or the full chain's last model, fetched from the stores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from diffclient.release.manifest import Blob, Probe, from_json
+from diffclient.tensors.snapshot import Snapshot
+from diffserver import evaluation as evaluate
+from diffserver.catalog import versions
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.errors import Invalid
+from diffserver.evaluation import Evaluation
+from diffserver.storage.database import reading
+from diffserver.storage.object_store import Objects
+from diffserver.storage.tables import Candidate, Version
+from diffserver.tasks import domain_folders
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The weights to start from, and what is known of the line that they belong to."""
+
+    number: int
+    digest: str
+    snapshot: Snapshot
+    graph: Blob
+    probes: tuple[Probe, ...]
+    """The probe set of the latest version."""
+    probe_0: Probe
+    """The base's part of the probe set, with the errors that version 0 makes on it."""
+    domains: tuple[str, ...]
+    evaluation: Evaluation
+
+
+def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
+    """Fetch what the training starts from into `folder`; raises Invalid if no version is published yet."""
+    with reading(engine) as session:
+        head = versions.head(session, spec.model)
+        if head is None:
+            raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
+        start = _start(session, head, spec.method)
+        first = versions.lineage(session, head)[0].candidate
+        return Parent(
+            number=head.number,
+            digest=start.digest,
+            snapshot=Snapshot(objects.download(start.snapshot.sha256, folder / "parent.safetensors")),
+            graph=start.graph,
+            probes=from_json(head.candidate.manifest).probes,
+            probe_0=from_json(first.manifest).probes[0],
+            domains=tuple(head.candidate.domains),
+            evaluation=evaluate.from_json(start.evaluation, "candidate"),
+        )
+
+
+def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
+    """The fully retrained model of the next version, if it was trained on these domains of the very same data.
+
+    It has to go on from where a full training would begin now; None if there is none.
+    """
+    with reading(engine) as session:
+        head = versions.head(session, spec.model)
+        full = None if head is None else versions.full_chain(session, spec.model, head.number + 1, domains)
+        if head is None or full is None:
+            return None
+        start = _start(session, head, "full").digest
+    wanted = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
+    return full if (full.parent_digest, full.data, full.data_sha256) == wanted else None
+
+
+def _start(session: Session, head: Version, method: str) -> Candidate:
+    """The candidate whose weights are built upon: the full chain goes on from the last fully retrained model."""
+    known = head.candidate.domains
+    full = versions.full_chain(session, head.model, head.number, known) if method == "full" else None
+    return full or head.candidate
+
+
+def choose_domain(spec: TrainingSpec, known: Sequence[str]) -> str:
+    """The folder of the data to train on: the one asked for, or the first, by number, that is not known yet.
+
+    Of a checkpoint, which was trained elsewhere, only the test set is needed. Raises Invalid if there is none, or if
+    it was trained on already.
+    """
+    needed = "test" if spec.checkpoint else "train"
+    found = [folder.name for folder in domain_folders.find_domains(Path(spec.data), [needed])]
+    fresh = [name for name in found if name not in known]
+    chosen = spec.domain or next(iter(fresh), None)
+    if chosen not in fresh:
+        raise Invalid(
+            f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(found) or 'none'}, the model knows "
+            f"{', '.join(known) or 'none'}",
+            "a domain is a folder with train.jsonl and test.jsonl that the worker can read",
+        )
+    return chosen

@@ -1,0 +1,59 @@
+"""The pipeline: train → encode → decode and apply with the device's own code → evaluate that → a candidate.
+
+Here training and the database meet. What is recorded is never what training held in memory, but what a device will
+compute. Claiming trainings and recording candidates are the worker's.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.pipeline import merged_diffs, trials
+from diffserver.pipeline.build_candidate import assess, measure
+from diffserver.pipeline.from_checkpoint import enter, update
+from diffserver.pipeline.job_context import Measured, Work
+from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
+from diffserver.pipeline.train_version import learn_base
+from diffserver.storage.object_store import Objects
+from diffserver.tasks import Task, load_task
+from diffserver.training.progress import OnProgress
+
+
+def run(
+    spec: TrainingSpec,
+    engine: Engine,
+    objects: Objects,
+    folder: Path,
+    on_progress: OnProgress,
+    find: Callable[[str], Task] = load_task,
+) -> NewCandidate:
+    """Do one request, which takes a training or a few; intermediate files go to `folder`, which the caller removes.
+
+    `find` gives the task of a name.
+
+    Raises Invalid, TaskError, MethodError, RangeError, and Cancelled once `on_progress` answers False.
+    """
+    work = Work(spec, find(spec.task), objects, folder, on_progress)
+    if spec.kind == "base":
+        domain = choose_domain(spec, ())
+        result = enter(work) if spec.checkpoint else learn_base(work, domain)
+        return assess(measure(work, None, result, [domain]))
+    parent = load_parent(spec, engine, objects, folder)
+    work = replace(work, number=parent.number + 1)
+    if spec.checkpoint:
+        domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
+        return _candidate(engine, parent, measure(work, parent, update(work, parent), domains))
+    # Each of these is trained, encoded, decoded, applied and evaluated; the best one goes on.
+    found = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
+    candidate = _candidate(engine, parent, found.kept)
+    return found.tell(candidate, reference=assess(found.reference) if found.reference else None)
+
+
+def _candidate(engine: Engine, parent: Parent, measured: Measured) -> NewCandidate:
+    """What becomes of an update, with the short cuts that lead to it."""
+    found = merged_diffs.make(measured.work, engine, parent, measured.result)
+    return assess(replace(measured, result=replace(measured.result, shortcuts=found)))

@@ -1,0 +1,117 @@
+"""Blobs: write-once objects named by their SHA-256, in any store that obstore knows.
+
+An object is whole before anything names it, and its bytes are hashed again whenever they are handed out as a
+whole. Which objects matter is the database's affair; payloads live there.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, from_url
+
+from diffclient.durable import sync
+from diffclient.release.manifest import Blob
+from diffserver.errors import BlobCorrupt, NotFound
+
+CHUNK = 1 << 20
+
+
+class Objects:
+    """The objects under one URL: file://, s3://, gs://, az:// or, for tests, memory://."""
+
+    def __init__(self, url: str) -> None:
+        local = url.startswith("file://")
+        self._store = LocalStore.from_url(url, mkdir=True) if local else from_url(url)
+
+    def put(self, content: bytes | Path) -> Blob:
+        """Store bytes, or a file's, and return their name; what is there already is left alone."""
+        blob = _measure(content)
+        if self.length(blob.sha256) != blob.length:
+            obstore.put(self._store, _key(blob.sha256), content)
+            self._settle(_key(blob.sha256))
+        return blob
+
+    def length(self, sha256: str) -> int | None:
+        """The object's length in bytes; None if there is no such object."""
+        try:
+            return obstore.head(self._store, _key(sha256))["size"]
+        except FileNotFoundError:
+            return None
+
+    def exists(self, sha256: str) -> bool:
+        """Whether there is such an object."""
+        return self.length(sha256) is not None
+
+    def stream(self, sha256: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `stop`, about 1 MiB at a time; raises NotFound at once.
+
+        Unverified, as a part can't be: whoever puts the parts together hashes them.
+        """
+        try:
+            end = obstore.head(self._store, _key(sha256))["size"] if stop is None else stop
+            if start >= end:
+                return iter(())
+            found = obstore.get(self._store, _key(sha256), options={"range": (start, end)})
+        except FileNotFoundError:
+            raise NotFound(f"there is no object {sha256}", "check the object store that is configured") from None
+        return (bytes(chunk) for chunk in found.stream(min_chunk_size=CHUNK))
+
+    def get(self, sha256: str) -> bytes:
+        """All bytes of an object, verified; raises NotFound, BlobCorrupt."""
+        data = b"".join(self.stream(sha256))
+        _verify(hashlib.sha256(data).hexdigest(), sha256)
+        return data
+
+    def download(self, sha256: str, path: Path) -> Path:
+        """Write an object to a file that exists only once it is verified; raises NotFound, BlobCorrupt."""
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        digest = hashlib.sha256()
+        chunks = self.stream(sha256)
+        try:
+            with draft.open("xb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+            _verify(digest.hexdigest(), sha256)
+            return draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def writable(self) -> bool:
+        """Whether an object can be written and removed at this moment."""
+        key = f"ready/{secrets.token_hex(8)}"
+        try:
+            obstore.put(self._store, key, b"ready")
+            obstore.delete(self._store, key)
+        except (BaseError, OSError):
+            return False
+        return True
+
+    def _settle(self, key: str) -> None:
+        # A local store renames without syncing: after a power cut the name could be there without the bytes.
+        if not isinstance(self._store, LocalStore) or self._store.prefix is None:
+            return
+        path = Path(self._store.prefix) / key
+        for place in (path, path.parent, path.parent.parent):
+            sync(place)
+
+
+def _key(sha256: str) -> str:
+    return f"sha256/{sha256[:2]}/{sha256}"
+
+
+def _measure(content: bytes | Path) -> Blob:
+    if isinstance(content, bytes):
+        return Blob(hashlib.sha256(content).hexdigest(), len(content))
+    with content.open("rb") as file:
+        return Blob(hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, os.SEEK_END))
+
+
+def _verify(actual: str, expected: str) -> None:
+    if actual != expected:
+        raise BlobCorrupt(f"object {expected} holds other bytes ({actual})", "restore it from a backup")

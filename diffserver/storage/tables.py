@@ -1,0 +1,278 @@
+"""The tables: what the service remembers, one class each.
+
+Payloads are rows; snapshots, graphs and parts of the probe set are objects elsewhere, named here by SHA-256
+and length. The rules of who may write what are in `catalog`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
+
+from diffclient.release.manifest import Blob
+from diffserver.storage.column_types import Base, digest_column, length_column, utc_now
+
+STABLE = "stable"
+
+IN_FORCE = text("superseded_at IS NULL")
+
+METADATA = Base.metadata
+
+
+class Model(Base):
+    """A named line of versions that share one graph and one tensor table."""
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    task: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Payload(Base):
+    """The bytes of one published diff."""
+
+    __tablename__ = "payloads"
+
+    sha256: Mapped[str] = digest_column(primary_key=True)
+    length: Mapped[int] = length_column()
+    data: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+
+
+class Version(Base):
+    """An immutable state of all weights of a model; its parent is the version of one number less."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "digest"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    number: Mapped[int]
+    digest: Mapped[str] = digest_column()
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), unique=True)
+    candidate: Mapped["Candidate"] = relationship(lazy="joined", innerjoin=True)
+    forced: Mapped[bool]
+    published_by: Mapped[str]
+    published_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    @property
+    def parent(self) -> int | None:
+        """The parent's number; version 0 has none."""
+        return self.number - 1 if self.number else None
+
+    @property
+    def wer(self) -> dict[str, Any]:
+        """Word errors and words by domain."""
+        return {domain: pair["candidate"] for domain, pair in self.candidate.evaluation.items()}
+
+
+class Step(Base):
+    """One way to a version: a diff from another version or, from nothing, its snapshot."""
+
+    __tablename__ = "steps"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "from_digest"], ["versions.model", "versions.digest"]),
+        ForeignKeyConstraint(["model", "to_digest"], ["versions.model", "versions.digest"]),
+        Index(None, "model", "to_digest"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(64))
+    from_digest: Mapped[str | None] = digest_column()
+    to_digest: Mapped[str] = digest_column()
+    length: Mapped[int] = length_column()
+    manifest: Mapped[dict[str, Any]]
+
+
+class Channel(Base):
+    """A mutable pointer to a version of a model, or to none yet."""
+
+    __tablename__ = "channels"
+    __table_args__ = (ForeignKeyConstraint(["model", "digest"], ["versions.model", "versions.digest"]),)
+
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digest: Mapped[str | None] = digest_column()
+
+
+class Training(Base):
+    """A job: what to train, who is at it until when, and what became of it."""
+
+    __tablename__ = "trainings"
+    __table_args__ = (
+        CheckConstraint("state in ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        Index(None, "state", "id"),
+        Index(None, "model", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    spec: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    progress: Mapped[float] = mapped_column(default=0.0)
+    message: Mapped[str] = mapped_column(default="")
+    error: Mapped[str | None]
+    worker: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_seconds: Mapped[float] = mapped_column(default=0.0)
+    lease_until: Mapped[datetime | None]
+    candidate_id: Mapped[int | None] = mapped_column(ForeignKey("candidates.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Candidate(Base):
+    """A trained, self-applied, evaluated diff (or base); `payload` moves to its own row when published."""
+
+    __tablename__ = "candidates"
+    __table_args__ = (
+        CheckConstraint("state in ('open', 'published')", name="state"),
+        CheckConstraint("kind in ('base', 'update')", name="kind"),
+        Index(None, "model", "number", "method"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    kind: Mapped[str] = mapped_column(String(16))
+    method: Mapped[str] = mapped_column(String(32))
+    number: Mapped[int]
+    parent_digest: Mapped[str | None] = digest_column()
+    digest: Mapped[str] = digest_column()
+    state: Mapped[str] = mapped_column(String(16), default="open")
+    payload_sha256: Mapped[str | None] = digest_column()
+    payload_length: Mapped[int | None] = length_column()
+    payload_data: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    snapshot: Mapped[Blob] = composite(digest_column(name="snapshot_sha256"), length_column(name="snapshot_length"))
+    graph: Mapped[Blob] = composite(digest_column(name="graph_sha256"), length_column(name="graph_length"))
+    changed_weights: Mapped[int] = mapped_column(BigInteger)
+    budget: Mapped[float]
+    payload_share: Mapped[float]
+    seconds_train: Mapped[float]
+    evaluation: Mapped[dict[str, Any]]
+    refusals: Mapped[list[str]]
+    manifest: Mapped[dict[str, Any]]
+    domains: Mapped[list[str]]
+    notes: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    tried: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
+    data: Mapped[str]
+    data_sha256: Mapped[str | None] = digest_column()
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    @property
+    def payload(self) -> Blob | None:
+        """The payload's name and length; a base and a fully retrained model have none."""
+        if self.payload_sha256 is None or self.payload_length is None:
+            return None
+        return Blob(self.payload_sha256, self.payload_length)
+
+
+class Shortcut(Base):
+    """A merged diff to a candidate's version from one before its parent; a payload and a step once published."""
+
+    __tablename__ = "shortcuts"
+    __table_args__ = (UniqueConstraint("candidate_id", "from_version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"))
+    from_digest: Mapped[str] = digest_column()
+    from_version: Mapped[int]
+    payload: Mapped[Blob] = composite(digest_column(name="payload_sha256"), length_column(name="payload_length"))
+    data: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+
+
+class Device(Base):
+    """A device that enrolled, and what it said last about itself."""
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "channel"], ["channels.model", "channels.name"]),
+        Index(None, "model", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    name: Mapped[str]
+    channel: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str | None] = digest_column()
+    client: Mapped[str] = mapped_column(default="")
+    enrolled_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_seen: Mapped[datetime | None]
+
+
+class Report(Base):
+    """What a device says about one update."""
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        CheckConstraint("stage in ('installed', 'failed', 'rolled_back')", name="stage"),
+        Index(None, "device_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    device: Mapped[Device] = relationship(lazy="joined")
+    stage: Mapped[str] = mapped_column(String(16))
+    from_digest: Mapped[str | None] = digest_column()
+    to_digest: Mapped[str | None] = digest_column()
+    failed_stage: Mapped[str | None]
+    reason: Mapped[str | None]
+    errors: Mapped[int | None]
+    words: Mapped[int | None]
+    wer_ppm: Mapped[int | None]
+    drift_ppm: Mapped[int | None]
+    downloaded_bytes: Mapped[int] = length_column()
+    seconds_apply: Mapped[float | None]
+    seconds_total: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Token(Base):
+    """A token by its SHA-256; the secret itself is kept nowhere."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (CheckConstraint("role in ('operator', 'enroll', 'device')", name="role"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str]
+    sha256: Mapped[str] = digest_column(unique=True)
+    device_id: Mapped[str | None] = mapped_column(ForeignKey("devices.id"))
+    device: Mapped[Device | None] = relationship(lazy="joined")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    revoked_at: Mapped[datetime | None]
+
+
+class RoleMetadata(Base):
+    """One version of a role's signed metadata, as devices fetch it; in force until another supersedes it."""
+
+    __tablename__ = "trust_metadata"
+    __table_args__ = (Index(None, "role", unique=True, sqlite_where=IN_FORCE, postgresql_where=IN_FORCE),)
+
+    role: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    expires: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    superseded_at: Mapped[datetime | None]
+
+
+class Lease(Base):
+    """What one process at a time does for all, and until when that is its own."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[datetime]

@@ -1,0 +1,177 @@
+"""The training loop: a task's network, a method in place of its weights, new examples and replayed ones.
+
+Seeded, with a learning rate that warms up and then falls to nothing, and stopped cleanly by whoever follows its
+progress. What a method trains, what a task's loss is and where anything is kept are left to others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from diffserver.methods.method import Method, MethodError
+from diffserver.tasks import Example, Task
+from diffserver.training.progress import Cancelled, OnProgress
+
+SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size before they are cut into batches
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the defaults of each kind of training are `recipe_for`'s."""
+
+    steps: int
+    learning_rate: float
+    """The highest, reached after the warm-up."""
+    batch: int = 16
+    replay: float = 0.6
+    """The share of every batch that comes from earlier domains, drawn by the square roots of their sizes."""
+    warmup: float = 0.05
+    """The share of training in which the learning rate rises."""
+    clip: float = 5.0
+    """The largest norm of all gradients together."""
+    epochs: int | None = None
+    """Times that every new example is seen; replaces `steps`."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What to learn, and what not to forget: examples of the new domain and of each earlier one."""
+
+    new: Sequence[Example]
+    earlier: Sequence[Sequence[Example]] = ()
+
+
+def recipe_for(name: str, epochs: int | None = None) -> Recipe:
+    """The recipe for `base`, `full`, `sparse` or `hashed`; `epochs` overrides its length.
+
+    Raises MethodError if there is none of that name, or no epochs at all.
+    """
+    recipes = {
+        "base": Recipe(steps=2000, learning_rate=3e-3),
+        "full": Recipe(steps=910, learning_rate=2.5e-3),
+        "sparse": Recipe(steps=1250, learning_rate=4e-3),
+        "hashed": Recipe(steps=1250, learning_rate=3e-3),
+    }
+    if name not in recipes:
+        raise MethodError(f"there is no recipe for {name!r}; known: {', '.join(recipes)}")
+    if epochs is not None and epochs < 1:
+        raise MethodError(f"{epochs} epochs train nothing: give at least 1")
+    return replace(recipes[name], epochs=epochs)
+
+
+def train(
+    task: Task,
+    network: nn.Module,
+    method: Method,
+    lesson: Lesson,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Trains the method's parameters through the network; returns the weights that training ends with.
+
+    `network` gives the computation only: its own weights are not used. The same seed on the same machine gives the
+    same weights.
+
+    Raises:
+        Cancelled: `on_progress` answered False.
+        MethodError: the device is not there, there is nothing to learn from, or the loss is not finite.
+    """
+    device, rng = choose_device(device), np.random.default_rng(seed)
+    if not len(lesson.new):
+        raise MethodError("there are no examples to learn from")
+    torch.manual_seed(seed)  # for dropout in a task's network
+    network.to(device).requires_grad_(False)
+    method.to(device)
+    optimizer = torch.optim.Adam(method.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    steps = _steps(lesson, recipe)
+    for step, examples in enumerate(_draws(task, lesson, recipe, steps, rng)):
+        progress = step / steps
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(progress, recipe.warmup)
+        weights = method.weights(progress)
+
+        def forward(*inputs: Tensor, weights: dict[str, Tensor] = weights) -> Tensor:
+            return functional_call(network, weights, inputs)  # type: ignore[no-any-return]
+
+        loss = task.loss(forward, task.batch(examples, rng, device))
+        _improve(optimizer, loss, recipe.clip)
+        if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
+            raise Cancelled(f"stopped at step {step + 1} of {steps}")
+    with torch.no_grad():
+        return {name: weight.cpu().numpy() for name, weight in method.weights(1.0).items()}
+
+
+def choose_device(name: str) -> str:
+    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; raises MethodError if it is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise MethodError(f"there is no device {name!r}; known: auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise MethodError("PyTorch finds no CUDA device here: train with device auto or cpu")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
+    if not torch.isfinite(loss):
+        raise MethodError("the loss is not finite: lower the learning rate or look for broken examples")
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], clip)
+    optimizer.step()
+
+
+def _pace(progress: float, warmup: float) -> float:
+    """The learning rate as a share of its highest: a line up, then half a cosine down."""
+    if progress < warmup:
+        return (progress + 0.001) / warmup
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def _replayed(lesson: Lesson, recipe: Recipe) -> int:
+    """How many examples of a batch come from earlier domains."""
+    return min(recipe.batch - 1, round(recipe.batch * recipe.replay)) if any(map(len, lesson.earlier)) else 0
+
+
+def _steps(lesson: Lesson, recipe: Recipe) -> int:
+    if recipe.epochs is None:
+        return recipe.steps
+    return math.ceil(recipe.epochs * len(lesson.new) / (recipe.batch - _replayed(lesson, recipe)))
+
+
+def _draws(task: Task, lesson: Lesson, recipe: Recipe, steps: int, rng: np.random.Generator) -> Iterator[list[Example]]:
+    """One batch a step: new examples and replayed ones, each of about equal size."""
+    replayed = _replayed(lesson, recipe)
+    new = _batches(task, _endless(lesson.new, rng), recipe.batch - replayed, rng)
+    earlier = _batches(task, _taking_turns(lesson.earlier, rng), replayed, rng) if replayed else None
+    for _ in range(steps):
+        yield next(new) + (next(earlier) if earlier else [])
+
+
+def _batches(task: Task, examples: Iterator[Example], size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
+    while True:
+        some = sorted((next(examples) for _ in range(SORTED_TOGETHER * size)), key=task.size)
+        for number in rng.permutation(SORTED_TOGETHER):
+            yield some[number * size : (number + 1) * size]
+
+
+def _endless(examples: Sequence[Example], rng: np.random.Generator) -> Iterator[Example]:
+    while True:
+        for number in rng.permutation(len(examples)):
+            yield examples[number]
+
+
+def _taking_turns(domains: Sequence[Sequence[Example]], rng: np.random.Generator) -> Iterator[Example]:
+    """Examples of all domains: a large one has more to forget, a small one must not drown."""
+    sources = [_endless(examples, rng) for examples in domains if len(examples)]
+    roots = np.sqrt([len(examples) for examples in domains if len(examples)])
+    while True:
+        yield next(sources[rng.choice(len(sources), p=roots / roots.sum())])

@@ -1,0 +1,95 @@
+"""Publishing and the other changes to a model's roles: signed here, or by whoever sends the signatures along.
+
+All of it in the caller's transaction, with the rows that the change is about. Where the model's key is not here, the
+first call ends in a challenge; the same call with its proof is accepted if nothing moved meanwhile.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from securesystemslib.signer import Signature
+from sqlalchemy.orm import Session
+from tuf.api.metadata import Metadata
+
+from diffserver.errors import BadSignature, Invalid, MetadataMoved, SignatureNeeded
+from diffserver.storage.database import now
+from diffserver.trust import metadata_rows
+from diffserver.trust.admit_model import admit
+from diffserver.trust.keys import Keyring
+from diffserver.trust.metadata.delegation import Holders
+from diffserver.trust.metadata.model_roles import Line
+from diffserver.trust.metadata.next_metadata import MODEL_LIFETIME, expiry
+from diffserver.trust.metadata.role_changes import Change
+from diffserver.trust.metadata.roles import delegator
+from diffserver.trust.signing import can_sign, enact, sign
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Signatures on a change: by role, over metadata of these versions that expires then."""
+
+    expires: datetime
+    versions: Mapping[str, int]
+    signatures: Mapping[str, Sequence[Mapping[str, str]]]
+
+
+def apply(session: Session, keyring: Keyring, model: str, change: Change, proof: Proof | None = None) -> None:
+    """Make a change to a model's roles and put it in force.
+
+    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, and what the change raises.
+    """
+    metadata_rows.lock(session)
+    moment, book = now(session), metadata_rows.Book(session)
+    above, holders = admit(book, keyring, model, moment)
+    expires = _expires(proof, model, moment)
+    line = Line(model, book.look)
+    change.apply(line)
+    changed = line.roles(holders, expires, change.every)
+    if proof is not None:
+        _attach(changed, proof)
+    elif can_sign(holders, keyring):
+        for metadata in changed.values():
+            sign(metadata, holders, keyring)
+    else:
+        raise _challenge(model, change, holders, expires, changed)
+    enact(session, {**above, **changed}, keyring, moment)
+
+
+def _expires(proof: Proof | None, model: str, moment: datetime) -> datetime:
+    if proof is None:
+        return expiry(model, moment)
+    expires = proof.expires.astimezone(UTC)
+    if not moment < expires <= moment + MODEL_LIFETIME + timedelta(days=1) or expires.microsecond:
+        raise Invalid(f"signatures until {expires.isoformat()} are of no use", "check this machine's clock")
+    return expires
+
+
+def _attach(changed: Mapping[str, Metadata[Any]], proof: Proof) -> None:
+    versions = {role: metadata.signed.version for role, metadata in changed.items()}
+    if versions != dict(proof.versions):
+        raise MetadataMoved("what was signed has been replaced meanwhile", "do it again; nothing has changed")
+    for role, metadata in changed.items():
+        for signature in proof.signatures.get(role, ()):
+            try:
+                made = Signature.from_dict(dict(signature))
+            except (KeyError, TypeError) as error:
+                raise BadSignature(f"a signature on {role} lacks {error}", "send keyid and sig") from error
+            metadata.signatures[made.keyid] = made
+
+
+def _challenge(
+    model: str, change: Change, holders: Holders, expires: datetime, changed: Mapping[str, Metadata[Any]]
+) -> SignatureNeeded:
+    return SignatureNeeded(
+        f"the server does not hold the key of {model} ({delegator(model)} says whose it is)",
+        {
+            "model": model,
+            "change": change.to_json(),
+            "expires": expires.isoformat(),
+            "versions": {role: metadata.signed.version for role, metadata in changed.items()},
+            "keyids": holders.keyids,
+            "threshold": holders.threshold,
+        },
+    )

@@ -1,0 +1,300 @@
+"""The command line: what it prints, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diffclient.cli.main import exit_code, main
+from diffclient.cli.options import EPILOG
+from diffclient.errors import (
+    BrokenChain,
+    DiffClientError,
+    DigestMismatch,
+    MetadataExpired,
+    NoRoot,
+    NoSpace,
+    NotEnrolled,
+    ServerBusy,
+    ServerUnreachable,
+    Stopped,
+    StoreBusy,
+    UpdateFailed,
+)
+from diffclient.store.store import Store
+from tests.client import scripted_server as script
+from tests.client.lineage import Lineage
+from tests.client.repository import Repository
+from tests.client.scripted_server import ENROL_TOKEN, ScriptedServer
+
+ROOT = Path(__file__).parents[3]
+SCORE = ["--score", "tests.client.lineage:classify"]
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Commands with --json on one store."""
+
+    store: Path
+    printed: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> tuple[int, Any, str]:
+        """Run one: exit code, what it printed, what it complained of."""
+        code = main([*arguments, "--store", str(self.store), "--json"])
+        told = self.printed.readouterr()
+        assert told.out.count("\n") == 1
+        return code, json.loads(told.out), told.err
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(tmp_path / "store", capsys)
+
+
+@pytest.fixture
+def enrolled(cli: Cli, server: ScriptedServer) -> Cli:
+    root = cli.store.with_name("root.json")
+    root.write_bytes(server.repository.first_root)
+    who = ["--token", ENROL_TOKEN, "--model", "commands", "--name", "kitchen"]
+    code, told, _ = cli("enroll", server.url + "/", *who, "--root", str(root))
+    assert (code, told["device_id"], told["server"]) == (0, "device-1", server.url)
+    return cli
+
+
+def test_from_enrolment_to_rollback(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
+    assert enrolled("status")[1]["current"] is None
+    for server.target in (0, 1):
+        code, told, _ = enrolled("update", *SCORE)
+        assert (code, told["action"], told["digest"]) == (0, "installed", lineage.digest(server.target))
+    assert enrolled("update", *SCORE)[1]["action"] == "none"
+    status = enrolled("status")[1]
+    current, previous = status["current"], status["previous"]
+    assert (current["version"], previous["version"]) == (1, 0)
+    assert current["wer_ppm"] == current["expected_wer_ppm"] == lineage.expected(1).wer_ppm
+    assert current["drift_ppm"] == told["drift_ppm"] > 0
+    assert (status["name"], status["channel"], status["failure"]) == ("kitchen", "stable", None)
+    assert enrolled("verify")[1]["digest"] == lineage.digest(1)
+    assert enrolled("rollback")[1]["current"]["digest"] == lineage.digest(0)
+    assert enrolled("update", *SCORE)[1]["action"] == "held_back"
+    assert enrolled("status")[1]["held_back"] == lineage.digest(1)
+    assert enrolled("update", "--force", *SCORE)[1]["action"] == "installed"
+
+
+def test_the_token_is_never_printed(enrolled: Cli) -> None:
+    assert script.DEVICE_TOKEN not in json.dumps(enrolled("status"))
+
+
+def test_people_get_sentences(
+    enrolled: Cli, server: ScriptedServer, lineage: Lineage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enrolled("update", *SCORE)
+    server.target = 1
+    enrolled("update", *SCORE)
+    assert main(["status", "--store", str(tmp_path / "store")]) == 0
+    told = capsys.readouterr().out
+    assert re.search(
+        rf"in use   version 1, {lineage.digest(1)}, WER [\d.]+ % measured, [\d.]+ % expected, drift \+", told
+    )
+    assert f"kept     version 0, {lineage.digest(0)}" in told
+    assert main(["rollback", "--store", str(tmp_path / "store")]) == 0
+    assert capsys.readouterr().out.startswith("back to version 0")
+
+
+def test_a_root_is_not_taken_on_the_servers_word(cli: Cli, server: ScriptedServer, tmp_path: Path) -> None:
+    who = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "commands", "--name", "n"]
+    _, told, complaint = cli(*who)
+    assert told["error"] == "NoRoot"
+    assert "--root root.json" in complaint
+    assert "--root-sha256" in complaint
+    (tmp_path / "root").write_bytes(server.repository.first_root)
+    wrong = [["--root-sha256", "0" * 64], ["--root", str(tmp_path)], ["--root", str(tmp_path / "absent")]]
+    wrong.append(["--root", str(tmp_path / "root"), "--root-sha256", "0" * 64])
+    for options in wrong:
+        assert cli(*who, *options)[1]["error"] == "NoRoot"
+    assert not any(request.path == "/v1/enroll" for request in server.seen)  # the token is not spent
+    sha256 = hashlib.sha256(server.repository.first_root).hexdigest()
+    assert cli(*who, "--root-sha256", sha256.upper())[0] == 0
+    assert cli("update", *SCORE)[1]["action"] == "installed"
+
+
+def test_a_server_of_another_root_is_refused(enrolled: Cli, server: ScriptedServer) -> None:
+    server.repository = Repository("commands")
+    server.sign()
+    code, told, _ = enrolled("update", *SCORE)
+    assert (code, told["stage"], told["cause"]) == (3, "trust", "BadSignature")
+
+
+def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
+    assert enrolled("policy")[1] == {"full_fallback": "unmetered", "max_bytes": None, "mirrors": []}
+    told = enrolled("policy", "--full-fallback", "never", "--max-bytes", "10", "--mirror", server.url + "/")[1]
+    assert told == {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
+    assert enrolled("policy")[1] == told
+    assert enrolled("update", *SCORE)[1]["action"] == "withheld"
+    told = enrolled("update", *SCORE, "--full-fallback", "always")[1]
+    assert (told["stage"], told["cause"]) == ("policy", "TooManyBytes")
+    assert enrolled("update", *SCORE, "--full-fallback", "always", "--max-bytes", "0")[1]["action"] == "installed"
+    assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == {
+        "full_fallback": "never",
+        "max_bytes": None,
+        "mirrors": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "action"),
+    [
+        (["--metered"], "withheld"),
+        (["--metered-check", "exit 0"], "withheld"),
+        (["--metered-check", "no-such-command"], "withheld"),
+        (["--metered-check", "exit 1"], "installed"),
+    ],
+    ids=str,
+)
+def test_a_metered_link(enrolled: Cli, options: list[str], action: str) -> None:
+    assert enrolled("update", *SCORE, *options)[1]["action"] == action
+
+
+def test_the_conformance_suites_command_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "conformance" not in capsys.readouterr().out
+
+
+def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
+    def fails(code: int, pattern: str, *arguments: str) -> Any:
+        found, told, complaint = enrolled(*arguments)
+        assert (found, complaint.count("\n")) == (code, 1)
+        assert re.match(f"diffclient: .*{pattern}", complaint)
+        return told
+
+    again = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "m", "--name", "n"]
+    assert fails(2, "--force", *again)["error"] == "NotEnrolled"
+    assert fails(1, "diffclient update", "verify")["error"] == "NothingKept"
+    fails(1, "nothing to return to", "rollback")
+    enrolled("update", *SCORE)
+    server.target = 1
+    server.rewrite = lambda answer: answer | {"version": 9}
+    told = fails(3, "stage chain.*unchanged", "update", *SCORE)
+    assert (told["stage"], told["cause"]) == ("chain", "BrokenChain")
+    assert enrolled("status")[1]["failure"]["stage"] == "chain"
+    server.heal()
+    path = next(path for path in (enrolled.store / "objects").iterdir())
+    path.write_bytes(b"rust")
+    fails(6, path.name, "verify")
+    with Store(enrolled.store).locked():
+        fails(5, "another process", "update")
+    server.fault("/device/poll", script.refuse(401))
+    told = fails(3, "401 out of order: a detail: come back later", "update")
+    server.close()
+
+
+def test_an_unreachable_server(cli: Cli) -> None:
+    enroll = ["--token", "t", "--model", "m", "--name", "n", "--root-sha256", "0" * 64]
+    assert cli("enroll", "http://127.0.0.1:1", *enroll)[0] == 4
+    assert cli("enroll", "ftp://models.example.org", *enroll)[0] == 1
+    assert cli("update")[0] == 2
+    code, told, _ = cli("status")
+    assert (code, told["enrolled"]) == (0, False)
+
+
+def test_an_enrolment_that_is_refused(cli: Cli, server: ScriptedServer) -> None:
+    sha256 = hashlib.sha256(server.repository.first_root).hexdigest()
+    who = ["--token", "wrong", "--model", "m", "--name", "n", "--root-sha256", sha256]
+    code, told, complaint = cli("enroll", server.url, *who)
+    assert (code, told["error"], told["status"]) == (1, "ServerRefused", 401)
+    assert "enrol again" in complaint
+    assert not cli("status")[1]["enrolled"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UpdateFailed("chain", BrokenChain("")), 3),
+        (UpdateFailed("poll", ServerUnreachable("")), 4),
+        (UpdateFailed("poll", ServerBusy("", 3)), 4),
+        (UpdateFailed("trust", ServerUnreachable("")), 4),
+        (UpdateFailed("trust", MetadataExpired("")), 3),
+        (NoRoot(""), 1),
+        (UpdateFailed("download", ServerUnreachable("")), 3),
+        (UpdateFailed("download", NoSpace(Path(), 1, 0)), 3),
+        (ServerUnreachable(""), 4),
+        (StoreBusy(""), 5),
+        (DigestMismatch(""), 6),
+        (NotEnrolled(""), 2),
+        (Stopped(""), 130),
+        (KeyboardInterrupt(), 130),
+        (DiffClientError(""), 1),
+    ],
+)
+def test_exit_codes(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
+    assert re.search(rf"^  {code}\b", EPILOG, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", [[], ["explode"], ["enroll"], ["update", "--no-such-option"]])
+def test_wrong_usage(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+
+
+def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert "diffclient enroll https://" in told
+    assert "exit codes:" in told
+
+
+def test_run_polls_until_it_is_stopped(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
+    """The real command, as a service manager runs and stops it."""
+    server.rewrite = lambda answer: answer | {"poll_seconds": 1}
+    server.fault("/device/poll", script.refuse(503, "0"), times=1)
+    command = [sys.executable, "-m", "diffclient", "run", "--store", str(enrolled.store), "--json", *SCORE]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert (first["action"], first["digest"]) == ("installed", lineage.digest(0))
+        assert 0.8 <= first["next_poll_seconds"] <= 1.2
+        server.target = 2
+        assert json.loads(process.stdout.readline())["digest"] == lineage.digest(2)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, json.loads(out)["error"]) == (130, "Stopped")
+    assert err == "diffclient: stopped as asked; nothing was left half done\n"
+
+
+def test_a_terminal_shows_progress(enrolled: Cli) -> None:
+    main_end, terminal = pty.openpty()
+    command = [sys.executable, "-m", "diffclient", "update", "--store", str(enrolled.store), *SCORE]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, text=True, check=True)
+    os.close(terminal)
+    shown = os.read(main_end, 1 << 16).decode()
+    os.close(main_end)
+    assert re.search(r"download [0-9a-f]{12}  100 % of [\d,]+ bytes", shown)
+    assert shown.index("poll") < shown.index("probation") < shown.index("switch")
+    assert shown.endswith("\r\x1b[K")  # and leaves nothing behind
+    assert done.stdout.startswith("now at version 0")
+
+
+def test_a_fault_of_ours_is_one_line_too(tmp_path: Path) -> None:
+    """No message of Python's own reaches people, unless they ask for it."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "state.json").mkdir()  # nothing that this client does makes a folder there
+    command = [sys.executable, "-m", "diffclient", "status", "--store", str(store)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diffclient.diff.apply_chunk import BLOCK, change
+from diffclient.diff.streams import Diff, Kind, Piece
+from diffclient.errors import RangeError
+from diffclient.tensors.arithmetic import ONE
+from diffclient.tensors.snapshot import Array, TensorSpec
+
+NAN, MINUS_ZERO = np.float32(np.nan), np.float32(-0.0)
+FREE = TensorSpec("free", (4,), "F32", None)
+GRID = TensorSpec("grid", (4,), "F32", 0)
+
+
+def empty(kind: Kind, alpha: int = ONE, beta: int = ONE) -> Diff:
+    return Diff(kind, (None,), alpha, beta)
+
+
+def values(*numbers: int) -> Array:
+    return np.array(numbers, np.int64)
+
+
+@pytest.mark.parametrize(
+    "piece", [Piece(None, values(0, 1, 0, 0)), Piece(np.array([1]), values(1))], ids=["all weights", "one"]
+)
+def test_exact_does_not_look_at_what_it_leaves_alone(piece: Piece) -> None:
+    weights = np.array([NAN, 1.0, MINUS_ZERO, np.inf], np.float32)
+    before = weights.view(np.uint32).copy()
+    change(weights, FREE, empty("exact"), piece)
+    assert weights[1] == np.nextafter(np.float32(1), np.float32(2))
+    assert np.array_equal(np.delete(weights.view(np.uint32), 1), np.delete(before, 1))
+
+
+def test_where_nothing_is_scaled_no_piece_is_no_change() -> None:
+    weights = np.full(4, NAN)
+    change(weights, GRID, empty("sparse"), None)
+    assert np.isnan(weights).all()
+
+
+def test_what_scales_weights_scales_all_of_them() -> None:
+    weights = np.array([2, 4, 6, 8], np.float32)
+    change(weights, GRID, empty("sparse", alpha=ONE // 2), Piece(np.array([3]), values(10)))
+    assert weights.tolist() == [1, 2, 3, 14]
+
+
+def test_a_chunk_of_many_blocks_is_changed_everywhere() -> None:
+    size = 2 * BLOCK + 7
+    weights = np.zeros(size, np.float32)
+    change(weights, GRID, empty("hashed"), Piece(None, np.arange(size, dtype=np.int64)))
+    assert np.array_equal(weights, np.arange(size))
+
+
+def test_floats_off_the_grid_change_only_exactly() -> None:
+    with pytest.raises(RangeError, match="only through exact"):
+        change(np.ones(4, np.float32), FREE, empty("sparse"), Piece(np.array([0]), values(1)))

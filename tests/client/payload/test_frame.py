@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from diffclient.errors import DiffClientError, PayloadError, PayloadTooNew, WrongParent
+from diffclient.payload import frame as payload
+from diffclient.tensors.arithmetic import ONE
+
+PARENT = "5a" * 32
+FIELDS = "magic version kind parent alpha beta seed tensors lanes records symbols extra_bits".split()
+GOOD = payload.Frame(
+    "sparse", bytes.fromhex(PARENT)[:8], ONE, -ONE, 0, 4, 1, memoryview(b"re"), memoryview(b"sym"), memoryview(b"x")
+).write()
+
+
+def changed(**fields: object) -> bytes:
+    """The good payload with other fields in its header."""
+    header = dict(zip(FIELDS, payload.HEADER.unpack_from(GOOD), strict=True)) | fields
+    return payload.HEADER.pack(*header.values()) + GOOD[payload.HEADER.size :]
+
+
+def test_a_payload_is_cut_into_header_and_sections() -> None:
+    frame = payload.read(GOOD, 4, PARENT)
+    assert (frame.kind, frame.alpha, frame.beta, frame.seed, frame.lanes) == ("sparse", ONE, -ONE, 0, 1)
+    assert [bytes(part) for part in (frame.records, frame.symbols, frame.extra_bits)] == [b"re", b"sym", b"x"]
+    assert frame.write() == GOOD
+
+
+HOSTILE: dict[str, tuple[bytes, type[DiffClientError]]] = {
+    "empty": (b"", PayloadError),
+    "half a header": (GOOD[:20], PayloadError),
+    "other magic": (changed(magic=b"NDIX"), PayloadError),
+    "format before this one": (changed(version=1), PayloadTooNew),
+    "next format": (changed(version=3), PayloadTooNew),
+    "unknown kind": (changed(kind=9), PayloadTooNew),
+    "other parent": (changed(parent=b"12345678"), WrongParent),
+    "other model": (changed(tensors=5), PayloadError),
+    "huge alpha": (changed(alpha=2**31 - 1), PayloadError),
+    "huge beta": (changed(beta=-(2**31)), PayloadError),
+    "exact with factors": (changed(kind=3), PayloadError),
+    "sparse with a seed": (changed(seed=1), PayloadError),
+    "too many lanes": (changed(lanes=4097), PayloadError),
+    "section longer than the file": (changed(symbols=2**32 - 1), PayloadError),
+    "sections that wrap around": (changed(records=2**32 - 1, symbols=8), PayloadError),
+    "trailing byte": (GOOD + b"\0", PayloadError),
+    "cut": (GOOD[:-1], PayloadError),
+}
+
+
+@pytest.mark.parametrize(("data", "error"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_headers_end_in_their_own_error(data: bytes, error: type[DiffClientError]) -> None:
+    with pytest.raises(error) as caught:
+        payload.read(data, 4, PARENT)
+    assert caught.type is error

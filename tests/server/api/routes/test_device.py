@@ -1,0 +1,140 @@
+from typing import Any
+
+import pytest
+
+from diffserver.api.limits import PollGate
+from diffserver.catalog import tokens
+from diffserver.storage.database import writing
+from tests.server import factories
+from tests.server.conftest import Service, record, release
+
+INSTALLED = {
+    "stage": "installed",
+    "from_digest": factories.digest("v0"),
+    "to_digest": factories.digest("v1"),
+    "failed_stage": None,
+    "reason": None,
+    "errors": 12,
+    "words": 400,
+    "wer_ppm": 30_000,
+    "drift_ppm": -2500,
+    "downloaded_bytes": 20_000,
+    "seconds_apply": 0.25,
+    "seconds_total": 1.5,
+}
+
+
+def poll(device: Any, label: str | None) -> dict[str, Any]:
+    body = {"digest": label and factories.digest(label), "client": "diffclient/0.1.0"}
+    answer = device.post("/v1/device/poll", json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_a_device_enrols_polls_installs_and_reports(service: Service) -> None:
+    service.publish_chain(1)
+    device = service.device()
+    first = poll(device, "v0")
+    assert (first["action"], first["version"], first["digest"]) == ("update", 1, factories.digest("v1"))
+    assert first["poll_seconds"] == 300
+    assert first["steps"] == ["speech/v0/1.from.0"]
+    assert device.post("/v1/device/reports", json=INSTALLED).json() == {"id": 1}
+    again = poll(device, "v1")
+    assert (again["action"], again["steps"], again["version"]) == ("none", [], 1)
+    (shown,) = service.operator.get("/v1/models/speech/devices").json()["items"]
+    assert (shown["name"], shown["version"], shown["client"]) == ("kitchen", 1, "diffclient/0.1.0")
+    assert {name: shown["last_report"][name] for name in INSTALLED} == INSTALLED
+    (report,) = service.operator.get("/v1/reports?model=speech").json()["items"]
+    assert report == shown["last_report"]
+    assert (report["device"], report["device_id"]) == ("kitchen", shown["id"])
+
+
+def test_a_new_device_gets_a_snapshot(service: Service) -> None:
+    service.publish_chain(2)
+    answer = poll(service.device(), None)
+    assert (answer["action"], answer["steps"]) == ("update", ["speech/v0/2.snapshot"])
+
+
+def test_nothing_is_published_yet(service: Service) -> None:
+    record(service.engine, factories.base())
+    answer = poll(service.device(), None)
+    assert {**answer, "poll_seconds": 0} == {
+        "action": "none",
+        "version": None,
+        "digest": None,
+        "steps": [],
+        "poll_seconds": 0,
+        "notice": None,
+    }
+
+
+def test_an_enrolment_token_enrols_and_does_nothing_else(service: Service) -> None:
+    service.publish_chain(0)
+    with writing(service.engine) as session:
+        token, secret = tokens.create(session, "enroll", "factory")
+    factory = service.client(secret)
+    body = {"model": "speech", "name": "bedroom"}
+    answer = factory.post("/v1/enroll", json=body)
+    assert answer.status_code == 201
+    assert answer.json().items() >= {"model": "speech", "channel": "stable"}.items()
+    assert factory.get("/v1/models").status_code == 403
+    with writing(service.engine) as session:
+        tokens.revoke(session, token.id)
+    assert factory.post("/v1/enroll", json=body).status_code == 401
+
+
+def test_a_failure_keeps_its_stage_and_reason(service: Service) -> None:
+    service.publish_chain(1)
+    device = service.device()
+    poll(device, "v0")
+    body = {"stage": "failed", "failed_stage": "verify", "reason": "digest mismatch\nat conv", "to_digest": "ab" * 32}
+    assert device.post("/v1/device/reports", json=body).status_code == 201
+    (shown,) = service.operator.get("/v1/models/speech/devices").json()["items"]
+    assert (shown["version"], shown["last_report"]["failed_stage"]) == (0, "verify")
+    assert shown["last_report"]["reason"] == "digest mismatch\nat conv"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage": "flying"},
+        {"errors": -1},
+        {"errors": 2**31},
+        {"errors": 1.5},
+        {"wer_ppm": 2**40},
+        {"downloaded_bytes": 2**60},
+        {"seconds_apply": -1},
+        {"to_digest": "xyz"},
+        {"reason": "x" * 20_001},
+        {"reason": "a\x00b"},
+        {"failed_stage": ""},
+        {"unknown": 1},
+    ],
+)
+def test_a_report_that_makes_no_sense_is_refused(service: Service, change: dict[str, Any]) -> None:
+    service.publish_chain(0)
+    device = service.device()
+    assert device.post("/v1/device/reports", json=INSTALLED | change).status_code == 422
+    assert service.operator.get("/v1/reports").json()["items"] == []
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e400"])
+def test_numbers_that_are_none_are_refused(service: Service, literal: str) -> None:
+    service.publish_chain(0)
+    body = f'{{"stage": "installed", "seconds_total": {literal}}}'
+    answer = service.device().post("/v1/device/reports", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
+def test_too_many_polls_at_once_are_told_to_come_back(service: Service) -> None:
+    release(service.engine, factories.base())
+    device = service.device()
+    service.app.state.gate = PollGate(limit=0, retry_after=30)
+    answer = device.post("/v1/device/poll", json={"digest": None})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert answer.json()["type"] == "urn:diffserver:problem:busy"
+    service.app.state.gate = PollGate(limit=1, retry_after=30)
+    for _ in range(3):
+        assert poll(device, None)["action"] == "update", "a poll that is over counts no more"
+    device.post("/v1/device/poll", json={"digest": "bad"})
+    assert poll(device, None)["action"] == "update", "nor does one that failed"

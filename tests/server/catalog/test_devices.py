@@ -1,0 +1,165 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, event, select
+
+from diffserver.catalog import devices as fleet
+from diffserver.catalog import tokens
+from diffserver.catalog.devices import Answer
+from diffserver.errors import NotFound
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Channel, Device, Report
+from tests.server import factories
+from tests.server.conftest import publish_chain, record
+
+
+def enroll(engine: Engine, name: str = "kitchen") -> Device:
+    with writing(engine) as session:
+        return fleet.enroll(session, "speech", name, "stable")[0]
+
+
+def answer(engine: Engine, device: Device, digest: str | None) -> Answer:
+    with reading(engine) as session:
+        return fleet.answer(session, device, digest)
+
+
+def seen(engine: Engine, device: Device) -> Device:
+    with reading(engine) as session:
+        return session.get_one(Device, device.id)
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[str]]:
+    """What is sent to the database, transactions' ends left out."""
+    sent: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        sent.append(statement.split()[0])
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_a_device_gets_a_token_of_its_own(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    with writing(engine) as session:
+        device, secret = fleet.enroll(session, "speech", "kitchen", "stable")
+        token = tokens.identify(session, secret)
+    assert token is not None
+    assert (token.role, token.device_id) == ("device", device.id)
+
+
+@pytest.mark.parametrize(
+    ("model", "channel", "reason"),
+    [("talk", "stable", "no model 'talk'"), ("speech", "canary", "no channel 'canary'; choose one of: stable")],
+)
+def test_enrolling_for_what_is_not_there(engine: Engine, model: str, channel: str, reason: str) -> None:
+    publish_chain(engine, 0)
+    with pytest.raises(NotFound, match=reason), writing(engine) as session:
+        fleet.enroll(session, model, "kitchen", channel)
+
+
+def test_before_anything_is_published_there_is_nothing_to_do(engine: Engine) -> None:
+    record(engine, factories.base())
+    assert answer(engine, enroll(engine), None) == Answer(None, None)
+
+
+@pytest.mark.parametrize(
+    ("held", "path"),
+    [
+        pytest.param("v3", [], id="up to date"),
+        pytest.param("v2", ["3.from.2"], id="one behind"),
+        pytest.param("v0", ["1.from.0", "2.from.1", "3.from.2"], id="three behind"),
+        pytest.param(None, ["3.snapshot"], id="new"),
+        pytest.param("someone else's", ["3.snapshot"], id="unknown"),
+    ],
+)
+def test_the_answer_leads_to_the_channels_version(engine: Engine, held: str | None, path: list[str]) -> None:
+    publish_chain(engine, 3)
+    found = answer(engine, enroll(engine), held and factories.digest(held))
+    assert (found.number, found.digest) == (3, factories.digest("v3"))
+    assert list(found.steps) == [f"speech/v0/{step}" for step in path]
+
+
+def test_a_channel_that_moved_back_takes_its_devices_with_it(engine: Engine) -> None:
+    publish_chain(engine, 2)
+    device = enroll(engine)
+    with writing(engine) as session:
+        session.get_one(Channel, ("speech", "stable")).digest = factories.digest("v1")
+    found = answer(engine, device, factories.digest("v2"))
+    assert found.steps == ("speech/v0/1.snapshot",)
+
+
+def test_an_idle_poll_costs_two_reads_and_one_write_a_minute(engine: Engine) -> None:
+    publish_chain(engine, 3)
+    device, held = enroll(engine), factories.digest("v3")
+    with statements(engine) as sent:
+        answer(engine, device, held)
+        fleet.remember(engine, device, held, "diffclient/0.1.0")
+    assert [word for word in sent if word != "BEGIN"] == ["SELECT", "UPDATE"]
+    device = seen(engine, device)
+    assert (device.digest, device.client) == (held, "diffclient/0.1.0")
+    with statements(engine) as sent:
+        answer(engine, device, held)
+        fleet.remember(engine, device, held, "diffclient/0.1.0")
+    assert [word for word in sent if word != "BEGIN"] == ["SELECT"]
+
+
+@pytest.mark.parametrize("what", ["a minute passed", "another digest", "another client"])
+def test_what_is_new_is_written_down(engine: Engine, what: str) -> None:
+    publish_chain(engine, 1)
+    device = enroll(engine)
+    fleet.remember(engine, device, factories.digest("v0"), "one")
+    device = seen(engine, device)
+    assert device.last_seen is not None
+    if what == "a minute passed":
+        device.last_seen -= fleet.SEEN_FRESH + timedelta(seconds=1)
+    before = device.last_seen
+    digest = factories.digest("v1" if what == "another digest" else "v0")
+    fleet.remember(engine, device, digest, "two" if what == "another client" else "one")
+    after = seen(engine, device)
+    assert after.last_seen is not None
+    assert after.last_seen > before
+    assert after.digest == digest
+
+
+@pytest.mark.parametrize(("stage", "runs"), [("installed", "v1"), ("rolled_back", "v1"), ("failed", "v0")])
+def test_a_report_says_what_the_device_runs(engine: Engine, stage: str, runs: str) -> None:
+    publish_chain(engine, 1)
+    device = enroll(engine)
+    fleet.remember(engine, device, factories.digest("v0"), "one")
+    report = Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5)
+    with writing(engine) as session:
+        fleet.record_report(session, device, report)
+    assert seen(engine, device).digest == factories.digest(runs)
+
+
+def test_standings_show_each_device_with_its_version_and_last_report(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    devices = [enroll(engine, name) for name in ("kitchen", "bedroom", "attic")]
+    for stage in ("failed", "installed"):
+        with writing(engine) as session:
+            report = Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5)
+            fleet.record_report(session, devices[1], report)
+    with reading(engine) as session:
+        rows = fleet.standings(session, "speech", "", 10)
+        rest = fleet.standings(session, "speech", rows[0].device.id, 1)
+    assert {row.device.name for row in rows} == {"kitchen", "bedroom", "attic"}
+    assert [row.device.id for row in rest] == [rows[1].device.id]
+    bedroom = next(row for row in rows if row.device.name == "bedroom")
+    assert bedroom.last_report is not None
+    assert (bedroom.number, bedroom.last_report.stage) == (1, "installed")
+    assert all(row.number is None and row.last_report is None for row in rows if row is not bedroom)
+
+
+def test_a_plan_finds_its_way_by_graph_when_steps_are_many(engine: Engine) -> None:
+    publish_chain(engine, 12)
+    with statements(engine) as sent:
+        found = answer(engine, enroll(engine), factories.digest("v2"))
+    assert found.steps == tuple(f"speech/v0/{number}.from.{number - 1}" for number in range(3, 13))
+    with reading(engine) as session:
+        assert session.scalar(select(Channel.digest)) == found.digest
+    assert sent.count("SELECT") <= 6, "enrolling takes some, planning three"

@@ -1,0 +1,187 @@
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from diffserver.catalog import training_queue, versions
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.errors import Conflict, JobLost, NotFound
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Candidate, Training
+from tests.server import factories
+from tests.server.conftest import publish_chain
+
+BASE = TrainingSpec("base", "speech", "/data/speech")
+UPDATE = TrainingSpec("update", "speech", "/data/speech/athletes", domain="athletes")
+
+LEASE = 60.0
+EXPIRED = -1.0
+
+
+def submit(engine: Engine, spec: TrainingSpec = BASE, count: int = 1) -> Sequence[int]:
+    with writing(engine) as session:
+        return [training_queue.submit(session, spec).id for _ in range(count)]
+
+
+def look(engine: Engine, training_id: int) -> Training:
+    with reading(engine) as session:
+        return training_queue.find(session, training_id)
+
+
+def finish(engine: Engine, training_id: int, worker: str) -> None:
+    with writing(engine) as session:
+        candidate = versions.record_candidate(session, factories.base())
+        training_queue.finish(session, training_id, worker, candidate.id)
+
+
+def claimed(engine: Engine, worker: str, lease_s: float = LEASE) -> int | None:
+    training = training_queue.claim(engine, worker, lease_s)
+    return None if training is None else training.id
+
+
+def test_a_training_goes_from_the_queue_to_its_candidate(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    training = training_queue.claim(engine, "w", LEASE)
+    assert training is not None
+    assert training_queue.spec_of(training) == BASE
+    assert (training.state, training.worker, training.attempts) == ("running", "w", 1)
+    assert training_queue.heartbeat(engine, training_id, "w", 0.5, "epoch 4 of 8")
+    half = look(engine, training_id)
+    assert (half.progress, half.message) == (0.5, "epoch 4 of 8")
+    finish(engine, training_id, "w")
+    done = look(engine, training_id)
+    assert (done.state, done.progress, done.candidate_id) == ("done", 1.0, 1)
+    assert done.created_at <= done.started_at <= done.finished_at  # type: ignore[operator]
+    assert claimed(engine, "w") is None
+
+
+def test_the_oldest_comes_first(engine: Engine) -> None:
+    ids = submit(engine, count=3)
+    assert [claimed(engine, f"w{n}") for n in range(4)] == [*ids, None]
+
+
+CLAIM_ALL = """
+import sys
+from diffserver import jobs
+from diffserver.database import connect
+engine = connect(sys.argv[1])
+engine.connect().close()
+print("ready", flush=True)
+sys.stdin.readline()
+while training := jobs.claim(engine, sys.argv[2], 60):
+    print(training.id, flush=True)
+    assert jobs.heartbeat(engine, training.id, sys.argv[2], 0.1, "")
+"""
+
+
+def test_workers_in_processes_of_their_own_never_get_the_same_training(engine: Engine, database_url: str) -> None:
+    ids = submit(engine, count=60)
+    arguments = [sys.executable, "-c", CLAIM_ALL, database_url]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    workers: list[Any] = [subprocess.Popen([*arguments, f"w{n}"], text=True, **pipes) for n in range(3)]
+    # None starts before all are there, so that they do meet.
+    assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 3
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    printed = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sorted(int(line) for out in printed for line in out.split()) == list(ids)
+
+
+def test_a_lost_training_is_claimed_again_and_its_first_worker_refused(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    assert claimed(engine, "lost", EXPIRED) == training_id
+    assert claimed(engine, "second") == training_id
+    assert not training_queue.heartbeat(engine, training_id, "lost", 0.9, "")
+    assert not training_queue.fail(engine, training_id, "lost", "too late")
+    assert not training_queue.release(engine, training_id, "lost")
+    with pytest.raises(JobLost, match="taken over by another worker"):
+        finish(engine, training_id, "lost")
+    with reading(engine) as session:
+        assert session.get(Candidate, 1) is None, "its candidate must not be recorded either"
+    finish(engine, training_id, "second")
+    assert look(engine, training_id).state == "done"
+
+
+def test_a_heartbeat_renews_the_lease(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    claimed(engine, "w", LEASE)
+    with writing(engine) as session:
+        training = training_queue.find(session, training_id)
+        training.lease_until = training.created_at
+    assert training_queue.heartbeat(engine, training_id, "w", 0.1, "")
+    assert claimed(engine, "other") is None
+
+
+def test_a_worker_that_was_slow_but_not_replaced_may_finish(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    claimed(engine, "slow", EXPIRED)
+    finish(engine, training_id, "slow")
+    assert look(engine, training_id).state == "done"
+
+
+def test_a_training_that_loses_every_worker_fails(engine: Engine) -> None:
+    first, second = submit(engine, count=2)
+    for n in range(training_queue.MAX_ATTEMPTS):
+        assert claimed(engine, f"w{n}", EXPIRED) == first
+    assert claimed(engine, "next") == second
+    lost = look(engine, first)
+    assert lost.state == "failed"
+    assert "3 workers were lost" in str(lost.error)
+
+
+def test_a_released_training_is_as_if_never_claimed(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    for n in range(training_queue.MAX_ATTEMPTS + 2):
+        assert claimed(engine, f"w{n}") == training_id
+        assert training_queue.heartbeat(engine, training_id, f"w{n}", 0.4, "epoch 2")
+        assert training_queue.release(engine, training_id, f"w{n}")
+    training = look(engine, training_id)
+    assert (training.state, training.attempts, training.progress, training.worker) == ("queued", 0, 0.0, None)
+
+
+def test_a_failure_is_kept_and_not_tried_again(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    claimed(engine, "w")
+    assert training_queue.fail(engine, training_id, "w", "no such folder: /data/speech")
+    training = look(engine, training_id)
+    assert (training.state, training.error) == ("failed", "no such folder: /data/speech")
+    assert claimed(engine, "w") is None
+
+
+def test_a_cancelled_training_is_lost_to_its_worker(engine: Engine) -> None:
+    running, queued = submit(engine, count=2)
+    claimed(engine, "w")
+    with writing(engine) as session:
+        for training_id in (running, queued, running):
+            assert training_queue.cancel(session, training_id).state == "cancelled"
+    assert not training_queue.heartbeat(engine, running, "w", 0.5, "")
+    with pytest.raises(JobLost):
+        finish(engine, running, "w")
+    assert claimed(engine, "w") is None
+
+
+def test_what_is_over_cannot_be_cancelled(engine: Engine) -> None:
+    (training_id,) = submit(engine)
+    claimed(engine, "w")
+    finish(engine, training_id, "w")
+    with pytest.raises(Conflict, match="is done already"), writing(engine) as session:
+        training_queue.cancel(session, training_id)
+    with pytest.raises(NotFound, match="no training 99"), writing(engine) as session:
+        training_queue.cancel(session, 99)
+
+
+def test_what_makes_no_sense_is_refused_before_it_is_queued(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="no model 'speech'"):
+        submit(engine, UPDATE)
+    submit(engine, BASE)
+    with pytest.raises(Conflict, match="no version yet; train its base"):
+        submit(engine, UPDATE)
+    publish_chain(engine, 0)
+    submit(engine, UPDATE)
+    with pytest.raises(Conflict, match="has versions already"):
+        submit(engine, BASE)

@@ -1,0 +1,200 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from diffclient.release.manifest import from_json
+from diffserver.catalog import versions as catalog
+from diffserver.errors import Conflict, DiffServerError, HeadMoved, NotFound, Refused
+from diffserver.storage.column_types import Base
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Candidate, Channel, Payload, Step, Version
+from tests.server import factories
+from tests.server.conftest import publish_chain, record, release
+
+
+def count(engine: Engine, table: type[Base]) -> int:
+    with reading(engine) as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def stable(engine: Engine) -> str | None:
+    with reading(engine) as session:
+        return session.get_one(Channel, ("speech", "stable")).digest
+
+
+def test_a_base_brings_its_model_and_becomes_version_0(engine: Engine) -> None:
+    record(engine, factories.base())
+    assert stable(engine) is None
+    with writing(engine) as session:
+        version = catalog.publish(session, 1, by="anna")
+    assert (version.number, version.digest, version.forced) == (0, factories.digest("v0"), False)
+    assert version.published_by == "anna"
+    assert stable(engine) == version.digest
+    assert (count(engine, Step), count(engine, Payload)) == (1, 0)
+
+
+def test_an_update_is_a_step_from_its_parent_and_a_snapshot(engine: Engine) -> None:
+    publish_chain(engine, 2)
+    assert stable(engine) == factories.digest("v2")
+    with reading(engine) as session:
+        steps = session.scalars(select(Step).where(Step.to_digest == factories.digest("v2"))).all()
+        diff, snapshot = (from_json(step.manifest) for step in steps)
+        payload = session.get_one(Payload, diff.payload.sha256)
+        assert len(payload.data) == payload.length == diff.payload.length
+    assert (diff.kind, diff.from_digest, diff.from_version) == ("sparse", factories.digest("v1"), 1)
+    assert snapshot == replace(diff, kind="snapshot", from_digest=None, from_version=None, payload=factories.blob("v2"))
+    assert [step.length for step in steps] == [20_000, 1_000_000]
+
+
+def test_head_and_lineage(engine: Engine) -> None:
+    with reading(engine) as session:
+        assert catalog.head(session, "speech") is None
+    versions = publish_chain(engine, 3)
+    with reading(engine) as session:
+        head = catalog.head(session, "speech")
+        assert head is not None
+        assert head.number == 3
+        assert [version.number for version in catalog.lineage(session, versions[2])] == [0, 1, 2]
+
+
+def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    record(engine, factories.full("v0", "old", 1))
+    latest = record(engine, factories.full("v0", "new", 1))
+    record(engine, factories.update("v0", "v1", 1))
+    record(engine, replace(factories.full("v0", "elsewhere", 1), domains=["base", "athletes"]))
+    with reading(engine) as session:
+        found = catalog.full_chain(session, "speech", 1, ("base",))
+        assert found is not None
+        assert found.id == latest.id
+        assert catalog.full_chain(session, "speech", 1, ("athletes", "base")) is None
+        assert catalog.full_chain(session, "speech", 2, ("base",)) is None
+
+
+def test_the_fully_retrained_model_made_beside_a_candidate_is_recorded_before_it(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    beside = factories.full("v0", "full", 1)
+    tried = [{"method": "sparse", "chosen": True}]
+    made = record(engine, factories.update("v0", "v1", 1, reference=beside, tried=tried, data_sha256="ab" * 32))
+    with reading(engine) as session:
+        found = catalog.full_chain(session, "speech", 1, ("base",))
+        assert found is not None
+        assert (found.id, found.digest, found.state) == (made.id - 1, beside.digest, "open")
+        assert (found.tried, found.data_sha256) == ([], None)
+        kept = session.get_one(Candidate, made.id)
+        assert (kept.tried, kept.data_sha256) == (tried, "ab" * 32)
+
+
+def test_a_payload_is_not_there_before_it_is_published(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    candidate = record(engine, factories.update("v0", "v1", 1))
+    assert count(engine, Payload) == 0
+    with writing(engine) as session:
+        catalog.publish(session, candidate.id)
+    with reading(engine) as session:
+        row = session.get_one(Candidate, candidate.id)
+        assert (row.state, row.payload_data, row.payload) == ("published", None, candidate.payload)
+    assert count(engine, Payload) == 1
+
+
+def test_publishing_is_all_or_nothing(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    candidate = record(engine, factories.update("v0", "v1", 1))
+
+    def interrupted() -> None:
+        with writing(engine) as session:
+            catalog.publish(session, candidate.id)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (count(engine, Version), count(engine, Payload), count(engine, Step)) == (1, 0, 1)
+    assert stable(engine) == factories.digest("v0")
+    with writing(engine) as session:
+        assert catalog.publish(session, candidate.id).number == 1
+
+
+def test_a_refused_candidate_shows_why_and_can_be_forced(engine: Engine) -> None:
+    publish_chain(engine, 0)
+    refusals = ["2.4 % is over the budget of 2 %"]
+    candidate = record(engine, factories.update("v0", "v1", 1, refusals=refusals))
+    with pytest.raises(Refused) as caught, writing(engine) as session:
+        catalog.publish(session, candidate.id)
+    assert caught.value.members() == {"refusals": refusals, "evaluation": factories.EVALUATION}
+    with writing(engine) as session:
+        version = catalog.publish(session, candidate.id, force=True, by="anna")
+    assert (version.forced, version.published_by) == (True, "anna")
+
+
+def test_force_without_refusals_is_not_recorded_as_such(engine: Engine) -> None:
+    assert release(engine, factories.base(), force=True).forced is False
+
+
+def test_what_can_never_be_published(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    for new, reason in [
+        (factories.full("v1", "full", 2), "for comparison only"),
+        (factories.update("v0", "other", 1), "another version than the latest, which is number 1"),
+        (factories.update("v1", "v0", 2), "the very weights of an earlier version"),
+        (factories.base(label="another base"), "another version than the latest"),
+    ]:
+        candidate = record(engine, new)
+        with pytest.raises(Conflict, match=reason), writing(engine) as session:
+            catalog.publish(session, candidate.id, force=True)
+    with pytest.raises(Conflict, match="published already"), writing(engine) as session:
+        catalog.publish(session, 1)
+    with pytest.raises(NotFound, match="no candidate 99"), writing(engine) as session:
+        catalog.publish(session, 99)
+    assert count(engine, Version) == 2
+
+
+def test_two_models_may_share_bytes(engine: Engine) -> None:
+    for model in ("speech", "speech-two"):
+        release(engine, factories.base(model))
+        release(engine, factories.update("v0", "v1", 1, model))
+    assert (count(engine, Version), count(engine, Payload)) == (4, 1)
+
+
+def test_an_update_for_no_model_is_refused(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="no model 'speech'"):
+        record(engine, factories.update("v0", "v1", 1))
+
+
+def test_a_model_keeps_its_task(engine: Engine) -> None:
+    record(engine, factories.base())
+    with pytest.raises(Conflict, match="of task asr, not vision"):
+        record(engine, factories.base(task="vision"))
+
+
+@pytest.mark.parametrize("same_candidate", [True, False])
+def test_of_publishes_that_meet_exactly_one_wins(engine: Engine, same_candidate: bool) -> None:
+    publish_chain(engine, 0)
+    made = [record(engine, factories.update("v0", f"v1-{n}", 1)).id for n in range(4)]
+    ids = made[:1] * 4 if same_candidate else made
+
+    def publish(candidate_id: int) -> Version | DiffServerError:
+        try:
+            with writing(engine) as session:
+                return catalog.publish(session, candidate_id)
+        except Conflict as error:
+            return error
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(publish, ids))
+    won = [result for result in results if isinstance(result, Version)]
+    lost = [result for result in results if not isinstance(result, Version)]
+    assert len(won) == 1
+    assert all("published already" in str(error) if same_candidate else isinstance(error, HeadMoved) for error in lost)
+    assert (count(engine, Version), stable(engine)) == (2, won[0].digest)
+
+
+def test_models_that_are_opened_together_are_one(engine: Engine) -> None:
+    def open_model(_number: int) -> str:
+        with writing(engine) as session:
+            return catalog.open_model(session, "speech", "asr").name
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(open_model, range(4))) == {"speech"}
+    assert stable(engine) is None

@@ -1,0 +1,102 @@
+"""Which candidate of a checkpoint is published: the one named, the one of the rule, or what a person says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from diffserver.cli.train.checkpoints import Made, choose, compare, require_choice
+from diffserver.errors import Conflict, Invalid
+from tests.imagined import evaluation
+
+
+def candidate(length: int, *refusals: str, errors: int = 5) -> dict[str, Any]:
+    return {
+        "id": length,
+        "payload": {"length": length},
+        "payload_share": length / 1e6,
+        "changed_weights": 3 * length,
+        "evaluation": evaluation(base=(4, errors), new=(None, 9) if errors == 0 else (40, 9)),
+        "refusals": list(refusals),
+        "notes": ["made of the checkpoint abc"],
+    }
+
+
+EXACT, SPARSE = candidate(260_000), candidate(20_000, errors=6)
+FORGETS = candidate(20_000, "base loses 9 points")
+BOTH = Made({"exact": EXACT, "sparse": SPARSE})
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "force", "expected"),
+    [
+        pytest.param(BOTH, None, False, SPARSE, id="the smaller one"),
+        pytest.param(Made({"exact": candidate(9), "sparse": SPARSE}), None, False, candidate(9), id="even if exact"),
+        pytest.param(Made({"exact": EXACT, "sparse": FORGETS}), None, False, EXACT, id="nothing speaks against it"),
+        pytest.param(Made({"exact": EXACT, "sparse": FORGETS}), None, True, FORGETS, id="forced"),
+        pytest.param(BOTH, "exact", False, EXACT, id="named"),
+        pytest.param(Made({"exact": EXACT, "sparse": FORGETS}), "sparse", False, FORGETS, id="named, refused later"),
+    ],
+)
+def test_the_rule(made: Made, kind: str | None, force: bool, expected: Any) -> None:
+    assert choose(made, kind, yes=kind is None, force=force) == expected
+
+
+def test_where_something_speaks_against_all_nothing_is_chosen() -> None:
+    with pytest.raises(Conflict, match="base loses 9 points"):
+        choose(Made({"sparse": FORGETS}, {"exact": "no worker"}), None, yes=True, force=False)
+    with pytest.raises(Conflict, match="no exact candidate"):
+        choose(Made({"sparse": SPARSE}, {"exact": "no worker"}), "exact", yes=True, force=False)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("exact", EXACT), ("sparse", SPARSE), ("none", None)])
+def test_a_person_is_asked_until_the_answer_is_one(monkeypatch: pytest.MonkeyPatch, said: str, expected: Any) -> None:
+    asked, answers = [], iter(["hashed", said])
+
+    def prompt(text: str, **_options: Any) -> str:
+        asked.append(text)
+        return next(answers)
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    assert choose(BOTH, None, yes=False, force=False) == expected
+    assert asked == ["Publish exact, sparse or none?"] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "yes", "as_json", "terminal", "fine"),
+    [
+        (None, False, False, True, True),
+        (None, False, False, False, False),
+        (None, False, True, True, False),
+        (None, True, True, False, True),
+        ("exact", False, True, False, True),
+        ("hashed", True, False, True, False),
+    ],
+)
+def test_it_is_known_from_the_start_who_chooses(
+    monkeypatch: pytest.MonkeyPatch, kind: str | None, yes: bool, as_json: bool, terminal: bool, fine: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
+    if fine:
+        require_choice(kind, yes, as_json)
+        return
+    with pytest.raises(Invalid):
+        require_choice(kind, yes, as_json)
+
+
+def test_both_stand_side_by_side() -> None:
+    console = Console(record=True, width=120)
+    console.print(compare(Made({"exact": EXACT, "sparse": FORGETS}, {})))
+    shown = console.export_text()
+    for part in (
+        "260,000",
+        "26.00%",
+        "20,000",
+        "5.00 (+1.00)",
+        "40.00",
+        "9.00 (-31.00)",
+        "sparse: base loses 9 points",
+    ):
+        assert part in shown

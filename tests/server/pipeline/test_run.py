@@ -1,0 +1,191 @@
+"""From a training's specification to a candidate, and the worker that takes it there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+
+pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
+
+from torch import nn
+
+from diffclient.diff.apply import apply
+from diffclient.payload.decode import decode
+from diffclient.release.manifest import from_json
+from diffclient.tensors.snapshot import Snapshot, fp32_bytes
+from diffserver.catalog import training_queue, versions
+from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.errors import Invalid, Refused
+from diffserver.pipeline import run as pipeline
+from diffserver.pipeline.worker import Worker
+from diffserver.settings import Settings
+from diffserver.storage import migrate
+from diffserver.storage.database import connect, reading, writing
+from diffserver.storage.object_store import Objects
+from diffserver.tasks import Task, TaskError, load_task
+from diffserver.tasks.asr.task import AsrTask, Utterance, Utterances
+from diffserver.training.progress import Cancelled
+
+pytestmark = pytest.mark.slow
+
+
+class Undeployable(AsrTask):
+    """A recogniser that can neither be exported nor trained."""
+
+    def batch(self, examples: Sequence[Utterance], rng: np.random.Generator, device: str) -> Utterances:
+        raise AssertionError("this network was trained")
+
+    def graph(self, network: nn.Module) -> bytes:
+        raise TaskError("this network cannot be exported")
+
+
+class Home:
+    """A migrated database and an object store in a folder, as `diffserver init` makes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings.under(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = connect(self.settings.database)
+        migrate.upgrade(self.engine)
+        self.objects = Objects(self.settings.objects)
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+
+    def run(self, spec: TrainingSpec, go_on: bool = True, find: Callable[[str], Task] = load_task) -> NewCandidate:
+        folder = self.scratch / f"{spec.kind}-{len(list(self.scratch.iterdir()))}"
+        folder.mkdir()
+        return pipeline.run(spec, self.engine, self.objects, folder, lambda done, message: go_on, find)
+
+    def submit(self, spec: TrainingSpec) -> int:
+        with writing(self.engine) as session:
+            if spec.kind == "base":
+                versions.open_model(session, spec.model, spec.task)
+            return training_queue.submit(session, spec).id
+
+    def training(self, number: int) -> tuple[str, str | None, int | None]:
+        with reading(self.engine) as session:
+            found = training_queue.find(session, number)
+            return found.state, found.error, found.candidate_id
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
+    return with_base(tmp_path_factory.mktemp("home"), tiny_corpus)
+
+
+def with_base(folder: Path, corpus: Path) -> Home:
+    """A home in which version 0 of a model is trained and published."""
+    made = Home(folder)
+    base = made.run(base_spec(corpus))
+    with writing(made.engine) as session:
+        versions.publish(session, versions.record_candidate(session, base).id)
+    return made
+
+
+def base_spec(corpus: Path) -> TrainingSpec:
+    return TrainingSpec("base", "m", str(corpus), domain="0-base", epochs=2)
+
+
+def update_spec(corpus: Path) -> TrainingSpec:
+    return TrainingSpec("update", "m", str(corpus), epochs=1)
+
+
+@pytest.fixture(scope="module")
+def candidate(home: Home, tiny_corpus: Path) -> NewCandidate:
+    """A candidate that breaks its bounds: every earlier domain would have to gain a hundred points."""
+    return home.run(replace(update_spec(tiny_corpus), max_regression=-100.0))
+
+
+def test_the_version_recorded_is_what_a_device_computes(home: Home, candidate: NewCandidate, tmp_path: Path) -> None:
+    with reading(home.engine) as session:
+        head = versions.head(session, "m")
+    assert head is not None
+    assert candidate.payload is not None
+    parent = Snapshot(home.objects.download(head.candidate.snapshot.sha256, tmp_path / "parent"))
+    diff = decode(candidate.payload, parent.table, head.digest)
+    assert apply(parent, [diff], tmp_path / "version") == candidate.digest
+    assert (tmp_path / "version").read_bytes() == home.objects.get(candidate.snapshot.sha256)
+    assert len(candidate.payload) <= 0.02 * fp32_bytes(parent.table)
+
+
+def test_the_first_new_domain_is_chosen_and_every_test_set_evaluated(candidate: NewCandidate) -> None:
+    assert list(candidate.domains) == ["0-base", "1-athletes"]
+    assert set(candidate.evaluation) == {"0-base", "1-athletes"}
+    assert all(side["words"] > 0 for pair in candidate.evaluation.values() for side in pair.values())
+
+
+def test_the_probe_set_grows_by_a_part_and_keeps_the_first(home: Home, candidate: NewCandidate) -> None:
+    probes = from_json(dict(candidate.manifest)).probes
+    with reading(home.engine) as session:
+        head = versions.head(session, "m")
+    assert head is not None
+    assert [probe.domain for probe in probes] == ["0-base", "1-athletes"]
+    assert probes[0].blob == from_json(head.candidate.manifest).probes[0].blob
+
+
+def test_a_candidate_that_forgets_is_refused_with_its_evaluation_unless_forced(
+    home: Home, candidate: NewCandidate
+) -> None:
+    assert "0-base loses" in candidate.refusals[0]
+    with writing(home.engine) as session:
+        number = versions.record_candidate(session, candidate).id
+    with pytest.raises(Refused) as refused, writing(home.engine) as session:
+        versions.publish(session, number)
+    assert refused.value.evaluation == candidate.evaluation
+    with writing(home.engine) as session:
+        assert versions.publish(session, number, force=True, by="test").forced
+        session.rollback()
+
+
+def test_training_ends_when_it_is_no_longer_wanted(home: Home, tiny_corpus: Path) -> None:
+    with pytest.raises(Cancelled):
+        home.run(update_spec(tiny_corpus), go_on=False)
+
+
+def test_a_network_that_no_device_can_run_is_refused_before_it_is_trained(home: Home, tiny_corpus: Path) -> None:
+    with pytest.raises(TaskError, match="cannot be exported"):
+        home.run(base_spec(tiny_corpus), find=lambda name: Undeployable())
+
+
+def test_an_update_of_a_model_without_versions_says_what_to_do(home: Home, tiny_corpus: Path) -> None:
+    with pytest.raises(Invalid, match="publish its base first"):
+        home.run(replace(update_spec(tiny_corpus), model="other"))
+
+
+def test_a_worker_takes_a_training_to_its_candidate(home: Home, tiny_corpus: Path) -> None:
+    number = home.submit(replace(update_spec(tiny_corpus), method="hashed"))
+    Worker(home.engine, home.settings).run(once=True)
+    state, error, made = home.training(number)
+    assert (state, error) == ("done", None)
+    with reading(home.engine) as session:
+        assert versions.find_candidate(session, made or 0).method == "hashed"
+
+
+def test_a_worker_tells_why_a_training_failed(home: Home, tmp_path: Path) -> None:
+    number = home.submit(replace(update_spec(tmp_path), domain="nowhere"))
+    Worker(home.engine, home.settings).run(once=True)
+    state, error, _ = home.training(number)
+    assert state == "failed"
+    assert error is not None
+    assert "no new domain nowhere" in error
+
+
+def test_a_cancelled_training_leaves_no_candidate(home: Home, tiny_corpus: Path) -> None:
+    number = home.submit(replace(update_spec(tiny_corpus), epochs=10_000))
+    worker = threading.Thread(target=Worker(home.engine, home.settings).run, args=(True,))
+    worker.start()
+    while home.training(number)[0] == "queued":
+        time.sleep(0.05)
+    with writing(home.engine) as session:
+        training_queue.cancel(session, number)
+    worker.join(timeout=60)
+    assert not worker.is_alive()
+    assert home.training(number) == ("cancelled", None, None)

@@ -1,0 +1,244 @@
+"""Requests that take more than one training, with real ones: what is tried, kept, recorded and told."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
+
+import torch
+
+from diffclient.payload.encode import payload_length
+from diffclient.tensors.snapshot import Snapshot, enter_grid, fp32_bytes
+from diffserver.catalog import versions
+from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.training_request import MethodName, TrainingSpec
+from diffserver.evaluation import from_json, mean_wer
+from diffserver.methods.registry import load_method
+from diffserver.pipeline import run as pipeline
+from diffserver.pipeline import trial_search
+from diffserver.pipeline.parent_version import find_reference
+from diffserver.pipeline.trial_search import Asked, Try
+from diffserver.pipeline.trials import AUTO, asked_for
+from diffserver.pipeline.worker import Worker
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Candidate
+from diffserver.tasks import load_task
+from diffserver.tasks.domain_folders import fingerprint
+from diffserver.training.progress import Cancelled
+from tests.server.pipeline.test_run import Home, update_spec, with_base
+
+pytestmark = pytest.mark.slow
+
+DOMAINS = ["0-base", "1-athletes"]
+ANY = 100.0
+"""Points of drift that every diff keeps to."""
+
+
+class Listener:
+    """Hears of progress, and wants no more of it from a message on."""
+
+    def __init__(self, until: str = "") -> None:
+        self.until, self.heard = until, list[tuple[float, str]]()
+
+    def __call__(self, done: float, message: str) -> bool:
+        self.heard.append((done, message))
+        return not self.until or self.until not in message
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
+    return with_base(tmp_path_factory.mktemp("home"), tiny_corpus)
+
+
+def run(home: Home, spec: TrainingSpec, listener: Listener) -> NewCandidate:
+    folder = home.scratch / f"tries-{len(list(home.scratch.iterdir()))}"
+    folder.mkdir()
+    return pipeline.run(spec, home.engine, home.objects, folder, listener)
+
+
+def tries(candidate: NewCandidate | Candidate) -> list[Try]:
+    """The rows as the search knew them."""
+    names = {item.name for item in fields(Try)}
+    return [Try(**{name: value for name, value in row.items() if name in names}) for row in candidate.tried]
+
+
+def chosen(candidate: NewCandidate | Candidate) -> dict[str, Any]:
+    (row,) = (row for row in candidate.tried if row["chosen"])
+    return dict(row)
+
+
+def mean(candidate: NewCandidate | Candidate) -> float:
+    return mean_wer(from_json(candidate.evaluation, "candidate"))
+
+
+@pytest.fixture(scope="module")
+def auto(home: Home, tiny_corpus: Path) -> tuple[NewCandidate, Listener]:
+    """The better of two kinds of diff, trained before there was any fully retrained model."""
+    listener = Listener()
+    return run(home, replace(update_spec(tiny_corpus), method="auto", max_regression=None), listener), listener
+
+
+def test_auto_keeps_the_diff_with_the_least_mean_wer(auto: tuple[NewCandidate, Listener]) -> None:
+    candidate, _ = auto
+    assert [(row["method"], row["budget"]) for row in candidate.tried] == [("sparse", 0.02), ("hashed", 0.02)]
+    kept = chosen(candidate)
+    assert kept["mean_wer"] == min(row["mean_wer"] for row in candidate.tried) == mean(candidate)
+    assert (kept["method"], kept["payload_bytes"]) == (candidate.method, len(candidate.payload or b""))
+    assert (candidate.reference, [row["drift"] for row in candidate.tried]) == (None, [None, None])
+
+
+def test_what_was_tried_is_told_as_it_came_out(home: Home, auto: tuple[NewCandidate, Listener], tmp_path: Path) -> None:
+    candidate, _ = auto
+    snapshot = Snapshot(home.objects.download(candidate.snapshot.sha256, tmp_path / "version"))
+    kept, size = chosen(candidate), sum(spec.size for spec in snapshot.table)
+    assert kept["density"] == candidate.changed_weights / size
+    assert kept["payload_share"] == candidate.payload_share == kept["payload_bytes"] / fp32_bytes(snapshot.table)
+    by_method = {row["method"]: row for row in candidate.tried}
+    assert by_method["sparse"]["density"] < 0.3 < by_method["hashed"]["density"]
+    for row in by_method.values():
+        assert 0 < row["payload_share"] <= 0.02
+        assert 2 <= row["levels"] <= 2 * 127 + 1
+        assert 0 < row["steps"][0] <= row["steps"][1] < 1
+        assert row["seconds"] > 0
+
+
+def test_progress_counts_the_trainings_and_never_goes_back(auto: tuple[NewCandidate, Listener]) -> None:
+    _, listener = auto
+    done, messages = zip(*listener.heard, strict=True)
+    assert all(after >= before for before, after in pairwise(done))
+    assert 0 <= min(done) <= max(done) <= 1
+    assert any(message.startswith("training 1 of at most 2 (sparse at 2.00%): step 1 of ") for message in messages)
+    assert any(message.startswith("training 2 of at most 2 (hashed at 2.00%): evaluates on ") for message in messages)
+    assert messages[-1] == "evaluates on 1-athletes", "the parent, when all trainings are done"
+
+
+@pytest.mark.parametrize("until", ["training 1 of at most 2 (sparse at 2.00%): evaluates", "training 2", ": step 3 of"])
+def test_a_request_can_be_cancelled_in_and_between_its_trainings(home: Home, tiny_corpus: Path, until: str) -> None:
+    listener = Listener(until)
+    with pytest.raises(Cancelled):
+        run(home, replace(update_spec(tiny_corpus), method="auto"), listener)
+    assert until in listener.heard[-1][1], "nothing more was done"
+
+
+@pytest.fixture(scope="module")
+def bounded(home: Home, auto: object, tiny_corpus: Path) -> Candidate:
+    """The smallest payload within a bound that all keep to, taken by a worker to its record."""
+    number = home.submit(replace(update_spec(tiny_corpus), max_drift=ANY, budget=0.05, max_regression=None))
+    Worker(home.engine, home.settings).run(once=True)
+    state, error, made = home.training(number)
+    assert (state, error) == ("done", None)
+    with reading(home.engine) as session:
+        return versions.find_candidate(session, made or 0)
+
+
+def reference(home: Home) -> Candidate:
+    with reading(home.engine) as session:
+        found = versions.full_chain(session, "m", 1, DOMAINS)
+    assert found is not None
+    return found
+
+
+def test_the_smallest_payload_within_a_bound_takes_three_trainings(home: Home, bounded: Candidate) -> None:
+    full, first, second = bounded.tried
+    assert [row["method"] for row in bounded.tried] == ["full", "sparse", "sparse"]
+    assert all(row["trained"] for row in bounded.tried)
+    assert (first["budget"], first["chosen"], second["chosen"]) == (0.02, False, True)
+    assert second["payload_share"] <= first["payload_share"] / 2
+    assert (bounded.budget, bounded.payload_share) == (second["budget"], second["payload_share"])
+    assert (full["drift"], full["payload_bytes"], full["levels"]) == (0.0, None, None)
+    assert bounded.refusals == []
+
+
+def test_drift_is_measured_against_the_model_that_was_fully_retrained_beside_it(home: Home, bounded: Candidate) -> None:
+    full = reference(home)
+    assert (full.id, full.number, full.kind, full.payload) == (bounded.id - 1, 1, "update", None)
+    assert full.parent_digest == bounded.parent_digest, "the full chain begins at version 0"
+    assert chosen(bounded)["drift"] == pytest.approx(mean(bounded) - mean(full))
+    assert bounded.tried[0]["mean_wer"] == mean(full)
+    assert home.objects.exists(full.snapshot.sha256)
+    with reading(home.engine) as session:
+        assert session.scalar(select(func.count()).select_from(Candidate)) == 3, "base, full and the one that was kept"
+
+
+@pytest.fixture(scope="module")
+def again(home: Home, bounded: Candidate, tiny_corpus: Path) -> NewCandidate:
+    """A bound that hardly anything keeps to, when the fully retrained model is known."""
+    spec = replace(update_spec(tiny_corpus), method="auto", max_drift=0.001, max_regression=None)
+    return run(home, spec, Listener())
+
+
+def test_a_fully_retrained_model_of_the_same_data_is_used_again(
+    home: Home, bounded: Candidate, again: NewCandidate
+) -> None:
+    full, *diffs = again.tried
+    known = reference(home)
+    assert (full["method"], full["trained"], full["mean_wer"]) == ("full", False, mean(known))
+    assert full["density"] == bounded.tried[0]["density"] > 0.5
+    assert {row["method"] for row in diffs} == set(AUTO)
+    assert len(diffs) <= trial_search.MOST_TRAININGS
+    assert all(row["trained"] and row["drift"] == row["mean_wer"] - full["mean_wer"] for row in diffs)
+    assert again.reference is None
+    assert again.notes == [f"drift is against candidate {known.id}, which was fully retrained on the same data before"]
+
+
+def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(again: NewCandidate) -> None:
+    asked, measured = Asked(AUTO, 0.02, 0.001), tries(again)
+    kept = trial_search.choose(asked, measured)
+    assert chosen(again) == asdict(kept) | {"chosen": True}
+    too_much = kept.drift is not None and kept.drift > 0.001
+    assert [line.split()[0] for line in again.refusals] == (["drift"] if too_much else [])
+
+
+@pytest.mark.parametrize("method", AUTO)
+@pytest.mark.parametrize("scale", [1e-4, 1.0])
+def test_the_smallest_budget_that_is_tried_has_room_for_a_payload(method: MethodName, scale: float) -> None:
+    network = load_task("asr").network(0)
+    table, arrays = enter_grid({name: tensor.detach().numpy() for name, tensor in network.state_dict().items()})
+    least = asked_for(TrainingSpec("update", "m", "/data", method=method), table).least_budget
+    assert least < 0.001
+    trained, random = load_method(method, arrays, table, least, seed=1), torch.Generator().manual_seed(0)
+    for parameter in trained.parameters():
+        parameter.data.copy_(scale * torch.randn(parameter.shape, generator=random))
+    diff = trained.diff()
+    assert diff is not None
+    assert diff.carried > 0
+    assert payload_length(diff, table) <= least * fp32_bytes(table)
+
+
+def test_a_fully_retrained_model_of_other_data_is_not_used(
+    home: Home, bounded: Candidate, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    spec = update_spec(tiny_corpus)
+
+    def found(**changes: Any) -> bool:
+        return find_reference(replace(spec, **changes), home.engine, DOMAINS) is not None
+
+    assert found()
+    assert find_reference(spec, home.engine, [*DOMAINS[:-1], "2-artists"]) is None
+    copy = tmp_path / "corpus"
+    shutil.copytree(tiny_corpus, copy)
+    assert not found(data=str(copy)), "another folder"
+    full = reference(home)
+    with writing(home.engine) as session:
+        session.get_one(Candidate, full.id).data = str(copy)
+        session.flush()
+        assert fingerprint(copy, DOMAINS) == full.data_sha256
+    assert found(data=str(copy))
+    lines = (copy / "0-base" / "test.jsonl").read_text().splitlines(keepends=True)
+    (copy / "0-base" / "test.jsonl").write_text("".join(lines[:-1]))
+    assert not found(data=str(copy)), "one test utterance less"
+    with writing(home.engine) as session:
+        session.get_one(Candidate, full.id).data = str(tiny_corpus)
+        session.get_one(Candidate, full.id).parent_digest = "ab" * 32
+    assert not found(), "it starts elsewhere"
+    with writing(home.engine) as session:
+        session.get_one(Candidate, full.id).parent_digest = full.parent_digest
+    assert found()

@@ -1,0 +1,78 @@
+"""A worker and the tasks that it was started with."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="a worker needs torch: pip install 'diffserver[train]'")
+
+from diffserver.catalog import training_queue
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.cli.host import serve
+from diffserver.errors import Invalid, SettingsError
+from diffserver.logs import make_log
+from diffserver.pipeline.worker import Worker
+from diffserver.settings import Settings
+from diffserver.storage import migrate
+from diffserver.storage.database import connect, reading, writing
+
+TASK = """
+from tests.server.points import PointsTask
+
+class Mine(PointsTask):
+    name = "mine"
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home whose worker may run two files, one of them broken."""
+    (tmp_path / "mine.py").write_text(TASK)
+    (tmp_path / "broken.py").write_text("x = 1\nimport no_such_module\n")
+    files = f"{tmp_path}/broken.py,{tmp_path}/mine.py"
+    made = Settings.from_environment({"DIFFSERVER_HOME": str(tmp_path), "DIFFSERVER_TASK_FILES": files})
+    migrate.upgrade(connect(made.database))
+    return made
+
+
+def failure(settings: Settings, task: str, data: Path) -> str:
+    """What a worker records of the training of a base that cannot be trained."""
+    engine = connect(settings.database)
+    with writing(engine) as session:
+        number = training_queue.submit(session, TrainingSpec("base", task, str(data), task=task)).id
+    Worker(engine, settings).run(once=True)
+    with reading(engine) as session:
+        found = training_queue.find(session, number)
+        assert found.state == "failed"
+        return found.error or ""
+
+
+def test_a_worker_tells_of_its_tasks_and_of_what_is_wrong_with_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("diffserver.pipeline.worker.log", make_log(stream))
+    Worker(connect(settings.database), settings).run(once=True)
+    told = {line["event"]: line for line in map(json.loads, stream.getvalue().splitlines())}
+    assert told["task found"]["task"] == "mine"
+    assert "broken.py:2: ModuleNotFoundError" in told["task file cannot be used"]["error"]
+
+
+def test_its_own_tasks_are_found_by_name_and_others_are_told(settings: Settings, tmp_path: Path) -> None:
+    assert "no new domain" in failure(settings, "mine", tmp_path), "the task is there, its data is not"
+    unknown = failure(settings, "vision", tmp_path)
+    assert "there is no task 'vision'; known: asr, asr-words, mine" in unknown
+    assert "broken.py:2" in unknown
+
+
+@pytest.mark.parametrize("command", [serve.serve, serve.worker])
+def test_a_task_file_that_is_not_there_is_told_at_once(command: object, tmp_path: Path) -> None:
+    assert callable(command)
+    with pytest.raises(Invalid, match=r"there is no task file .*/gone\.py"):
+        command(home=tmp_path, task_file=[f"{tmp_path}/gone.py:Gone"])
+    with pytest.raises(SettingsError, match="DIFFSERVER_TASK_FILES"):
+        command(home=tmp_path, task_file=["package.module:Task"])
