@@ -10,7 +10,7 @@ SECONDS ?= 60
 SUITE ?= build/tuf-conformance
 SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
-.PHONY: help setup demo test conformance faults fuzz check format clean
+.PHONY: help setup demo test conformance faults hostile fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -39,6 +39,9 @@ conformance: setup ## the public conformance suite of The Update Framework again
 
 faults: setup ## every file operation of the client killed, refused, without power: `N fault points, N survived`
 	$(BIN)/python -m tests.faults
+
+hostile: setup ## slow networks, dead processes, full disks, hostile text, damaged objects: `N cases, N held`
+	$(BIN)/python -m tests.hostile $(ARGS)
 
 fuzz: setup ## mutated payloads and texts against the client for SECONDS=60; findings in build/fuzz
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
