@@ -80,8 +80,8 @@ def train(
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Trains the method's parameters through the network; returns the weights that training ends with.
 
-    `network` gives the computation only: its own weights are not used. The same seed on the same machine gives the
-    same weights.
+    `network` gives the computation only: its own weights are not used. The same seed gives the same weights on the
+    same processor with as many threads; a GPU or another processor rounds differently, and the weights drift apart.
 
     Raises:
         Cancelled: `on_progress` answered False.
