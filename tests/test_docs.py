@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CLIENT = ROOT / "client" / "diffclient"
-PAGES = sorted(page for place in (".", "client", "docs", "docs/adr", "benchmarks", "benchmarks/*")
-               for page in ROOT.glob(f"{place}/*.md"))  # fmt: skip
+PLACES = ("", "client/", "docs/", "docs/adr/", "benchmarks/", "benchmarks/*/")
+PAGES = [page for place in PLACES for page in sorted(ROOT.glob(f"{place}*.md"))]
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
-TEST = re.compile(r"`(?:tests/)?([\w/]*test_\w+\.py)?(?:::(test_\w+))?`")
+NAMED_TEST = re.compile(r"`(?:tests/)?([\w/]*test_\w+\.py)?(?:::(test_\w+))?`")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def prose(page: Path) -> str:
@@ -35,49 +36,52 @@ def leads_somewhere(page: Path, path: str, anchor: str) -> bool:
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
-def named_tests() -> Iterator[tuple[str, str]]:
-    """Files below tests/ and their tests that docs/security.md names; `::test_x` is of the file named before it."""
-    file = ""
-    for path, test in TEST.findall(SECURITY):
-        file = path or file
-        yield file, test
+def dotted(first: str, text: str) -> set[str]:
+    """Dotted names in a text whose first part is one of `first` (`a|b`)."""
+    return set(re.findall(rf"(?<![\w/.-])((?:{first})(?:\.\w+)+)", text))
 
 
-def named_code(pattern: str, text: str) -> list[str]:
-    return sorted({found[0] for found in re.finditer(rf"(?<![\w/.-]){pattern}(\.\w+)+(?![\w/(-])", text)})
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@every_page
 def test_links_lead_somewhere(page: Path) -> None:
-    assert [link for link in LINK.findall(page.read_text()) if not leads_somewhere(page, *link)] == []
+    assert [link for link in LINK.findall(prose(page)) if not leads_somewhere(page, *link)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@every_page
 def test_lines_of_prose_are_short(page: Path) -> None:
+    """Tables cannot be wrapped, nor can addresses."""
     lines = [re.sub(r"https?://\S+", "", line) for line in prose(page).splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > 120] == []
 
 
-@pytest.mark.parametrize(("file", "test"), sorted(set(named_tests())))
+def shown_by() -> Iterator[tuple[str, str]]:
+    """Files below tests/ and tests in them; `::test_x` is of the file named before it."""
+    file = ""
+    for path, test in NAMED_TEST.findall(SECURITY):
+        file = path or file
+        yield file, test
+
+
+@pytest.mark.parametrize(("file", "test"), sorted(set(shown_by())))
 def test_tests_that_show_security_exist(file: str, test: str) -> None:
-    assert re.search(rf"^def {test or 'test_'}", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+    defined = re.findall(r"^def (test_\w+)\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+    assert test in defined if test else defined
 
 
-def test_no_other_spelling_of_a_test_goes_unchecked() -> None:
-    assert not re.findall(r"test_\w+", TEST.sub("", SECURITY))
+def test_every_test_that_shows_security_is_looked_for() -> None:
+    assert re.findall(r"test_\w+", NAMED_TEST.sub("", SECURITY)) == []
 
 
-def test_modules_that_defend_exist() -> None:
-    own = "|".join(path.stem for path in CLIENT.iterdir())
-    names = [name.strip("`") for name in named_code(f"`({own})", SECURITY)]
+def test_code_that_defends_exists() -> None:
+    modules = {path.stem for path in (ROOT / "client" / "diffclient").iterdir()}
+    names = dotted("|".join(modules), "".join(re.findall(r"`[\w.]+`", SECURITY)))
     assert len(names) > 20
     for name in names:
-        assert pkgutil.resolve_name(f"diffclient.{name}"), name
+        pkgutil.resolve_name(f"diffclient.{name}")  # raises an error if there is nothing of that name
 
 
 def test_code_that_pages_name_exists() -> None:
     pytest.importorskip("torch", reason="some of it trains: pip install 'diffserver[train]'")
-    names = {name for page in PAGES for name in named_code("(diffclient|diffserver)", page.read_text())}
+    names = {name for page in PAGES for name in dotted("diffclient|diffserver", page.read_text())}
     assert len(names) > 5
-    for name in sorted(names):
-        assert pkgutil.resolve_name(name), name
+    for name in names:
+        pkgutil.resolve_name(name)
