@@ -7,6 +7,7 @@ DiffServerError
 ├── Unauthenticated         no token, or one that is not valid
 ├── Forbidden               a valid token of another role
 ├── NotFound                a name or number that nothing bears
+│   └── BlobLost            bytes that are promised, and that the stores no longer hold
 ├── Invalid                 a request that contradicts itself
 │   └── CheckpointError     a checkpoint that is damaged, or that does not fit the model
 ├── Conflict                a request that the present state does not allow
@@ -19,6 +20,7 @@ DiffServerError
 │   └── BadSignature        metadata that is not signed by those who must
 ├── KeyMissing              a key that is not here, or can't be opened
 ├── Busy                    more than the server takes on at once
+│   └── TooMany             more than one caller may have in some time
 ├── Unavailable             something that the service depends on and can't reach
 └── BlobCorrupt             stored bytes that are not what their name says
 """
@@ -61,6 +63,10 @@ class Forbidden(DiffServerError):
 
 class NotFound(DiffServerError):
     """A name or number that nothing bears."""
+
+
+class BlobLost(NotFound):
+    """Bytes that rows promise, and that the stores no longer hold, or hold damaged."""
 
 
 class Invalid(DiffServerError):
@@ -137,6 +143,10 @@ class Busy(DiffServerError):
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail, f"come back after {retry_after} seconds")
         self.retry_after = retry_after
+
+
+class TooMany(Busy):
+    """More than one caller may have in some time; come back after `retry_after` seconds."""
 
 
 class Unavailable(DiffServerError):
