@@ -5,7 +5,7 @@ import sys
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli.host import serve, setup
+from diffserver.cli.host import prune, serve, setup, verify
 from diffserver.cli.keys import at_server
 from diffserver.cli.output import complain
 from diffserver.cli.release import changes, publishing
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 setup.add_to(app)
 serve.add_to(app)
+prune.add_to(app)
+verify.add_to(app)
 trainings.add_to(app)
 publishing.add_to(app)
 changes.add_to(app)

@@ -195,3 +195,16 @@ class HealthAnswer(_Answer):
     """That all is well."""
 
     status: Literal["ok"] = "ok"
+
+
+class ObjectsAnswer(_Answer):
+    """How many objects the server has found missing, of the latest versions', or damaged."""
+
+    missing: int
+    damaged: int
+
+
+class ReadyAnswer(HealthAnswer):
+    """That requests are served, and what is known of the objects."""
+
+    objects: ObjectsAnswer

@@ -6,6 +6,8 @@ from typing import Any
 
 from diffclient.release.manifest import Blob, Manifest, Probe
 from diffserver.catalog.candidate import NewCandidate
+from diffserver.storage.object_store import Objects
+from tests.client.lineage import Lineage
 
 EVALUATION = {"base": {"parent": None, "candidate": {"errors": 12, "words": 400}}}
 
@@ -32,6 +34,24 @@ def update(parent: str, label: str, number: int, model: str = "speech", **change
 def full(parent: str, label: str, number: int) -> NewCandidate:
     """A fully retrained model, for comparison."""
     return _candidate("speech", "update", "full", parent, label, number, None, {"manifest": {}})
+
+
+def of_lineage(lineage: Lineage, number: int, objects: Objects) -> NewCandidate:
+    """A version of the lineage as training would have left it, its objects stored."""
+    whole = lineage.snapshots[number]
+    step = lineage.diffs[number - 1] if number else whole
+    for blob in (whole.payload, whole.graph, *(probe.blob for probe in whole.probes)):
+        objects.put(lineage.blobs[blob.sha256])
+    facts: dict[str, Any] = {
+        "digest": whole.to_digest,
+        "snapshot": whole.payload,
+        "graph": whole.graph,
+        "manifest": step.to_json(),
+    }
+    if number == 0:
+        return base(lineage.model, **facts)
+    facts |= {"parent_digest": lineage.digest(number - 1), "payload": lineage.blobs[step.payload.sha256]}
+    return update("parent", "child", number, model=lineage.model, **facts)
 
 
 def _candidate(

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from diffserver.api.access import Database, Store
-from diffserver.api.answers import HealthAnswer
+from diffserver.api.access import Database, Watch
+from diffserver.api.answers import HealthAnswer, ObjectsAnswer, ReadyAnswer
 from diffserver.errors import Unavailable
 from diffserver.storage import migrate
 
@@ -17,9 +17,15 @@ def live() -> HealthAnswer:
 
 
 @router.get("/readyz")
-def ready(engine: Database, objects: Store) -> HealthAnswer:
-    """The database is there and migrated, and objects can be written."""
+def ready(engine: Database, watch: Watch) -> ReadyAnswer:
+    """The database is there and migrated, objects can be written, and those of the latest versions are there."""
     migrate.check(engine)
-    if not objects.writable():
+    state = watch.state()
+    if not state.writable:
         raise Unavailable("the object store can't be written to", "check DIFFSERVER_OBJECTS and its rights")
-    return HealthAnswer()
+    if state.lost:
+        raise Unavailable(
+            f"the object store has none of the {state.expected} objects of the latest versions",
+            "check DIFFSERVER_OBJECTS; if the store was lost, restore it and run: diffserver verify",
+        )
+    return ReadyAnswer(objects=ObjectsAnswer(missing=len(state.missing), damaged=state.damaged))
