@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from diffclient.release.manifest import Blob, Manifest, Probe
-from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.candidate import NewCandidate, NewShortcut
 from diffserver.storage.object_store import Objects
 from tests.client.lineage import Lineage
 
@@ -29,6 +29,11 @@ def update(parent: str, label: str, number: int, model: str = "speech", **change
     """A sparse diff from `parent`'s digest to `label`'s, 2 % of the snapshot."""
     payload = (f"{parent}>{label};".encode() * 20_000)[:20_000]
     return _candidate(model, "update", "sparse", parent, label, number, payload, changes)
+
+
+def shortcut(start: str, number: int) -> NewShortcut:
+    """A merged diff from a version further back, of some bytes."""
+    return NewShortcut(digest(start), number, b"merged")
 
 
 def full(parent: str, label: str, number: int) -> NewCandidate:
