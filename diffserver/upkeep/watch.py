@@ -6,9 +6,10 @@ affair of `diffserver verify`.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Generic, TypeVar
 
 from sqlalchemy import Engine, func, select, tuple_
 
@@ -18,6 +19,8 @@ from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects, verified
 from diffserver.storage.tables import Version
 from diffserver.upkeep.named_bytes import Named, all_named, objects_of
+
+Value = TypeVar("Value")
 
 FRESH_SECONDS = 5.0
 """For so long the store is not asked again."""
@@ -52,16 +55,39 @@ class _Seen:
     until: float
 
 
+class _Fresh(Generic[Value]):
+    """A value that one thread at a time makes again when it is old; the others take the old one meanwhile."""
+
+    def __init__(self, make: Callable[[], Value], seconds: float) -> None:
+        self._make, self._seconds = make, seconds
+        self._lock = threading.Lock()
+        self._made: tuple[float, Value] | None = None
+
+    def get(self) -> Value:
+        """The value; only the very first has to be waited for."""
+        made = self._made
+        if made is not None and time.monotonic() - made[0] <= self._seconds:
+            return made[1]
+        if not self._lock.acquire(blocking=made is None) and made is not None:
+            return made[1]
+        try:
+            if self._made is made:
+                self._made = time.monotonic(), self._make()
+            assert self._made is not None
+            return self._made[1]
+        finally:
+            self._lock.release()
+
+
 class ObjectWatch:
     """What one process knows of the bytes that it serves."""
 
     def __init__(self, engine: Engine, objects: Objects, log: Log, fresh_seconds: float = FRESH_SECONDS) -> None:
-        self._engine, self._objects, self._log, self._fresh = engine, objects, log, fresh_seconds
-        self._lock = threading.Lock()
+        self._engine, self._objects, self._log = engine, objects, log
         self._damaged: dict[str, _Seen] = {}
         self._told: set[str] = set()
-        self._state: tuple[float, ObjectState] | None = None
-        self._names: tuple[float, dict[str, str | None]] | None = None
+        self._state = _Fresh(self._look, fresh_seconds)
+        self._names = _Fresh(self._read_names, fresh_seconds)
 
     def checked(self, pieces: Iterator[bytes], sha256: str, tag: str | None) -> Iterator[bytes]:
         """Yield all bytes of a blob but for the last piece if they are not those of its name; raises BlobCorrupt.
@@ -88,18 +114,15 @@ class ObjectWatch:
 
     def name_of(self, sha256: str) -> str | None:
         """What rows call a blob, as of a few seconds ago; None if none names it."""
-        with self._lock:
-            if self._names is None or time.monotonic() - self._names[0] > self._fresh:
-                with reading(self._engine) as session:
-                    self._names = time.monotonic(), {one.sha256: one.what for one in all_named(session)}
-            return self._names[1].get(sha256)
+        return self._names.get().get(sha256)
 
     def state(self) -> ObjectState:
         """How things stand, as of a few seconds ago."""
-        with self._lock:
-            if self._state is None or time.monotonic() - self._state[0] > self._fresh:
-                self._state = time.monotonic(), self._look()
-            return self._state[1]
+        return self._state.get()
+
+    def _read_names(self) -> dict[str, str | None]:
+        with reading(self._engine) as session:
+            return {one.sha256: one.what for one in all_named(session)}
 
     def _look(self) -> ObjectState:
         writable = self._objects.writable()
