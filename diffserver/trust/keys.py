@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, SecretsHandler, Signer, SSlibKey
 
+from diffclient.durable import PRIVATE, create_file
 from diffserver.errors import Conflict, Invalid, KeyMissing
 
 SUFFIX = ".key.json"
@@ -122,7 +123,7 @@ def create(folder: Path, name: str) -> KeyFile:
     private = load_pem_private_key(signer.private_bytes, None)
     how = BestAvailableEncryption(secret(folder, "passphrase", new=True).encode())
     pem.unlink(missing_ok=True)
-    write_private(pem, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    create_file(pem, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how), PRIVATE)
     return record(path, signer.public_key, f"{EncryptedSigner.SCHEME}:{pem.name}")
 
 
@@ -132,7 +133,7 @@ def record(path: Path, public: Key, uri: str) -> KeyFile:
         raise Conflict(f"there is {path} already", "choose another name")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     value = {"keyid": public.keyid, "public": public.to_dict(), "uri": uri}
-    write_private(path, json.dumps(value, indent=1).encode() + b"\n")
+    create_file(path, json.dumps(value, indent=1).encode() + b"\n", PRIVATE)
     return KeyFile(path, public, uri)
 
 
@@ -159,23 +160,11 @@ def secret(folder: Path, what: str, new: bool = False, ask: bool = False) -> str
     if path.is_file():
         return path.read_text().strip()
     if new:
-        write_private(path, secrets.token_urlsafe(32).encode() + b"\n")
+        create_file(path, secrets.token_urlsafe(32).encode() + b"\n", PRIVATE)
         return path.read_text().strip()
     if ask and sys.stdin.isatty():
         return getpass(f"{what} of the keys in {folder}: ")
     raise KeyMissing(f"the keys in {folder} need a {what}", f"set {variable}, or put it into {path}")
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner may read, and force it onto the disk; raises Conflict if it is there."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Conflict(f"there is {path} already", "choose another name") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read(path: Path, ask: bool) -> KeyFile:

@@ -1,11 +1,10 @@
 """Commands that set a home up on the machine that they run on: init, migrate, token."""
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from diffclient.durable import PRIVATE, create_file
 from diffserver.catalog import tokens
 from diffserver.cli.home import Home, opened, settings
 from diffserver.cli.keys.key_files import about_keys, describe_anchor
@@ -42,7 +41,7 @@ def init(home: Home = None, as_json: AsJson = False) -> None:
     path = chosen.home / TOKEN_FILE
     if not path.exists():
         with writing(engine) as session:
-            _write_secret(path, tokens.create(session, "operator", "init")[1])
+            create_file(path, f"{tokens.create(session, 'operator', 'init')[1]}\n".encode(), PRIVATE)
     anchor = establish(engine, chosen)
     people = [
         f"Home {chosen.home} is ready; the operator's token is in {path}.",
@@ -104,8 +103,3 @@ def token_revoke(
     with writing(opened(home)[1]) as session:
         tokens.revoke(session, number)
     show({"id": number, "revoked": True}, as_json, f"Token {number} is revoked.")
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secret + "\n")
