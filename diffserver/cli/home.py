@@ -1,6 +1,5 @@
 """The home of a server on this machine: the option that names it, its settings, its database."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,8 +19,7 @@ Home = Annotated[
 
 def settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
     """Return the settings of the environment, with what is given in place of it; raises SettingsError."""
-    given = {"DIFFSERVER_HOME": str(home or ""), "DIFFSERVER_TASK_FILES": ",".join(task_files or ())}
-    return Settings.from_environment(os.environ | {name: value for name, value in given.items() if value})
+    return Settings.of_process(home=str(home or ""), task_files=",".join(task_files or ()))
 
 
 def opened(home: Path | None) -> tuple[Settings, Engine]:

@@ -5,7 +5,6 @@ knows (a KMS, an HSM) may stand there instead. Which role a key signs for is the
 """
 
 import json
-import os
 import re
 import secrets
 import sys
@@ -26,10 +25,11 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, SecretsHandler, Signer, SSlibKey
 
 from diffclient.durable import PRIVATE, create_file
+from diffserver import settings
 from diffserver.errors import Conflict, Invalid, KeyMissing
 
 SUFFIX = ".key.json"
-PASSPHRASE = "DIFFSERVER_PASSPHRASE"
+PASSPHRASE = settings.variable("passphrase")
 DEPTH = ("*", "*/*")
 
 
@@ -154,8 +154,8 @@ def secret(folder: Path, what: str, new: bool = False, ask: bool = False) -> str
     It comes from DIFFSERVER_<WHAT>, the file of that name, or whoever sits there if we may `ask`; a `new` one is made.
     """
     plain = re.sub(r"[^a-z0-9]", "_", what.lower())
-    variable, path = f"DIFFSERVER_{plain.upper()}", folder / plain
-    if given := os.environ.get(variable):
+    path = folder / plain
+    if given := settings.secret(plain):
         return given
     if path.is_file():
         return path.read_text().strip()
@@ -164,7 +164,7 @@ def secret(folder: Path, what: str, new: bool = False, ask: bool = False) -> str
         return path.read_text().strip()
     if ask and sys.stdin.isatty():
         return getpass(f"{what} of the keys in {folder}: ")
-    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {variable}, or put it into {path}")
+    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {settings.variable(plain)}, or put it into {path}")
 
 
 def _read(path: Path, ask: bool) -> KeyFile:
