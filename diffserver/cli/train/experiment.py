@@ -61,7 +61,7 @@ def chain(
         Path, typer.Option(help="Work folder: what is finished is kept there and not done again.")
     ] = Path("build/experiment"),
     results: Json = Path("build/experiment/chain.json"),
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     quick: Annotated[bool, typer.Option(help="Hardly train at all: shows in a minute or two that it runs.")] = False,
     any_code: Annotated[bool, typer.Option(help="Take finished results that other code has made, too.")] = False,
 ) -> None:
