@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from diffserver.settings import Settings
-from diffserver.storage import migrate as migrations
-from diffserver.storage.database import connect
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 Home = Annotated[
     Path | None,
@@ -22,8 +22,12 @@ def settings(home: Path | None, task_files: Sequence[str] | None = None) -> Sett
     return Settings.of_process(home=str(home or ""), task_files=",".join(task_files or ()))
 
 
-def opened(home: Path | None) -> tuple[Settings, Engine]:
+def opened(home: Path | None) -> tuple[Settings, "Engine"]:
     """Return the settings and their database, which must be of this release; raises NotMigrated."""
+    # Imported late, as wherever a command needs the database or keys: most ask a server over HTTP.
+    from diffserver.storage import migrate as migrations
+    from diffserver.storage.database import connect
+
     chosen = settings(home)
     engine = connect(chosen.database)
     migrations.check(engine)

@@ -11,7 +11,6 @@ import typer
 from rich.console import Group
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.cli.output import listing, progress_console
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
@@ -33,6 +32,9 @@ class Made:
 
 def upload(remote: Remote, path: Path) -> str:
     """Bring a checkpoint to the server unless it is there; return its SHA-256. Raises CheckpointError, RemoteError."""
+    # Imported late: numpy, which no other command needs.
+    from diffserver.checkpoints.checkpoint_file import Checkpoint
+
     Checkpoint(path)  # before its bytes travel
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
