@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from diffserver.cli.output import console, progress_console
+from diffserver.cli.output import console, progress_bar, progress_console
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -155,13 +155,5 @@ def _made(task: "Task", folder: Path, updates: int, quick: bool) -> Path:
 
     if not isinstance(task, MakesData):
         raise Invalid(f"the task {task.name} makes no data of its own", "name a folder with --data")
-    with Progress(console=progress_console) as progress:
-        bar = progress.add_task("data", total=1.0)
-
-        def hear(done: float, message: str) -> bool:
-            progress.update(bar, completed=done, description=message)
-            return True
-
-        made = task.make_data(folder, updates, quick, hear)
-        hear(1.0, "data")  # which may have been there already
-    return made
+    with progress_bar("data") as move:
+        return task.make_data(folder, updates, quick, move)
