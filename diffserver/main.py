@@ -6,12 +6,25 @@ import typer
 
 from diffclient.errors import DiffClientError
 from diffserver.cli.host import serve, setup
-from diffserver.cli.keys import at_server
+from diffserver.cli.late import add_late
 from diffserver.cli.output import complain
 from diffserver.cli.release import changes, publishing
 from diffserver.cli.train import demo, experiment, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
+
+
+def _tokens(group: typer.Typer) -> None:
+    from diffserver.cli.host import tokens
+
+    tokens.add_to(group)
+
+
+def _keys(group: typer.Typer) -> None:
+    from diffserver.cli.keys import at_server
+
+    at_server.add_to(group)
+
 
 app = typer.Typer(
     help="Train, publish and serve neural diffs. Start with `diffserver init` and `diffserver serve`.",
@@ -25,7 +38,8 @@ serve.add_to(app)
 trainings.add_to(app)
 publishing.add_to(app)
 changes.add_to(app)
-at_server.add_to(app)
+add_late(app, "token", "Make, list and revoke tokens.", _tokens)
+add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)
 demo.add_to(app)
 experiment.add_to(app)
 

@@ -29,7 +29,7 @@ FORBIDDEN_ON_DEVICES = {
 TRAINING = ("methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "trust")
 SERVING = ("app", "api")
-NEITHER = ("checkpoints", "evaluation", "errors", "logs", "settings")
+NEITHER = ("checkpoints", "evaluation", "errors", "hardware", "logs", "settings")
 """What both sides may import, and what imports neither."""
 
 JOIN = ("pipeline", "cli", "main", "__main__")
@@ -187,7 +187,14 @@ def fresh_python(code: str) -> str:
 
 
 def test_the_server_imports_with_torch_blocked() -> None:
-    fresh_python("import sys; sys.modules['torch'] = None; import diffserver.app, diffserver.main")
+    late = "diffserver.cli.host.tokens, diffserver.cli.keys.at_server"
+    fresh_python(f"import sys; sys.modules['torch'] = None; import diffserver.app, diffserver.main, {late}")
+
+
+def test_a_command_starts_without_what_few_commands_need() -> None:
+    heavy = {"numpy", "torch", "sqlalchemy", "alembic", "tuf", "pydantic"}
+    loaded = fresh_python("import diffserver.main, sys; print(*sys.modules)")
+    assert not heavy & set(loaded.split())
 
 
 def test_importing_the_client_is_quick_and_loads_only_itself() -> None:

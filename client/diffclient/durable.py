@@ -1,8 +1,8 @@
 """The file operations that the store is made of; each is durable when it returns.
 
-Every write, sync, rename and removal of the store and of the downloads passes through here, so that one
-place says what survives a power cut and turns the system's errors into typed ones. What the files mean is
-the store's affair.
+Every write, sync, rename and removal of the store and of the downloads passes through here, and what a server
+keeps in files, so that one place says what survives a power cut and turns the system's errors into typed ones.
+What the files mean is left to those who keep them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from diffclient.errors import NoSpace, StoreFailed
+
+PRIVATE = 0o600
+"""The mode of a file that its owner alone may read."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -93,19 +96,32 @@ def rename(source: Path, target: Path) -> None:
         sync(target.parent)
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_file(path: Path, data: bytes, mode: int = 0o644, ending: str = ".new") -> None:
     """Replace `path` by `data` in one step: a reader sees the old bytes or the new ones, never a mixture.
+
+    `ending` makes the draft's name; of writers that may meet, each needs its own. Raises NoSpace, StoreFailed.
+    """
+    draft = path.with_name(path.name + ending)
+    remove(draft)
+    _write_new(draft, data, mode)
+    rename(draft, path)
+
+
+def create_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file that must not be there yet; a power cut may leave a part of it.
 
     Raises NoSpace, StoreFailed.
     """
-    draft = path.with_name(path.name + ".new")
+    _write_new(path, data, mode)
+    sync(path.parent)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
     with disk_errors(path, len(data)):
-        remove(draft)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             settle(file)
-    rename(draft, path)
 
 
 def remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from diffserver import hardware
 from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
 
@@ -65,7 +66,7 @@ class TrainingRequest(_Request):
     )
     seed: int = Field(default=0, ge=0, le=2**53)
     epochs: int | None = Field(default=None, ge=1, le=10_000)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
+    device: str = Field(default="auto", pattern=hardware.PATTERN, examples=["cuda:1"])
     max_regression: float | None = Field(default=5.0, ge=0, le=100, description="Points absolute; null: no bound.")
     max_drift: float | None = Field(
         default=None,

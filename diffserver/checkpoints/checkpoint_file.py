@@ -4,7 +4,6 @@ Unlike a snapshot it may hold its tensors in any order, with any metadata and an
 weights mean to a model's line is left to `changes`.
 """
 
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from diffclient.errors import FormatError
+from diffclient.strict_json import parse
 from diffclient.tensors import float_bits
 from diffclient.tensors.snapshot import Array
 from diffclient.tensors.tensor_table import DTYPES, HEADER_LIMIT
@@ -89,10 +90,9 @@ def _read_header(file: BinaryIO, length: int) -> tuple[list[Entry], int]:
             raise CheckpointError("not a safetensors file: it has no header", REMEDY)
         raise CheckpointError(f"the file ends early: {length} bytes, its header alone has {8 + size}", AGAIN)
     try:
-        header = json.loads(file.read(size).decode(), object_pairs_hook=_once)
-        header.pop("__metadata__", None)
-        entries = [_entry(name, value, 8 + size) for name, value in header.items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        header = parse(file.read(size), "the header", FormatError).values
+        entries = [_entry(name, value, 8 + size) for name, value in header.items() if name != "__metadata__"]
+    except (FormatError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"not a safetensors file: its header cannot be read ({error})", REMEDY) from error
     return sorted(entries, key=lambda entry: (entry.start, entry.stop)), 8 + size
 
@@ -125,10 +125,3 @@ def _require_whole(entries: list[Entry], begin: int, length: int) -> None:
         raise CheckpointError(f"the file ends early: {length} bytes, its header asks for {end}", AGAIN)
     if length > end:
         raise CheckpointError(f"{length - end} bytes follow the last tensor", REMEDY)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice in one object")
-    return found

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from diffclient.diff.streams import Sparse
 from diffclient.payload.records import takes
 from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
+from diffclient.tensors.float_bits import widen
 from diffclient.tensors.tensor_table import HALVES, TensorSpec
 from diffserver.checkpoints.changes import Change
 
@@ -105,10 +106,5 @@ def wanted_of(change: Change) -> Wanted | None:
     if spec.dtype == "I8":
         return Wanted(spec, new.astype(np.int32) - old, INT8_UNIT, old.astype(np.int32), -128, 127)
     if spec.dtype in HALVES:
-        return Wanted(spec, _float32(new, spec.dtype) - _float32(old, spec.dtype), 1.0)
+        return Wanted(spec, widen(new, spec.dtype) - widen(old, spec.dtype), 1.0)
     return None
-
-
-def _float32(weights: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
-    """Widen F16 or BF16, which is the upper half of an fp32."""
-    return weights.astype(np.float32) if dtype == "F16" else (weights.astype(np.uint32) << 16).view(np.float32)

@@ -2,11 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from diffserver.errors import DiffServerError
@@ -37,6 +39,20 @@ def show(value: Any, as_json: bool, people: Any) -> None:
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
     else:
         console.print(people, highlight=False)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[float, str], bool]]:
+    """Show a bar while the block runs, and give what moves it: to a share that is done, with a message."""
+    with Progress(console=progress_console) as progress:
+        bar = progress.add_task(what, total=1.0)
+
+        def move(done: float, message: str) -> bool:
+            progress.update(bar, completed=done, description=message)
+            return True
+
+        yield move
+        move(1.0, what)  # which may have been done already
 
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -1,12 +1,12 @@
 """How commands change a model's releases: the server signs if it may, else the keys that are here do."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from diffserver import settings
 from diffserver.cli.remote import Remote, RemoteError
 
 NEEDED = "urn:diffserver:problem:signature-needed"
@@ -23,8 +23,7 @@ Keys = Annotated[
 
 def keys_folder(keys: Path | None) -> Path:
     """Return the folder given, the environment's, or the home's."""
-    home = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home")
-    return (keys or Path(os.environ.get("DIFFSERVER_KEYS") or home / "keys")).absolute()
+    return keys.absolute() if keys else settings.keys_folder()
 
 
 def change(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from diffclient.errors import DiffClientError
 from diffclient.tensors.snapshot import fp32_bytes
-from diffserver.evaluation import recovered
+from diffserver.evaluation import mean_wer, recovered
 from diffserver.experiment import statistics
 from diffserver.experiment.cache import Version
 from diffserver.experiment.make_version import Order
@@ -86,6 +86,7 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
     after, best = bench.errors(version, domains), bench.errors(reference, domains)
     new = domains[-1].name
     before = bench.errors(chain.versions[number - 1], domains[-1:])
+    mean, mean_full = (mean_wer(statistics.totals(errors)) for errors in (after, best))
     masks, table = chain.masks, version.snapshot.table
     return Row(
         data=bench.plan.data,
@@ -98,9 +99,9 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
         payload_share=version.record.payload_bytes / fp32_bytes(table) or 1.0,
         density=float(masks[-1].mean()),
         overlap=statistics.overlap(masks[-2], masks[-1]) if number > 1 else None,
-        wer_mean=statistics.mean_wer(after),
-        wer_full_mean=statistics.mean_wer(best),
-        drift_mean=statistics.mean_wer(after) - statistics.mean_wer(best),
+        wer_mean=mean,
+        wer_full_mean=mean_full,
+        drift_mean=mean - mean_full,
         drift_interval=statistics.drift_interval(after, best, chain.seed),
         drift_by_set=statistics.drift_by_set(after, best),
         recovered=recovered(before[new].wer, best[new].wer, after[new].wer),

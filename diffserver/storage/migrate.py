@@ -3,7 +3,6 @@
 The revisions themselves are in the package `diffserver.migrations`; Alembic is driven from here alone.
 """
 
-import os
 import sys
 from importlib.util import find_spec
 
@@ -108,6 +107,6 @@ def _config(connection: Connection | None) -> Config:
 if __name__ == "__main__":
     # What a container's health check runs: an error unless the database can be reached and fits.
     try:
-        check(connect(Settings.from_environment(os.environ).database))
+        check(connect(Settings.of_process().database))
     except DiffServerError as unfit:
         sys.exit(str(unfit))

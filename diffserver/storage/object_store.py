@@ -5,7 +5,6 @@ whole. Which objects matter is the database's affair; payloads live there.
 """
 
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
-from diffclient.durable import sync
+from diffclient import durable
 from diffclient.release.manifest import Blob
 from diffserver.errors import BlobCorrupt, NotFound
 
@@ -98,7 +97,7 @@ class Objects:
             return
         path = Path(self._store.prefix) / key
         for place in (path, path.parent, path.parent.parent):
-            sync(place)
+            durable.sync(place)
 
 
 def _key(sha256: str) -> str:
@@ -108,8 +107,7 @@ def _key(sha256: str) -> str:
 def _measure(content: bytes | Path) -> Blob:
     if isinstance(content, bytes):
         return Blob(hashlib.sha256(content).hexdigest(), len(content))
-    with content.open("rb") as file:
-        return Blob(hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, os.SEEK_END))
+    return Blob(durable.sha256(content), durable.size(content))
 
 
 def _verify(actual: str, expected: str) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from diffserver import hardware
 from diffserver.methods.method import Method, MethodError
 from diffserver.tasks import Example, Task
 from diffserver.training.progress import Cancelled, OnProgress
@@ -112,12 +113,11 @@ def train(
 
 
 def choose_device(name: str) -> str:
-    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; raises MethodError if it is not there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise MethodError(f"there is no device {name!r}; known: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise MethodError("PyTorch finds no CUDA device here: train with device auto or cpu")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    """Return the name, for `auto` that of the best device here; raises MethodError if there is none of that name."""
+    here = hardware.names(torch.cuda.device_count())
+    if name not in here:
+        raise MethodError(f"PyTorch finds no device {name!r} here: train with {', '.join(here)}")
+    return name if name != "auto" else "cuda" if "cuda" in here else "cpu"
 
 
 def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:

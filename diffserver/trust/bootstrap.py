@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata, Targets
 
-from diffclient.durable import rename, sync
+from diffclient.durable import write_file
 from diffclient.release.manifest import from_json
 from diffserver.errors import KeyMissing
 from diffserver.settings import ROOT_FILE, Settings
@@ -59,10 +59,7 @@ def write_anchor(engine: Engine, home: Path) -> Anchor:
     path = home / ROOT_FILE
     if not path.is_file() or path.read_bytes() != newest:
         # Replicas that share a home may be at it together.
-        draft = path.with_name(f".{ROOT_FILE}.{secrets.token_hex(4)}")
-        draft.write_bytes(newest)
-        sync(draft)
-        rename(draft, path)
+        write_file(path, newest, ending=f".{secrets.token_hex(4)}")
     return Anchor(path, Metadata.from_bytes(newest).signed.version, sha256(first).hexdigest())
 
 

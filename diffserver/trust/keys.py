@@ -5,7 +5,6 @@ knows (a KMS, an HSM) may stand there instead. Which role a key signs for is the
 """
 
 import json
-import os
 import re
 import secrets
 import sys
@@ -25,10 +24,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, SecretsHandler, Signer, SSlibKey
 
+from diffclient.durable import PRIVATE, create_file
+from diffserver import settings
 from diffserver.errors import Conflict, Invalid, KeyMissing
 
 SUFFIX = ".key.json"
-PASSPHRASE = "DIFFSERVER_PASSPHRASE"
+PASSPHRASE = settings.variable("passphrase")
 DEPTH = ("*", "*/*")
 
 
@@ -122,7 +123,7 @@ def create(folder: Path, name: str) -> KeyFile:
     private = load_pem_private_key(signer.private_bytes, None)
     how = BestAvailableEncryption(secret(folder, "passphrase", new=True).encode())
     pem.unlink(missing_ok=True)
-    write_private(pem, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    create_file(pem, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how), PRIVATE)
     return record(path, signer.public_key, f"{EncryptedSigner.SCHEME}:{pem.name}")
 
 
@@ -132,7 +133,7 @@ def record(path: Path, public: Key, uri: str) -> KeyFile:
         raise Conflict(f"there is {path} already", "choose another name")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     value = {"keyid": public.keyid, "public": public.to_dict(), "uri": uri}
-    write_private(path, json.dumps(value, indent=1).encode() + b"\n")
+    create_file(path, json.dumps(value, indent=1).encode() + b"\n", PRIVATE)
     return KeyFile(path, public, uri)
 
 
@@ -153,29 +154,17 @@ def secret(folder: Path, what: str, new: bool = False, ask: bool = False) -> str
     It comes from DIFFSERVER_<WHAT>, the file of that name, or whoever sits there if we may `ask`; a `new` one is made.
     """
     plain = re.sub(r"[^a-z0-9]", "_", what.lower())
-    variable, path = f"DIFFSERVER_{plain.upper()}", folder / plain
-    if given := os.environ.get(variable):
+    path = folder / plain
+    if given := settings.secret(plain):
         return given
     if path.is_file():
         return path.read_text().strip()
     if new:
-        write_private(path, secrets.token_urlsafe(32).encode() + b"\n")
+        create_file(path, secrets.token_urlsafe(32).encode() + b"\n", PRIVATE)
         return path.read_text().strip()
     if ask and sys.stdin.isatty():
         return getpass(f"{what} of the keys in {folder}: ")
-    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {variable}, or put it into {path}")
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner may read, and force it onto the disk; raises Conflict if it is there."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Conflict(f"there is {path} already", "choose another name") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {settings.variable(plain)}, or put it into {path}")
 
 
 def _read(path: Path, ask: bool) -> KeyFile:

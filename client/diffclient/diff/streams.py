@@ -24,7 +24,7 @@ Values = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int32]
 
 CHUNK = 1_048_320
-"""Weights of a chunk, the last of a tensor being shorter: about 2^20, and a multiple of 1 to 8 (see `encode`)."""
+"""Weights of a chunk, the last of a tensor being shorter: about 2^20, and whole blocks (`block_classes`)."""
 
 
 @dataclass(frozen=True, eq=False)

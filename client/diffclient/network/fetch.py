@@ -23,7 +23,7 @@ from diffclient.errors import (
     ServerUnreachable,
     WrongLength,
 )
-from diffclient.network.transport import CHUNK, Response, Transport
+from diffclient.network.transport import Response, Transport, chunks
 from diffclient.release.manifest import Blob
 
 Progress = Callable[["Source", int], None]
@@ -140,7 +140,7 @@ class Fetcher:
             durable.settle(file)
 
     def _receive(self, source: Source, response: Response, file: BinaryIO, done: int) -> None:
-        while chunk := response.read1(CHUNK, decode_content=False):
+        for chunk in chunks(response):
             self.received += len(chunk)
             done += len(chunk)
             if done > source.length:

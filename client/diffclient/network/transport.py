@@ -111,10 +111,16 @@ class Transport:
         raise AssertionError  # pragma: no cover
 
 
+def chunks(response: Response) -> Iterator[bytes]:
+    """Yield a body as it arrives and as it was sent, at most 64 KiB at a time."""
+    while chunk := response.read1(CHUNK, decode_content=False):
+        yield chunk
+
+
 def read_bounded(response: Response, limit: int) -> bytes:
     """Return a whole body of at most `limit` bytes; raises AnswerTooLong on a longer one."""
     body = bytearray()
-    while chunk := response.read1(CHUNK, decode_content=False):
+    for chunk in chunks(response):
         body += chunk
         if len(body) > limit:
             raise AnswerTooLong(f"the server's answer is longer than {limit:,} bytes: it was not read on")

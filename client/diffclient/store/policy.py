@@ -58,18 +58,15 @@ class Policy:
 def read_policy(data: bytes) -> Policy:
     """Read a policy back; raises StateError."""
     fields = parse(data, "policy.json", StateError)
-    fallback = fields.text("full_fallback")
-    if fallback not in get_args(FullFallback):
-        raise StateError(f"policy.json: full_fallback is one of {', '.join(get_args(FullFallback))}")
     return Policy(
-        full_fallback=fallback,  # type: ignore[arg-type]  # checked above
+        full_fallback=fields.choice("full_fallback", get_args(FullFallback)),
         max_bytes=fields.maybe("max_bytes", fields.count),
         mirrors=_mirrors(fields),
     )
 
 
 def _mirrors(fields: Fields) -> tuple[str, ...]:
-    found = fields.items("mirrors", MIRROR_LIMIT)
-    if not all(isinstance(mirror, str) and mirror.startswith(("http://", "https://")) for mirror in found):
+    found = fields.texts("mirrors", MIRROR_LIMIT)
+    if not all(mirror.startswith(("http://", "https://")) for mirror in found):
         raise StateError("policy.json: mirrors are not addresses")
     return tuple(found)

@@ -12,7 +12,7 @@ from diffclient.errors import ManifestError, StateError
 from diffclient.measure.word_errors import Errors
 from diffclient.network.messages import Enrolment, Report, read_report
 from diffclient.release.manifest import Blob, Manifest, from_json
-from diffclient.strict_json import Fields, fields_of, parse
+from diffclient.strict_json import Fields, parse
 
 FORMAT = 1
 OUTBOX_LIMIT = 20
@@ -113,14 +113,11 @@ def read_state(data: bytes) -> State:
     if fields.count("format") != FORMAT:
         raise StateError("state.json was written by another version of this client: use that one")
     return State(
-        current=fields.maybe("current", lambda name: _version(_inside(fields, name))),
-        previous=fields.maybe("previous", lambda name: _version(_inside(fields, name))),
+        current=fields.maybe("current", lambda name: _version(fields.inside(name))),
+        previous=fields.maybe("previous", lambda name: _version(fields.inside(name))),
         held_back=fields.maybe("held_back", fields.digest),
-        failure=fields.maybe("failure", lambda name: _failure(_inside(fields, name))),
-        outbox=tuple(
-            read_report(fields_of(item, "state.json: outbox", StateError))
-            for item in fields.items("outbox", OUTBOX_LIMIT)
-        ),
+        failure=fields.maybe("failure", lambda name: _failure(fields.inside(name))),
+        outbox=tuple(map(read_report, fields.objects("outbox", OUTBOX_LIMIT))),
         unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),
     )
 
@@ -129,10 +126,6 @@ def read_kept_enrolment(data: bytes) -> Enrolment:
     """Read the enrolment back; raises StateError."""
     fields = parse(data, "enrolment.json", StateError)
     return Enrolment(**{name: fields.text(name) for name in Enrolment.__annotations__})
-
-
-def _inside(fields: Fields, name: str) -> Fields:
-    return fields_of(fields.values.get(name), f"{fields.what}: {name}", StateError)
 
 
 def _version_json(version: Installed | None) -> dict[str, Any] | None:
@@ -148,13 +141,15 @@ def _version(fields: Fields) -> Installed:
 
 
 def _measured(fields: Fields) -> Errors:
-    inner = _inside(fields, "measured")
+    inner = fields.inside("measured")
     return Errors(inner.count("errors"), inner.count("words"))
 
 
 def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:
-    inner = [fields_of(item, f"{fields.what}: {name}", StateError) for item in fields.items(name, UNFIT_LIMIT)]
-    return tuple(Unfit(item.digest("digest"), item.digest("basis"), item.text("reason")) for item in inner)
+    return tuple(
+        Unfit(item.digest("digest"), item.digest("basis"), item.text("reason"))
+        for item in fields.objects(name, UNFIT_LIMIT)
+    )
 
 
 def _failure(fields: Fields) -> Failure:

@@ -101,7 +101,7 @@ class Store:
         """Remember the server; the file holds a secret, so only its owner may read it."""
         data = json.dumps(asdict(enrolment), indent=1).encode()
         read_kept_enrolment(data)
-        durable.write_file(self._enrolment, data, mode=0o600)
+        durable.write_file(self._enrolment, data, durable.PRIVATE)
 
     def policy(self) -> Policy:
         """Return what updates may cost; raises StateError, StoreFailed."""

@@ -113,10 +113,10 @@ def combine_half(
         raise RangeError("a value of the diff exceeds 24 bits: publish a new snapshot")
     added = values.astype(np.float32) * np.float32(2.0**-exponent)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        total = np.float32(alpha / ONE) * _widen(weights, dtype) + np.float32(beta / ONE) * added
+        total = np.float32(alpha / ONE) * float_bits.widen(weights, dtype) + np.float32(beta / ONE) * added
         kept = (values == 0) & (alpha == ONE)
         total[kept] = 0
-        bits = _narrow(total, dtype)
+        bits = float_bits.narrow(total, dtype)
     if not np.all(np.isfinite(total)) or not float_bits.all_finite(bits, dtype):
         raise RangeError("the diff makes a weight that is not finite: publish a new snapshot")
     return np.where(kept, weights, float_bits.plus_zero(bits).view(weights.dtype))
@@ -150,16 +150,3 @@ def _combine(units: Ints, values: Values, alpha: int, beta: int, low: int, high:
     if not _within(result, low, high):
         raise RangeError("the diff drives a weight out of its grid: publish a new snapshot")
     return result.astype(np.int32, copy=False)
-
-
-def _widen(weights: npt.NDArray[Any], dtype: str) -> Floats:
-    """Return F16 or BF16 weights as fp32, exactly: bf16 is the upper half of an fp32."""
-    return weights.astype(np.float32) if dtype == "F16" else (weights.astype(np.uint32) << 16).view(np.float32)
-
-
-def _narrow(numbers: Floats, dtype: str) -> float_bits.Bits:
-    """Round fp32 to the bits of F16 or BF16, half to even; what is too large becomes infinite."""
-    if dtype == "F16":
-        return numbers.astype(np.float16).view(np.uint16)
-    bits = numbers.view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)

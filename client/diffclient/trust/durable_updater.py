@@ -21,7 +21,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from diffclient import durable
 from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable
-from diffclient.network.transport import CHUNK, Transport, read_bounded
+from diffclient.network.transport import Transport, chunks, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
 
@@ -72,8 +72,7 @@ class MetadataFetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         """Yield a body of any length; python-tuf's way to targets, which this client does not take."""
         with self._transport.open("GET", url, {}) as response:
-            while chunk := response.read1(CHUNK, decode_content=False):
-                yield chunk
+            yield from chunks(response)
 
 
 class DurableUpdater(Updater):

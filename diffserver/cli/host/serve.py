@@ -16,9 +16,6 @@ import typer
 from diffserver.cli.home import Home, settings
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
-from diffserver.storage import migrate as migrations
-from diffserver.storage.database import connect
-from diffserver.trust.bootstrap import establish
 
 TaskFiles = Annotated[
     list[str] | None,
@@ -52,6 +49,8 @@ def serve(
 
     from diffserver.app import create_app
     from diffserver.logs import uvicorn_log_config
+    from diffserver.storage.database import connect
+    from diffserver.trust.bootstrap import establish
 
     chosen = settings(home, task_file)
     chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
@@ -82,6 +81,8 @@ def worker(
     if find_spec("torch") is None:
         raise Invalid("a worker needs torch", "pip install 'diffserver[train]'")
     from diffserver.pipeline.worker import Worker
+    from diffserver.storage import migrate as migrations
+    from diffserver.storage.database import connect
 
     chosen = settings(home, task_file)
     _require_files(chosen)

@@ -33,14 +33,12 @@ Out = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add these commands."""
-    group = typer.Typer(help="Keys: show, create, rotate, sign offline, add a model's.", no_args_is_help=True)
+def add_to(group: typer.Typer) -> None:
+    """Add these commands, and those of `offline`, to the ones for keys."""
     for command in (add_model, rotate, renew, submit):
         group.command()(command)
     group.command("show")(show_keys)
     offline.add_to(group)
-    app.add_typer(group, name="keys")
 
 
 def show_keys(home: Home = None, as_json: AsJson = False) -> None:

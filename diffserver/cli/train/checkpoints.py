@@ -1,6 +1,5 @@
 """What becomes of a checkpoint on the command line: it is uploaded, made two candidates, and one is chosen."""
 
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import typer
 from rich.console import Group
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffclient import durable
 from diffserver.cli.output import listing, progress_console
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
@@ -33,9 +32,11 @@ class Made:
 
 def upload(remote: Remote, path: Path) -> str:
     """Bring a checkpoint to the server unless it is there; return its SHA-256. Raises CheckpointError, RemoteError."""
+    # Imported late: numpy, which no other command needs.
+    from diffserver.checkpoints.checkpoint_file import Checkpoint
+
     Checkpoint(path)  # before its bytes travel
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = durable.sha256(path)
     if not remote.exists(f"/v1/blobs/{sha256}"):
         columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
         with Progress(*columns, console=progress_console) as progress:

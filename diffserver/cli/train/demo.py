@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
-from rich.progress import Progress
 
-from diffserver.cli.output import AsJson, progress_console, show
+from diffserver.cli.output import AsJson, progress_bar, show
 from diffserver.errors import Invalid
 
 
@@ -50,13 +49,6 @@ def demo(
 def _corpus(folder: Path) -> Path:
     from diffserver.tasks.asr.corpus import build_corpus
 
-    with Progress(console=progress_console) as progress:
-        bar = progress.add_task("corpus", total=1.0)
-
-        def show(done: float, message: str) -> bool:
-            progress.update(bar, completed=done, description=message)
-            return True
-
-        build_corpus(folder, on_progress=show)
-        show(1.0, "corpus")  # which may have been there already
+    with progress_bar("corpus") as move:
+        build_corpus(folder, on_progress=move)
     return folder

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from diffserver.cli.output import console, progress_console
+from diffserver.cli.output import console, progress_bar, progress_console
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def chain(
         Path, typer.Option(help="Work folder: what is finished is kept there and not done again.")
     ] = Path("build/experiment"),
     results: Json = Path("build/experiment/chain.json"),
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     quick: Annotated[bool, typer.Option(help="Hardly train at all: shows in a minute or two that it runs.")] = False,
     any_code: Annotated[bool, typer.Option(help="Take finished results that other code has made, too.")] = False,
 ) -> None:
@@ -155,13 +155,5 @@ def _made(task: "Task", folder: Path, updates: int, quick: bool) -> Path:
 
     if not isinstance(task, MakesData):
         raise Invalid(f"the task {task.name} makes no data of its own", "name a folder with --data")
-    with Progress(console=progress_console) as progress:
-        bar = progress.add_task("data", total=1.0)
-
-        def hear(done: float, message: str) -> bool:
-            progress.update(bar, completed=done, description=message)
-            return True
-
-        made = task.make_data(folder, updates, quick, hear)
-        hear(1.0, "data")  # which may have been there already
-    return made
+    with progress_bar("data") as move:
+        return task.make_data(folder, updates, quick, move)

@@ -18,7 +18,7 @@ Data = Annotated[
 Domain = Annotated[str | None, typer.Option("--domain", help="The data's folder to train on.")]
 Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
 

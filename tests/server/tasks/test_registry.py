@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="tasks need torch: pip install 'diffserver[train]'")
 
 from diffserver.tasks import Task, TaskError, load_task, open_task
-from diffserver.tasks.registry import GROUP
+from diffserver.tasks.registry import BUILT_IN, GROUP
 
 TASK = """
 from tests.server.points import PointsTask
@@ -56,6 +56,11 @@ def test_a_built_in_task_is_found_by_name_and_the_same_each_time() -> None:
     found: Task = load_task("asr")
     assert found.name == "asr"
     assert load_task("asr") is found
+
+
+def test_the_page_on_tasks_names_those_that_are_built_in() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
+    assert f"the built-in {' and '.join(f'`{name}`' for name in BUILT_IN)};" in page
 
 
 def test_a_task_is_found_in_a_file_of_its_own(tmp_path: Path) -> None:

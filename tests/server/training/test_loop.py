@@ -39,8 +39,10 @@ class Forgetful(PointsTask):
         return nn.Sequential(first, nn.Sequential(rest[0], nn.Dropout(0.5)), rest[1])
 
 
-def run(task: PointsTask, lesson: Lesson, recipe: Recipe = RECIPE, **options: Any) -> dict[str, Any]:
-    return train(task, task.network(0), Full(task.initial()), lesson, recipe, device="cpu", **options)
+def run(
+    task: PointsTask, lesson: Lesson, recipe: Recipe = RECIPE, *, device: str = "cpu", **options: Any
+) -> dict[str, Any]:
+    return train(task, task.network(0), Full(task.initial()), lesson, recipe, device=device, **options)
 
 
 @pytest.mark.parametrize("kind", [PointsTask, Forgetful])
@@ -127,11 +129,18 @@ def test_other_recipes_are_refused(name: str, epochs: int | None) -> None:
 def test_devices() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(MethodError, match="tpu"):
-        choose_device("tpu")
+    for number in range(torch.cuda.device_count()):
+        assert choose_device(f"cuda:{number}") == f"cuda:{number}"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_missing_cuda_device_is_named() -> None:
-    with pytest.raises(MethodError, match="CUDA"):
-        choose_device("cuda")
+@pytest.mark.parametrize("name", ["tpu", f"cuda:{torch.cuda.device_count()}"])
+def test_a_missing_device_is_named_beside_those_that_are_there(name: str) -> None:
+    with pytest.raises(MethodError, match=f"'{name}' here: train with auto, cpu"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("device", [f"cuda:{number}" for number in range(torch.cuda.device_count())])
+def test_training_on_a_numbered_device_learns_the_same(points: PointsTask, device: str) -> None:
+    lesson = Lesson(points.domain([0, 1], 50, seed=1))
+    here, there = (run(points, lesson, device=name) for name in ("cpu", device))
+    assert all(np.allclose(here[name], there[name], atol=1e-3) for name in here)

@@ -45,6 +45,10 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
     assert not training_queue.heartbeat(service.engine, 1, "w", 0.6, "")
 
 
+def test_a_training_asks_for_a_device_by_number(service: Service) -> None:
+    assert submit(service, device="cuda:1").json()["spec"]["device"] == "cuda:1"
+
+
 def test_a_failure_says_why(service: Service) -> None:
     submit(service)
     training_queue.claim(service.engine, "w", 60)
@@ -70,6 +74,7 @@ def test_a_failure_says_why(service: Service) -> None:
         {"seed": -1},
         {"epochs": 0},
         {"device": "cuda:0; rm"},
+        {"device": "cuda:01"},
         {"max_regression": -1},
         {"max_drift": 0},
         {"max_drift": -1},
