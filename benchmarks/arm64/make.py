@@ -20,8 +20,7 @@ from walk import WHOLE
 
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff, Exact, Hashed, Sparse
-from diffclient.payload import frame as payload
-from diffclient.payload import records
+from diffclient.payload import frame, records
 from diffclient.payload.encode import encode
 from diffclient.tensors import arithmetic, ordinals
 from diffclient.tensors.arithmetic import ONE
@@ -58,12 +57,12 @@ def main() -> None:
 
 def describe(data: bytes, table: Table, parent_digest: str) -> dict[str, Any]:
     """Return what of the format a payload makes use of."""
-    frame = payload.read(data, len(table), parent_digest)
-    layouts = records.read(frame.records, frame.kind, table).layouts
+    parsed = frame.read(data, len(table), parent_digest)
+    layouts = records.read(parsed.records, parsed.kind, table).layouts
     return {
-        "kind": frame.kind,
-        "alpha": frame.alpha / ONE,
-        "beta": frame.beta / ONE,
+        "kind": parsed.kind,
+        "alpha": parsed.alpha / ONE,
+        "beta": parsed.beta / ONE,
         "bytes": len(data),
         "tensors": sum(layout is not None for layout in layouts),
         "block_sizes": sorted({layout.block for layout in layouts if layout}),
