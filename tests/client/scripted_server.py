@@ -266,7 +266,7 @@ def refuse(status: int, retry_after: str = "") -> Fault:
     """Answer with a problem."""
 
     def fault(reply: Reply) -> None:
-        found = problem(status, "out of order", "come back later")
-        reply.status, reply.body, reply.headers = status, found.body, found.headers | {"Retry-After": retry_after}
+        answer = problem(status, "out of order", "come back later")
+        reply.status, reply.body, reply.headers = status, answer.body, answer.headers | {"Retry-After": retry_after}
 
     return fault

@@ -1,7 +1,7 @@
-"""The manifest: what binds a payload to the versions that it leads between.
+"""The manifest, which binds a payload to its parent and to the version that it makes.
 
-Integers and strings only, so that it can be signed as canonical JSON. Parsing is strict; fetching
-and trusting it are left to others.
+Integers and strings only, so that it can be signed as canonical JSON. Parsing is strict; fetching is left to
+`network`, trust to `trust`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Manifest:
     wer_ppm: int
     """Expected word error rate over all probes, in parts per million."""
     version_0_errors: int
-    """The word errors that version 0 makes on the first probe: what drift is measured against."""
+    """Word errors of version 0 on the first probe, the reference for drift."""
     max_drift_ppm: int
     """The most by which WER on the first probe may exceed version 0's."""
 
