@@ -81,7 +81,7 @@ def add_model(
     chosen, engine = opened(home)
     named = holders(chosen, f"model-{model}", ONLINE, public, threshold)
     with reading(engine) as session:
-        request = key_changes.add_model(metadata_rows.Book(session).look, model, named, now(session))
+        request = key_changes.add_model(metadata_rows.CurrentMetadata(session).get, model, named, now(session))
     _carry_out(chosen, engine, request, out, as_json)
 
 
@@ -102,7 +102,7 @@ def rotate(
     chosen, engine = opened(home)
     named = new_key(chosen, role) if public is None else public_keys(public, threshold)
     with reading(engine) as session:
-        look, moment = metadata_rows.Book(session).look, now(session)
+        look, moment = metadata_rows.CurrentMetadata(session).get, now(session)
         top = role in (ROOT, TARGETS, ONLINE)
         request = (key_changes.rotate_top if top else key_changes.rotate_model)(look, role, named, moment)
     _carry_out(chosen, engine, request, out, as_json)
@@ -115,7 +115,7 @@ def renew(out: Out = None, home: Home = None, as_json: AsJson = False) -> None:
     """
     chosen, engine = opened(home)
     with reading(engine) as session:
-        request = key_changes.renew_top(metadata_rows.Book(session).look, now(session))
+        request = key_changes.renew_top(metadata_rows.CurrentMetadata(session).get, now(session))
     _carry_out(chosen, engine, request, out, as_json)
 
 
@@ -148,9 +148,9 @@ def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) ->
 
 
 def _standing(session: Session, keyring: Keyring) -> list[dict[str, Any]]:
-    book, moment, found = metadata_rows.Book(session), now(session), []
+    book, moment, found = metadata_rows.CurrentMetadata(session), now(session), []
     for role, version, expires in metadata_rows.expiries(session):
-        named = holders_of(book.need(delegator(role)).signed, role)
+        named = holders_of(book.require(delegator(role)).signed, role)
         if named is None or ("+" in role and role not in TOP):
             continue  # an archive is signed by its model's keys
         here = [file.name for file in keyring.held(named.keys)]

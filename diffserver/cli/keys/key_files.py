@@ -9,7 +9,7 @@ from diffserver.errors import Invalid
 from diffserver.settings import Settings
 from diffserver.trust import keys
 from diffserver.trust.admit_model import OFFLINE, ONLINE
-from diffserver.trust.bootstrap import Anchor
+from diffserver.trust.bootstrap import TrustAnchor
 from diffserver.trust.metadata.delegation import Holders
 from diffserver.trust.metadata.roles import ROOT, TARGETS
 
@@ -57,7 +57,7 @@ def about_keys(chosen: Settings) -> str:
     )
 
 
-def describe_anchor(chosen: Settings, anchor: Anchor) -> dict[str, str | int]:
+def describe_anchor(chosen: Settings, anchor: TrustAnchor) -> dict[str, str | int]:
     """Return the same for scripts."""
     return {
         "root_file": str(anchor.path),

@@ -69,7 +69,7 @@ def sign(
     """
     folder = keys_folder(keys)
     found = signing_requests.read(request)
-    signing_requests.require_trusted(found, folder / operator_signing.FOLDER / "root.json")
+    signing_requests.require_trusted(found, folder / operator_signing.TRUSTED_FOLDER / "root.json")
     if not as_json:
         show(None, False, "\n".join(key_changes.describe(found)))
     if not (yes or as_json or typer.confirm("Sign this?")):

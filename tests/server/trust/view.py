@@ -40,9 +40,9 @@ class Device:
     def updater(self) -> Updater:
         """A refreshed updater; raises what python-tuf raises."""
         self.wire.bodies.clear()
-        made = Updater(str(self._folder), "/v1/tuf/", fetcher=self.wire, bootstrap=self._root)
-        made.refresh()
-        return made
+        client = Updater(str(self._folder), "/v1/tuf/", fetcher=self.wire, bootstrap=self._root)
+        client.refresh()
+        return client
 
     def find(self, name: str) -> TargetFile | None:
         """What verified metadata says of a target."""
