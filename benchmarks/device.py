@@ -32,7 +32,7 @@ _NOT_COUNTED = ("pip", "setuptools")
 POLL = """
 import sys
 from pathlib import Path
-from diffclient.cli import main
+from diffclient.cli.main import main
 code = main(["update", "--json", "--store", sys.argv[1]])
 [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
 print(int(line.split()[1]) * 1024)

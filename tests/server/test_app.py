@@ -10,7 +10,8 @@ import sys
 for name in ("torch", "onnx", "onnxruntime", "jiwer", "soxr", "soundfile", "matplotlib"):
     sys.modules[name] = None
 import diffserver.app
-print(sorted(name for name in sys.modules if name.startswith(("diffserver.tasks", "diffserver.methods"))))
+TRAINING = tuple(f"diffserver.{room}" for room in ("tasks", "methods", "training", "pipeline", "experiment"))
+print(sorted(name for name in sys.modules if name.startswith(TRAINING)))
 """
 
 SERVE = """
