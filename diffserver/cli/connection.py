@@ -1,4 +1,4 @@
-"""How commands reach a server: the options that all of them share, and the connection."""
+"""Connect commands to a server: the options that they share, and the connection."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ MaxRegression = Annotated[
 
 
 def connected(server: str, token: str | None) -> Remote:
-    """Return the server with the token given or the one that `init` wrote; raises Invalid."""
+    """Return the server, with the token given or else the one that `init` wrote; raises Invalid."""
     path = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home") / TOKEN_FILE
     if not token and not path.is_file():
         raise Invalid("no operator's token", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")

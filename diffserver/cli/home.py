@@ -1,4 +1,4 @@
-"""The home of a server on this machine: the option that names it, its settings, its database."""
+"""The home of a server on this machine: the option that names it, its settings and its database."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import Engine
 
 from diffserver.settings import Settings
-from diffserver.storage import migrate as migrations
+from diffserver.storage import migrate
 from diffserver.storage.database import connect
 
 Home = Annotated[
@@ -18,15 +18,15 @@ Home = Annotated[
 ]
 
 
-def settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
-    """Return the settings of the environment, with what is given in place of it; raises SettingsError."""
-    given = {"DIFFSERVER_HOME": str(home or ""), "DIFFSERVER_TASK_FILES": ",".join(task_files or ())}
-    return Settings.from_environment(os.environ | {name: value for name, value in given.items() if value})
+def read_settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
+    """Return the settings of the environment, overridden by the options given; raises SettingsError."""
+    overrides = {"DIFFSERVER_HOME": str(home or ""), "DIFFSERVER_TASK_FILES": ",".join(task_files or ())}
+    return Settings.from_environment(os.environ | {name: value for name, value in overrides.items() if value})
 
 
-def opened(home: Path | None) -> tuple[Settings, Engine]:
-    """Return the settings and their database, which must be of this release; raises NotMigrated."""
-    chosen = settings(home)
-    engine = connect(chosen.database)
-    migrations.check(engine)
-    return chosen, engine
+def open_home(home: Path | None) -> tuple[Settings, Engine]:
+    """Return the settings and the database; raises NotMigrated, DatabaseTooNew if it is not of this release."""
+    settings = read_settings(home)
+    engine = connect(settings.database)
+    migrate.check(engine)
+    return settings, engine

@@ -41,7 +41,7 @@ class Request:
             if holders:
                 yield holders
 
-    def lacking(self) -> dict[str, list[str]]:
+    def missing_keyids(self) -> dict[str, list[str]]:
         """Return, by role, ids of keys of which more must sign; empty once all is signed."""
         keyids: dict[str, list[str]] = {}
         for role, metadata in self.metadata.items():

@@ -1,4 +1,4 @@
-"""Commands that set a home up on the machine that they run on: init, migrate, token."""
+"""Commands that set up a home on this machine: init, migrate, token."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from diffserver.catalog import tokens
-from diffserver.cli.home import Home, opened, settings
-from diffserver.cli.keys.key_files import about_keys, describe_anchor
+from diffserver.cli.home import Home, open_home, read_settings
+from diffserver.cli.keys.key_files import describe_anchor, describe_keys
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.errors import Invalid
 from diffserver.settings import TOKEN_FILE
-from diffserver.storage import migrate as migrations
 from diffserver.storage.database import connect, writing
+from diffserver.storage.migrate import upgrade
 from diffserver.trust.bootstrap import establish
 
 
@@ -35,22 +35,22 @@ def init(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `diffserver init --home /srv/diffserver`
     """
-    chosen = settings(home)
-    chosen.home.mkdir(parents=True, exist_ok=True)
-    engine = connect(chosen.database)
-    migrations.upgrade(engine)
-    path = chosen.home / TOKEN_FILE
+    settings = read_settings(home)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.database)
+    upgrade(engine)
+    path = settings.home / TOKEN_FILE
     if not path.exists():
         with writing(engine) as session:
             _write_secret(path, tokens.create(session, "operator", "init")[1])
-    anchor = establish(engine, chosen)
-    people = [
-        f"Home {chosen.home} is ready; the operator's token is in {path}.",
-        f"Devices enrol with {anchor.path}. {about_keys(chosen)}",
+    anchor = establish(engine, settings)
+    lines = [
+        f"Home {settings.home} is ready; the operator's token is in {path}.",
+        f"Devices enrol with {anchor.path}. {describe_keys(settings)}",
         "Next: diffserver serve",
     ]
-    known = {"home": str(chosen.home), "operator_token_file": str(path)}
-    show(known | describe_anchor(chosen, anchor), as_json, "\n".join(people))
+    value = {"home": str(settings.home), "operator_token_file": str(path)}
+    show(value | describe_anchor(settings, anchor), as_json, "\n".join(lines))
 
 
 def migrate(home: Home = None, as_json: AsJson = False) -> None:
@@ -58,7 +58,7 @@ def migrate(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `DIFFSERVER_DATABASE=postgresql://… diffserver migrate`
     """
-    before, after = migrations.upgrade(connect(settings(home).database))
+    before, after = upgrade(connect(read_settings(home).database))
     changed = f"migrated from {before or 'nothing'} to {after}" if before != after else f"already at {after}"
     show({"before": before, "after": after}, as_json, f"The database is {changed}.")
 
@@ -75,15 +75,15 @@ def token_create(
     """
     if role not in ("operator", "enroll"):
         raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
-    with writing(opened(home)[1]) as session:
-        made, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
-        show({"id": made.id, "role": role, "token": secret}, as_json, secret)
+    with writing(open_home(home)[1]) as session:
+        token, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
+        show({"id": token.id, "role": role, "token": secret}, as_json, secret)
 
 
 def token_list(home: Home = None, as_json: AsJson = False) -> None:
     """List all tokens, never their secrets."""
-    with writing(opened(home)[1]) as session:
-        found = [
+    with writing(open_home(home)[1]) as session:
+        items = [
             {
                 "id": item.id,
                 "role": item.role,
@@ -94,14 +94,14 @@ def token_list(home: Home = None, as_json: AsJson = False) -> None:
             for item in tokens.list_all(session)
         ]
     headings = ["id", "role", "name", "created_at", "revoked_at"]
-    show(found, as_json, listing("Tokens", headings, [list(item.values()) for item in found]))
+    show(items, as_json, listing("Tokens", headings, [list(item.values()) for item in items]))
 
 
 def token_revoke(
     number: Annotated[int, typer.Argument(help="The token's id.")], home: Home = None, as_json: AsJson = False
 ) -> None:
-    """End a token's validity for ever."""
-    with writing(opened(home)[1]) as session:
+    """Revoke a token for ever."""
+    with writing(open_home(home)[1]) as session:
         tokens.revoke(session, number)
     show({"id": number, "revoked": True}, as_json, f"Token {number} is revoked.")
 
