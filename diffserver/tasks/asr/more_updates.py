@@ -1,6 +1,6 @@
-"""Updates 6 to 20 of the reference corpus, for long chains: eight new names each, in the base's kind of sentences."""
+"""Updates 6 to 20 of the reference corpus, for long chains: eight new names each in sentences like the base's."""
 
-from .domain import Domain
+from diffserver.tasks.asr.domain import Domain
 
 _MUSIC = ("play {new}", "play some music by {new}", "play the new song by {new}", "play {new} in the {room}")
 _PLACES = ("what is the weather in {new}", "how far is it to {new}", "take me to {new}", "find a hotel in {new}")

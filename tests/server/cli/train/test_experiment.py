@@ -15,10 +15,10 @@ from diffserver.tasks import TaskError
 
 
 def app() -> typer.Typer:
-    made = typer.Typer()
-    made.command("other")(lambda: None)
-    add_to(made)
-    return made
+    group = typer.Typer()
+    group.command("other")(lambda: None)
+    add_to(group)
+    return group
 
 
 def test_help_shows_an_example() -> None:
