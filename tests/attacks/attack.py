@@ -89,10 +89,10 @@ def with_keys_of(role: str, others: Callable[[Repository], str | Repository]) ->
     """Publish a role that is signed with other keys than its own."""
 
     def move(device: Device) -> None:
-        repository, found = device.server.repository, others(device.server.repository)
+        repository, other = device.server.repository, others(device.server.repository)
         kept = repository.signers[role]
-        stranger = found if isinstance(found, Repository) else repository
-        repository.signers[role] = stranger.signers[role if isinstance(found, Repository) else found]
+        stranger = other if isinstance(other, Repository) else repository
+        repository.signers[role] = stranger.signers[role if isinstance(other, Repository) else other]
         repository.write(role)
         repository.signers[role] = kept
         for each in ("snapshot", "timestamp") if role not in ("snapshot", "timestamp") else ("timestamp",):

@@ -109,9 +109,9 @@ def _state_flaw(case: Case, state: State, done: bool) -> str:
 
 def _trust_flaw(case: Case, folder: Path, state: State, done: bool) -> str:
     """What a device acted on, it must still know, or an older answer of the server would be believed again."""
-    found, (old, new) = known(folder), case.digests()
+    digests, (old, new) = known(folder), case.digests()
     relied = case.after if done or (state.digest == new and new != old) else case.before
-    lost = [role for role, version in relied.items() if found.get(role, 0) < version]
+    lost = [role for role, version in relied.items() if digests.get(role, 0) < version]
     return f"forgot the {' and the '.join(lost)} that it had relied on" if lost else ""
 
 

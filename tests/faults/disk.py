@@ -247,6 +247,6 @@ def _contents(nodes: Mapping[str, Node]) -> Iterator[Tree]:
     """Yield the tree for every content that its files may have."""
     files = list(dict.fromkeys(node for node in nodes.values() if isinstance(node, File)))
     for contents in _choices([file.variants() for file in files]):
-        found = dict(zip(files, contents, strict=True))
-        yield {path: found[node] if isinstance(node, File) else None if isinstance(node, Folder) else node.text
+        by_path = dict(zip(files, contents, strict=True))
+        yield {path: by_path[node] if isinstance(node, File) else None if isinstance(node, Folder) else node.text
                for path, node in nodes.items()}  # fmt: skip

@@ -87,10 +87,10 @@ def unpowered(recorded: Recorded, numbers: Sequence[int], at_once: int) -> Itera
     """Let power fail at these operations; each disk is tried once, however many points may leave it."""
     every = dict.fromkeys(left for number in numbers for left in recorded.lost[number])
     trials = ((left, partial(without_power, recorded.case, dict(left.files), left.done)) for left in every)
-    found = dict(side_by_side(trials, at_once))
+    outcomes = dict(side_by_side(trials, at_once))
     for number in numbers:
         lefts = recorded.lost[number]
-        flaws = [_told(left, found[left]) for left in lefts if found[left]]
+        flaws = [_told(left, outcomes[left]) for left in lefts if outcomes[left]]
         point = Point(recorded.case.act.name, number, recorded.tape.operations[number], "power lost")
         yield point, f"{len(flaws)} of {len(lefts)} disks: {min(flaws)}" if flaws else ""
 

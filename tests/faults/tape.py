@@ -161,9 +161,9 @@ class Tape:
         self._fault.befall(operation)
 
 
-def _alike(one: Operation, other: Operation) -> bool:
+def _alike(left: Operation, right: Operation) -> bool:
     """Tell whether two runs are at the same operation; names of drafts may be random."""
-    return (one.kind, Path(one.path).parent) == (other.kind, Path(other.path).parent)
+    return (left.kind, Path(left.path).parent) == (right.kind, Path(right.path).parent)
 
 
 def _lose(path: Path, inode: tuple[int, int], unsynced: list[tuple[int, int]]) -> None:

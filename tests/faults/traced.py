@@ -53,11 +53,11 @@ def traced(device: Path, log: Path, *command: str) -> tuple[list[str], list[str]
 
 def calls(log: str, device: Path) -> list[str]:
     """Return the calls below a folder that change files, in order."""
-    found = []
+    traced_calls = []
     for line in log.splitlines():
         if (match := _LINE.match(line)) and (seen := _change(match[1], match[2], device)):
-            found.append(seen)
-    return found
+            traced_calls.append(seen)
+    return traced_calls
 
 
 def _change(name: str, rest: str, device: Path) -> str:
@@ -82,8 +82,8 @@ def _path(kind: str, rest: str) -> str:
 
 
 def _mapped(rest: str) -> str:
-    found = re.search(r"\d+<([^>]*)>", rest)
-    return found[1] if found else ""
+    match = re.search(r"\d+<([^>]*)>", rest)
+    return match[1] if match else ""
 
 
 def main(device: Path, tape: Path, command: list[str]) -> int:

@@ -43,7 +43,7 @@ class Fuzzer:
         self.seeds = list(seeds())
         self._parents = [Parent(seed.table, seed.weights, folder) for seed in self.seeds]
 
-    def one(self, data: bytes) -> None:
+    def check(self, data: bytes) -> None:
         """Apply an input; what is raised is a finding."""
         if not data:
             return
@@ -101,10 +101,10 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         fuzzer = Fuzzer(Path(folder))
         write_corpus(fuzzer, BUILD / "seeds")
-        found = BUILD / "corpus"
-        found.mkdir(parents=True, exist_ok=True)
-        corpora = [] if any(not argument.startswith("-") for argument in arguments[1:]) else [found, BUILD / "seeds"]
-        atheris.Setup([*arguments, *OPTIONS, *map(str, corpora)], fuzzer.one, custom_mutator=fuzzer.mutate)
+        corpus = BUILD / "corpus"
+        corpus.mkdir(parents=True, exist_ok=True)
+        corpora = [] if any(not argument.startswith("-") for argument in arguments[1:]) else [corpus, BUILD / "seeds"]
+        atheris.Setup([*arguments, *OPTIONS, *map(str, corpora)], fuzzer.check, custom_mutator=fuzzer.mutate)
         atheris.Fuzz()
 
 

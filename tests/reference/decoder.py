@@ -99,9 +99,9 @@ def changes(coder: Coder, tensor: Tensor, layout: Layout) -> Iterator[tuple[int,
                 continue
             every_weight = layout.block == 1 and not layout.columns and count == len(blocks)
             gaps = [0] * count if count == len(blocks) else coder.numbers(books[0], count)
-            found = [blocks[number] for number in numbers_of(gaps, len(blocks))]
-            for position, value in plain(coder, books, found) if layout.block == 1 else patterned(
-                coder, books, found, layout.block
+            changed_blocks = [blocks[number] for number in numbers_of(gaps, len(blocks))]
+            for position, value in plain(coder, books, changed_blocks) if layout.block == 1 else patterned(
+                coder, books, changed_blocks, layout.block
             ):  # fmt: skip
                 demand(position < length, "a pattern leads beyond the chunk")
                 demand(value != 0 or every_weight, "a change of 0")

@@ -110,17 +110,17 @@ def cells_of(tensor: Tensor, part: Part) -> tuple[list[int], list[list[Cell]]]:
         for block in range(blocks_of(length, part.block)):
             dealt[layout.class_of(start // part.block + block)].append(block)
         changed = {position // part.block for position in inside}
-        found = [[number for number, block in enumerate(blocks) if block in changed] for blocks in dealt]
-        counts += [len(numbers) for numbers in found]
-        cells.append([cell(part, inside, *of) for of in zip(dealt, found, strict=True)])
+        changed_blocks = [[number for number, block in enumerate(blocks) if block in changed] for blocks in dealt]
+        counts += [len(numbers) for numbers in changed_blocks]
+        cells.append([cell(part, inside, *of) for of in zip(dealt, changed_blocks, strict=True)])
     return counts, cells
 
 
-def cell(part: Part, inside: Mapping[int, int], blocks: Sequence[int], found: Sequence[int]) -> Cell:
+def cell(part: Part, inside: Mapping[int, int], blocks: Sequence[int], changed_blocks: Sequence[int]) -> Cell:
     """The runs for some of a class's blocks, by their numbers in it."""
-    whole = len(found) == len(blocks)
-    gaps = () if whole else tuple(b - a - 1 for a, b in zip([-1, *found], found, strict=False))
-    changed = [blocks[number] for number in found]
+    whole = len(changed_blocks) == len(blocks)
+    gaps = () if whole else tuple(b - a - 1 for a, b in zip([-1, *changed_blocks], changed_blocks, strict=False))
+    changed = [blocks[number] for number in changed_blocks]
     if part.block == 1:
         return [gaps, tuple(inside[position] for position in changed)]
     positions = [block * part.block + place for block in changed for place in range(part.block)]

@@ -80,8 +80,8 @@ def sample(
 ) -> Sample:
     """A sample whose document is made from parts by name."""
     parent = digest(table, weights(table, 1, given or {}))
-    made = document(kind, table, parent, [parts.get(tensor.name) for tensor in table], **fields)
-    return Sample(about, tuple(table), made, given=given or {})
+    sample_document = document(kind, table, parent, [parts.get(tensor.name) for tensor in table], **fields)
+    return Sample(about, tuple(table), sample_document, given=given or {})
 
 
 def halves(*patterns: int) -> bytes:

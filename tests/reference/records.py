@@ -123,7 +123,7 @@ def content_limit(table: Sequence[Tensor]) -> int:
 
 def most_lines(tensor: Tensor) -> int:
     """Rows and columns together for the smallest blocks that allow classes."""
-    return next((sum(found) for block in range(1, 9) if (found := tensor.lines(block))), 0)
+    return next((sum(lines) for block in range(1, 9) if (lines := tensor.lines(block))), 0)
 
 
 def decompress(frame: bytes, limit: int) -> bytes:

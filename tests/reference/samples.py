@@ -93,11 +93,13 @@ def codebooks() -> Sample:
     widest = Book(-(1 << 63), (63, 63), (2048, 2048))
     unused = tuple(Book(number, (number % 63,), (4096,)) for number in range(250))
     pairs = ((gaps, (3, 36)), (values, (1, 2)), (gaps, (1, 9)), (values, (2, -3)), (gaps, (29,)), (widest, (1,)))
-    made = replace(
+    changed = replace(
         base.document, books=(*unused, gaps, values, widest), uses=(250, 251, 250, 251, 250, 252),
         runs=tuple(Run(book, numbers) for book, numbers in pairs),
     )  # fmt: skip
-    return replace(base, about="codebooks shared, unused, with ranges unused and as wide as they can be", document=made)
+    return replace(
+        base, about="codebooks shared, unused, with ranges unused and as wide as they can be", document=changed
+    )
 
 
 def classes() -> Sample:
