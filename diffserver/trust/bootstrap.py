@@ -32,7 +32,7 @@ from diffserver.trust.signing import enact, sign_all
 
 @dataclass(frozen=True)
 class TrustAnchor:
-    """What devices enrol with: the file of the newest root, or the SHA-256 of the first one."""
+    """The root of trust that devices enrol with: the newest root's file, or the first root's SHA-256."""
 
     path: Path
     version: int

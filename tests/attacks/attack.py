@@ -1,4 +1,4 @@
-"""An attack as a value, and the moves that attacks are made of."""
+"""Attacks as values, and the moves that they are made of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Move = Callable[[Device], None]
 
 @dataclass(frozen=True)
 class Attack:
-    """What happens, and where and as what a device that runs version `runs` notices it."""
+    """The moves of an attack, and the stage and error at which a device with version `runs` detects it."""
 
     name: str
     stage: Stage
@@ -140,7 +140,7 @@ def going_to(version: int, *moves: Move) -> Move:
 
 
 def delegating(roles: Mapping[str, str]) -> Move:
-    """Let roles (keys) be delegated by others (values), each for all of the model; ask for what is nowhere."""
+    """Delegate roles (keys) from others (values), each for the whole model; request a target that does not exist."""
 
     def move(device: Device) -> None:
         repository = device.server.repository

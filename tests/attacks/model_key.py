@@ -1,4 +1,4 @@
-"""Attackers with the model's key: whatever it signs has to hold together."""
+"""Attackers with the model's key, whose signed data must still be consistent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of a small model with all that a server has to serve: real snapshots, payloads, probe sets, manifests."""
+"""Versions of a small model with everything that a server serves: snapshots, payloads, probe sets, manifests."""
 
 from __future__ import annotations
 

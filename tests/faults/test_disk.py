@@ -1,4 +1,4 @@
-"""The model of a disk without power: what may be found of a few operations, told in full."""
+"""The model of power cuts: all states after a few operations."""
 
 from __future__ import annotations
 

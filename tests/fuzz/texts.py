@@ -38,7 +38,7 @@ from tests.reference.records import Tensor
 
 SNAPSHOT = 0
 LARGEST = 1 << 12
-"""Bytes of weights that are put behind a header."""
+"""The most bytes of weights that are appended to a header."""
 BUILD = Path("build") / "fuzz"
 OPTIONS = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1", f"-artifact_prefix={BUILD}/")
 DIGEST = "5a" * 32
@@ -107,7 +107,7 @@ READERS: tuple[tuple[Callable[[bytes], object], object], ...] = (
     (verified_metadata.check_root, {"signed": {"_type": "root"}, "signatures": []}),
     (read_name, DIFF),
 )
-"""What reads an input whose first byte is 1 and more, and something sound for it."""
+"""Readers of inputs whose first byte is 1 or more, each with a sound example."""
 
 
 class Fuzzer:
@@ -117,7 +117,7 @@ class Fuzzer:
         self._path = folder / "snapshot"
 
     def check(self, data: bytes) -> None:
-        """Read an input; what is raised is a finding."""
+        """Read an input; any exception is a finding."""
         with contextlib.suppress(DiffClientError):
             if data[:1] == bytes([SNAPSHOT]):
                 self._snapshot(data[1:])
@@ -163,7 +163,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fuzz until libFuzzer's options say that it is enough."""
+    """Fuzz until a limit of libFuzzer's options."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = BUILD / "texts"
         corpus.mkdir(parents=True, exist_ok=True)

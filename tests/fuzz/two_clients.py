@@ -1,4 +1,4 @@
-"""The same payload through the client and through the reference: what comes of it in each."""
+"""Apply the same payload with the client and with the reference, and compare the outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ERRORS = (PayloadError, PayloadTooNew, WrongParent, RangeError)
 
 
 def agree(client: Outcome, reference: Outcome) -> bool:
-    """Whether both mean the same; one that applies as it reads may meet a bad weight before what else is wrong."""
+    """Tell whether outcomes agree; a client that applies as it reads may meet a bad weight before another error."""
     return client == reference or (client == "RangeError" and reference == "PayloadError")
 
 

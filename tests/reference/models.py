@@ -1,4 +1,4 @@
-"""Models for vectors, and samples: a parent with what is written for it."""
+"""Models for vectors, and samples: a parent and a document for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.reference.writer import Document
 
 @dataclass(frozen=True)
 class Sample:
-    """A parent and what is written for it."""
+    """A parent and a document for it."""
 
     about: str
     table: tuple[Tensor, ...]

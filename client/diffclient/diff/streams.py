@@ -68,7 +68,7 @@ Stream = Sparse | Hashed | Exact
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What one chunk of one tensor changes by."""
+    """The changes of one chunk of one tensor."""
 
     positions: Positions | None
     """int64[k] within the chunk, strictly increasing; None: every weight of the chunk."""
@@ -93,7 +93,7 @@ class Source(Protocol):
         """16.16 fixed-point factor of the values."""
 
     def touches(self, tensor: int) -> bool:
-        """Whether tensor number `tensor` has a stream."""
+        """Tell whether tensor number `tensor` has a stream."""
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:
         """Yield a piece for every chunk of every tensor, in order; None where nothing is added.
@@ -104,7 +104,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Diff:
-    """What turns a parent into another version: alpha × weights + beta × values, tensor by tensor."""
+    """The change from a parent to another version: alpha × weights + beta × values, tensor by tensor."""
 
     kind: Kind
     streams: tuple[Stream | None, ...]
@@ -122,7 +122,7 @@ class Diff:
         return sum(len(numbers(stream)) for stream in self.streams if stream is not None)
 
     def touches(self, tensor: int) -> bool:
-        """Whether tensor number `tensor` has a stream."""
+        """Tell whether tensor number `tensor` has a stream."""
         return self.streams[tensor] is not None
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:

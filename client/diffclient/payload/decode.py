@@ -46,7 +46,7 @@ class Payload:
         self.alpha, self.beta = frame.alpha, frame.beta
 
     def touches(self, tensor: int) -> bool:
-        """Whether tensor number `tensor` has a stream."""
+        """Tell whether tensor number `tensor` has a stream."""
         return self._records.layouts[tensor] is not None
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:

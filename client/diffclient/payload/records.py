@@ -33,7 +33,7 @@ Touched = tuple[TensorSpec, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """How one touched tensor is coded."""
+    """The coding of one touched tensor."""
 
     block: int
     """Weights of a block, 1 to 8."""

@@ -1,4 +1,4 @@
-"""What a device sees: python-tuf's own updater on the service's answers, from a root on."""
+"""A device's view: python-tuf's own updater on the service's answers, starting from a root."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.server.conftest import Service
 
 
 class Wire(FetcherInterface):
-    """Fetches through a test client, and notes what came."""
+    """A fetcher through a test client that records the files."""
 
     def __init__(self, client: TestClient) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""A repository in memory, for the rules alone: metadata by role, signed with keys made for it."""
+"""A repository in memory, for tests of the pure rules: metadata by role, with keys of its own."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
