@@ -33,7 +33,7 @@ class Request:
         """Return a role's metadata once the request is in force; None if the request does not contain it."""
         return self.metadata.get(role) or self.before.get(role)
 
-    def wanted(self, role: str) -> Iterator[Holders]:
+    def signers(self, role: str) -> Iterator[Holders]:
         """Yield who must sign a role's metadata: its holders, and for a root also those of the root before."""
         above = [self.get(delegator(role)), self.before[ROOT] if role == ROOT else None]
         for metadata in above:
@@ -45,7 +45,7 @@ class Request:
         """Return, by role, ids of keys of which more must sign; empty once all is signed."""
         keyids: dict[str, list[str]] = {}
         for role, metadata in self.metadata.items():
-            for holders in self.wanted(role):
+            for holders in self.signers(role):
                 signed = set(holders.keyids) & set(metadata.signatures)
                 if len(signed) < holders.threshold:
                     keyids.setdefault(role, []).extend(set(holders.keyids) - signed)
@@ -54,7 +54,7 @@ class Request:
     def sign(self, keyring: Keyring) -> None:
         """Add the signatures that the keys here can give."""
         for role, metadata in self.metadata.items():
-            for holders in self.wanted(role):
+            for holders in self.signers(role):
                 sign(metadata, holders, keyring)
 
 
@@ -105,11 +105,11 @@ def require_whole(request: Request, lookup: RoleLookup) -> list[str]:
     """Return the roles of models whose keys change, which must verify, too; raises BadSignature if one is missing."""
     changed = []
     for model in _models_with_other_keys(request):
-        there = [role for role in _roles_of(model, lookup) if lookup(role) is not None]
-        missing = [role for role in there if role not in request.metadata]
+        existing = [role for role in _roles_of(model, lookup) if lookup(role) is not None]
+        missing = [role for role in existing if role not in request.metadata]
         if missing:
             raise BadSignature(f"{', '.join(missing)} would not be signed by the new keys", "rotate the model's keys")
-        changed += there
+        changed += existing
     return changed
 
 

@@ -50,8 +50,8 @@ def require_trusted(request: Request, trusted: Path) -> None:
     if not trusted.is_file():
         trusted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(trusted, root.to_bytes())
-    known = Metadata.from_bytes(trusted.read_bytes())
-    signers = [known, root] if root.signed.version != known.signed.version else [known]
+    current = Metadata.from_bytes(trusted.read_bytes())
+    signers = [current, root] if root.signed.version != current.signed.version else [current]
     try:
         for signer in signers:
             signer.signed.verify_delegate(ROOT, root.signed_bytes, root.signatures)
@@ -61,7 +61,7 @@ def require_trusted(request: Request, trusted: Path) -> None:
             f"the request does not follow the root in {trusted}: {error}",
             "make sure who wrote it; if roots are missing in between, bring a newer root.json here",
         ) from error
-    if root.signed.version < known.signed.version:
+    if root.signed.version < current.signed.version:
         raise BadSignature(f"the request follows a root older than that in {trusted}", "prepare it again")
 
 

@@ -142,7 +142,9 @@ def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
         )
     if plan.classes:
         lines = (plan.classes.rows, plan.classes.columns)
-        total += sum(float(fit_codebooks.entropy(np.bincount(line))) for line in lines) + _COUNT_BITS * len(plan.counts)
+        total += sum(float(fit_codebooks.entropy(np.bincount(grades))) for grades in lines) + _COUNT_BITS * len(
+            plan.counts
+        )
     return total
 
 

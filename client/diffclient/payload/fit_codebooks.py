@@ -83,8 +83,8 @@ def _times_log2(counts: Counts) -> Bits:
 
 def frequencies(counts: Counts) -> tuple[int, ...]:
     """Return counts scaled to a sum of 4096 for about the shortest code; used symbols keep at least 1."""
-    wanted = counts * (TOTAL / counts.sum())
-    scaled = np.where(counts > 0, np.maximum(1, np.rint(wanted)), 0).astype(np.int64)
+    ideal = counts * (TOTAL / counts.sum())
+    scaled = np.where(counts > 0, np.maximum(1, np.rint(ideal)), 0).astype(np.int64)
     while (excess := int(scaled.sum()) - TOTAL) != 0:
         step = 1 if excess > 0 else -1
         # What one slot less (or more) costs: the count over the frequency, in units of 1 / ln 2.

@@ -112,8 +112,8 @@ def _fields(value: object, name: str, kind: type) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ManifestError(f"{name} is not an object")
     if value.keys() != expected:
-        odd = sorted(map(str, expected.symmetric_difference(value.keys())))
-        raise ManifestError(f"{name}: missing or unknown fields: {', '.join(odd)}")
+        differing = sorted(map(str, expected.symmetric_difference(value.keys())))
+        raise ManifestError(f"{name}: missing or unknown fields: {', '.join(differing)}")
     return value
 
 

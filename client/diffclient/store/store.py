@@ -183,9 +183,9 @@ class Store:
         held_back = state.current.digest
         return state.previous, State(state.previous, held_back=held_back, outbox=state.outbox, unfit=state.unfit)
 
-    def sweep(self, wanted: Iterable[Blob]) -> None:
-        """Remove objects that neither a version here nor `wanted` needs, and downloads of anything not wanted."""
-        needed = {blob.sha256 for blob in wanted}
+    def sweep(self, blobs: Iterable[Blob]) -> None:
+        """Remove the downloads and objects that are not among `blobs`, except objects of the versions here."""
+        needed = {blob.sha256 for blob in blobs}
         in_use = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
         unneeded = [path for path in self._objects.iterdir() if path.name not in in_use | needed]
         unneeded += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in needed]

@@ -161,12 +161,12 @@ def _role_rows(session: Session, keyring: Keyring) -> list[dict[str, Any]]:
         role_holders = holders_of(in_force.require(delegator(role)).signed, role)
         if role_holders is None or ("+" in role and role not in TOP):
             continue  # an archive is signed by its model's keys
-        here = [file.name for file in keyring.held(role_holders.keys)]
+        held = [file.name for file in keyring.held(role_holders.keys)]
         row = {
             "role": role,
             "version": version,
             "expires": expires.isoformat(),
             "soon": is_due(role, expires, moment),
         }
-        rows.append({**row, "threshold": role_holders.threshold, "keyids": role_holders.keyids, "here": here})
+        rows.append({**row, "threshold": role_holders.threshold, "keyids": role_holders.keyids, "here": held})
     return rows

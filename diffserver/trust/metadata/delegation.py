@@ -92,7 +92,7 @@ def _delegated(name: str, holders: Holders, paths: list[str]) -> DelegatedRole:
     return DelegatedRole(name, holders.keyids, holders.threshold, terminating=True, paths=paths)
 
 
-def _delegations(known: Iterable[tuple[Holders, DelegatedRole]]) -> Delegations:
-    listed = list(known)
-    keys = {key.keyid: key for holders, _ in listed for key in holders.keys}
-    return Delegations(keys, {role.name: role for _, role in listed})
+def _delegations(roles: Iterable[tuple[Holders, DelegatedRole]]) -> Delegations:
+    entries = list(roles)
+    keys = {key.keyid: key for holders, _ in entries for key in holders.keys}
+    return Delegations(keys, {role.name: role for _, role in entries})

@@ -60,10 +60,10 @@ class GoBack:
 
     def apply(self, roles: ModelRoles) -> None:
         """Add the permission; raises NotFound, Conflict."""
-        known = roles.facts(self.version)
-        if known is None:
+        facts = roles.facts(self.version)
+        if facts is None:
             raise NotFound(f"version {self.version} of {roles.model} is not signed", "choose one that was published")
-        if known.digest != self.digest or not self.version < self.below or self.below != roles.head():
+        if facts.digest != self.digest or not self.version < self.below or self.below != roles.head():
             raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
         permission = Downgrade(self.digest, self.version, self.below)
         roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
@@ -141,7 +141,7 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
     try:
         kind = fields.pop("kind")
         if kind == "publish":
-            return Publish(_some(from_json(manifest) for manifest in fields["manifests"]))
+            return Publish(_not_empty(from_json(manifest) for manifest in fields["manifests"]))
         if kind == "downgrade":
             return GoBack(**fields | {"blob": Blob(**fields["blob"])})
         return _PLAIN[kind](**fields)
@@ -149,11 +149,11 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
         raise Invalid(f"this is no change that this release knows ({error})", "update diffserver here") from error
 
 
-def _some(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
-    given = tuple(manifests)
-    if not given:
+def _not_empty(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    manifests = tuple(manifests)
+    if not manifests:
         raise Invalid("a version without manifests", "ask the server again")
-    return given
+    return manifests
 
 
 def _only_number(manifests: Sequence[Manifest], model: str) -> int:
@@ -169,8 +169,8 @@ def _only_number(manifests: Sequence[Manifest], model: str) -> int:
 def _require_known_start(roles: ModelRoles, manifest: Manifest) -> None:
     if manifest.from_version is None:
         return
-    known = roles.facts(manifest.from_version)
-    if known is None or known.digest != manifest.from_digest:
+    facts = roles.facts(manifest.from_version)
+    if facts is None or facts.digest != manifest.from_digest:
         raise Conflict(
             f"the diff from version {manifest.from_version} does not start from the weights that were signed",
             "train it again",
