@@ -1,6 +1,6 @@
-"""The application: one process's HTTP service, put together from its settings.
+"""The HTTP service of one process, built from its settings.
 
-Never imports what trains; trainings are taken by workers through the database.
+No training code is imported; trainings are left to workers, through the database.
 """
 
 import os
@@ -29,7 +29,7 @@ SHED_SECONDS = 30
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
-    """Make the service; raises NotMigrated or DatabaseTooNew if the database does not fit this release."""
+    """Return the service; raises NotMigrated or DatabaseTooNew unless the database has this release's tables."""
     engine, objects = connect(settings.database), Objects(settings.objects)
     migrate.check(engine)
     log = log or make_log()
@@ -54,8 +54,8 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     )
     app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
-    for part in (health, trust, blobs, device, models, checkpoints, trainings):
-        app.include_router(part.router)
+    for routes in (health, trust, blobs, device, models, checkpoints, trainings):
+        app.include_router(routes.router)
     problems.register(app)
     app.add_middleware(
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint
@@ -66,7 +66,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 
 class _Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Describe the API; the framework does not know that every error is a problem."""
+        """Return the API's description, with the schema of problems added."""
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
         return document

@@ -1,4 +1,4 @@
-"""The command line: `diffserver`. Its groups are modules: what runs here, what asks a server, the demo."""
+"""The command line `diffserver`, put together from the modules of `cli`."""
 
 import sys
 
@@ -7,7 +7,7 @@ import typer
 from diffclient.errors import DiffClientError
 from diffserver.cli.host import serve, setup
 from diffserver.cli.late import add_late
-from diffserver.cli.output import complain
+from diffserver.cli.output import print_error
 from diffserver.cli.release import changes, publishing
 from diffserver.cli.train import demo, experiment, trainings
 from diffserver.errors import DiffServerError
@@ -45,11 +45,11 @@ experiment.add_to(app)
 
 
 def main() -> None:
-    """Run the command; every expected failure ends in one line on standard error and a status other than 0."""
+    """Run the command; print an expected error as one line on standard error and exit with status 1."""
     try:
         app()
     except (DiffServerError, DiffClientError, TaskError) as error:
-        complain(error)
+        print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""The file operations that the store is made of; each is durable when it returns.
+"""Durable file operations: what they write survives a power cut once they return.
 
 Every write, sync, rename and removal of the store and of the downloads passes through here, and what a server
 keeps in files, so that one place says what survives a power cut and turns the system's errors into typed ones.
@@ -42,7 +42,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def _room_near(path: Path) -> int:
-    """Return the bytes that are free where `path` lies or would lie; 0 if even that cannot be asked any more."""
+    """Return the bytes that are free where `path` lies or would lie; 0 if the file system does not answer."""
     above = next((folder for folder in path.parents if folder.is_dir()), Path())
     try:
         return free_bytes(above)
@@ -58,7 +58,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless they are there; they are on the disk when this returns."""
+    """Make a folder durably, and those above it, unless they exist; raises NoSpace, StoreFailed."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -76,8 +76,7 @@ def settle(file: BinaryIO) -> None:
 def sync(path: Path) -> None:
     """Force a file's bytes, or a folder's names, onto the disk and out of the cache.
 
-    So a read that follows comes from the disk, and what is hashed then is what was written. Raises StoreFailed,
-    NoSpace.
+    A read that follows then checks what the disk holds. Raises StoreFailed, NoSpace.
     """
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDONLY)
@@ -90,7 +89,7 @@ def sync(path: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give `source` its final name in one step and make that durable; replaces a file of that name."""
+    """Rename `source` to `target` atomically and durably, replacing an existing file; raises StoreFailed, NoSpace."""
     with disk_errors(target):
         source.replace(target)
         sync(target.parent)
@@ -125,7 +124,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; a missing one is fine."""
+    """Remove a file, or a folder with its content, if it exists; raises StoreFailed."""
     with disk_errors(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

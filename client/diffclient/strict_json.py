@@ -1,6 +1,6 @@
-"""A JSON object from outside, read strictly: what is missing or ill-typed is named, never guessed.
+"""Strict reading of JSON objects from outside: errors name the field that is missing or ill-typed.
 
-Fields that nobody asks for are ignored, so that a younger server can talk to an older client.
+Unknown fields are ignored, so that a newer server can talk to an older client.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def fields_of(value: object, what: str, error: type[FormatError]) -> Fields:
 def parse(data: bytes, what: str, error: type[FormatError]) -> Fields:
     """Read one JSON object from UTF-8; raises `error`, also on doubled names, NaN and deep nesting."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse)
+        value = json.loads(data.decode(), object_pairs_hook=_unique_names, parse_constant=_refuse)
     except (ValueError, RecursionError) as cause:
         raise error(f"{what} is not JSON: {cause}") from cause
     return fields_of(value, what, error)
@@ -127,11 +127,11 @@ def printable(text: str) -> bool:
     return not any((char < " " and char not in "\n\t") or "\ud800" <= char <= "\udfff" for char in text)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise ValueError("a name occurs twice in one object")
-    return found
+    return fields
 
 
 def _refuse(constant: str) -> None:

@@ -1,4 +1,4 @@
-"""How commands reach a server: the options that all of them share, and the connection."""
+"""Connect commands to a server: the options that they share, and the connection."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The home of a server on this machine: the option that names it, its settings, its database."""
+"""The home of a server on this machine: the option that names it, its settings and its database."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ Home = Annotated[
 ]
 
 
-def settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
+def read_settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
     """Return the settings of the environment, with what is given in place of it; raises SettingsError."""
     return Settings.of_process(home=str(home or ""), task_files=",".join(task_files or ()))
 
 
-def opened(home: Path | None) -> tuple[Settings, "Engine"]:
+def open_home(home: Path | None) -> tuple[Settings, "Engine"]:
     """Return the settings and their database, which must be of this release; raises NotMigrated."""
     # Imported late, as wherever a command needs the database or keys: most ask a server over HTTP.
-    from diffserver.storage import migrate as migrations
+    from diffserver.storage import migrate
     from diffserver.storage.database import connect
 
-    chosen = settings(home)
-    engine = connect(chosen.database)
-    migrations.check(engine)
-    return chosen, engine
+    settings = read_settings(home)
+    engine = connect(settings.database)
+    migrate.check(engine)
+    return settings, engine

@@ -1,7 +1,7 @@
-"""Setting trust up: the first keys and the first root, without a question asked; and telling where the root is.
+"""Set up trust without questions: make the first keys and the first root, and write the root to the home.
 
-Versions that were published before there was any metadata are signed then. Safe to run again, and on several
-machines at once.
+Versions published before there was metadata are signed, too. Safe to run again, and on several machines at once. Later
+keys are left to `key_changes`.
 """
 
 import secrets
@@ -31,16 +31,16 @@ from diffserver.trust.signing import enact, sign_all
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """What devices enrol with: the newest root in a file, or the SHA-256 of the first one."""
+class TrustAnchor:
+    """The root of trust that devices enrol with: the newest root's file, or the first root's SHA-256."""
 
     path: Path
     version: int
     first_sha256: str
 
 
-def establish(engine: Engine, settings: Settings) -> Anchor:
-    """Make what is missing of keys and metadata, write the root to the home, and return where it is."""
+def establish(engine: Engine, settings: Settings) -> TrustAnchor:
+    """Make missing keys and metadata, write the newest root to the home, and return its trust anchor."""
     keyring = Keyring(settings.keys)
     with writing(engine) as session:
         metadata_rows.lock(session)
@@ -50,7 +50,7 @@ def establish(engine: Engine, settings: Settings) -> Anchor:
     return write_anchor(engine, settings.home)
 
 
-def write_anchor(engine: Engine, home: Path) -> Anchor:
+def write_anchor(engine: Engine, home: Path) -> TrustAnchor:
     """Write the newest root to the home; raises KeyMissing if there is none."""
     with reading(engine) as session:
         newest, first = metadata_rows.read(session, ROOT, None), metadata_rows.read(session, ROOT, 1)
@@ -60,7 +60,7 @@ def write_anchor(engine: Engine, home: Path) -> Anchor:
     if not path.is_file() or path.read_bytes() != newest:
         # Replicas that share a home may be at it together.
         write_file(path, newest, ending=f".{secrets.token_hex(4)}")
-    return Anchor(path, Metadata.from_bytes(newest).signed.version, sha256(first).hexdigest())
+    return TrustAnchor(path, Metadata.from_bytes(newest).signed.version, sha256(first).hexdigest())
 
 
 def _begin(session: Session, keyring: Keyring, moment: datetime) -> None:
@@ -73,7 +73,7 @@ def _begin(session: Session, keyring: Keyring, moment: datetime) -> None:
         ROOT: follow(None, first_root(holders), expiry(ROOT, moment)),
         TARGETS: follow(None, Targets(), expiry(TARGETS, moment)),
     }
-    sign_all(changed, metadata_rows.Book(session).look, keyring)
+    sign_all(changed, metadata_rows.CurrentMetadata(session).get, keyring)
     enact(session, changed, keyring, moment)
 
 

@@ -1,4 +1,4 @@
-"""The manifest: what binds a payload to the versions that it leads between.
+"""The manifest, which binds a payload to its parent and to the version that it makes.
 
 No manifest is signed as a whole: its parts are, in the custom fields of signed targets, which `target_custom`
 makes of it and joins to one again. So integers and strings only, as canonical JSON has no floats. Servers and
@@ -56,7 +56,7 @@ class Manifest:
     wer_ppm: int
     """Expected word error rate over all probes, in parts per million."""
     version_0_errors: int
-    """The word errors that version 0 makes on the first probe: what drift is measured against."""
+    """Word errors of version 0 on the first probe, the reference for drift."""
     max_drift_ppm: int
     """The most by which WER on the first probe may exceed version 0's."""
 

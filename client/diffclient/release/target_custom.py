@@ -1,9 +1,8 @@
-"""What signed metadata says of a model's files, in the custom fields beside their lengths and hashes.
+"""The custom fields of signed targets: write them for a manifest, and read a manifest back from verified targets.
 
-Pure values: a server makes custom fields of manifests here, and a device makes manifests of the targets that
-it has verified. No manifest is signed as a whole: a step says which versions it joins, the facts of a version
-are said once, with its snapshot, and lengths and hashes stand in the targets that they belong to. Names are
-`target_names`' affair; signing, fetching and verifying that of others.
+Pure values. No manifest is signed as a whole: a step names the versions that it joins, the facts of a version are
+signed once, with its snapshot, and lengths and hashes belong to their targets. Names are left to `target_names`;
+signing, fetching and verifying to others.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ FIELD = "diffserver"
 
 @dataclass(frozen=True)
 class Step:
-    """What a diff joins; digests in lower-case hex."""
+    """The versions that a diff joins; digests in lower-case hex."""
 
     kind: ManifestKind
     from_digest: str
@@ -44,7 +43,7 @@ class ProbeFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What holds for a version, whichever way leads to it; rates in parts per million."""
+    """The facts of a version, whichever diff or snapshot leads to it; rates in parts per million."""
 
     digest: str
     version: int
@@ -70,7 +69,7 @@ class Downgrade:
     below: int
 
 
-# As it is signed
+# Written by the server
 
 
 def name_of(manifest: Manifest) -> str:
@@ -124,7 +123,7 @@ def downgrade(permission: Downgrade) -> dict[str, Any]:
     return {FIELD: {"digest": permission.digest, "version": permission.version, "below": permission.below}}
 
 
-# As a device reads it
+# Read by devices
 
 
 def read_facts(name: str, custom: object) -> Facts:
@@ -191,7 +190,7 @@ def _fields(name: str, custom: object, expected: str) -> Fields:
 
 
 def _same(fields: Fields, field: str, expected: int | None) -> int:
-    """Return a count that the target's name says as well."""
+    """Return a count, which must equal the number in the target's name."""
     value = fields.count(field)
     if value != expected:
         raise ManifestError(f"{fields.what}: {field} is {value}, the name says {expected}")
@@ -200,8 +199,8 @@ def _same(fields: Fields, field: str, expected: int | None) -> int:
 
 def _target(name: str, value: str, kind: TargetKind) -> str:
     """Return the name of another target of the same model."""
-    found = parse(value)
-    if (found.kind, found.model) != (kind, parse(name).model):
+    target = parse(value)
+    if (target.kind, target.model) != (kind, parse(name).model):
         raise ManifestError(f"{name}: a {kind} is not named as one of the same model")
     return value
 

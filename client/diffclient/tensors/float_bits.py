@@ -1,6 +1,6 @@
 """The bits of floating-point numbers: which are finite, which is minus zero, how halves become fp32 and back.
 
-Works on the raw bits, as unsigned integers, so that bf16, which numpy does not know, is one case of four.
+Raw bits as unsigned integers, so that bf16, which numpy does not know, needs no special case.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Bits = npt.NDArray[np.unsignedinteger[Any]]
 
 EXPONENTS: Mapping[str, int] = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000, "F64": 0x7FF0 << 48}
-"""Where each dtype keeps its exponent; numbers in which it is all ones are infinite or none."""
+"""The mask of each dtype's exponent; a number whose exponent is all ones is not finite."""
 
 
 def bits_of(weights: npt.NDArray[Any]) -> Bits:

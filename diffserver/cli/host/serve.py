@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from diffserver.cli.home import Home, settings
+from diffserver.cli.home import Home, read_settings
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
 
@@ -52,19 +52,19 @@ def serve(
     from diffserver.storage.database import connect
     from diffserver.trust.bootstrap import establish
 
-    chosen = settings(home, task_file)
-    chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
+    settings = read_settings(home, task_file)
+    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     if with_worker:
-        _require_files(chosen)
-    app = create_app(chosen)
-    engine = connect(chosen.database)
-    anchor = establish(engine, chosen)
+        _require_files(settings)
+    app = create_app(settings)
+    engine = connect(settings.database)
+    anchor = establish(engine, settings)
     engine.dispose()
     sys.stderr.write(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).\n")
-    # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
+    # uvicorn shuts down and then raises the signal again, which must not end this process before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
-    with _worker_beside(chosen, with_worker):
-        uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=uvicorn_log_config(), access_log=False)
+    with _worker_beside(settings, with_worker):
+        uvicorn.run(app, host=settings.host, port=settings.port, log_config=uvicorn_log_config(), access_log=False)
 
 
 def worker(
@@ -74,42 +74,42 @@ def worker(
 ) -> None:
     """Take trainings from the database, one after another, and make candidates.
 
-    Ctrl-C puts the training at hand back into the queue.
+    Ctrl-C puts the current training back into the queue.
 
     Examples: `diffserver worker --once`, `diffserver worker --task-file gestures.py`
     """
     if find_spec("torch") is None:
         raise Invalid("a worker needs torch", "pip install 'diffserver[train]'")
     from diffserver.pipeline.worker import Worker
-    from diffserver.storage import migrate as migrations
+    from diffserver.storage import migrate
     from diffserver.storage.database import connect
 
-    chosen = settings(home, task_file)
-    _require_files(chosen)
+    settings = read_settings(home, task_file)
+    _require_files(settings)
     signal.signal(signal.SIGTERM, _interrupt)
-    engine = connect(chosen.database)
-    migrations.check(engine)
-    Worker(engine, chosen).run(once)
+    engine = connect(settings.database)
+    migrate.check(engine)
+    Worker(engine, settings).run(once)
 
 
-def _require_files(chosen: Settings) -> None:
-    for file in chosen.task_files:
+def _require_files(settings: Settings) -> None:
+    for file in settings.task_files:
         path = file.rpartition(".py")[0] + ".py"
         if not Path(path).is_file():
             raise Invalid(f"there is no task file {path}", "correct --task-file or DIFFSERVER_TASK_FILES")
 
 
 @contextmanager
-def _worker_beside(chosen: Settings, wanted: bool) -> Iterator[None]:
-    """Run a worker as a child while the block runs; say so if it can't be, and serve without it."""
-    if wanted and find_spec("torch") is None:
+def _worker_beside(settings: Settings, with_worker: bool) -> Iterator[None]:
+    """Run a worker as a child process during the block; without torch, print a warning and run none."""
+    if with_worker and find_spec("torch") is None:
         sys.stderr.write("no worker: torch is not installed (pip install 'diffserver[train]')\n")
-        wanted = False
-    if not wanted:
+        with_worker = False
+    if not with_worker:
         yield
         return
-    files = [word for file in chosen.task_files for word in ("--task-file", file)]
-    child = subprocess.Popen([sys.executable, "-m", "diffserver", "worker", "--home", str(chosen.home), *files])
+    files = [word for file in settings.task_files for word in ("--task-file", file)]
+    child = subprocess.Popen([sys.executable, "-m", "diffserver", "worker", "--home", str(settings.home), *files])
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""Commands that set a home up on the machine that they run on: init, migrate."""
+"""Commands that set up a home on this machine: init, migrate."""
 
 import typer
 
-from diffserver.cli.home import Home, settings
+from diffserver.cli.home import Home, read_settings
 from diffserver.cli.output import AsJson, show
 from diffserver.settings import TOKEN_FILE
 
@@ -22,27 +22,27 @@ def init(home: Home = None, as_json: AsJson = False) -> None:
     """
     from diffclient.durable import PRIVATE, create_file
     from diffserver.catalog import tokens
-    from diffserver.cli.keys.key_files import about_keys, describe_anchor
-    from diffserver.storage import migrate as migrations
+    from diffserver.cli.keys.key_files import describe_anchor, describe_keys
     from diffserver.storage.database import connect, writing
+    from diffserver.storage.migrate import upgrade
     from diffserver.trust.bootstrap import establish
 
-    chosen = settings(home)
-    chosen.home.mkdir(parents=True, exist_ok=True)
-    engine = connect(chosen.database)
-    migrations.upgrade(engine)
-    path = chosen.home / TOKEN_FILE
+    settings = read_settings(home)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.database)
+    upgrade(engine)
+    path = settings.home / TOKEN_FILE
     if not path.exists():
         with writing(engine) as session:
             create_file(path, f"{tokens.create(session, 'operator', 'init')[1]}\n".encode(), PRIVATE)
-    anchor = establish(engine, chosen)
-    people = [
-        f"Home {chosen.home} is ready; the operator's token is in {path}.",
-        f"Devices enrol with {anchor.path}. {about_keys(chosen)}",
+    anchor = establish(engine, settings)
+    lines = [
+        f"Home {settings.home} is ready; the operator's token is in {path}.",
+        f"Devices enrol with {anchor.path}. {describe_keys(settings)}",
         "Next: diffserver serve",
     ]
-    known = {"home": str(chosen.home), "operator_token_file": str(path)}
-    show(known | describe_anchor(chosen, anchor), as_json, "\n".join(people))
+    value = {"home": str(settings.home), "operator_token_file": str(path)}
+    show(value | describe_anchor(settings, anchor), as_json, "\n".join(lines))
 
 
 def migrate(home: Home = None, as_json: AsJson = False) -> None:
@@ -50,9 +50,9 @@ def migrate(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `DIFFSERVER_DATABASE=postgresql://… diffserver migrate`
     """
-    from diffserver.storage import migrate as migrations
     from diffserver.storage.database import connect
+    from diffserver.storage.migrate import upgrade
 
-    before, after = migrations.upgrade(connect(settings(home).database))
+    before, after = upgrade(connect(read_settings(home).database))
     changed = f"migrated from {before or 'nothing'} to {after}" if before != after else f"already at {after}"
     show({"before": before, "after": after}, as_json, f"The database is {changed}.")

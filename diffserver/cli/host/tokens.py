@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from diffserver.catalog import tokens
-from diffserver.cli.home import Home, opened
+from diffserver.cli.home import Home, open_home
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.errors import Invalid
 from diffserver.storage.database import writing
@@ -30,15 +30,15 @@ def token_create(
     """
     if role not in ("operator", "enroll"):
         raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
-    with writing(opened(home)[1]) as session:
-        made, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
-        show({"id": made.id, "role": role, "token": secret}, as_json, secret)
+    with writing(open_home(home)[1]) as session:
+        token, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
+        show({"id": token.id, "role": role, "token": secret}, as_json, secret)
 
 
 def token_list(home: Home = None, as_json: AsJson = False) -> None:
     """List all tokens, never their secrets."""
-    with writing(opened(home)[1]) as session:
-        found = [
+    with writing(open_home(home)[1]) as session:
+        items = [
             {
                 "id": item.id,
                 "role": item.role,
@@ -49,13 +49,13 @@ def token_list(home: Home = None, as_json: AsJson = False) -> None:
             for item in tokens.list_all(session)
         ]
     headings = ["id", "role", "name", "created_at", "revoked_at"]
-    show(found, as_json, listing("Tokens", headings, [list(item.values()) for item in found]))
+    show(items, as_json, listing("Tokens", headings, [list(item.values()) for item in items]))
 
 
 def token_revoke(
     number: Annotated[int, typer.Argument(help="The token's id.")], home: Home = None, as_json: AsJson = False
 ) -> None:
-    """End a token's validity for ever."""
-    with writing(opened(home)[1]) as session:
+    """Revoke a token for ever."""
+    with writing(open_home(home)[1]) as session:
         tokens.revoke(session, number)
     show({"id": number, "revoked": True}, as_json, f"Token {number} is revoked.")

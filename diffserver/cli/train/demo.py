@@ -1,4 +1,4 @@
-"""The command `diffserver demo`: makes the corpus if no data is given, runs the demo, shows the table."""
+"""The command `diffserver demo`: make the corpus if no data is given, run the demo, print its report."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -41,9 +41,9 @@ def demo(
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
     if method not in ("sparse", "hashed"):
         raise Invalid(f"no diff is made by {method!r}", "choose sparse or hashed")
-    made = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
+    report = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
     written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
-    show(asdict(made), as_json, Group(tables(made), f"Written: {written}"))
+    show(asdict(report), as_json, Group(tables(report), f"Written: {written}"))
 
 
 def _corpus(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Commands that train, on whatever machine the workers are: base, train, trainings, cancel."""
+"""Commands that queue trainings for the workers: base, train, trainings, cancel."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,13 +95,13 @@ def train(
 ) -> None:
     """Train a diff against the model's latest version and follow the training to its candidate.
 
-    One training, or with `--max-drift` or `--method auto` up to three; then what was tried is shown.
+    One training, or with `--max-drift` or `--method auto` up to three, which are then shown.
 
     Examples: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`,
     `diffserver train commands --data corpus --max-drift 1.0 --method auto`
     """
-    asked = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
-    _submit(_spec("update", model, data, domain, seed, epochs, device) | asked, server, token, detach, as_json)
+    options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
+    _submit(_spec("update", model, data, domain, seed, epochs, device) | options, server, token, detach, as_json)
 
 
 def trainings(
@@ -110,16 +110,16 @@ def trainings(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """List trainings and how far they are."""
+    """List trainings and their progress."""
     with connected(server, token) as remote:
-        found = list(remote.pages("/v1/trainings", model=model))
+        items = list(remote.pages("/v1/trainings", model=model))
     rows = [
         (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
          f"{item['progress']:.0%}", item["error"] or item["message"], item["candidate_id"])
-        for item in found
+        for item in items
     ]  # fmt: skip
     headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
-    show(found, as_json, listing("Trainings", headings, rows))
+    show(items, as_json, listing("Trainings", headings, rows))
 
 
 def cancel(
@@ -151,10 +151,10 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
         training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
     tables = [tried_table(candidate["tried"])] if candidate["tried"] else []
-    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _described(candidate)))
+    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _describe(candidate)))
 
 
-def _described(candidate: dict[str, Any]) -> str:
+def _describe(candidate: dict[str, Any]) -> str:
     size = (
         f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
     )

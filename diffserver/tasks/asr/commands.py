@@ -1,7 +1,7 @@
-"""The sentences of the reference corpus: spoken commands with slots, drawn with a seed.
+"""The sentences of the reference corpus: commands with slots, drawn with a seed.
 
-Pure text; voices and audio are left to `synthesis` and `corpus`. No word of an update domain's new names occurs
-in the base domain: `BASE_WORDS` and `new_words` let a test hold that.
+No word of an update domain's new names occurs in the base domain (`BASE_WORDS`, `new_words`). Pure text; voices and
+audio are left to `synthesis` and `corpus`.
 """
 
 import random
@@ -118,12 +118,12 @@ BASE_WORDS = frozenset(
 
 
 def new_words(domain: Domain) -> frozenset[str]:
-    """The words that `domain` brings and that no base sentence may contain."""
+    """Return the words that `domain` adds and that no base sentence may contain."""
     return frozenset(" ".join(domain.new).split())
 
 
 def sentence(domain: Domain, rng: random.Random) -> str:
-    """One command of `domain`: lower case letters and spaces."""
+    """Return one command of `domain`: lower-case letters and spaces."""
     template = rng.choice(domain.templates)
 
     def fill(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Updates 6 to 20 of the reference corpus, for long chains: eight new names each, in the base's kind of sentences."""
+"""Updates 6 to 20 of the reference corpus, for long chains: eight new names each in sentences like the base's."""
 
 from .domain import Domain
 from .templates import CALLS, DEVICES, FOODS, GAMES, MUSIC, NEWS, PLACES

@@ -17,7 +17,7 @@ HASHED = Try("hashed", 0.0125, 3.0, -0.126, 0.5, 57_000, 0.0124, 1.0, 7, (0.5, 0
 
 def shown(*tries: tuple[Try, bool]) -> list[list[str]]:
     """The cells of each row of the table, as a wide terminal shows them."""
-    rows: list[dict[str, Any]] = [asdict(one) | {"chosen": chosen} for one, chosen in tries]
+    rows: list[dict[str, Any]] = [asdict(trial) | {"chosen": chosen} for trial, chosen in tries]
     console = Console(width=200)
     with console.capture() as capture:
         console.print(tried_table(rows), highlight=False)
