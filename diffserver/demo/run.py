@@ -26,6 +26,7 @@ from diffserver import __version__
 from diffserver.demo import render, report
 from diffserver.demo.report import Report, Row
 from diffserver.errors import DiffServerError
+from diffserver.method_registry import DEFAULT, FULL
 from diffserver.settings import ROOT_FILE, TOKEN_FILE
 from diffserver.tasks import domain_folders
 
@@ -44,7 +45,7 @@ class Plan:
     folder: Path
     data: Path
     task: str = "asr"
-    method: str = "sparse"
+    method: str = DEFAULT
     budget: float = 0.02
     devices: int = 3
     updates: int = 5
@@ -101,7 +102,7 @@ class Device:
 def _update(plan: Plan, server: Server, fleet: Sequence[Device], domain: str) -> Row:
     """One update: the full chain's model and the diff are trained, the diff is published and taken."""
     training = ["train", MODEL, "--data", str(plan.data), "--domain", domain, "--seed", str(plan.seed)]
-    full = server.operator(*training, "--method", "full")
+    full = server.operator(*training, "--method", FULL)
     candidate = server.operator(*training, "--method", plan.method, "--budget", str(plan.budget))
     force = ["--force"] if candidate["refusals"] else []
     version = server.operator("publish", str(candidate["id"]), *force)

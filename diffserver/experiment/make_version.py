@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import enter_grid, write_snapshot
 from diffserver.experiment.cache import Version
-from diffserver.experiment.method_kinds import Kind
-from diffserver.methods.method import Method, Weights
-from diffserver.methods.registry import load_method
-from diffserver.methods.setting import Packed, Setting
+from diffserver.methods.definition import Definition
+from diffserver.methods.method import Method, Packed, Weights
+from diffserver.methods.setting import Setting
 from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
 from diffserver.training.loop import Lesson, train
@@ -28,7 +27,7 @@ OnProgress = Callable[[float, str], None]
 class Order:
     """A version that is wanted: a base if it has no parent."""
 
-    kind: Kind
+    definition: Definition
     seed: int
     number: int = 0
     """Of the version in its chain."""
@@ -63,24 +62,22 @@ class Making:
     def _base(self, out: Path) -> str:
         network = self.task.network(self.order.own_seed)
         initial = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-        method = load_method("full", initial, enter_grid(initial)[0], 1.0, self.order.own_seed)
+        table = enter_grid(initial)[0]
+        method = self.order.definition.make(Setting(initial, table, 1.0, self.order.own_seed, network))
         table, arrays = enter_grid(self._trained(method))
         return write_snapshot(out, table, (arrays[spec.name] for spec in table))
 
     def _update(self, parent: Version, out: Path) -> tuple[bytes, str]:
-        before, kind = parent.snapshot, self.order.kind
-        method = kind.make(self._setting(parent), kind.schedule)
-        trained = self._trained(method) if kind.recipe else {}
-        diff = method.diff()
-        if diff is not None:
-            payload = encode(diff, before.table, parent.digest)
+        before, definition = parent.snapshot, self.order.definition
+        method = definition.make(self._setting(parent))
+        if definition.recipe:
+            self._trained(method)
+        result = method.result()
+        if isinstance(result, Diff):
+            payload = encode(result, before.table, parent.digest)
             return payload, apply(before, [open_payload(payload, before.table, parent.digest)], out)
-        payload, weights = b"", trained
-        if hasattr(method, "rebuilt"):
-            packed = cast(Packed, method)
-            payload = packed.payload()
-            weights = packed.rebuilt(payload)
-        return payload, write_snapshot(out, before.table, clip_to_grid.enter(before.table, weights))
+        payload = result.payload if isinstance(result, Packed) else b""
+        return payload, write_snapshot(out, before.table, clip_to_grid.enter(before.table, result.weights))
 
     def _setting(self, parent: Version) -> Setting:
         before, full = parent.snapshot, self.order.full
@@ -93,13 +90,13 @@ class Making:
             self.on_progress(done, message)
             return True
 
-        assert self.order.kind.recipe is not None
+        assert self.order.definition.recipe is not None
         return train(
             self.task,
             self.task.network(self.order.own_seed),
             method,
             self.lesson,
-            self.order.kind.recipe,
+            self.order.definition.recipe,
             seed=self.order.own_seed,
             device=self.device,
             on_progress=hear,

@@ -6,7 +6,8 @@ Which versions are wanted is `chain`'s to say, how one is made `make_version`'s.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from time import monotonic
 from typing import Any
 
@@ -18,6 +19,7 @@ from diffserver.experiment.make_version import Making, OnProgress, Order
 from diffserver.experiment.plan import Domain, Plan
 from diffserver.experiment.statistics import BySet, Errors, errors_of_each
 from diffserver.tasks import Session, Task
+from diffserver.training import loop
 from diffserver.training.loop import Lesson
 
 
@@ -33,7 +35,7 @@ class Bench:
 
     def version(self, order: Order) -> Version:
         """Return the version that is wanted; raises what making it raises."""
-        about, code = self._about(order), order.kind.code(self.task)
+        about, code = self._about(order), self._code(order)
         return self.kept.version(about, code) or self._make(order, about, code)
 
     def errors(self, version: Version, domains: Sequence[Domain]) -> BySet:
@@ -51,17 +53,26 @@ class Bench:
         return found
 
     def _about(self, order: Order) -> dict[str, Any]:
-        """All that decides a version, but for the code."""
+        """All that decides a version, but for the code, as plain JSON values."""
+        definition = order.definition
         return {
             "task": self.task.name,
             "data": [domain.fingerprint for domain in self.plan.domains[: order.number + 1]],
             "seed": order.seed,
             "number": order.number,
-            "method": order.kind.describe(),
+            "method": {
+                "modules": definition.modules,
+                "recipe": definition.recipe and asdict(definition.recipe),
+                "schedule": definition.schedule and asdict(definition.schedule),
+                "teacher": definition.teacher,
+            },
             "budget": order.budget,
             "parent": order.parent and order.parent.digest,
             "full": order.full and order.full.digest,
         }
+
+    def _code(self, order: Order) -> str:
+        return fingerprint((loop, *map(import_module, order.definition.modules)), self.task)
 
     def _make(self, order: Order, about: dict[str, Any], code: str) -> Version:
         self.on_progress(0.0, "reads data")

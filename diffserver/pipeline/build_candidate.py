@@ -11,6 +11,7 @@ from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.evaluation import Bounds, Evaluation
+from diffserver.method_registry import BASE, Use, names
 from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Result, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.domain_folders import fingerprint
@@ -35,13 +36,13 @@ def assess(measured: Measured) -> NewCandidate:
     before = _before(work, parent, result, new)
     probes = _probe(work, parent, result, new)
     share = len(result.payload or b"") / fp32_bytes(result.table)
-    comparison = parent is not None and result.payload is None
+    method = BASE if parent is None else spec.method
     manifest = _manifest(work, parent, result, snapshot, graph, probes)
     return NewCandidate(
         model=spec.model,
         task=spec.task,
         kind=spec.kind,
-        method="base" if parent is None else spec.method,
+        method=method,
         number=manifest.to_version,
         parent_digest=manifest.from_digest,
         digest=result.digest,
@@ -55,7 +56,7 @@ def assess(measured: Measured) -> NewCandidate:
         evaluation=evaluation.to_json(before, after),
         data=spec.data,
         refusals=_refusals(spec, parent, share, before, after, probes[0]),
-        manifest={} if comparison else manifest.to_json(),
+        manifest=manifest.to_json() if method in names(Use.PUBLISHED) else {},
         domains=domains,
         notes=result.notes,
         shortcuts=result.shortcuts,

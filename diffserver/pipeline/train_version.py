@@ -6,14 +6,18 @@ What the loop does is `training.loop`'s, what a method trains is its own; which 
 from collections.abc import Mapping, Sequence
 from time import monotonic
 
+from diffclient.diff.streams import Diff
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot
+from diffserver.method_registry import BASE
+from diffserver.methods.definition import load_definition
 from diffserver.methods.method import Method
-from diffserver.methods.registry import load_method
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 from diffserver.pipeline.apply_as_device import count_changed, self_apply
 from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.training import clip_to_grid
-from diffserver.training.loop import Lesson, recipe_for, train
+from diffserver.training.loop import Lesson, train
 
 
 def learn_base(work: Work, domain: str) -> Result:
@@ -23,8 +27,10 @@ def learn_base(work: Work, domain: str) -> Result:
     initial = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     graph = work.task.graph(network)  # before training, which a network that no device can run is not worth
     table, _ = enter_grid(initial)
-    method = load_method("full", initial, table, 1.0, work.seed)
-    table, arrays = enter_grid(_train(work, method, lesson, "base"))
+    definition = load_definition(BASE).lasting(work.spec.epochs)
+    method = definition.make(Setting(initial, table, 1.0, work.seed, network))
+    assert definition.recipe
+    table, arrays = enter_grid(_train(work, method, lesson, definition.recipe))
     weights = work.folder / "version.safetensors"
     digest = write_snapshot(weights, table, (arrays[spec.name] for spec in table))
     return Result(weights, digest, table, graph, "snapshot", None, 0, monotonic() - began)
@@ -37,13 +43,16 @@ def learn_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     """
     lesson, began = _lesson(work, domains), monotonic()
     spec, table = work.spec, parent.snapshot.table
-    method = load_method(spec.method, parent.snapshot.read_all(), table, spec.budget, work.seed)
-    trained = _train(work, method, lesson, spec.method)
-    learned = method.diff()
-    if learned is not None:
+    definition = load_definition(spec.method).lasting(spec.epochs)
+    network = work.task.network(work.seed)
+    method = definition.make(Setting(parent.snapshot.read_all(), table, spec.budget, work.seed, network))
+    if definition.recipe:
+        _train(work, method, lesson, definition.recipe)
+    learned = method.result()
+    if isinstance(learned, Diff):
         return self_apply(work, parent, learned, began)
     weights, graph = work.folder / "version.safetensors", work.objects.get(parent.graph.sha256)
-    digest = write_snapshot(weights, table, clip_to_grid.enter(table, trained))
+    digest = write_snapshot(weights, table, clip_to_grid.enter(table, learned.weights))
     changed = count_changed(parent.snapshot, Snapshot(weights))
     return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
 
@@ -54,13 +63,13 @@ def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
     return Lesson(new, earlier)
 
 
-def _train(work: Work, method: Method, lesson: Lesson, recipe: str) -> Mapping[str, Array]:
+def _train(work: Work, method: Method, lesson: Lesson, recipe: Recipe) -> Mapping[str, Array]:
     return train(
         work.task,
         work.task.network(work.seed),
         method,
         lesson,
-        recipe_for(recipe, work.spec.epochs),
+        recipe,
         seed=work.seed,
         device=work.spec.device,
         on_progress=lambda done, message: work.on_progress(TRAINING_SHARE * done, message),

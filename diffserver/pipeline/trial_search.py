@@ -10,11 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diffserver.catalog.training_request import BUDGET, MethodName
+from diffserver.catalog.training_request import BUDGET
+from diffserver.method_registry import FULL
 from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
-
-FULL: MethodName = "full"
-"""The method that retrains every weight: no payload, and what drift is held against."""
 
 MOST_TRAININGS = 3
 """What one request may cost, the fully retrained model included."""
@@ -27,7 +25,7 @@ WORTHWHILE = 0.9
 class Asked:
     """What is looked for: of these methods, the least mean WER in the budget, or the least payload within a drift."""
 
-    methods: tuple[MethodName, ...]
+    methods: tuple[str, ...]
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
     max_drift: float | None = None
@@ -47,16 +45,16 @@ class Asked:
 class Next:
     """A training to be done."""
 
-    method: MethodName
+    method: str
     budget: float | None
-    """None for the fully retrained model."""
+    """None for the fully retrained model, which drift is held against."""
 
 
 @dataclass(frozen=True)
 class Try:
     """A training and what came of it, as devices compute it; WER in percent, drift and regression in points."""
 
-    method: MethodName
+    method: str
     budget: float | None
     mean_wer: float
     drift: float | None = None

@@ -15,19 +15,17 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Table, fp32_bytes
 from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
-from diffserver.catalog.training_request import MethodName, TrainingSpec
+from diffserver.catalog.training_request import TrainingSpec
 from diffserver.evaluation import mean_wer
+from diffserver.method_registry import AUTO, FULL, Use, names
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.diff_statistics import shape_of
 from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Work
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
 from diffserver.pipeline.train_version import learn_update
-from diffserver.pipeline.trial_search import FULL, Asked, Next, Try
+from diffserver.pipeline.trial_search import Asked, Next, Try
 from diffserver.storage.tables import Candidate
-
-AUTO: tuple[MethodName, ...] = ("sparse", "hashed")
-"""What the method `auto` tries."""
 
 ROOM = 8
 """How many empty payloads go into the smallest budget that is tried."""
@@ -97,7 +95,7 @@ def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> F
 
 def asked_for(spec: TrainingSpec, table: Table) -> Asked:
     """Return what a request looks for in a model of this table."""
-    methods = AUTO if spec.method == "auto" else (spec.method,)
+    methods = names(Use.AUTO) if spec.method == AUTO else (spec.method,)
     empty = payload_length(Diff("sparse", (None,) * len(table)), table)
     least = min(spec.budget, ROOM * empty / fp32_bytes(table))
     return Asked(methods, spec.budget, spec.max_drift, spec.max_regression, least)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,28 +17,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from diffserver.methods.method import Method, MethodError
+from diffserver.methods.recipe import Recipe
 from diffserver.tasks import Example, Task
 from diffserver.training.progress import Cancelled, OnProgress
 
 SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size before they are cut into batches
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; the defaults of each kind of training are `recipe_for`'s."""
-
-    steps: int
-    learning_rate: float
-    """The highest, reached after the warm-up."""
-    batch: int = 16
-    replay: float = 0.6
-    """The share of every batch that comes from earlier domains, drawn by the square roots of their sizes."""
-    warmup: float = 0.05
-    """The share of training in which the learning rate rises."""
-    clip: float = 5.0
-    """The largest norm of all gradients together."""
-    epochs: int | None = None
-    """Times that every new example is seen; replaces `steps`."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +30,6 @@ class Lesson:
 
     new: Sequence[Example]
     earlier: Sequence[Sequence[Example]] = ()
-
-
-def recipe_for(name: str, epochs: int | None = None) -> Recipe:
-    """The recipe for `base`, `full`, `sparse` or `hashed`; `epochs` overrides its length.
-
-    Raises MethodError if there is none of that name, or no epochs at all.
-    """
-    recipes = {
-        "base": Recipe(steps=2000, learning_rate=3e-3),
-        "full": Recipe(steps=910, learning_rate=2.5e-3),
-        "sparse": Recipe(steps=1250, learning_rate=4e-3),
-        "hashed": Recipe(steps=1250, learning_rate=3e-3),
-    }
-    if name not in recipes:
-        raise MethodError(f"there is no recipe for {name!r}; known: {', '.join(recipes)}")
-    if epochs is not None and epochs < 1:
-        raise MethodError(f"{epochs} epochs train nothing: give at least 1")
-    return replace(recipes[name], epochs=epochs)
 
 
 def train(

@@ -12,6 +12,7 @@ from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints
 from diffserver.errors import Conflict, Invalid
+from diffserver.method_registry import Use, names
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,7 +45,9 @@ def publish(
     from_checkpoint: Annotated[
         Path | None, typer.Option("--from-checkpoint", help="Weights (safetensors) to bring the model to.")
     ] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="exact or sparse: publish that one.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help=f"{' or '.join(names(Use.CHECKPOINT))}: publish that one.")
+    ] = None,
     budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
     max_regression: MaxRegression = 5.0,
     data: Annotated[

@@ -17,8 +17,8 @@ from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
 from diffserver.evaluation import from_json, mean_wer, wer
+from diffserver.method_registry import EXACT, Use, names
 
-KINDS = ("exact", "sparse")
 NONE = "none"
 PIECE = 1 << 20
 
@@ -44,10 +44,10 @@ def upload(remote: Remote, path: Path) -> str:
 
 
 def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Made:
-    """Have both candidates made of an uploaded checkpoint; raises Conflict if neither could be."""
-    # An exact payload is as large as it is; the budget is what the sparse one has to keep to.
-    budgets = {"exact": 1.0, "sparse": budget}
-    queued = {kind: remote.post("/v1/trainings", {**spec, "method": kind, "budget": budgets[kind]}) for kind in KINDS}
+    """Have all candidates made of an uploaded checkpoint; raises Conflict if none could be."""
+    # An exact payload is as large as it is; the budget is what the others have to keep to.
+    asked = {kind: {"method": kind, "budget": 1.0 if kind == EXACT else budget} for kind in names(Use.CHECKPOINT)}
+    queued = {kind: remote.post("/v1/trainings", {**spec, **wish}) for kind, wish in asked.items()}
     made = Made()
     for kind, training in queued.items():
         try:
@@ -107,10 +107,12 @@ def _ask(made: Made) -> str:
 
 def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
     """Raise Invalid, before anything is done, if no one could choose in the end."""
-    if kind is not None and kind not in KINDS:
-        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(KINDS)}")
+    kinds = names(Use.CHECKPOINT)
+    if kind is not None and kind not in kinds:
+        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(kinds)}")
     if kind is None and not yes and (as_json or not sys.stdin.isatty()):
-        raise Invalid("there is no one to ask which candidate to publish", "pass --kind exact, --kind sparse or --yes")
+        ways = ", ".join(f"--kind {name}" for name in kinds)
+        raise Invalid("there is no one to ask which candidate to publish", f"pass {ways} or --yes")
 
 
 def _accuracy(found: Mapping[str, Any]) -> Iterator[list[object]]:

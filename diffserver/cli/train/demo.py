@@ -10,6 +10,9 @@ from rich.progress import Progress
 
 from diffserver.cli.output import AsJson, progress_console, show
 from diffserver.errors import Invalid
+from diffserver.method_registry import DEFAULT, Use, names
+
+_DIFF = Use.TRAINING | Use.PUBLISHED
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    method: Annotated[str, typer.Option(help="sparse or hashed.")] = "sparse",
+    method: Annotated[str, typer.Option(help=f"{' or '.join(names(_DIFF))}.")] = DEFAULT,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of real recordings: a folder a domain with train.jsonl and test.jsonl."),
@@ -40,8 +43,8 @@ def demo(
         from diffserver.demo.run import Plan, run
     except ImportError as error:
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
-    if method not in ("sparse", "hashed"):
-        raise Invalid(f"no diff is made by {method!r}", "choose sparse or hashed")
+    if method not in names(_DIFF):
+        raise Invalid(f"no diff is made by {method!r}", f"choose {' or '.join(names(_DIFF))}")
     made = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
     written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
     show(asdict(made), as_json, Group(tables(made), f"Written: {written}"))

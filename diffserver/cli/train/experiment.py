@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from diffserver.cli.output import console, progress_console
 from diffserver.errors import Invalid
+from diffserver.method_registry import BASE, DEFAULT, FULL, Use, names
 
 if TYPE_CHECKING:
     from diffserver.experiment.cache import Kept
@@ -39,9 +40,9 @@ def chain(
         typer.Option(
             "--method",
             "-m",
-            help="sparse, hashed, topk, topk-tuned, bitdelta, lora, pruned, pruned-tuned, factorised; "
+            help=f"{', '.join(names(Use.EXPERIMENT))}; "
             "with parameters, sparse:spread=0.7,steps=900; at budgets of its own, bitdelta@0.04. "
-            "base:… and full:… set parameters of the reference. Repeatable.",
+            f"{BASE}:… and {FULL}:… set parameters of the reference. Repeatable.",
         ),
     ] = None,
     budget: Annotated[
@@ -77,9 +78,9 @@ def chain(
         from diffserver.tasks import open_task
     except ImportError as error:
         raise Invalid(f"the experiment needs {error.name}", EXTRA) from error
-    methods = method or ["sparse"]
+    methods = method or [DEFAULT]
     entries = plans.entries(methods, budget or [0.02])
-    base, full = (plans.reference(methods, name) for name in ("base", "full"))
+    base, full = (plans.reference(methods, name) for name in (BASE, FULL))
     chosen = open_task(task)
     domains = plans.find_domains(data or _made(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name
