@@ -13,10 +13,9 @@ from diffclient.tensors.snapshot import fp32_bytes
 from diffserver.evaluation import recovered
 from diffserver.experiment import statistics
 from diffserver.experiment.cache import Version
-from diffserver.experiment.make_version import Order
 from diffserver.experiment.plan import Entry
 from diffserver.experiment.results import Failure, Row
-from diffserver.experiment.version_bench import Bench
+from diffserver.experiment.version_bench import Bench, Order
 from diffserver.method_registry import FULL
 from diffserver.methods.method import MethodError
 

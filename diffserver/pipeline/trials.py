@@ -23,7 +23,7 @@ from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.diff_statistics import shape_of
 from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Work
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
-from diffserver.pipeline.train_version import learn_update
+from diffserver.pipeline.train_version import train_update
 from diffserver.pipeline.trial_search import Asked, Next, Try
 from diffserver.storage.tables import Candidate
 
@@ -86,7 +86,7 @@ def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> F
     while following := trial_search.next_training(asked, tries):
         turn = _turn(work, asked, following, len(trained))
         start = _start(work, turn, engine, parent)
-        measured = measure(turn, start, learn_update(turn, start, domains), domains)
+        measured = measure(turn, start, train_update(turn, start, domains), domains)
         tries.append(_tried(following, start, measured, tries))
         # What is done with it later is no longer part of its turn.
         trained.append((tries[-1], replace(measured, work=replace(turn, on_progress=work.on_progress))))
@@ -135,19 +135,20 @@ def _start(work: Work, turn: Work, engine: Engine, parent: Parent) -> Parent:
 
 def _tried(following: Next, start: Parent, measured: Measured, before: Sequence[Try]) -> Try:
     """The figures of one training; its drift only if a fully retrained model came before it."""
-    table, result, mean = start.snapshot.table, measured.result, mean_wer(measured.errors)
+    table, version, mean = start.snapshot.table, measured.result.version, mean_wer(measured.errors)
     full = mean if following.method == FULL else next((one.mean_wer for one in before if one.method == FULL), None)
-    shape = shape_of(decode(result.payload, table, start.digest), table) if result.payload else None
+    payload, is_diff = version.payload, version.kind != "snapshot"
+    shape = shape_of(decode(payload, table, start.digest), table) if payload and is_diff else None
     return Try(
         method=following.method,
         budget=following.budget,
         mean_wer=mean,
         drift=None if full is None else mean - full,
         regression=max(evaluation.regressions(start.evaluation, measured.errors).values(), default=None),
-        payload_bytes=len(result.payload) if result.payload else None,
-        payload_share=len(result.payload or b"") / fp32_bytes(table),
-        density=_share(result.changed, table),
+        payload_bytes=len(payload) if payload else None,
+        payload_share=len(payload or b"") / fp32_bytes(table),
+        density=_share(measured.result.changed, table),
         levels=None if shape is None else shape.levels,
         steps=None if shape is None else shape.steps,
-        seconds=result.seconds,
+        seconds=measured.result.seconds,
     )

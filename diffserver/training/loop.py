@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -42,8 +41,8 @@ def train(
     seed: int = 0,
     device: str = "auto",
     on_progress: OnProgress | None = None,
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Trains the method's parameters through the network; returns the weights that training ends with.
+) -> None:
+    """Trains the method's parameters through the network.
 
     `network` gives the computation only: its own weights are not used. The same seed on the same machine gives the
     same weights.
@@ -72,8 +71,6 @@ def train(
         _improve(optimizer, loss, recipe.clip)
         if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
             raise Cancelled(f"stopped at step {step + 1} of {steps}")
-    with torch.no_grad():
-        return {name: weight.cpu().numpy() for name, weight in method.weights(1.0).items()}
 
 
 def choose_device(name: str) -> str:
