@@ -48,12 +48,12 @@ def run(
         domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
         return _candidate(engine, parent, measure(work, parent, update(work, parent), domains))
     # Each of these is trained, encoded, decoded, applied and evaluated; the best one goes on.
-    found = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
-    candidate = _candidate(engine, parent, found.kept)
-    return found.tell(candidate, reference=assess(found.reference) if found.reference else None)
+    results = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
+    candidate = _candidate(engine, parent, results.kept)
+    return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
 
 
 def _candidate(engine: Engine, parent: Parent, measured: Measured) -> NewCandidate:
     """What becomes of an update, with the short cuts that lead to it."""
-    found = merged_diffs.make(measured.work, engine, parent, measured.result.version)
-    return assess(replace(measured, result=replace(measured.result, shortcuts=found)))
+    shortcuts = merged_diffs.make(measured.work, engine, parent, measured.result.version)
+    return assess(replace(measured, result=replace(measured.result, shortcuts=shortcuts)))

@@ -84,7 +84,7 @@ def test_auto_tries_it_if_its_line_says_so(add: Add, use: Use) -> None:
     table, _ = enter_grid(PointsTask().initial())
 
     def tried() -> tuple[str, ...]:
-        return trials.asked_for(TrainingSpec("update", "m", "/data", method="auto"), table).methods
+        return trials.goal_of(TrainingSpec("update", "m", "/data", method="auto"), table).methods
 
     before = tried()
     add(use)

@@ -28,8 +28,8 @@ from diffserver.methods.setting import Setting
 from diffserver.pipeline import run as pipeline
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.parent_version import find_reference
-from diffserver.pipeline.trial_search import Asked, Try
-from diffserver.pipeline.trials import asked_for
+from diffserver.pipeline.trial_search import Goal, Trial
+from diffserver.pipeline.trials import goal_of
 from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate
@@ -68,10 +68,10 @@ def run(home: Home, spec: TrainingSpec, listener: Listener) -> NewCandidate:
     return pipeline.run(spec, home.engine, home.objects, folder, listener)
 
 
-def tries(candidate: NewCandidate | Candidate) -> list[Try]:
+def tries(candidate: NewCandidate | Candidate) -> list[Trial]:
     """The rows as the search knew them."""
-    names = {item.name for item in fields(Try)}
-    return [Try(**{name: value for name, value in row.items() if name in names}) for row in candidate.tried]
+    names = {item.name for item in fields(Trial)}
+    return [Trial(**{name: value for name, value in row.items() if name in names}) for row in candidate.tried]
 
 
 def chosen(candidate: NewCandidate | Candidate) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def test_a_fully_retrained_model_of_the_same_data_is_used_again(
 
 
 def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(again: NewCandidate) -> None:
-    asked, measured = Asked(AUTO, 0.02, 0.001), tries(again)
+    asked, measured = Goal(AUTO, 0.02, 0.001), tries(again)
     kept = trial_search.choose(asked, measured)
     assert chosen(again) == asdict(kept) | {"chosen": True}
     too_much = kept.drift is not None and kept.drift > 0.001
@@ -206,7 +206,7 @@ def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(
 def test_the_smallest_budget_that_is_tried_has_room_for_a_payload(method: str, scale: float) -> None:
     network = load_task("asr").network(0)
     table, arrays = enter_grid({name: tensor.detach().numpy() for name, tensor in network.state_dict().items()})
-    least = asked_for(TrainingSpec("update", "m", "/data", method=method), table).least_budget
+    least = goal_of(TrainingSpec("update", "m", "/data", method=method), table).least_budget
     assert least < 0.001
     trained = load_definition(method).make(Setting(arrays, table, least, 1, network))
     random = torch.Generator().manual_seed(0)
