@@ -27,6 +27,7 @@ class Use(Flag):
     """A checkpoint's weights may travel so."""
     EXPERIMENT = auto()
     """An experiment compares it with the full chain."""
+    TRAINED_DIFF = TRAINING | PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Entry:
     use: Use
 
 
-_DIFF = Use.TRAINING | Use.PUBLISHED | Use.AUTO | Use.EXPERIMENT
+_PRODUCT = Use.TRAINED_DIFF | Use.AUTO | Use.EXPERIMENT
 
 METHODS: dict[str, Entry] = {
     BASE: Entry("diffserver.methods.full:BASE", Use.PUBLISHED),
     FULL: Entry("diffserver.methods.full:FULL", Use.TRAINING),
     EXACT: Entry(None, Use.PUBLISHED | Use.CHECKPOINT),
-    "sparse": Entry("diffserver.methods.sparse:SPARSE", _DIFF | Use.CHECKPOINT),
-    "hashed": Entry("diffserver.methods.hashed:HASHED", _DIFF),
+    "sparse": Entry("diffserver.methods.sparse:SPARSE", _PRODUCT | Use.CHECKPOINT),
+    "hashed": Entry("diffserver.methods.hashed:HASHED", _PRODUCT),
     "topk": Entry("diffserver.methods.topk:TOPK", Use.EXPERIMENT),
     "topk-tuned": Entry("diffserver.methods.topk:TOPK_TUNED", Use.EXPERIMENT),
     "bitdelta": Entry("diffserver.methods.bitdelta:BITDELTA", Use.EXPERIMENT),

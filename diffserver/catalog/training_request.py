@@ -65,7 +65,7 @@ def _require_use(spec: TrainingSpec) -> None:
     trained, carried = names(Use.TRAINING), names(Use.CHECKPOINT)
     if spec.checkpoint is None and spec.method not in (*trained, AUTO):
         reason = f"{spec.method} is how a checkpoint's weights travel; nothing is trained so"
-        raise Invalid(reason, f"train {' or '.join(names(Use.TRAINING | Use.PUBLISHED))}")
+        raise Invalid(reason, f"train {' or '.join(names(Use.TRAINED_DIFF))}")
     if spec.checkpoint is not None and spec.method not in carried:
         raise Invalid(f"a checkpoint does not become a {spec.method} diff", f"choose {' or '.join(carried)}")
 
@@ -73,7 +73,7 @@ def _require_use(spec: TrainingSpec) -> None:
 def _require_search(spec: TrainingSpec) -> None:
     """Raise Invalid where there is nothing to search."""
     wish = "method auto" if spec.max_drift is None else "a bound on drift"
-    searched = (*names(Use.TRAINING | Use.PUBLISHED), AUTO)
+    searched = (*names(Use.TRAINED_DIFF), AUTO)
     if spec.checkpoint is not None:
         raise Invalid(f"{wish} is for trainings; a checkpoint's weights are given", "pass a budget and a method")
     if spec.kind == "base":

@@ -128,7 +128,7 @@ def _require_publishable(session: Session, candidate: Candidate, force: bool) ->
     if candidate.state == "published":
         raise Conflict(f"{name} is published already", "nothing needs to be done")
     if candidate.method not in names(Use.PUBLISHED):
-        diffs = " or ".join(names(Use.TRAINING | Use.PUBLISHED))
+        diffs = " or ".join(names(Use.TRAINED_DIFF))
         raise Conflict(f"{name} was made by {candidate.method}, for comparison only", f"train a {diffs} diff")
     latest = head(session, candidate.model)
     if candidate.parent_digest != (latest and latest.digest):

@@ -12,8 +12,6 @@ from diffserver.cli.output import AsJson, progress_console, show
 from diffserver.errors import Invalid
 from diffserver.method_registry import DEFAULT, Use, names
 
-_DIFF = Use.TRAINING | Use.PUBLISHED
-
 
 def add_to(app: typer.Typer) -> None:
     """Add this command."""
@@ -21,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    method: Annotated[str, typer.Option(help=f"{' or '.join(names(_DIFF))}.")] = DEFAULT,
+    method: Annotated[str, typer.Option(help=f"{' or '.join(names(Use.TRAINED_DIFF))}.")] = DEFAULT,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of real recordings: a folder a domain with train.jsonl and test.jsonl."),
@@ -43,8 +41,8 @@ def demo(
         from diffserver.demo.run import Plan, run
     except ImportError as error:
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
-    if method not in names(_DIFF):
-        raise Invalid(f"no diff is made by {method!r}", f"choose {' or '.join(names(_DIFF))}")
+    if method not in names(Use.TRAINED_DIFF):
+        raise Invalid(f"no diff is made by {method!r}", f"choose {' or '.join(names(Use.TRAINED_DIFF))}")
     made = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
     written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
     show(asdict(made), as_json, Group(tables(made), f"Written: {written}"))

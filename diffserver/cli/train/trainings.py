@@ -22,7 +22,7 @@ Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the da
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
-_DIFFS = names(Use.TRAINING | Use.PUBLISHED)
+_DIFFS = names(Use.TRAINED_DIFF)
 _COMPARED = tuple(name for name in names(Use.TRAINING) if name not in _DIFFS)
 
 
