@@ -98,12 +98,14 @@ def retrained(
     lesson: Lesson,
     recipe: Recipe,
     network: nn.Module | None = None,
+    *,
+    device: str = "cpu",
     **options: Any,
 ) -> dict[str, Array]:
     """What full retraining makes of the parent's weights."""
     network = network or task.network(0)
     method = Full(Setting(parent, enter_grid(parent)[0], 1.0, 0, network))
-    train(task, network, method, lesson, recipe, device="cpu", **options)
+    train(task, network, method, lesson, recipe, device=device, **options)
     return dict(method.result().weights)
 
 
