@@ -29,7 +29,7 @@ FORBIDDEN_ON_DEVICES = {
 TRAINING = ("methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "trust")
 SERVING = ("app", "api")
-NEITHER = ("checkpoints", "evaluation", "errors", "hardware", "logs", "settings")
+NEITHER = ("checkpoints", "evaluation", "choices", "errors", "logs", "settings")
 """What both sides may import, and what imports neither."""
 
 JOIN = ("pipeline", "cli", "main", "__main__")

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from diffserver import hardware
 from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
-from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
+from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
+from diffserver.choices import hardware
+from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 
 
 class _Request(BaseModel):
@@ -57,7 +58,11 @@ class TrainingRequest(_Request):
         examples=["/data/speech"], description="A folder on the worker's machine, with a folder for each domain."
     )
     domain: Folder | None = Field(default=None, examples=["athletes"], description="The folder in it to train on.")
-    method: MethodName = Field(default="sparse", description="auto: both kinds of diff, of which the better is kept.")
+    method: Name = Field(
+        default=DEFAULT,
+        description=f"{AUTO}: {' and '.join(method_names(Use.AUTO))}, of which the better is kept.",
+        json_schema_extra={"enum": list(methods_to_ask_for())},
+    )
     budget: float | None = Field(
         default=None,
         gt=0,

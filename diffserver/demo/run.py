@@ -23,6 +23,7 @@ import httpx2
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver import __version__
+from diffserver.choices.methods import DEFAULT, FULL
 from diffserver.demo import render, report
 from diffserver.demo.report import Report, Row
 from diffserver.errors import DiffServerError
@@ -44,7 +45,7 @@ class Plan:
     folder: Path
     data: Path
     task: str = "asr"
-    method: str = "sparse"
+    method: str = DEFAULT
     budget: float = 0.02
     devices: int = 3
     updates: int = 5
@@ -101,7 +102,7 @@ class Device:
 def _update(plan: Plan, server: Server, fleet: Sequence[Device], domain: str) -> Row:
     """Train the full chain's model and the diff, publish the diff, and let every device take it; return the row."""
     training = ["train", MODEL, "--data", str(plan.data), "--domain", domain, "--seed", str(plan.seed)]
-    full = server.operator(*training, "--method", "full")
+    full = server.operator(*training, "--method", FULL)
     candidate = server.operator(*training, "--method", plan.method, "--budget", str(plan.budget))
     force = ["--force"] if candidate["refusals"] else []
     version = server.operator("publish", str(candidate["id"]), *force)

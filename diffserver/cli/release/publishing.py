@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from diffserver.choices.methods import Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, console, listing, show
 from diffserver.cli.remote import Remote
@@ -44,7 +45,9 @@ def publish(
     from_checkpoint: Annotated[
         Path | None, typer.Option("--from-checkpoint", help="Weights (safetensors) to bring the model to.")
     ] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="exact or sparse: publish that one.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one.")
+    ] = None,
     budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
     max_regression: MaxRegression = 5.0,
     data: Annotated[

@@ -11,13 +11,13 @@ from rich.console import Group
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from diffclient import durable
+from diffserver.choices.methods import EXACT, Use, method_names
 from diffserver.cli.output import listing, progress_console
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
 from diffserver.evaluation import from_json, mean_wer, wer
 
-KINDS = ("exact", "sparse")
 NONE = "none"
 PIECE = 1 << 20
 
@@ -45,10 +45,12 @@ def upload(remote: Remote, path: Path) -> str:
 
 
 def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Outcomes:
-    """Make both candidates of an uploaded checkpoint; raises Conflict if both fail."""
-    # The budget binds the sparse payload only; an exact one has the size that it needs.
-    budgets = {"exact": 1.0, "sparse": budget}
-    queued = {kind: remote.post("/v1/trainings", {**spec, "method": kind, "budget": budgets[kind]}) for kind in KINDS}
+    """Make all candidates of an uploaded checkpoint; raises Conflict if every one fails."""
+    # The budget binds the other payloads only; an exact one has the size that it needs.
+    requests = {
+        kind: {"method": kind, "budget": 1.0 if kind == EXACT else budget} for kind in method_names(Use.CHECKPOINT)
+    }
+    queued = {kind: remote.post("/v1/trainings", {**spec, **request}) for kind, request in requests.items()}
     outcomes = Outcomes()
     for kind, training in queued.items():
         try:
@@ -112,10 +114,12 @@ def _ask(outcomes: Outcomes) -> str:
 
 def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
     """Raise Invalid if neither an option nor a person at a terminal can choose the candidate."""
-    if kind is not None and kind not in KINDS:
-        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(KINDS)}")
+    kinds = method_names(Use.CHECKPOINT)
+    if kind is not None and kind not in kinds:
+        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(kinds)}")
     if kind is None and not yes and (as_json or not sys.stdin.isatty()):
-        raise Invalid("there is no one to ask which candidate to publish", "pass --kind exact, --kind sparse or --yes")
+        ways = ", ".join(f"--kind {name}" for name in kinds)
+        raise Invalid("there is no one to ask which candidate to publish", f"pass {ways} or --yes")
 
 
 def _accuracy(candidates: Mapping[str, Any]) -> Iterator[list[object]]:

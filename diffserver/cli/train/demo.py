@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
+from diffserver.choices.methods import DEFAULT, Use, method_names
 from diffserver.cli.output import AsJson, progress_bar, show
 from diffserver.errors import Invalid
 
@@ -17,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    method: Annotated[str, typer.Option(help="sparse or hashed.")] = "sparse",
+    method: Annotated[str, typer.Option(help=f"{' or '.join(method_names(Use.TRAINED_DIFF))}.")] = DEFAULT,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of real recordings: a folder a domain with train.jsonl and test.jsonl."),
@@ -39,8 +40,8 @@ def demo(
         from diffserver.demo.run import Plan, run
     except ImportError as error:
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
-    if method not in ("sparse", "hashed"):
-        raise Invalid(f"no diff is made by {method!r}", "choose sparse or hashed")
+    if method not in method_names(Use.TRAINED_DIFF):
+        raise Invalid(f"no diff is made by {method!r}", f"choose {' or '.join(method_names(Use.TRAINED_DIFF))}")
     report = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
     written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
     show(asdict(report), as_json, Group(tables(report), f"Written: {written}"))

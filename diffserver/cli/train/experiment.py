@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from diffserver.choices.methods import BASE, DEFAULT, FULL, Use, method_names
 from diffserver.cli.output import console, progress_bar, progress_console
 from diffserver.errors import Invalid
 
@@ -39,9 +40,9 @@ def chain(
         typer.Option(
             "--method",
             "-m",
-            help="sparse, hashed, topk, topk-tuned, bitdelta, lora, pruned, pruned-tuned, factorised; "
+            help=f"{', '.join(method_names(Use.EXPERIMENT))}; "
             "with parameters, sparse:spread=0.7,steps=900; at budgets of its own, bitdelta@0.04. "
-            "base:… and full:… set parameters of the reference. Repeatable.",
+            f"{BASE}:… and {FULL}:… set parameters of the reference. Repeatable.",
         ),
     ] = None,
     budget: Annotated[
@@ -77,8 +78,8 @@ def chain(
         from diffserver.tasks import open_task
     except ImportError as error:
         raise Invalid(f"the experiment needs {error.name}", EXTRA) from error
-    methods = method or ["sparse"]
-    base, full = (reference(methods, name) for name in ("base", "full"))
+    methods = method or [DEFAULT]
+    base, full = (reference(methods, name) for name in (BASE, FULL))
     chosen = open_task(task)
     domains = find_domains(data or _make_data(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name

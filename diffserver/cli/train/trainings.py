@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
+from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, evaluation_table, listing, show, tried_table
 from diffserver.cli.train.checkpoints import upload
@@ -20,6 +21,9 @@ Seed = Annotated[int, typer.Option("--seed", help="Everything random follows fro
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
+
+_DIFFS = method_names(Use.TRAINED_DIFF)
+_COMPARED = tuple(name for name in method_names(Use.TRAINING) if name not in _DIFFS)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,8 +72,11 @@ def train(
     domain: Domain = None,
     method: Annotated[
         str,
-        typer.Option(help="sparse, hashed, auto (both; the better is kept), or full (for comparison; not published)."),
-    ] = "sparse",
+        typer.Option(
+            help=f"{', '.join(_DIFFS)}, {AUTO} (tries {' and '.join(method_names(Use.AUTO))}; the better is kept), "
+            f"or {', '.join(_COMPARED)} (for comparison; not published)."
+        ),
+    ] = DEFAULT,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -162,4 +169,6 @@ def _describe(candidate: dict[str, Any]) -> str:
     name = "\n".join((name, *candidate["notes"]))
     if candidate["refusals"]:
         return name + "\nRefused:" + "".join(f"\n  - {refusal}" for refusal in candidate["refusals"])
-    return name if candidate["method"] == "full" else f"{name}\nPublish it with: diffserver publish {candidate['id']}"
+    if candidate["method"] in _COMPARED:
+        return name
+    return f"{name}\nPublish it with: diffserver publish {candidate['id']}"

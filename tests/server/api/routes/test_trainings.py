@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from diffserver.catalog import training_queue
-from diffserver.pipeline.trial_search import Try
+from diffserver.pipeline.trial_search import Trial
 from tests.server import factories
 from tests.server.conftest import Service, record
 
@@ -154,8 +154,8 @@ def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> Non
 
 def test_what_was_tried_is_shown(service: Service) -> None:
     service.publish_chain(0)
-    full = Try("full", None, 3.1, 0.0, seconds=40.5, trained=False)
-    sparse = Try("sparse", 0.02, 3.9, 0.8, -0.5, 20_000, 0.0197, 0.09, 15, (0.001, 0.002), 44.0)
+    full = Trial("full", None, 3.1, 0.0, seconds=40.5, trained=False)
+    sparse = Trial("sparse", 0.02, 3.9, 0.8, -0.5, 20_000, 0.0197, 0.09, 15, (0.001, 0.002), 44.0)
     tried = [asdict(full) | {"chosen": False}, asdict(sparse) | {"chosen": True}]
     made = record(service.engine, factories.update("v0", "v1", 1, tried=tried))
     shown = service.operator.get(f"/v1/candidates/{made.id}").json()["tried"]

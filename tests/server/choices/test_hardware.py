@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from diffserver.hardware import PATTERN, names
+from diffserver.choices.hardware import PATTERN, names
 
 
 def test_a_machine_has_its_processor_and_each_of_its_cuda_devices() -> None:
