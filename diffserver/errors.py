@@ -20,6 +20,7 @@ DiffServerError
 ├── KeyMissing              a key that is not here, or can't be opened
 ├── Busy                    more than the server takes on at once
 ├── Unavailable             something that the service depends on and can't reach
+│   └── ClockBehind         a clock that says a time that is past
 └── BlobCorrupt             stored bytes that are not what their name says
 """
 
@@ -141,6 +142,10 @@ class Busy(DiffServerError):
 
 class Unavailable(DiffServerError):
     """Something that the service depends on and can't reach."""
+
+
+class ClockBehind(Unavailable):
+    """A clock that says a time before what is known to have happened."""
 
 
 class BlobCorrupt(DiffServerError):

@@ -18,6 +18,7 @@ from diffserver.logs import Log
 from diffserver.storage import leases
 from diffserver.storage.database import now, reading, writing
 from diffserver.trust import metadata_rows
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
 from diffserver.trust.metadata.next_metadata import expiry, is_due, renewed
@@ -51,13 +52,13 @@ def due(session: Session, keyring: Keyring, moment: datetime) -> Due:
 def renew(engine: Engine, keyring: Keyring, holder: str) -> Due:
     """Sign again what is due, unless another replica is at it; returns what was, and what is due elsewhere."""
     with reading(engine) as session:
-        found = due(session, keyring, now(session))
+        found = due(session, keyring, signing_time(session))
     if not found.here or not leases.claim(engine, LEASE, holder, LEASE_SECONDS):
         return Due((), found.elsewhere)
     with writing(engine) as session:
         metadata_rows.lock(session)
         # Once more, under the lock: a publish may have signed it all meanwhile.
-        moment = now(session)
+        moment = signing_time(session)
         found = due(session, keyring, moment)
         _sign_again(session, keyring, found.here, moment)
         metadata_rows.prune(session, moment)

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata
 
 from diffserver.errors import BadSignature, Invalid, MetadataMoved, SignatureNeeded
-from diffserver.storage.database import now
 from diffserver.trust import metadata_rows
 from diffserver.trust.admit_model import admit
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders
 from diffserver.trust.metadata.model_roles import Line
@@ -38,10 +38,11 @@ class Proof:
 def apply(session: Session, keyring: Keyring, model: str, change: Change, proof: Proof | None = None) -> None:
     """Make a change to a model's roles and put it in force.
 
-    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, and what the change raises.
+    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, ClockBehind, and what the change
+    raises.
     """
     metadata_rows.lock(session)
-    moment, book = now(session), metadata_rows.Book(session)
+    moment, book = signing_time(session), metadata_rows.Book(session)
     above, holders = admit(book, keyring, model, moment)
     expires = _expires(proof, model, moment)
     line = Line(model, book.look)

@@ -21,6 +21,7 @@ from diffserver.storage.database import now, reading, writing
 from diffserver.trust import key_changes, metadata_rows, signing_requests
 from diffserver.trust.admit_model import ONLINE
 from diffserver.trust.bootstrap import write_anchor
+from diffserver.trust.clock import accept, signing_time
 from diffserver.trust.key_changes import Request
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
@@ -36,7 +37,7 @@ Out = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(help="Keys: show, create, rotate, sign offline, add a model's.", no_args_is_help=True)
-    for command in (add_model, rotate, renew, submit):
+    for command in (add_model, rotate, renew, submit, accept_clock):
         group.command()(command)
     group.command("show")(show_keys)
     offline.add_to(group)
@@ -81,7 +82,7 @@ def add_model(
     chosen, engine = opened(home)
     named = holders(chosen, f"model-{model}", ONLINE, public, threshold)
     with reading(engine) as session:
-        request = key_changes.add_model(metadata_rows.Book(session).look, model, named, now(session))
+        request = key_changes.add_model(metadata_rows.Book(session).look, model, named, signing_time(session))
     _carry_out(chosen, engine, request, out, as_json)
 
 
@@ -102,7 +103,7 @@ def rotate(
     chosen, engine = opened(home)
     named = new_key(chosen, role) if public is None else public_keys(public, threshold)
     with reading(engine) as session:
-        look, moment = metadata_rows.Book(session).look, now(session)
+        look, moment = metadata_rows.Book(session).look, signing_time(session)
         top = role in (ROOT, TARGETS, ONLINE)
         request = (key_changes.rotate_top if top else key_changes.rotate_model)(look, role, named, moment)
     _carry_out(chosen, engine, request, out, as_json)
@@ -115,7 +116,7 @@ def renew(out: Out = None, home: Home = None, as_json: AsJson = False) -> None:
     """
     chosen, engine = opened(home)
     with reading(engine) as session:
-        request = key_changes.renew_top(metadata_rows.Book(session).look, now(session))
+        request = key_changes.renew_top(metadata_rows.Book(session).look, signing_time(session))
     _carry_out(chosen, engine, request, out, as_json)
 
 
@@ -126,6 +127,16 @@ def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> 
     """
     chosen, engine = opened(home)
     _enact(chosen, engine, signing_requests.read(request), as_json)
+
+
+def accept_clock(home: Home = None, as_json: AsJson = False) -> None:
+    """Sign by the clock as it is, though something was signed by a clock that was ahead; check it first.
+
+    Example: `diffserver keys accept-clock`
+    """
+    with writing(opened(home)[1]) as session:
+        moment = accept(session).isoformat()
+    show({"clock": moment}, as_json, f"Metadata is signed by this clock from now on: {moment}")
 
 
 def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
@@ -141,7 +152,7 @@ def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | N
 
 def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) -> None:
     with writing(engine) as session:
-        signing_requests.submit(session, request, Keyring(chosen.keys, ask=True), now(session))
+        signing_requests.submit(session, request, Keyring(chosen.keys, ask=True), signing_time(session))
     anchor = write_anchor(engine, chosen.home)
     people = "\n".join([*key_changes.describe(request), f"In force; new devices enrol with {anchor.path}."])
     show({"roles": sorted(request.metadata), **describe_anchor(chosen, anchor)}, as_json, people)
