@@ -6,7 +6,7 @@ No training code is imported; trainings are left to workers, through the databas
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from diffserver import __version__
 from diffserver.api import problems
 from diffserver.api.limits import BodyLimit, PollGate
-from diffserver.api.routes import blobs, checkpoints, device, health, models, trainings, trust
+from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
 from diffserver.storage import migrate
@@ -28,8 +28,11 @@ from diffserver.trust.renewal import Renewal
 SHED_SECONDS = 30
 
 
-def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
-    """Return the service; raises NotMigrated or DatabaseTooNew unless the database has this release's tables."""
+def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[[], str] | None = None) -> FastAPI:
+    """Return the service; raises NotMigrated or DatabaseTooNew unless the database has this release's tables.
+
+    `own_worker` describes the state of the worker that was started with this process, if one was.
+    """
     engine, objects = connect(settings.database), Objects(settings.objects)
     migrate.check(engine)
     log = log or make_log()
@@ -53,8 +56,9 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         responses=problems.RESPONSES,
     )
     app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
+    app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
-    for routes in (health, trust, blobs, device, models, checkpoints, trainings):
+    for routes in (health, trust, blobs, device, models, checkpoints, trainings, status):
         app.include_router(routes.router)
     problems.register(app)
     app.add_middleware(

@@ -20,6 +20,7 @@ DiffServerError
 ├── KeyMissing              a key that is not here, or can't be opened
 ├── Busy                    more requests than the server takes on at once
 ├── Unavailable             a dependency of the service that can't be reached
+│   └── ClockBehind         a clock that shows a time in the past
 └── BlobCorrupt             stored bytes that do not match their SHA-256
 """
 
@@ -141,6 +142,10 @@ class Busy(DiffServerError):
 
 class Unavailable(DiffServerError):
     """A dependency of the service that can't be reached."""
+
+
+class ClockBehind(Unavailable):
+    """A clock that shows a time before what is known to have happened."""
 
 
 class BlobCorrupt(DiffServerError):

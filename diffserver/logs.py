@@ -3,12 +3,14 @@
 A request's line names the caller, the route and the status, and never a token, a query or a body.
 """
 
+import contextlib
+import io
 import re
 import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from starlette.responses import Response
@@ -20,10 +22,26 @@ OnError = Callable[[Scope, Exception], Response]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
+class _Lossy(io.TextIOBase):
+    """A stream that drops what it can't write: a full disk or a reader that is gone costs lines, never work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def make_log(stream: TextIO | None = None) -> Log:
     """Return a logger that writes JSON lines to `stream` (standard output by default)."""
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stdout),
+        structlog.PrintLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -9,7 +9,7 @@ from diffserver.cli.host import serve, setup
 from diffserver.cli.late import add_late
 from diffserver.cli.output import print_error
 from diffserver.cli.release import changes, publishing
-from diffserver.cli.train import demo, experiment, trainings
+from diffserver.cli.train import demo, experiment, status, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 setup.add_to(app)
 serve.add_to(app)
 trainings.add_to(app)
+status.add_to(app)
 publishing.add_to(app)
 changes.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)

@@ -29,6 +29,7 @@ class Settings:
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
     caps the polls answered at once; `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded file.
+    A worker that was not heard of for `lease_seconds` is lost, and its training another's.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     max_checkpoint: int = 8 << 30
     task_files: tuple[str, ...] = ()
     keys_folder: Path | None = None
+    lease_seconds: int = 60
 
     @property
     def keys(self) -> Path:
@@ -74,6 +76,7 @@ class Settings:
             max_polls=read("MAX_POLLS", _between(1, 1_000_000), cls.max_polls),
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
+            lease_seconds=read("LEASE_SECONDS", _between(2, 86400), cls.lease_seconds),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
         )

@@ -27,7 +27,7 @@ def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
             while training["state"] in ("queued", "running"):
                 time.sleep(FOLLOW_SECONDS)
                 training = remote.get(f"/v1/trainings/{number}")
-                message = training["message"] or training["state"]
+                message = training["waiting"] or training["message"] or training["state"]
                 progress.update(bar, completed=training["progress"], description=f"training {number}: {message}")
         except KeyboardInterrupt:
             progress_console.print(f"Training {number} goes on; to end it: diffserver cancel {number}")

@@ -25,6 +25,7 @@ from diffserver.catalog.update_path import Edge, plan
 from diffserver.pipeline.job_context import TRAINING_SHARE, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.database import reading
+from diffserver.storage.patience import patient
 from diffserver.storage.tables import Payload, Step
 from diffserver.training.made_version import MadeVersion
 
@@ -46,8 +47,7 @@ def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tu
     """Return the short cuts to a version that is worth some: none where its diff is no plain sum."""
     if version.payload is None or version.kind != "sparse":
         return ()
-    with reading(engine) as session:
-        links, edges = _links(session, work.spec.model, parent), _edges(session, work.spec.model)
+    links, edges = _known(engine, work.spec.model, parent)
     edges += [
         Edge(parent.digest, version.digest, len(version.payload)),
         Edge(None, version.digest, version.weights.stat().st_size),
@@ -64,6 +64,12 @@ def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tu
             found.append(NewShortcut(link.digest, link.number, data))
             edges.append(Edge(link.digest, version.digest, len(data)))
     return tuple(found)
+
+
+@patient
+def _known(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge]]:
+    with reading(engine) as session:
+        return _links(session, model, parent), _edges(session, model)
 
 
 def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:

@@ -17,6 +17,7 @@ from diffserver.errors import Invalid
 from diffserver.evaluation import Evaluation
 from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
+from diffserver.storage.patience import patient
 from diffserver.storage.tables import Candidate, Version
 from diffserver.tasks import domain_folders
 
@@ -37,6 +38,7 @@ class Parent:
     evaluation: Evaluation
 
 
+@patient
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
     """Fetch what the training starts from into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
@@ -57,6 +59,7 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
         )
 
 
+@patient
 def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
     """The fully retrained model of the next version, if it was trained on these domains of the very same data.
 

@@ -9,6 +9,11 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, MetaData, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
+from diffclient.plain_text import plain
+
+PROSE = 4000
+"""The most characters that are kept of what others say."""
+
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -36,6 +41,20 @@ class Moment(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Return a stored time as aware and in UTC."""
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Prose(TypeDecorator[str]):
+    """What an error or a progress line says, of whatever it is made: stored as one printable line of bounded length.
+
+    Neither database stores every string: no lone surrogates, and PostgreSQL no NUL.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Make it plain."""
+        return value and plain(value, PROSE)
 
 
 def digest_column(**options: Any) -> Any:

@@ -18,10 +18,11 @@ from diffclient.durable import write_file
 from diffclient.release.manifest import from_json
 from diffserver.errors import KeyMissing
 from diffserver.settings import ROOT_FILE, Settings
-from diffserver.storage.database import now, reading, writing
+from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Step, Version
 from diffserver.trust import keys, metadata_rows, sign_change
 from diffserver.trust.admit_model import OFFLINE, ONLINE
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders, first_root
 from diffserver.trust.metadata.next_metadata import expiry, follow
@@ -45,7 +46,7 @@ def establish(engine: Engine, settings: Settings) -> TrustAnchor:
     with writing(engine) as session:
         metadata_rows.lock(session)
         if metadata_rows.read(session, ROOT, None) is None:
-            _begin(session, keyring, now(session))
+            _begin(session, keyring, signing_time(session))
             _adopt(session, keyring)
     return write_anchor(engine, settings.home)
 

@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from diffserver.errors import DiffServerError
 from diffserver.logs import Log
 from diffserver.storage import leases
-from diffserver.storage.database import now, reading, writing
+from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
 from diffserver.trust.metadata.next_metadata import expiry, is_due, renewed
@@ -53,13 +54,13 @@ def due(session: Session, keyring: Keyring, moment: datetime) -> Due:
 def renew(engine: Engine, keyring: Keyring, holder: str) -> Due:
     """Renew what is due unless another replica does; return the roles renewed, and those whose keys are elsewhere."""
     with reading(engine) as session:
-        due_roles = due(session, keyring, now(session))
+        due_roles = due(session, keyring, signing_time(session))
     if not due_roles.here or not leases.claim(engine, LEASE, holder, LEASE_SECONDS):
         return Due((), due_roles.elsewhere)
     with writing(engine) as session:
         metadata_rows.lock(session)
         # Once more, under the lock: a publish may have renewed the roles meanwhile.
-        moment = now(session)
+        moment = signing_time(session)
         due_roles = due(session, keyring, moment)
         _sign_again(session, keyring, due_roles.here, moment)
         metadata_rows.prune(session, moment)
@@ -99,7 +100,7 @@ class Renewal:
         if renewed_roles.here:
             self._log.info("metadata renewed", roles=list(renewed_roles.here))
         with reading(self._engine) as session:
-            moment = now(session)
+            moment = signing_time(session)
         if renewed_roles.elsewhere and (self._warned is None or moment - self._warned >= WARN_EVERY):
             self._warned = moment
             self._log.warning(

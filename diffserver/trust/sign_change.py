@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata
 
 from diffserver.errors import BadSignature, Invalid, MetadataMoved, SignatureNeeded
-from diffserver.storage.database import now
 from diffserver.trust import metadata_rows
 from diffserver.trust.admit_model import admit
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders
 from diffserver.trust.metadata.model_roles import ModelRoles
@@ -38,10 +38,11 @@ class Proof:
 def apply(session: Session, keyring: Keyring, model: str, change: Change, proof: Proof | None = None) -> None:
     """Apply a change to a model's roles and put it in force.
 
-    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, and what the change raises.
+    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, ClockBehind, and what the
+    change raises.
     """
     metadata_rows.lock(session)
-    moment, in_force = now(session), metadata_rows.CurrentMetadata(session)
+    moment, in_force = signing_time(session), metadata_rows.CurrentMetadata(session)
     above, holders = admit(in_force, keyring, model, moment)
     expires = _expires(proof, model, moment)
     roles = ModelRoles(model, in_force.get)

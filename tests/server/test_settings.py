@@ -34,11 +34,12 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_MAX_BODY": "2048",
         "DIFFSERVER_MAX_CHECKPOINT": "4096",
         "DIFFSERVER_TASK_FILES": "/tasks/one.py, /tasks/two.py:Two,",
+        "DIFFSERVER_LEASE_SECONDS": "30",
         "UNRELATED": "x",
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"),
+        ("/tasks/one.py", "/tasks/two.py:Two"), lease_seconds=30,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from diffserver.storage.database import now, reading, writing
 from diffserver.trust import key_changes, metadata_rows, signing_requests
 from diffserver.trust.admit_model import ONLINE
 from diffserver.trust.bootstrap import write_anchor
+from diffserver.trust.clock import accept, signing_time
 from diffserver.trust.key_changes import Request
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
@@ -43,7 +44,7 @@ Out = Annotated[
 
 def add_to(group: typer.Typer) -> None:
     """Add these commands, and those of `offline`, to the ones for keys."""
-    for command in (add_model, rotate, renew, submit):
+    for command in (add_model, rotate, renew, submit, accept_clock):
         group.command()(command)
     group.command("show")(show_keys)
     offline.add_to(group)
@@ -87,7 +88,8 @@ def add_model(
     settings, engine = open_home(home)
     new_holders = holders(settings, f"model-{model}", ONLINE, public, threshold)
     with reading(engine) as session:
-        request = key_changes.add_model(metadata_rows.CurrentMetadata(session).get, model, new_holders, now(session))
+        lookup, moment = metadata_rows.CurrentMetadata(session).get, signing_time(session)
+        request = key_changes.add_model(lookup, model, new_holders, moment)
     _sign_and_submit(settings, engine, request, out, as_json)
 
 
@@ -108,7 +110,7 @@ def rotate(
     settings, engine = open_home(home)
     new_holders = new_key(settings, role) if public is None else public_keys(public, threshold)
     with reading(engine) as session:
-        lookup, moment = metadata_rows.CurrentMetadata(session).get, now(session)
+        lookup, moment = metadata_rows.CurrentMetadata(session).get, signing_time(session)
         top = role in (ROOT, TARGETS, ONLINE)
         request = (key_changes.rotate_top if top else key_changes.rotate_model)(lookup, role, new_holders, moment)
     _sign_and_submit(settings, engine, request, out, as_json)
@@ -121,7 +123,7 @@ def renew(out: Out = None, home: Home = None, as_json: AsJson = False) -> None:
     """
     settings, engine = open_home(home)
     with reading(engine) as session:
-        request = key_changes.renew_top(metadata_rows.CurrentMetadata(session).get, now(session))
+        request = key_changes.renew_top(metadata_rows.CurrentMetadata(session).get, signing_time(session))
     _sign_and_submit(settings, engine, request, out, as_json)
 
 
@@ -132,6 +134,16 @@ def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> 
     """
     settings, engine = open_home(home)
     _put_in_force(settings, engine, signing_requests.read(request), as_json)
+
+
+def accept_clock(home: Home = None, as_json: AsJson = False) -> None:
+    """Sign by the present clock, though a clock that was ahead signed something before; check the clock first.
+
+    Example: `diffserver keys accept-clock`
+    """
+    with writing(open_home(home)[1]) as session:
+        moment = accept(session).isoformat()
+    show({"clock": moment}, as_json, f"Metadata is signed by this clock from now on: {moment}")
 
 
 def _sign_and_submit(settings: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
@@ -147,7 +159,7 @@ def _sign_and_submit(settings: Settings, engine: Engine, request: Request, out: 
 
 def _put_in_force(settings: Settings, engine: Engine, request: Request, as_json: bool) -> None:
     with writing(engine) as session:
-        signing_requests.submit(session, request, Keyring(settings.keys, ask=True), now(session))
+        signing_requests.submit(session, request, Keyring(settings.keys, ask=True), signing_time(session))
     anchor = write_anchor(engine, settings.home)
     text = "\n".join([*key_changes.describe(request), f"In force; new devices enrol with {anchor.path}."])
     show({"roles": sorted(request.metadata), **describe_anchor(settings, anchor)}, as_json, text)

@@ -122,7 +122,7 @@ def trainings(
         items = list(remote.pages("/v1/trainings", model=model))
     rows = [
         (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
-         f"{item['progress']:.0%}", item["error"] or item["message"], item["candidate_id"])
+         f"{item['progress']:.0%}", item["error"] or item["waiting"] or item["message"], item["candidate_id"])
         for item in items
     ]  # fmt: skip
     headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
@@ -153,7 +153,7 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
     with connected(server, token) as remote:
         training = remote.post("/v1/trainings", spec)
         if detach:
-            show(training, as_json, f"Training {training['id']} waits for a worker.")
+            show(training, as_json, f"Training {training['id']} waits: {training['waiting']}.")
             return
         training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
