@@ -53,11 +53,17 @@ def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
 
+def _own_worker(request: Request) -> str:
+    said: str = request.app.state.own_worker()
+    return said
+
+
 Config = Annotated[Settings, Depends(_settings)]
 Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
 Watch = Annotated[ObjectWatch, Depends(_watch)]
 Keys = Annotated[Keyring, Depends(_keyring)]
+OwnWorker = Annotated[str, Depends(_own_worker)]
 
 
 def _require(role: Role, *others: Role) -> Callable[..., Token]:

@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import AfterValidator, Field, StringConstraints
 
+from diffclient.strict_json import printable
+
 DIGEST = "4f0c2e7a" * 8
 PATTERN_DIGEST = r"^[0-9a-f]{64}$"
 PATTERN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -13,7 +15,7 @@ INT32 = 2**31 - 1
 
 def _printable(text: str) -> str:
     # PostgreSQL stores no NUL, and the rest would garble an operator's terminal.
-    if any(ord(character) < 32 and character not in "\n\t" for character in text):
+    if not printable(text):
         raise ValueError("control characters are not allowed")
     return text
 

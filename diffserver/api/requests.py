@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
-from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
+from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
+from diffserver.choices import hardware
+from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 
 
 class _Request(BaseModel):
@@ -56,7 +58,11 @@ class TrainingRequest(_Request):
         examples=["/data/speech"], description="A folder on the worker's machine, with a folder for each domain."
     )
     domain: Folder | None = Field(default=None, examples=["athletes"], description="The folder in it to train on.")
-    method: MethodName = Field(default="sparse", description="auto: both kinds of diff, of which the better is kept.")
+    method: Name = Field(
+        default=DEFAULT,
+        description=f"{AUTO}: {' and '.join(method_names(Use.AUTO))}, of which the better is kept.",
+        json_schema_extra={"enum": list(methods_to_ask_for())},
+    )
     budget: float | None = Field(
         default=None,
         gt=0,
@@ -65,7 +71,7 @@ class TrainingRequest(_Request):
     )
     seed: int = Field(default=0, ge=0, le=2**53)
     epochs: int | None = Field(default=None, ge=1, le=10_000)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
+    device: str = Field(default="auto", pattern=hardware.PATTERN, examples=["cuda:1"])
     max_regression: float | None = Field(default=5.0, ge=0, le=100, description="Points absolute; null: no bound.")
     max_drift: float | None = Field(
         default=None,

@@ -2,10 +2,12 @@
 
 from fastapi import APIRouter
 
-from diffserver.api.access import Database, Watch
-from diffserver.api.answers import HealthAnswer, ObjectsAnswer, ReadyAnswer
+from diffserver.api.access import Database, OwnWorker, Watch
+from diffserver.api.answers import HealthAnswer, ObjectsAnswer, ReadyAnswer, TakingAnswer
+from diffserver.catalog.workers import Workforce, workforce
 from diffserver.errors import Unavailable
 from diffserver.storage import migrate
+from diffserver.storage.database import reading
 
 router = APIRouter(tags=["health"])
 
@@ -17,8 +19,11 @@ def live() -> HealthAnswer:
 
 
 @router.get("/readyz")
-def ready(engine: Database, watch: Watch) -> ReadyAnswer:
-    """The database is there and migrated, objects can be written, and those of the latest versions are there."""
+def ready(engine: Database, watch: Watch, own_worker: OwnWorker) -> ReadyAnswer:
+    """The database is there and migrated, objects can be written, and those of the latest versions are there.
+
+    Tells besides whether anyone takes trainings.
+    """
     migrate.check(engine)
     state = watch.state()
     if not state.writable:
@@ -28,4 +33,11 @@ def ready(engine: Database, watch: Watch) -> ReadyAnswer:
             f"the object store has none of the {state.expected} objects of the latest versions",
             "check DIFFSERVER_OBJECTS; if the store was lost, restore it and run: diffserver verify",
         )
-    return ReadyAnswer(objects=ObjectsAnswer(missing=len(state.missing), damaged=state.damaged))
+    found = ObjectsAnswer(missing=len(state.missing), damaged=state.damaged)
+    with reading(engine) as session:
+        return ReadyAnswer(trainings=taking(workforce(session)), own_worker=own_worker, objects=found)
+
+
+def taking(found: Workforce) -> TakingAnswer:
+    """The workforce in numbers."""
+    return TakingAnswer(workers=len(found.there), busy=len(found.busy), waiting=len(found.waiting))

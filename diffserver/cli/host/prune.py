@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from diffserver.cli.home import Home, opened
+from diffserver.cli.home import Home, open_home
 from diffserver.cli.output import AsJson, listing, show
 
 
@@ -29,14 +29,14 @@ def prune(
     from diffserver.storage.object_store import Objects
     from diffserver.upkeep import prune as upkeep
 
-    chosen, engine = opened(home)
-    objects = Objects(chosen.objects)
-    planned = upkeep.plan(engine, objects, chosen.keep, utc_now())
+    settings, engine = open_home(home)
+    objects = Objects(settings.objects)
+    planned = upkeep.plan(engine, objects, settings.keep, utc_now())
     counts = planned.counts()
     if really:
         upkeep.carry_out(engine, objects, planned)
-        uploads.sweep(chosen.home)
-    known = {"removed": really, "found": {name: {"count": n, "bytes": size} for name, (n, size) in counts.items()}}
+        uploads.sweep(settings.home)
+    value = {"removed": really, "found": {name: {"count": n, "bytes": size} for name, (n, size) in counts.items()}}
     title = "Removed" if really else "Would go (remove it with --yes)"
     rows = [(name, f"{count:,}", f"{size:,}") for name, (count, size) in counts.items()]
-    show(known, as_json, listing(title, ["what", "how many", "bytes"], rows))
+    show(value, as_json, listing(title, ["what", "how many", "bytes"], rows))

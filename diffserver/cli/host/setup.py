@@ -1,28 +1,16 @@
-"""Commands that set a home up on the machine that they run on: init, migrate; and the group of those for tokens."""
-
-import os
-from pathlib import Path
+"""Commands that set up a home on this machine: init, migrate."""
 
 import typer
 
-from diffserver.catalog import tokens
-from diffserver.cli.home import Home, settings
-from diffserver.cli.host import tokens as token_commands
-from diffserver.cli.keys.key_files import about_keys, describe_anchor
+from diffserver.cli.home import Home, read_settings
 from diffserver.cli.output import AsJson, show
 from diffserver.settings import TOKEN_FILE
-from diffserver.storage import migrate as migrations
-from diffserver.storage.database import connect, writing
-from diffserver.trust.bootstrap import establish
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     for command in (init, migrate):
         app.command()(command)
-    group = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
-    token_commands.add_to(group)
-    app.add_typer(group, name="token")
 
 
 def init(home: Home = None, as_json: AsJson = False) -> None:
@@ -32,22 +20,29 @@ def init(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `diffserver init --home /srv/diffserver`
     """
-    chosen = settings(home)
-    chosen.home.mkdir(parents=True, exist_ok=True)
-    engine = connect(chosen.database)
-    migrations.upgrade(engine)
-    path = chosen.home / TOKEN_FILE
+    from diffclient.durable import PRIVATE, create_file
+    from diffserver.catalog import tokens
+    from diffserver.cli.keys.key_files import describe_anchor, describe_keys
+    from diffserver.storage.database import connect, writing
+    from diffserver.storage.migrate import upgrade
+    from diffserver.trust.bootstrap import establish
+
+    settings = read_settings(home)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.database)
+    upgrade(engine)
+    path = settings.home / TOKEN_FILE
     if not path.exists():
         with writing(engine) as session:
-            _write_secret(path, tokens.create(session, "operator", "init")[1])
-    anchor = establish(engine, chosen)
-    people = [
-        f"Home {chosen.home} is ready; the operator's token is in {path}.",
-        f"Devices enrol with {anchor.path}. {about_keys(chosen)}",
+            create_file(path, f"{tokens.create(session, 'operator', 'init')[1]}\n".encode(), PRIVATE)
+    anchor = establish(engine, settings)
+    lines = [
+        f"Home {settings.home} is ready; the operator's token is in {path}.",
+        f"Devices enrol with {anchor.path}. {describe_keys(settings)}",
         "Next: diffserver serve",
     ]
-    known = {"home": str(chosen.home), "operator_token_file": str(path)}
-    show(known | describe_anchor(chosen, anchor), as_json, "\n".join(people))
+    value = {"home": str(settings.home), "operator_token_file": str(path)}
+    show(value | describe_anchor(settings, anchor), as_json, "\n".join(lines))
 
 
 def migrate(home: Home = None, as_json: AsJson = False) -> None:
@@ -55,11 +50,9 @@ def migrate(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `DIFFSERVER_DATABASE=postgresql://… diffserver migrate`
     """
-    before, after = migrations.upgrade(connect(settings(home).database))
+    from diffserver.storage.database import connect
+    from diffserver.storage.migrate import upgrade
+
+    before, after = upgrade(connect(read_settings(home).database))
     changed = f"migrated from {before or 'nothing'} to {after}" if before != after else f"already at {after}"
     show({"before": before, "after": after}, as_json, f"The database is {changed}.")
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secret + "\n")

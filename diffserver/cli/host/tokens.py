@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from diffserver.catalog import tokens
-from diffserver.cli.home import Home, opened
+from diffserver.cli.home import Home, open_home
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.errors import Invalid
 from diffserver.storage.column_types import utc_now
@@ -59,23 +59,23 @@ def token_create(
     if role not in USUAL:
         raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
     until = _moment(expires or USUAL[role], utc_now())
-    with writing(opened(home)[1]) as session:
+    with writing(open_home(home)[1]) as session:
         named: tokens.Role = "operator" if role == "operator" else "enroll"
-        made, secret = tokens.create(session, named, name, expires_at=until, uses=uses)
-        show({**_described(made), "token": secret}, as_json, secret)
+        token, secret = tokens.create(session, named, name, expires_at=until, uses=uses)
+        show({**_described(token), "token": secret}, as_json, secret)
 
 
 def token_list(home: Home = None, as_json: AsJson = False) -> None:
     """List all tokens, never their secrets; of devices' tokens, which device they belong to."""
-    with reading(opened(home)[1]) as session:
-        found = [_described(item) for item in tokens.list_all(session)]
+    with reading(open_home(home)[1]) as session:
+        items = [_described(item) for item in tokens.list_all(session)]
     headings = ["id", "role", "name", "device", "enrolled", "created", "expires", "revoked"]
     rows = [
         (item["id"], item["role"], item["name"], item["device_id"], _enrolled(item),
          item["created_at"], item["expires_at"], item["revoked_at"])
-        for item in found
+        for item in items
     ]  # fmt: skip
-    show(found, as_json, listing("Tokens", headings, rows))
+    show(items, as_json, listing("Tokens", headings, rows))
 
 
 def token_revoke(
@@ -90,12 +90,12 @@ def token_revoke(
     device = re.fullmatch(r"[0-9a-f]{24}", which) is not None
     if not device and not (which.isascii() and which.isdigit() and int(which) < 2**31):
         raise Invalid(f"{which!r} is no id of a token or a device", "see `diffserver token list`")
-    with writing(opened(home)[1]) as session:
+    with writing(open_home(home)[1]) as session:
         ended = tokens.revoke_device(session, which) if device else [tokens.revoke(session, int(which))]
         ids = [token.id for token in ended]
-    people = ", ".join(f"Token {number} is revoked" for number in ids)
-    known = {"ids": ids, "device_id": which} if device else {"id": ids[0]}
-    show({**known, "revoked": True}, as_json, f"{people}.")
+    text = ", ".join(f"Token {number} is revoked" for number in ids)
+    value = {"ids": ids, "device_id": which} if device else {"id": ids[0]}
+    show({**value, "revoked": True}, as_json, f"{text}.")
 
 
 def _moment(expires: str, now: datetime) -> datetime | None:

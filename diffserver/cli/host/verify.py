@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diffserver.cli.home import Home, opened
+from diffserver.cli.home import Home, open_home
 from diffserver.cli.output import AsJson, listing, progress_console, show
 from diffserver.errors import Invalid
 
@@ -50,19 +50,19 @@ def verify(
     for source in sources or ():
         if not source.exists():
             raise Invalid(f"there is no {source}", "correct --from")
-    chosen, engine = opened(home)
-    objects = Objects(chosen.objects)
+    settings, engine = open_home(home)
+    objects = Objects(settings.objects)
     parts = take_inventory(engine, objects)
     found = _read(engine, objects, parts, quiet=as_json)
-    work = chosen.home if chosen.home.is_dir() else None
+    work = settings.home if settings.home.is_dir() else None
     done = mend(engine, objects, found, sources or [], work) if repair and found else {}
     known = [_described(damage, done.get(damage)) for damage in found]
     remaining = len(found) - len(done)
     summary = {"read": len(parts.parts), "bytes": parts.length, "damaged": len(found), "remaining": remaining}
     headings = ["what", "SHA-256", "is", "repair"]
     rows = [(one["what"], str(one["sha256"])[:12], one["problem"], one["repair"]) for one in known]
-    people = listing("Damage", headings, rows) if found else "Nothing is damaged."
-    show(summary | {"damage": known}, as_json, people)
+    text = listing("Damage", headings, rows) if found else "Nothing is damaged."
+    show(summary | {"damage": known}, as_json, text)
     if not as_json:
         show(
             None, False, f"{len(parts.parts):,} objects and payloads read, {len(found)} damaged, {remaining} remain so."

@@ -16,7 +16,7 @@ from diffclient.measure.log_mel import HOP, MELS, SAMPLE_RATE, WINDOW, Samples, 
 
 ELSEWHERE = """
 import numpy
-from diffclient.features import mel_energies
+from diffclient.measure.log_mel import mel_energies
 numpy.save("energies.npy", mel_energies(numpy.load("speech.npy")))
 """
 
