@@ -28,7 +28,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 DOOMED = """
 import os, signal, sys
 from pathlib import Path
-from diffclient.store import Store
+from diffclient.store.store import Store
 from tests.client.conftest import Device
 from tests.client.lineage import CLASSIFIER
 def on_stage(stage):
