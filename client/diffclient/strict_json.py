@@ -31,7 +31,7 @@ class Fields:
     def text(self, name: str) -> str:
         """Return a text of 1 to 4,000 characters."""
         value = self.values.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= _TEXT_LIMIT or not _printable(value):
+        if not isinstance(value, str) or not 0 < len(value) <= _TEXT_LIMIT or not printable(value):
             raise self.error(f"{self.what}: {name} is not a short text")
         return value
 
@@ -91,7 +91,7 @@ def parse(data: bytes, what: str, error: type[FormatError]) -> Fields:
     return fields_of(value, what, error)
 
 
-def _printable(text: str) -> bool:
+def printable(text: str) -> bool:
     """Tell whether a text can be encoded and holds no control characters but line ends and tabs."""
     return not any((char < " " and char not in "\n\t") or "\ud800" <= char <= "\udfff" for char in text)
 

@@ -5,8 +5,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
+from diffclient.network.report import Report
+from diffserver.api.derive import with_fields_of
 from diffserver.api.fields import DIGEST
-from diffserver.api.requests import ReportRequest
 from diffserver.catalog.training_request import Kind
 
 T = TypeVar("T")
@@ -60,10 +61,9 @@ class ReportCreated(_Answer):
     id: int
 
 
-class ReportAnswer(ReportRequest):
+@with_fields_of(Report)
+class ReportAnswer(_Answer):
     """A report, and who made it."""
-
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
 
     id: int
     device_id: str

@@ -25,6 +25,7 @@ with atheris.instrument_imports(include=["diffclient"]):
     from diffclient.errors import DiffClientError
     from diffclient.measure.word_errors import Errors
     from diffclient.network import messages
+    from diffclient.network.report import Report
     from diffclient.release import manifest, target_custom, target_names
     from diffclient.store import policy, state
     from diffclient.tensors import snapshot as weights
@@ -54,7 +55,7 @@ MANIFEST = manifest.from_json(STEP)
 INSTALLED = state.Installed(MANIFEST, Errors(1, 10), 5)
 STATE = state.State(
     INSTALLED, INSTALLED, DIGEST, state.Failure("poll", "why", DIGEST, "2026-01-01T00:00:00+00:00"),
-    (messages.Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
+    (Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
     (state.Unfit(DIGEST, DIGEST, "why"),),
 )  # fmt: skip
 ENROLMENT = {"server": "http://s", "device_id": "1", "token": "t", "model": "m", "channel": "stable", "name": "n"}

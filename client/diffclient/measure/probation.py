@@ -13,13 +13,14 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import index
 from pathlib import Path
 
 from diffclient import durable
 from diffclient.errors import DiffClientError, NoSuchCode, ProbationFailed
 from diffclient.measure import load_code
 from diffclient.measure.recognizer import Recognizer, measure, read_audio
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.word_errors import COUNT_LIMIT, Errors
 from diffclient.release.manifest import Manifest
 from diffclient.tensors.snapshot import Snapshot
 
@@ -83,11 +84,22 @@ def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> 
     """
     try:
         with durable.disk_errors(graph):
-            return tuple(score(graph, weights, parts))
+            found = score(graph, weights, parts)
+            # Whole numbers of numpy would not go into JSON.
+            return _countable(tuple(Errors(index(part.errors), index(part.words)) for part in found))
     except DiffClientError:
         raise
     except Exception as error:  # the scorer may be anyone's code, and must not take the device down
         raise ProbationFailed(f"the model cannot be measured: {type(error).__name__}: {error}") from error
+
+
+def _countable(measured: tuple[Errors, ...]) -> tuple[Errors, ...]:
+    """Return what was measured, if a report can tell it; raises ProbationFailed."""
+    total = sum(measured, Errors(0, 0))
+    least = min((min(found.errors, found.words) for found in measured), default=0)
+    if least < 0 or max(total.errors, total.words) > COUNT_LIMIT:
+        raise ProbationFailed(f"the scorer counts {total.errors} errors in {total.words}, which no report can tell")
+    return measured
 
 
 def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COUNT_LIMIT = 2**31 - 1
+"""What no figure may exceed that is told to a server."""
+
 
 @dataclass(frozen=True)
 class Errors:
@@ -14,8 +17,8 @@ class Errors:
 
     @property
     def wer_ppm(self) -> int:
-        """The word error rate in parts per million, rounded down; 0 for no words."""
-        return self.errors * 1_000_000 // self.words if self.words else 0
+        """The word error rate in parts per million, rounded down and at most what a report carries; 0 for no words."""
+        return min(self.errors * 1_000_000 // self.words, COUNT_LIMIT) if self.words else 0
 
     def __add__(self, other: Errors) -> Errors:
         return Errors(self.errors + other.errors, self.words + other.words)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from diffclient import bounds
 from diffclient.errors import ManifestError, StateError
 from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Enrolment, Report, read_report
+from diffclient.network.messages import Enrolment
+from diffclient.network.report import Report
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffclient.strict_json import Fields, fields_of, parse
 
@@ -118,7 +120,7 @@ def read_state(data: bytes) -> State:
         held_back=fields.maybe("held_back", fields.digest),
         failure=fields.maybe("failure", lambda name: _failure(_inside(fields, name))),
         outbox=tuple(
-            read_report(fields_of(item, "state.json: outbox", StateError))
+            bounds.read(Report, fields_of(item, "state.json: outbox", StateError))
             for item in fields.items("outbox", OUTBOX_LIMIT)
         ),
         unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
 from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Answer, Report, ReportStage, plain
+from diffclient.network.messages import Answer, plain
+from diffclient.network.report import Report, ReportStage
 from diffclient.store.state import Failure, Installed, State
 
 Stage = Literal[
@@ -99,20 +100,14 @@ class Attempt:
 
     def outcome(self, answer: Answer, report: Report, expected: int) -> Outcome:
         """Return the outcome of an update that was installed and reported so; `expected` is the manifest's WER."""
+        told = {name: value for name, value in report.to_json().items() if name in Outcome.__annotations__}
         return Outcome(
             "installed",
             answer.version,
             answer.digest,
-            report.from_digest,
-            answer.poll_seconds,
-            errors=report.errors,
-            words=report.words,
-            wer_ppm=report.wer_ppm,
+            poll_seconds=answer.poll_seconds,
             expected_wer_ppm=expected,
-            drift_ppm=report.drift_ppm,
             payload_bytes=self.payload_bytes,
-            downloaded_bytes=report.downloaded_bytes,
             metadata_bytes=self.metadata_bytes,
-            seconds_apply=report.seconds_apply,
-            seconds_total=report.seconds_total,
+            **told,
         )

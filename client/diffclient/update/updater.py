@@ -23,7 +23,8 @@ from diffclient.measure import probation
 from diffclient.measure.word_errors import Errors
 from diffclient.network.device_api import Service
 from diffclient.network.fetch import Fetcher
-from diffclient.network.messages import Answer, Report
+from diffclient.network.messages import Answer
+from diffclient.network.report import Report
 from diffclient.release.manifest import Manifest
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State, objects

@@ -6,12 +6,14 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from diffclient.errors import InferenceError, ProbationFailed, ProbeError, UpdateFailed
 from diffclient.measure import probation
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.word_errors import COUNT_LIMIT, Errors
 from diffclient.release.manifest import Blob, Manifest, Probe
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
@@ -57,7 +59,10 @@ def test_one_word_more_or_less(expected: list[tuple[int, int]], measured: list[t
             probation.check(manifest(expected), errors(measured))
 
 
-@pytest.mark.parametrize(("before", "drift"), [(10, 0), (6, 40_000), (5, 50_000), (12, -20_000), (4, None)])
+@pytest.mark.parametrize(
+    ("before", "drift"),
+    [(10, 0), (6, 40_000), (5, 50_000), (12, -20_000), (4, None), (2**53 - 1, 100_000 - COUNT_LIMIT)],
+)
 def test_drift_against_version_0(before: int, drift: int | None) -> None:
     found, measured = manifest([(10, 100)], before, max_drift_ppm=50_000), errors([(10, 100)])
     if drift is None:
@@ -135,6 +140,29 @@ def test_what_cannot_be_measured(
     weights = Snapshot(spoken.versions[0].snapshot.path)
     with pytest.raises(error):
         probation.run(probation.score_speech, tmp_path / "graph", weights, [tmp_path / "part"])
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        [(-1, 10)],
+        [(1, -10)],
+        [(2**31, 10)],
+        [(1, 2**30), (1, 2**30)],
+        [(np.int64(1), 10.0)],
+        [("1", 10)],
+        None,
+    ],
+    ids=str,
+)
+def test_a_scorer_that_counts_what_no_report_can_tell(lineage: Lineage, counted: Any) -> None:
+    def score(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
+        return errors(counted)
+
+    weights = lineage.versions[0].snapshot
+    with pytest.raises(ProbationFailed):
+        probation.run(score, Path("graph"), weights, [])
+    assert probation.run(lambda *_: [Errors(np.int64(1), 10)], Path("graph"), weights, []) == (Errors(1, 10),)  # type: ignore[arg-type]
 
 
 def test_the_basis_of_a_verdict(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:

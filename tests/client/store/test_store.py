@@ -11,7 +11,8 @@ import pytest
 
 from diffclient.errors import DigestMismatch, NotEnrolled, SnapshotError, StateError, StoreBusy, StoreFailed
 from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Enrolment, Report
+from diffclient.network.messages import Enrolment
+from diffclient.network.report import Report
 from diffclient.release.manifest import Blob
 from diffclient.store.policy import Policy
 from diffclient.store.state import OUTBOX_LIMIT, UNFIT_LIMIT, Failure, Installed, State, Unfit, read_state
