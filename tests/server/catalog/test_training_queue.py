@@ -65,15 +65,15 @@ def test_the_oldest_comes_first(engine: Engine) -> None:
 
 CLAIM_ALL = """
 import sys
-from diffserver import jobs
-from diffserver.database import connect
+from diffserver.catalog import training_queue
+from diffserver.storage.database import connect
 engine = connect(sys.argv[1])
 engine.connect().close()
 print("ready", flush=True)
 sys.stdin.readline()
-while training := jobs.claim(engine, sys.argv[2], 60):
+while training := training_queue.claim(engine, sys.argv[2], 60):
     print(training.id, flush=True)
-    assert jobs.heartbeat(engine, training.id, sys.argv[2], 0.1, "")
+    assert training_queue.heartbeat(engine, training.id, sys.argv[2], 0.1, "")
 """
 
 

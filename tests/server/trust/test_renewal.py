@@ -130,7 +130,7 @@ def test_a_replica_that_died_is_replaced_when_its_lease_ends(service: Service) -
 RENEW = """
 import sys
 from pathlib import Path
-from diffserver.database import connect
+from diffserver.storage.database import connect
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import renew
 engine = connect(sys.argv[1])
