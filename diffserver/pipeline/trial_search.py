@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from diffclient.release.metric import Metric
 from diffserver.catalog.training_request import BUDGET, MethodName
 from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
 
@@ -25,15 +26,15 @@ WORTHWHILE = 0.9
 
 @dataclass(frozen=True)
 class Asked:
-    """What is looked for: of these methods, the least mean WER in the budget, or the least payload within a drift."""
+    """What is looked for: of these methods, the least errors in the budget, or the least payload within a drift."""
 
     methods: tuple[MethodName, ...]
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
     max_drift: float | None = None
-    """Points of mean WER over the fully retrained model's."""
+    """Points of mean error rate over the fully retrained model's."""
     max_regression: float | None = None
-    """Points of WER that an earlier domain may lose."""
+    """Points of error rate that an earlier domain may lose."""
     least_budget: float = 0.0
     """What no payload fits below."""
 
@@ -54,11 +55,11 @@ class Next:
 
 @dataclass(frozen=True)
 class Try:
-    """A training and what came of it, as devices compute it; WER in percent, drift and regression in points."""
+    """A training and what came of it, as devices compute it; error rate in percent, drift and regression in points."""
 
     method: MethodName
     budget: float | None
-    mean_wer: float
+    mean_error_rate: float
     drift: float | None = None
     regression: float | None = None
     """The most that an earlier domain loses; below zero if all gain."""
@@ -102,13 +103,13 @@ def choose(asked: Asked, tries: Sequence[Try]) -> Try:
     diffs = _wanted(asked, tries)
     held = [one for one in diffs if one.holds(asked)]
     if asked.max_drift is None:
-        return min(held or diffs, key=lambda one: (one.mean_wer, one.payload_share))
+        return min(held or diffs, key=lambda one: (one.mean_error_rate, one.payload_share))
     if held:
-        return min(held, key=lambda one: (one.payload_share, one.mean_wer))
+        return min(held, key=lambda one: (one.payload_share, one.mean_error_rate))
     return min(diffs, key=lambda one: (_drift(one), one.payload_share))
 
 
-def refusal(asked: Asked, tries: Sequence[Try]) -> str | None:
+def refusal(asked: Asked, tries: Sequence[Try], metric: Metric) -> str | None:
     """Say which drift the chosen try has and what would help, if it has too much; else None."""
     chosen = choose(asked, tries)
     if asked.max_drift is None or _drift(chosen) <= asked.max_drift:
@@ -116,7 +117,7 @@ def refusal(asked: Asked, tries: Sequence[Try]) -> str | None:
     needed = share_on_line(_point(asked, chosen), asked.max_drift, asked.max_drift)
     share = f"about {needed:.1%}" if needed < 1 else "the whole model"
     return (
-        f"drift is {_drift(chosen):.2f} points of mean WER over the fully retrained model, more than "
+        f"drift is {_drift(chosen):.2f} points of mean {metric.name} over the fully retrained model, more than "
         f"{asked.max_drift:g}: a larger budget ({share}, by a rough estimate) or longer training may hold it"
     )
 

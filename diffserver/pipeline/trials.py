@@ -16,7 +16,7 @@ from diffclient.tensors.snapshot import Table, fp32_bytes
 from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import MethodName, TrainingSpec
-from diffserver.evaluation import mean_wer
+from diffserver.evaluation import mean_error_rate
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.diff_statistics import shape_of
@@ -61,7 +61,7 @@ class Found:
 
     def tell(self, candidate: NewCandidate, reference: NewCandidate | None) -> NewCandidate:
         """Have a candidate tell what was tried, and what the search has to say against it."""
-        refusal = trial_search.refusal(self.asked, self.tries)
+        refusal = trial_search.refusal(self.asked, self.tries, candidate.metric)
         return replace(
             candidate,
             refusals=[*candidate.refusals, *([refusal] if refusal else [])],
@@ -104,7 +104,7 @@ def asked_for(spec: TrainingSpec, table: Table) -> Asked:
 
 
 def _known(full: Candidate, table: Table) -> Try:
-    mean = mean_wer(evaluation.from_json(full.evaluation, "candidate"))
+    mean = mean_error_rate(evaluation.from_json(full.evaluation, "candidate"))
     density = _share(full.changed_weights, table)
     return Try(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
 
@@ -137,13 +137,14 @@ def _start(work: Work, turn: Work, engine: Engine, parent: Parent) -> Parent:
 
 def _tried(following: Next, start: Parent, measured: Measured, before: Sequence[Try]) -> Try:
     """The figures of one training; its drift only if a fully retrained model came before it."""
-    table, result, mean = start.snapshot.table, measured.result, mean_wer(measured.errors)
-    full = mean if following.method == FULL else next((one.mean_wer for one in before if one.method == FULL), None)
+    table, result, mean = start.snapshot.table, measured.result, mean_error_rate(measured.errors)
+    known = (one.mean_error_rate for one in before if one.method == FULL)
+    full = mean if following.method == FULL else next(known, None)
     shape = shape_of(decode(result.payload, table, start.digest), table) if result.payload else None
     return Try(
         method=following.method,
         budget=following.budget,
-        mean_wer=mean,
+        mean_error_rate=mean,
         drift=None if full is None else mean - full,
         regression=max(evaluation.regressions(start.evaluation, measured.errors).values(), default=None),
         payload_bytes=len(result.payload) if result.payload else None,

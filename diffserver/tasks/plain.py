@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffclient.measure.error_count import Errors
 from diffclient.measure.onnx_session import Session
 from diffclient.measure.probe_set import INDEX
 from diffclient.measure.scorer import Scorer
-from diffclient.measure.word_errors import Errors
+from diffclient.release.metric import Metric
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffserver.tasks.probe_pack import pack
 
@@ -49,6 +50,8 @@ class PlainTask(ABC):
     """What the network takes, in the order of its arguments."""
     scorer: Scorer
     """How it is measured. Devices import it (`--score module:name`), so its module stays free of torch."""
+    metric: Metric = Metric("error rate", "examples")
+    """What its errors are called, and what the scorer counts: for people to read."""
     probe_factor: int = 4
     """Examples of a probe set for each one asked for: an example that counts one item says less than a sentence."""
 

@@ -25,7 +25,7 @@ def _probes(weights: Snapshot) -> dict[str, bytes]:
     return {name: json.dumps({key: part[key][:VECTORS] for key in part}).encode() for name, part in parts.items()}
 
 
-KIND = Kind(SHAPES, CLASSIFIER.graph, _probes, CLASSIFIER.score)
+KIND = Kind(SHAPES, CLASSIFIER.graph, _probes, CLASSIFIER.score, CLASSIFIER.metric)
 """Tensors that are written one by one, and so few weights that thousands of trials take minutes."""
 
 

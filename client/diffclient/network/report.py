@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from diffclient.bounds import About, Number, Text
-from diffclient.measure.word_errors import COUNT_LIMIT
+from diffclient.measure.error_count import COUNT_LIMIT
 
 _DIGEST = "4f0c2e7a" * 8
 
@@ -33,10 +33,10 @@ class Report:
     to_digest: Annotated[Digest | None, About("The version to be in use after it, if it was known.", _DIGEST)] = None
     failed_stage: Annotated[Line | None, About("Of an update: the stage at which it failed.", "download")] = None
     reason: Annotated[Prose | None, About("Why it failed.", "the server cannot be reached")] = None
-    errors: Annotated[Count | None, About("Word errors on the probe set, as measured.", 12)] = None
-    words: Annotated[Count | None, About("Words on the probe set.", 400)] = None
-    wer_ppm: Annotated[Count | None, About("Word error rate on the probe set, in parts per million.", 30_000)] = None
-    drift_ppm: Annotated[Change | None, About("Rise of the WER on the first probe over version 0's.", -2500)] = None
+    errors: Annotated[Count | None, About("Errors on the probe set, as measured.", 12)] = None
+    total: Annotated[Count | None, About("How many things were counted there, as the metric says.", 400)] = None
+    error_rate_ppm: Annotated[Count | None, About("Errors of the total, in parts per million.", 30_000)] = None
+    drift_ppm: Annotated[Change | None, About("The rate on the first probe minus version 0's.", -2500)] = None
     downloaded_bytes: Annotated[Bytes, About("Bytes received of payloads, graph and probe set.", 20_000)] = 0
     seconds_apply: Annotated[Seconds | None, About("For decoding, applying and reading back.", 0.25)] = None
     seconds_total: Annotated[Seconds | None, About("From the poll on.", 1.5)] = None

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from diffclient.errors import ManifestError
+from diffclient.release.metric import Metric
 
 ManifestKind = Literal["snapshot", "sparse", "hashed", "exact"]
 
@@ -28,11 +29,11 @@ class Blob:
 
 @dataclass(frozen=True)
 class Probe:
-    """One part of the probe set, and the word errors that this version makes on its words."""
+    """One part of the probe set, how much there is in it that counts, and the errors that this version makes."""
 
     domain: str
     blob: Blob
-    words: int
+    total: int
     errors: int
 
 
@@ -49,12 +50,13 @@ class Manifest:
     payload: Blob
     graph: Blob
     probes: tuple[Probe, ...]
-    wer_ppm: int
-    """Expected word error rate over all probes, in parts per million."""
+    metric: Metric
+    error_rate_ppm: int
+    """What is expected over all probes, in parts per million."""
     version_0_errors: int
-    """The word errors that version 0 makes on the first probe: what drift is measured against."""
+    """The errors that version 0 makes on the first probe: what drift is measured against."""
     max_drift_ppm: int
-    """The most by which WER on the first probe may exceed version 0's."""
+    """The most by which the error rate on the first probe may exceed version 0's."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -80,7 +82,8 @@ def from_json(value: object) -> Manifest:
         payload=_blob(fields["payload"], "payload"),
         graph=_blob(fields["graph"], "graph"),
         probes=_probes(fields["probes"]),
-        wer_ppm=_count(fields, "wer_ppm"),
+        metric=_metric(fields["metric"]),
+        error_rate_ppm=_count(fields, "error_rate_ppm"),
         version_0_errors=_count(fields, "version_0_errors"),
         max_drift_ppm=_count(fields, "max_drift_ppm"),
     )
@@ -97,9 +100,13 @@ def _probe(value: object) -> Probe:
     return Probe(
         domain=_text(fields, "domain"),
         blob=_blob(fields["blob"], "blob"),
-        words=_count(fields, "words"),
+        total=_count(fields, "total"),
         errors=_count(fields, "errors"),
     )
+
+
+def _metric(value: object) -> Metric:
+    return Metric(**_fields(value, "metric", Metric))
 
 
 def _blob(value: object, name: str) -> Blob:

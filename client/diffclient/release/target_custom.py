@@ -14,6 +14,7 @@ from typing import Any
 
 from diffclient.errors import ManifestError
 from diffclient.release.manifest import Blob, Manifest, ManifestKind, Probe
+from diffclient.release.metric import Metric
 from diffclient.release.target_names import TargetKind, diff_name, graph_name, parse, probe_name, snapshot_name
 from diffclient.strict_json import Fields
 
@@ -37,11 +38,11 @@ class Step:
 
 @dataclass(frozen=True)
 class ProbeFacts:
-    """A part of the probe set by its target's name, and the word errors that a version makes on its words."""
+    """A part of the probe set by its target's name, how much counts in it, and the errors that a version makes."""
 
     domain: str
     target: str
-    words: int
+    total: int
     errors: int
 
 
@@ -54,7 +55,8 @@ class Facts:
     graph: str
     """The name of the graph's target."""
     probes: tuple[ProbeFacts, ...]
-    wer_ppm: int
+    metric: Metric
+    error_rate_ppm: int
     version_0_errors: int
     max_drift_ppm: int
 
@@ -97,10 +99,11 @@ def facts(manifest: Manifest) -> dict[str, Any]:
             "version": manifest.to_version,
             "graph": graph_name(manifest.model, manifest.graph.sha256),
             "probes": [
-                [probe.domain, probe_name(manifest.model, probe.blob.sha256), probe.words, probe.errors]
+                [probe.domain, probe_name(manifest.model, probe.blob.sha256), probe.total, probe.errors]
                 for probe in manifest.probes
             ],
-            "wer_ppm": manifest.wer_ppm,
+            "metric": [manifest.metric.name, manifest.metric.counts],
+            "error_rate_ppm": manifest.error_rate_ppm,
             "version_0_errors": manifest.version_0_errors,
             "max_drift_ppm": manifest.max_drift_ppm,
         }
@@ -132,13 +135,14 @@ def downgrade(permission: Downgrade) -> dict[str, Any]:
 
 def read_facts(name: str, custom: object) -> Facts:
     """Read the custom metadata of the snapshot called `name`; raises ManifestError."""
-    fields = _fields(name, custom, "digest version graph probes wer_ppm version_0_errors max_drift_ppm")
+    fields = _fields(name, custom, "digest version graph probes metric error_rate_ppm version_0_errors max_drift_ppm")
     return Facts(
         digest=fields.digest("digest"),
         version=_same(fields, "version", parse(name).number),
         graph=_target(name, fields.values["graph"], "graph"),
         probes=tuple(_probe(name, part) for part in fields.items("probes", _PROBE_LIMIT)),
-        wer_ppm=fields.count("wer_ppm"),
+        metric=_metric(name, fields.values["metric"]),
+        error_rate_ppm=fields.count("error_rate_ppm"),
         version_0_errors=fields.count("version_0_errors"),
         max_drift_ppm=fields.count("max_drift_ppm"),
     )
@@ -184,8 +188,9 @@ def join(name: str, payload: Blob, step: Step | None, facts: Facts, objects: Map
         to_version=facts.version,
         payload=payload,
         graph=objects[facts.graph],
-        probes=tuple(Probe(part.domain, objects[part.target], part.words, part.errors) for part in facts.probes),
-        wer_ppm=facts.wer_ppm,
+        probes=tuple(Probe(part.domain, objects[part.target], part.total, part.errors) for part in facts.probes),
+        metric=facts.metric,
+        error_rate_ppm=facts.error_rate_ppm,
         version_0_errors=facts.version_0_errors,
         max_drift_ppm=facts.max_drift_ppm,
     )
@@ -217,9 +222,15 @@ def _target(name: str, value: object, kind: TargetKind) -> str:
 
 def _probe(name: str, part: object) -> ProbeFacts:
     if not isinstance(part, list) or len(part) != 4:
-        raise ManifestError(f"{name}: a probe is a domain, a target, words and errors")
-    fields = Fields(name, dict(zip(("domain", "target", "words", "errors"), part, strict=True)), ManifestError)
+        raise ManifestError(f"{name}: a probe is a domain, a target, a total and errors")
+    fields = Fields(name, dict(zip(("domain", "target", "total", "errors"), part, strict=True)), ManifestError)
     domain = fields.values["domain"]
     if not isinstance(domain, str) or not 0 < len(domain) <= _DOMAIN_LIMIT:
         raise ManifestError(f"{name}: a probe's domain is not a text of 1 to {_DOMAIN_LIMIT} characters")
-    return ProbeFacts(domain, _target(name, part[1], "probe"), fields.count("words"), fields.count("errors"))
+    return ProbeFacts(domain, _target(name, part[1], "probe"), fields.count("total"), fields.count("errors"))
+
+
+def _metric(name: str, value: object) -> Metric:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ManifestError(f"{name}: a metric is its name and what it counts")
+    return Metric(*value)

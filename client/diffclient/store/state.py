@@ -10,7 +10,7 @@ from typing import Any
 
 from diffclient import bounds
 from diffclient.errors import ManifestError, StateError
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
 from diffclient.network.messages import Enrolment
 from diffclient.network.report import Report
 from diffclient.release.manifest import Blob, Manifest, from_json
@@ -30,7 +30,7 @@ class Installed:
     manifest: Manifest
     measured: Errors
     drift_ppm: int | None
-    """WER on the first probe minus version 0's; None where there is no probe set."""
+    """The error rate on the first probe minus version 0's; None where there is no probe set."""
 
     @property
     def digest(self) -> str:
@@ -38,9 +38,9 @@ class Installed:
         return self.manifest.to_digest
 
     @property
-    def wer_ppm(self) -> int | None:
-        """Word error rate as measured, in parts per million; None where there is no probe set."""
-        return self.measured.wer_ppm if self.measured.words else None
+    def error_rate_ppm(self) -> int | None:
+        """The error rate as measured, in parts per million; None where there is no probe set."""
+        return self.measured.error_rate_ppm if self.measured.total else None
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _version(fields: Fields) -> Installed:
 
 def _measured(fields: Fields) -> Errors:
     inner = _inside(fields, "measured")
-    return Errors(inner.count("errors"), inner.count("words"))
+    return Errors(inner.count("errors"), inner.count("total"))
 
 
 def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:

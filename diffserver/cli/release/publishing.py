@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, console, listing, show
+from diffserver.cli.output import NO_METRIC, AsJson, console, listing, show
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints
@@ -65,7 +65,7 @@ def publish(
     Where the server does not hold the model's key, the version is checked and signed here.
 
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
-    budget allows. Both are shown with their WER; one is published.
+    budget allows. Both are shown with their error rates; one is published.
 
     Examples: `diffserver publish 7`, `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`
     """
@@ -124,10 +124,11 @@ def versions(model: ModelName, server: Server = URL, token: Token = None, as_jso
         found = list(remote.pages(f"/v1/models/{model}/versions"))
     rows = [
         (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
-         f"{item['manifest']['wer_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
+         f"{item['manifest']['error_rate_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
         for item in found
     ]  # fmt: skip
-    headings = ["version", "digest", "kind", "payload bytes", "probe WER", "forced", "published"]
+    metric = found[-1]["metric"]["name"] if found else NO_METRIC
+    headings = ["version", "digest", "kind", "payload bytes", f"probe {metric}", "forced", "published"]
     show(found, as_json, listing(f"Versions of {model}", headings, rows))
 
 
@@ -135,13 +136,14 @@ def devices(model: ModelName, server: Server = URL, token: Token = None, as_json
     """List a model's devices, what they run and what they measured."""
     with connected(server, token) as remote:
         found = list(remote.pages(f"/v1/models/{model}/devices"))
+        metric = (remote.get(f"/v1/models/{model}")["metric"] or {}).get("name", NO_METRIC)
     rows = []
     for item in found:
         last = item["last_report"] or {}
-        measured = last.get("wer_ppm")
+        measured = last.get("error_rate_ppm")
         rows.append(
             (item["name"], item["version"], item["channel"], last.get("stage"),
              None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
         )  # fmt: skip
-    headings = ["device", "version", "channel", "last report", "WER measured", "reason", "last seen"]
+    headings = ["device", "version", "channel", "last report", f"{metric} measured", "reason", "last seen"]
     show(found, as_json, listing(f"Devices of {model}", headings, rows))

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from diffserver.cli.output import listing, progress_console
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
-from diffserver.evaluation import from_json, mean_wer, wer
+from diffserver.evaluation import error_rate, from_json, mean_error_rate
 
 KINDS = ("exact", "sparse")
 NONE = "none"
@@ -73,7 +73,8 @@ def compare(made: Made) -> Group:
     ]
     said = [f"{kind}: {line}" for kind, one in found.items() for line in (*one["notes"], *one["refusals"])]
     failed = [f"no {kind} candidate: {why}" for kind, why in made.failures.items()]
-    table = listing("What the checkpoint would become; WER in %", ["", "parent", *found], rows)
+    metric = next(iter(found.values()))["metric"]["name"]
+    table = listing(f"What the checkpoint would become; {metric} in %", ["", "parent", *found], rows)
     return Group(table, *said, *failed)
 
 
@@ -114,18 +115,17 @@ def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
 
 
 def _accuracy(found: Mapping[str, Any]) -> Iterator[list[object]]:
-    """WER by test set and on average: the parent's, and each candidate's with what it gains or loses."""
+    """The error rate by test set and on average: the parent's, and each candidate's with what it gains or loses."""
     first = next(iter(found.values()))
     parent = from_json(first["evaluation"], "parent")
     after = [from_json(one["evaluation"], "candidate") for one in found.values()]
     for domain in after[0]:
-        before = wer(parent[domain])
-        yield [domain, f"{before:.2f}", *(_changed(before, wer(one[domain])) for one in after)]
-    yield ["mean", f"{mean_wer(parent):.2f}", *(_changed(mean_wer(parent), mean_wer(one)) for one in after)]
+        yield _changes(domain, error_rate(parent[domain]), [error_rate(one[domain]) for one in after])
+    yield _changes("mean", mean_error_rate(parent), [mean_error_rate(one) for one in after])
 
 
-def _changed(before: float, after: float) -> str:
-    return f"{after:.2f} ({after - before:+.2f})"
+def _changes(name: str, before: float, after: Sequence[float]) -> list[object]:
+    return [name, f"{before:.2f}", *(f"{rate:.2f} ({rate - before:+.2f})" for rate in after)]
 
 
 def _pieces(path: Path, progress: Progress) -> Iterator[bytes]:

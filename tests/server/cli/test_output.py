@@ -20,7 +20,7 @@ def shown(*tries: tuple[Try, bool]) -> list[list[str]]:
     rows: list[dict[str, Any]] = [asdict(one) | {"chosen": chosen} for one, chosen in tries]
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(tried_table(rows), highlight=False)
+        console.print(tried_table(rows, {"name": "WER", "counts": "words"}), highlight=False)
     lines = [line for line in capture.get().splitlines() if "│" in line]
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffclient.release.metric import Metric
 from diffserver.catalog.training_request import MethodName
 from diffserver.pipeline.size_estimate import AIM, BOLDEST, SLOPE
 from diffserver.pipeline.trial_search import (
@@ -24,6 +25,7 @@ from diffserver.pipeline.trial_search import (
     refusal,
 )
 
+ERRORS = Metric("mistakes", "birds")
 BOTH: tuple[MethodName, ...] = ("sparse", "hashed")
 KNOWN = Try(FULL, None, 3.0, 0.0, trained=False)
 MISS = 0.985
@@ -70,7 +72,7 @@ def test_one_method_within_a_budget_is_one_training() -> None:
     tries = searched(asked, power(1.0))
     assert plan(tries) == [("hashed", 0.02)]
     assert choose(asked, tries) is tries[0]
-    assert refusal(asked, tries) is None
+    assert refusal(asked, tries, ERRORS) is None
 
 
 def test_the_fully_retrained_model_alone_takes_no_budget() -> None:
@@ -80,7 +82,7 @@ def test_the_fully_retrained_model_alone_takes_no_budget() -> None:
     assert choose(asked, tries) is tries[0]
 
 
-def test_auto_tries_both_and_keeps_the_least_mean_wer() -> None:
+def test_auto_tries_both_and_keeps_the_least_mean_error_rate() -> None:
     asked = Asked(BOTH, 0.02)
     tries = searched(asked, lambda method, share: 0.5 if method == "hashed" else 0.9, KNOWN)
     assert plan(tries) == [("sparse", 0.02), ("hashed", 0.02)]
@@ -117,7 +119,7 @@ def test_on_a_line_the_payload_found_is_near_the_smallest_that_holds(slope: floa
     if best > MISS * 0.05:
         assert tries[-1].budget == 0.05, "all of the budget was tried"
         assert choose(asked, tries) is tries[-1]
-        assert "drift is" in str(refusal(asked, tries))
+        assert "drift is" in str(refusal(asked, tries, ERRORS))
         return
     kept = choose(asked, tries)
     assert kept.drift is not None
@@ -148,7 +150,7 @@ def test_the_second_method_is_given_more_where_the_first_one_breaks_the_bound() 
     tries = searched(asked, drift, KNOWN)
     assert plan(tries) == [("sparse", 0.02), ("hashed", pytest.approx(aimed(MISS * 0.02, 1.4)))]
     assert choose(asked, tries).method == "hashed"
-    assert refusal(asked, tries) is None
+    assert refusal(asked, tries, ERRORS) is None
     assert plan(searched(asked, drift)) == [(FULL, None), ("sparse", 0.02), ("hashed", 0.05)], "the last one gets all"
     assert plan(searched(replace(asked, budget=0.02), drift, KNOWN)) == [("sparse", 0.02), ("hashed", 0.02)]
 
@@ -179,11 +181,11 @@ def test_where_none_holds_the_least_drift_is_kept_and_says_what_would_help() -> 
     asked = Asked(BOTH, 0.02, max_drift=0.5)
     tries = searched(asked, lambda method, share: 1.5 if method == "sparse" else 1.0, KNOWN)
     assert choose(asked, tries).method == "hashed"
-    said = refusal(asked, tries)
+    said = refusal(asked, tries, ERRORS)
     assert said is not None
-    assert said.startswith("drift is 1.00 points of mean WER over the fully retrained model, more than 0.5")
+    assert said.startswith("drift is 1.00 points of mean mistakes over the fully retrained model, more than 0.5")
     assert f"a larger budget (about {MISS * 0.02 * 2 ** (-1 / SLOPE):.1%}, by a rough estimate)" in said
-    assert "the whole model" in str(refusal(replace(asked, max_drift=0.001), tries))
+    assert "the whole model" in str(refusal(replace(asked, max_drift=0.001), tries, ERRORS))
 
 
 def test_what_is_tried_next_lies_between_what_held_and_what_broke() -> None:
@@ -218,7 +220,7 @@ def test_a_bound_on_regressions_is_searched_for_too() -> None:
     assert following.budget is not None
     assert forgets.payload_share < following.budget < first.payload_share
     assert choose(asked, [KNOWN, first, forgets]) is first
-    assert refusal(asked, [KNOWN, forgets]) is None, "that it forgets is said elsewhere"
+    assert refusal(asked, [KNOWN, forgets], ERRORS) is None, "that it forgets is said elsewhere"
 
 
 Noise = st.floats(-50, 50) | st.sampled_from([0.0, -0.0, 1e-300, 1e6])
@@ -265,8 +267,8 @@ def test_whatever_is_measured(
     diffs = [one for one in trained if one.method in methods]
     if any(one.holds(asked) for one in diffs):
         assert kept.holds(asked)
-    said = refusal(asked, tries)
+    said = refusal(asked, tries, ERRORS)
     assert (said is not None) == (max_drift is not None and (kept.drift or 0.0) > max_drift)
     if max_drift is not None and kept.holds(asked):
         assert kept.payload_share == min(one.payload_share for one in diffs if one.holds(asked))
-    assert not math.isnan(kept.mean_wer)
+    assert not math.isnan(kept.mean_error_rate)
