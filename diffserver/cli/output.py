@@ -66,7 +66,8 @@ def evaluation_table(evaluation: Mapping[str, Any], metric: Mapping[str, str]) -
         for domain, errors in candidate.items()
     ]
     headings = ["test set", metric["counts"], "parent", "candidate", "points"]
-    return listing(f"{metric['name']} by test set", headings, rows)
+    name = metric["name"]
+    return listing(f"{name[:1].upper()}{name[1:]} by test set", headings, rows)
 
 
 def tried_table(tried: Sequence[Mapping[str, Any]], metric: Mapping[str, str]) -> Table:
