@@ -13,8 +13,8 @@ PATTERN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 INT32 = 2**31 - 1
 
 
-def _printable(text: str) -> str:
-    # PostgreSQL stores no NUL, and the rest would garble an operator's terminal.
+def require_printable(text: str) -> str:
+    """Return a text; raises ValueError on characters that PostgreSQL does not store or a terminal would obey."""
     if not printable(text):
         raise ValueError("control characters are not allowed")
     return text
@@ -23,11 +23,9 @@ def _printable(text: str) -> str:
 Digest = Annotated[str, StringConstraints(pattern=PATTERN_DIGEST)]
 Name = Annotated[str, StringConstraints(pattern=PATTERN_NAME)]
 Folder = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}$")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-Prose = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_printable)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(require_printable)]
+Prose = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(require_printable)]
 Count = Annotated[int, Field(ge=0, le=INT32)]
-Bytes = Annotated[int, Field(ge=0, le=2**53)]
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 ModelName = Annotated[str, Path(pattern=PATTERN_NAME, description="The model's name.", examples=["speech"])]
 RowId = Annotated[int, Path(ge=1, le=INT32, examples=[1])]

@@ -1,13 +1,13 @@
 """Tokens that expire, and that enrol a number of devices; those made before do neither.
 
-Revision 0007, after 0005.
+Revision 0007, after 0006.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0007"
-down_revision: str | None = "0005"
+down_revision: str | None = "0006"
 branch_labels: str | None = None
 depends_on: str | None = None
 
