@@ -122,7 +122,8 @@ def test_two_sparse_updates_are_learned_within_their_budget(place: Place) -> Non
 
 def test_the_device_measured_every_version_as_the_server_did(place: Place) -> None:
     said = place.said[f"diffclient update --score {SCORE}"]
-    matches = [re.match(r"now at version (\d), WER ([\d.]+) % measured, ([\d.]+) % expected", line) for line in said]
+    pattern = r"now at version (\d), error rate ([\d.]+) % measured \(\d+ of \d+ gestures\), ([\d.]+) % expected"
+    matches = [re.match(pattern, line) for line in said]
     figures = [match.groups() for match in matches if match]
     assert [number for number, _, _ in figures] == ["0", "1", "2"]
     assert all(measured == expected for _, measured, expected in figures)
