@@ -15,15 +15,17 @@ from fastapi.routing import APIRoute
 
 from diffserver import __version__
 from diffserver.api import problems
+from diffserver.api.guesses import Guesses
 from diffserver.api.limits import BodyLimit, PollGate
 from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
-from diffserver.storage import migrate
+from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
 from diffserver.storage.object_store import Objects
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
+from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 30
 
@@ -42,6 +44,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         log.info("started", version=__version__, revision=migrate.latest())
         app.state.renewal = renewal = Renewal(engine, Keyring(settings.keys), _replica(), log)
         renewal.start()
+        uploads.sweep(settings.home)
         yield
         renewal.stop()
         engine.dispose()
@@ -56,6 +59,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         responses=problems.RESPONSES,
     )
     app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
+    app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     for routes in (health, trust, blobs, device, models, checkpoints, trainings, status):

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import Engine
 
 from diffserver.api.answers import Page
+from diffserver.api.guesses import Guesses
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.errors import Forbidden, Unauthenticated
@@ -17,6 +18,7 @@ from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Token
 from diffserver.trust.keys import Keyring
+from diffserver.upkeep.watch import ObjectWatch
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -42,6 +44,11 @@ def _objects(request: Request) -> Objects:
     return objects
 
 
+def _watch(request: Request) -> ObjectWatch:
+    watch: ObjectWatch = request.app.state.watch
+    return watch
+
+
 def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
@@ -54,6 +61,7 @@ def _own_worker(request: Request) -> str:
 Config = Annotated[Settings, Depends(_settings)]
 Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
+Watch = Annotated[ObjectWatch, Depends(_watch)]
 Keys = Annotated[Keyring, Depends(_keyring)]
 OwnWorker = Annotated[str, Depends(_own_worker)]
 
@@ -69,10 +77,7 @@ def _require(role: Role, *others: Role) -> Callable[..., Token]:
     ) -> Token:
         if bearer is None:
             raise Unauthenticated("no token was sent", f"send: Authorization: Bearer <{role} token>")
-        with reading(engine) as session:
-            token = tokens.identify(session, bearer.credentials)
-        if token is None:
-            raise Unauthenticated("the token is not valid", "ask the operator of the server for a new one")
+        token = _identify(request, engine, bearer.credentials)
         request.state.token_id = token.id
         if token.device_id:
             request.state.device_id = token.device_id
@@ -82,6 +87,19 @@ def _require(role: Role, *others: Role) -> Callable[..., Token]:
         return token
 
     return who
+
+
+def _identify(request: Request, engine: Engine, secret: str) -> Token:
+    guesses: Guesses = request.app.state.guesses
+    address, digest = request.client.host if request.client else "", tokens.digest_of(secret)
+    guesses.admit(address, digest)
+    with reading(engine) as session:
+        token = tokens.identify(session, secret)
+    if token is None:
+        guesses.wrong(address, digest)
+        raise Unauthenticated("the token is not valid", "ask the operator of the server for a new one")
+    guesses.right(digest)
+    return token
 
 
 Operator = Annotated[Token, Depends(_require("operator"))]

@@ -30,6 +30,7 @@ STATUS: Mapping[type[errors.DiffServerError], int] = {
     errors.Invalid: 422,
     errors.Conflict: 409,
     errors.KeyMissing: 503,
+    errors.TooMany: 429,
     errors.Busy: 503,
     errors.Unavailable: 503,
 }

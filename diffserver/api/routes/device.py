@@ -6,7 +6,7 @@ from diffserver.api.access import Config, Database, DeviceToken, Enroller
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest
-from diffserver.catalog import devices
+from diffserver.catalog import devices, quotas, tokens
 from diffserver.errors import Unauthenticated
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Device, Report, Token
@@ -15,9 +15,10 @@ router = APIRouter(prefix="/v1", tags=["devices"])
 
 
 @router.post("/enroll", status_code=201)
-def enroll(body: EnrollRequest, engine: Database, _who: Enroller) -> EnrollAnswer:
+def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
     """Take a device in and give it a token of its own."""
     with writing(engine) as session:
+        tokens.spend(session, who)
         device, secret = devices.enroll(session, body.model, body.name, body.channel)
     return EnrollAnswer(device_id=device.id, token=secret, model=device.model, channel=device.channel)
 
@@ -40,10 +41,13 @@ def poll(body: PollRequest, engine: Database, config: Config, who: DeviceToken) 
 
 
 @router.post("/device/reports", status_code=201)
-def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
+def report(body: ReportRequest, engine: Database, config: Config, who: DeviceToken) -> ReportCreated:
     """Record what became of an update: installed, failed at a stage, or rolled back."""
+    device = _device(who)
+    with reading(engine) as session:  # so that whoever reports too much waits for no writer, and no one for it
+        quotas.require_reports(session, device.id, config.quotas)
     with writing(engine) as session:
-        made = devices.record_report(session, _device(who), Report(**body.model_dump()))
+        made = devices.record_report(session, device, Report(**body.model_dump()))
     return ReportCreated(id=made.id)
 
 
