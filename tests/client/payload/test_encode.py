@@ -86,6 +86,15 @@ def test_exact_diffs_come_back(streams: tuple[Exact, ...]) -> None:
     assert_comes_back(Diff("exact", streams))
 
 
+@given(st.tuples(*map(exact_streams, TABLE)), st.integers(-100, 20) | st.none(), st.booleans())
+def test_new_grids_come_back(streams: tuple[Exact, ...], grid: int | None, nonfinite: bool) -> None:
+    grids = {} if grid == 20 else {0: grid}
+    data = assert_comes_back(Diff("exact", streams, grids=grids, nonfinite=nonfinite))
+    assert data[4] == (frame.FREE if grids or nonfinite else frame.PLAIN)
+    decoded = decode(data, TABLE, PARENT)
+    assert (decoded.grids, decoded.nonfinite) == (grids, bool(grids) or nonfinite)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 1))
 def test_hashed_diffs_come_back(seed: int, share: float) -> None:
     assert_comes_back(hashed_diff(TABLE, seed, share))
