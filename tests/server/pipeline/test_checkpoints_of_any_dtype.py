@@ -54,10 +54,10 @@ class MixedTask(PointsTask):
     def graph(self, network: nn.Module) -> bytes:
         return b"graph"
 
-    def session(self, graph: bytes, weights: Snapshot) -> None:
+    def session(self, graph: bytes, weights: Snapshot) -> None:  # type: ignore[override]
         return None
 
-    def measure(self, session: object, examples: Sequence[object]) -> Errors:  # type: ignore[override]
+    def measure(self, session: object, examples: Sequence[object]) -> Errors:
         return Errors(0, 1)
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
