@@ -28,6 +28,9 @@ FULL = 0.985
 """A payload of this share of its budget is not made longer any more."""
 
 ATTEMPTS = 12
+OCTAVE = 4
+"""Rungs, after which steps are half as large."""
+
 COUNTED = 4096
 """Levels up to here are counted one by one when a length is estimated."""
 
@@ -71,7 +74,7 @@ def sparse(found: Sequence[Change], limit: int) -> Diff:
         raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
     count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
     rung, count = _best_rung(problem, Rung.below(float(problem.sizes[count - 1])), count)
-    best = _most_within(problem, rung, problem.coded, count)
+    best = _with_what_is_left(problem, rung, _most_within(problem, rung, problem.coded, count))
     if best.length > limit or not best.diff.carried:
         raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
     return best.diff
@@ -105,6 +108,17 @@ def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
                 break
             best, most, rung = rung, attempt.gain, _next_rung(problem, rung, direction)
     return best, attempt.count
+
+
+def _with_what_is_left(problem: Problem, rung: Rung, best: Attempt) -> Attempt:
+    """Spend bytes that are left on finer steps, of which the next but one may fit changes of whole units best."""
+    left = OCTAVE
+    finer = _next_rung(problem, rung, -1)
+    while finer and left and best.length < FULL * problem.limit:
+        attempt = _most_within(problem, finer, problem.coded, best.count)
+        best, left = (attempt, OCTAVE) if attempt.gain > best.gain else (best, left - 1)
+        finer = _next_rung(problem, finer, -1)
+    return best
 
 
 def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
