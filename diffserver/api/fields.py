@@ -1,31 +1,59 @@
-"""Fields: what the API accepts as a digest, a name, a text, a number."""
+"""Fields: what the API accepts as a digest, a name, a text, a number, a moment.
 
+Free text is stored as one printable line; what has to stay as it was sent is refused if it does not print. Names that
+people give are the affair of `catalog.names`.
+"""
+
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from diffclient.plain_text import plain
 
 DIGEST = "4f0c2e7a" * 8
 PATTERN_DIGEST = r"^[0-9a-f]{64}$"
 PATTERN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 INT32 = 2**31 - 1
+LINE, PROSE = 200, 20_000
+"""The most characters of a short text and of a long one."""
+
+YEARS = range(1971, 9998)
+"""Moments in these can be brought to any zone."""
 
 
-def _printable(text: str) -> str:
-    # PostgreSQL stores no NUL, and the rest would garble an operator's terminal.
-    if any(ord(character) < 32 and character not in "\n\t" for character in text):
-        raise ValueError("control characters are not allowed")
+def _exact(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("only printable characters are allowed")
     return text
+
+
+def _line(text: str) -> str:
+    return plain(text, LINE) or "?"  # what is all blanks was said, too
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("a time in ISO 8601 is needed")
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None or moment.year not in YEARS:
+        raise ValueError("a time with a zone, in this age, is needed")
+    return moment.astimezone(UTC)
 
 
 Digest = Annotated[str, StringConstraints(pattern=PATTERN_DIGEST)]
 Name = Annotated[str, StringConstraints(pattern=PATTERN_NAME)]
-Folder = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}$")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-Prose = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_printable)]
+GivenName = Annotated[str, StringConstraints(min_length=1, max_length=LINE)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=LINE), AfterValidator(_line)]
+Prose = Annotated[str, StringConstraints(max_length=PROSE), AfterValidator(partial(plain, limit=PROSE))]
+Exact = Annotated[str, StringConstraints(min_length=1, max_length=LINE), AfterValidator(_exact)]
+Folder = Annotated[str, StringConstraints(pattern=r"^/", max_length=4096), AfterValidator(_exact)]
 Count = Annotated[int, Field(ge=0, le=INT32)]
 Bytes = Annotated[int, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 ModelName = Annotated[str, Path(pattern=PATTERN_NAME, description="The model's name.", examples=["speech"])]
 RowId = Annotated[int, Path(ge=1, le=INT32, examples=[1])]

@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.names import require_name
 from diffserver.errors import NotFound
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Token
@@ -19,7 +20,8 @@ Role = Literal["operator", "enroll", "device"]
 
 
 def create(session: Session, role: Role, name: str, device_id: str | None = None) -> tuple[Token, str]:
-    """Make a token; returns its row and the secret, which can't be had again."""
+    """Make a token; returns its row and the secret, which can't be had again. Raises Invalid."""
+    require_name(name, "token")
     secret = f"ds_{role}_{secrets.token_urlsafe(32)}"
     token = Token(role=role, name=name, sha256=_hash(secret), device_id=device_id)
     session.add(token)

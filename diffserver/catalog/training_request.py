@@ -6,6 +6,7 @@ Whether there is a model to do it on is the affair of `training_queue`.
 from dataclasses import dataclass
 from typing import Literal
 
+from diffserver.catalog.names import require_name
 from diffserver.errors import Invalid
 
 Kind = Literal["base", "update"]
@@ -43,7 +44,9 @@ class TrainingSpec:
 
 
 def require_sense(spec: TrainingSpec) -> None:
-    """Raise Invalid if its parts contradict each other."""
+    """Raise Invalid if its parts contradict each other, or its domain has a name that none can have."""
+    if spec.domain is not None:
+        require_name(spec.domain, "domain")
     if spec.max_drift is not None or spec.method == "auto":
         _require_search(spec)
     if spec.kind == "update" and spec.checkpoint is None and spec.method == "exact":

@@ -1,4 +1,8 @@
-"""What commands print: JSON for scripts, tables and one-line errors for people."""
+"""What commands print: JSON for scripts, tables and one-line errors for people.
+
+Nothing else prints: what others wrote (names, reasons, errors) passes through here, is never parsed as markup, and
+shows every character as itself or as a question mark.
+"""
 
 import json
 import sys
@@ -7,28 +11,65 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from diffclient.plain_text import plain, printable
 from diffserver.errors import DiffServerError
 from diffserver.evaluation import from_json, wer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-console = Console()
-progress_console = Console(stderr=True)
+LINE, WIDTH = 2000, 120
+"""The most characters of others' text in a line or a cell; how wide tables are that go to a file or a pipe."""
+
+
+class _Console(Console):
+    """A console to which text is text: no markup, no emoji codes, no control characters but ends of lines."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make rich's own text of a string: every string that is printed, alone or in a table, passes here."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
+
+class _Description(ProgressColumn):
+    """What a task says of itself, which rich's own column would parse as markup."""
+
+    def render(self, task: Task) -> Text:
+        """Return it as one line."""
+        return Text(printable(task.description))
+
+
+console = _Console()
+progress_console = _Console(stderr=True)
 
 
 def complain(error: Exception) -> None:
     """Say on standard error what went wrong, what to do about it, and where a candidate fell short."""
     detail, remedy = getattr(error, "detail", str(error)), getattr(error, "remedy", "")
-    sys.stderr.write(f"error: {detail}\n")
+    warn(f"error: {detail}")
     members = error.members() if isinstance(error, DiffServerError) else {}
     for refusal in members.get("refusals", []):
-        sys.stderr.write(f"  - {refusal}\n")
+        warn(f"  - {refusal}")
     if members.get("evaluation"):
-        Console(stderr=True).print(evaluation_table(members["evaluation"]))
+        progress_console.print(evaluation_table(members["evaluation"]))
     if remedy:
-        sys.stderr.write(f"  {remedy}\n")
+        warn(f"  {remedy}")
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error, however wide the terminal is."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    sys.stderr.write(f"{indent}{line(text)}\n")
+
+
+def line(text: object) -> str:
+    """Return what others wrote as one line that forges no other."""
+    return plain(str(text), LINE)
 
 
 def show(value: Any, as_json: bool, people: Any) -> None:
@@ -36,7 +77,18 @@ def show(value: Any, as_json: bool, people: Any) -> None:
     if as_json:
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
     else:
-        console.print(people, highlight=False)
+        console.print(people)
+
+
+def show_wide(*people: Any) -> None:
+    """Print renderables that need more room than a terminal that is not there would give."""
+    (console if console.is_terminal else _Console(width=WIDTH)).print(*people)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """Return bars on standard error: what each is, then these columns."""
+    shown = columns or (BarColumn(), TimeElapsedColumn())
+    return Progress(_Description(), *shown, console=progress_console)
 
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -45,7 +97,7 @@ def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]
     for heading in headings:
         shown.add_column(heading)
     for row in rows:
-        shown.add_row(*("–" if cell is None else str(cell) for cell in row))
+        shown.add_row(*("–" if cell is None else line(cell) for cell in row))
     return shown
 
 

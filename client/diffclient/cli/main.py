@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.command(arguments, Store(arguments.store))
     except (DiffClientError, KeyboardInterrupt) as error:
         if arguments.json:
-            output.say(True, output.error_json(error), "")
+            output.say(True, output.error_json(error))
         output.complain(output.error_line(error))
         return exit_code(error)
     except Exception as error:  # a fault of ours: still one line, unless someone wants to see where
@@ -120,12 +120,12 @@ def _policy(arguments: argparse.Namespace, store: Store) -> None:
         policy = options.policy(arguments, store.policy())
         if policy != store.policy():
             store.allow(policy)
-    output.say(arguments.json, policy.to_json(), output.policy_lines(policy))
+    output.say(arguments.json, policy.to_json(), *output.policy_lines(policy))
 
 
 def _status(arguments: argparse.Namespace, store: Store) -> None:
     state, enrolment = store.state(), store.enrolment() if store.enrolled else None
-    output.say(arguments.json, output.status_json(state, enrolment), output.status_lines(state, enrolment))
+    output.say(arguments.json, output.status_json(state, enrolment), *output.status_lines(state, enrolment))
 
 
 def _verify(arguments: argparse.Namespace, store: Store) -> None:

@@ -1,4 +1,7 @@
-"""What the command line says: a line for people, a JSON object for scripts, progress for a terminal."""
+"""What the command line says: lines for people, a JSON object for scripts, progress for a terminal.
+
+Nothing else prints: what a server or a file said shows every character as itself or as a question mark.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
 from diffclient.network.fetch import Source
-from diffclient.network.messages import Enrolment, plain
+from diffclient.network.messages import Enrolment
+from diffclient.plain_text import plain, printable
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
 from diffclient.update.outcome import Outcome, Stage
@@ -18,16 +22,16 @@ from diffclient.update.poll_loop import StopSign
 _LINE_LIMIT = 2000
 
 
-def say(as_json: bool, value: dict[str, Any], line: str) -> None:
-    """Print the value as one line of JSON, or else the line."""
+def say(as_json: bool, value: dict[str, Any], *lines: str) -> None:
+    """Print the value as one line of JSON, or else the lines."""
     _progress("")
-    print(json.dumps(value) if as_json else line, flush=True)
+    print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
 def complain(line: str) -> None:
     """Print a line where errors go."""
     _progress("")
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -69,7 +73,7 @@ def version_json(version: Installed | None) -> dict[str, Any] | None:
     }
 
 
-def status_lines(state: State, enrolment: Enrolment | None) -> str:
+def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
     """Return what a device runs and knows, a line each."""
     server = f"{enrolment.model} ({enrolment.channel}) from {enrolment.server}" if enrolment else "not enrolled"
     lines = [
@@ -84,7 +88,7 @@ def status_lines(state: State, enrolment: Enrolment | None) -> str:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
         lines.append(f"reports  {len(state.outbox)} waiting for the server")
-    return "\n".join(lines)
+    return lines
 
 
 def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
@@ -102,16 +106,14 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
     }
 
 
-def policy_lines(policy: Policy) -> str:
+def policy_lines(policy: Policy) -> list[str]:
     """Return what updates may cost, a line each."""
     cap = "any" if policy.max_bytes is None else f"{policy.max_bytes:,}"
-    return "\n".join(
-        [
-            f"snapshots  {policy.full_fallback}",
-            f"bytes      {cap} an update",
-            f"mirrors    {', '.join(policy.mirrors) or 'none'}",
-        ]
-    )
+    return [
+        f"snapshots  {policy.full_fallback}",
+        f"bytes      {cap} an update",
+        f"mirrors    {', '.join(policy.mirrors) or 'none'}",
+    ]
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class Progress:
 def _progress(text: str) -> None:
     """Replace the terminal's last line, if it is a terminal."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{printable(text)}", end="", file=sys.stderr, flush=True)
 
 
 def _figures(wer: int | None, expected: int | None, drift: int | None) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
 from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Answer, Report, ReportStage, plain
+from diffclient.network.messages import Answer, Report, ReportStage
+from diffclient.plain_text import plain
 from diffclient.store.state import Failure, Installed, State
 
 Stage = Literal[

@@ -80,7 +80,7 @@ def publish(
         spec["checkpoint"] = checkpoints.upload(remote, from_checkpoint)
         made = checkpoints.make(remote, spec, budget)
         if not as_json:
-            console.print(checkpoints.compare(made), highlight=False)
+            console.print(checkpoints.compare(made))
         chosen = checkpoints.choose(made, kind, yes, force)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
     people = _published(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"

@@ -9,10 +9,10 @@ from typing import Any
 
 import typer
 from rich.console import Group
-from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.cli.output import listing, progress_console
+from diffserver.cli.output import line, listing, progress
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
@@ -37,9 +37,8 @@ def upload(remote: Remote, path: Path) -> str:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if not remote.exists(f"/v1/blobs/{sha256}"):
-        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=progress_console) as progress:
-            remote.put(f"/v1/checkpoints/{sha256}", _pieces(path, progress), path.stat().st_size)
+        with progress(DownloadColumn(), TransferSpeedColumn()) as bars:
+            remote.put(f"/v1/checkpoints/{sha256}", _pieces(path, bars), path.stat().st_size)
     return sha256
 
 
@@ -71,8 +70,8 @@ def compare(made: Made) -> Group:
         *_accuracy(found),
         ["refusals", None, *(len(one["refusals"]) or "none" for one in found.values())],
     ]
-    said = [f"{kind}: {line}" for kind, one in found.items() for line in (*one["notes"], *one["refusals"])]
-    failed = [f"no {kind} candidate: {why}" for kind, why in made.failures.items()]
+    said = [line(f"{kind}: {what}") for kind, one in found.items() for what in (*one["notes"], *one["refusals"])]
+    failed = [line(f"no {kind} candidate: {why}") for kind, why in made.failures.items()]
     table = listing("What the checkpoint would become; WER in %", ["", "parent", *found], rows)
     return Group(table, *said, *failed)
 

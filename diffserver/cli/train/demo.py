@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
-from rich.progress import Progress
 
-from diffserver.cli.output import AsJson, progress_console, show
+from diffserver.cli.output import AsJson, progress, show
 from diffserver.errors import Invalid
 
 
@@ -50,11 +49,11 @@ def demo(
 def _corpus(folder: Path) -> Path:
     from diffserver.tasks.asr.corpus import build_corpus
 
-    with Progress(console=progress_console) as progress:
-        bar = progress.add_task("corpus", total=1.0)
+    with progress() as bars:
+        bar = bars.add_task("corpus", total=1.0)
 
         def show(done: float, message: str) -> bool:
-            progress.update(bar, completed=done, description=message)
+            bars.update(bar, completed=done, description=message)
             return True
 
         build_corpus(folder, on_progress=show)

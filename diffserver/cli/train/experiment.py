@@ -1,14 +1,11 @@
 """The commands `diffserver experiment …`: chains of updates by several methods, against the full chain."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from diffserver.cli.output import console, progress_console
+from diffserver.cli.output import progress, show_wide, warn
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -110,22 +107,22 @@ def _run(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
 
     found = Results()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Progress(console=progress_console) as progress:
-        whole, step = progress.add_task("experiment", total=plan.rows), progress.add_task("", total=1.0)
+    with progress() as bars:
+        whole, step = bars.add_task("experiment", total=plan.rows), bars.add_task("", total=1.0)
 
         def hear(done: float, message: str) -> None:
-            progress.update(step, completed=done, description=message[:48].ljust(48))
+            bars.update(step, completed=done, description=message[:48].ljust(48))
 
         try:
             for one in run(Bench(task, plan, kept, hear)):
                 found = found.plus(one)
                 found.write(path)
-                progress.console.print(str(one), highlight=False)
-                progress.advance(whole)
+                bars.console.print(str(one))
+                bars.advance(whole)
         except MethodError as error:  # of a base, without which there is nothing
             raise Invalid(str(error)) from error
         except KeyboardInterrupt:
-            progress.console.print("Stopped. The same command goes on from here.")
+            bars.console.print("Stopped. The same command goes on from here.")
             raise
     _finish(found, path)
 
@@ -140,11 +137,9 @@ def _finish(found: "Results", path: Path) -> None:
         drawn = plots(found, path.with_suffix(""))
     except ImportError as error:
         raise Invalid(f"plots need {error.name}; the results are in {path}", EXTRA) from error
-    # In a file or a pipe tables are as wide as they need.
-    wide = console if console.is_terminal else Console(width=120)
-    wide.print(tables(found), f"Written: {', '.join(map(str, [path, *drawn]))}", highlight=False)
+    show_wide(tables(found), f"Written: {', '.join(map(str, [path, *drawn]))}")
     for failure in found.failures:
-        sys.stderr.write(f"{failure}\n")
+        warn(str(failure))
     if found.failures:
         raise typer.Exit(1)
 
@@ -155,11 +150,11 @@ def _made(task: "Task", folder: Path, updates: int, quick: bool) -> Path:
 
     if not isinstance(task, MakesData):
         raise Invalid(f"the task {task.name} makes no data of its own", "name a folder with --data")
-    with Progress(console=progress_console) as progress:
-        bar = progress.add_task("data", total=1.0)
+    with progress() as bars:
+        bar = bars.add_task("data", total=1.0)
 
         def hear(done: float, message: str) -> bool:
-            progress.update(bar, completed=done, description=message)
+            bars.update(bar, completed=done, description=message)
             return True
 
         made = task.make_data(folder, updates, quick, hear)
