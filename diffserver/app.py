@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from diffserver import __version__
 from diffserver.api import problems
-from diffserver.api.limits import BodyLimit, PollGate
+from diffserver.api.limits import BodyLimit, PollGate, WriteGate
 from diffserver.api.routes import blobs, checkpoints, device, health, models, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
@@ -26,6 +26,7 @@ from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
 
 SHED_SECONDS = 30
+PARTS = (health, trust, blobs, device, models, checkpoints, trainings)
 
 
 def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
@@ -50,12 +51,18 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         summary="Serves neural diffs: compact payloads that turn a device's version into the next.",
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        responses=problems.RESPONSES,
+        responses=problems.declared(400, 413, 503),
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
-    app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
+    app.state.settings, app.state.objects = settings, objects
+    app.state.engine = engine.execution_options(wait_seconds=settings.write_seconds)
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
-    for part in (health, trust, blobs, device, models, checkpoints, trainings):
+    app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
+    for part in PARTS:
         app.include_router(part.router)
+    app.state.routes = [route for part in PARTS for route in part.router.routes]
     problems.register(app)
     app.add_middleware(
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint

@@ -107,7 +107,7 @@ def _request_id(scope: Scope) -> str:
 
 def _facts(scope: Scope, sending: _Sending) -> dict[str, Any]:
     route, state = scope.get("route"), scope["state"]
-    facts = {name: state[name] for name in ("request_id", "token_id", "device_id") if name in state}
+    facts = {name: state[name] for name in ("request_id", "token_id", "device_id", "note") if name in state}
     # The template, never the path: names and digests would make every line its own kind.
     path = getattr(route, "path", None) or "unknown"
     return facts | {"method": scope["method"], "path": path, "status": sending.status or 0}
