@@ -28,7 +28,7 @@ FORBIDDEN_ON_DEVICES = {
 }
 TRAINING = ("methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "trust")
-SERVING = ("app", "api")
+SERVING = ("app", "api", "connections")
 NEITHER = ("checkpoints", "evaluation", "errors", "logs", "settings")
 """What both sides may import, and what imports neither."""
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from diffserver.cli.home import Home, settings
+from diffserver.cli.output import warn
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
 from diffserver.storage import migrate as migrations
@@ -48,10 +49,8 @@ def serve(
 
     Examples: `diffserver serve --host 0.0.0.0 --port 8080 --no-worker`, `diffserver serve --task-file gestures.py`
     """
-    import uvicorn
-
     from diffserver.app import create_app
-    from diffserver.logs import uvicorn_log_config
+    from diffserver.connections.serve import serve as listen
 
     chosen = settings(home, task_file)
     chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
@@ -61,11 +60,11 @@ def serve(
     engine = connect(chosen.database)
     anchor = establish(engine, chosen)
     engine.dispose()
-    sys.stderr.write(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).\n")
+    warn(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).")
     # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
     with _worker_beside(chosen, with_worker):
-        uvicorn.run(app, host=chosen.host, port=chosen.port, log_config=uvicorn_log_config(), access_log=False)
+        listen(app, chosen)
 
 
 def worker(
@@ -102,7 +101,7 @@ def _require_files(chosen: Settings) -> None:
 def _worker_beside(chosen: Settings, wanted: bool) -> Iterator[None]:
     """Run a worker as a child while the block runs; say so if it can't be, and serve without it."""
     if wanted and find_spec("torch") is None:
-        sys.stderr.write("no worker: torch is not installed (pip install 'diffserver[train]')\n")
+        warn("no worker: torch is not installed (pip install 'diffserver[train]')")
         wanted = False
     if not wanted:
         yield
