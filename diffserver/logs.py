@@ -8,7 +8,8 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from starlette.responses import Response
@@ -23,7 +24,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 def make_log(stream: TextIO | None = None) -> Log:
     """A logger of its own that writes JSON lines to `stream` (standard output by default)."""
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stdout),
+        structlog.PrintLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,6 +34,23 @@ def make_log(stream: TextIO | None = None) -> Log:
         wrapper_class=structlog.make_filtering_bound_logger(0),
     )
     return log
+
+
+class _Lossy:
+    """A stream that loses lines where its disk is full or its reader is gone: no answer fails for want of a log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if that can be done."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if that can be done."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def uvicorn_log_config() -> dict[str, Any]:
