@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -91,7 +90,7 @@ def served(home: Path, files: int | None = None, versions: int = 2, **settings: 
     """Run a server with these settings, which may open so many files, until the block ends."""
     subprocess.run([*DIFFSERVER, "init", "--home", str(home)], check=True, capture_output=True)
     _fill(home, versions)
-    port = _free_port()
+    port = free_port()
     environment = os.environ | {f"DIFFSERVER_{name.upper()}": str(value) for name, value in settings.items()}
     limit = () if files is None else ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh")
     words = [*limit, *DIFFSERVER, "serve", "--no-worker", "--home", str(home), "--port", str(port)]
@@ -119,13 +118,6 @@ def _fill(home: Path, versions: int) -> None:
     engine.dispose()
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait(server: Served) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
@@ -138,6 +130,9 @@ def _wait(server: Served) -> None:
             time.sleep(0.1)
 
 
-def unique(prefix: str) -> str:
-    """A name that nothing else has."""
-    return f"{prefix}-{secrets.token_hex(4)}"
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -30,11 +30,17 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_MAX_BODY": "2048",
         "DIFFSERVER_MAX_CHECKPOINT": "4096",
         "DIFFSERVER_TASK_FILES": "/tasks/one.py, /tasks/two.py:Two,",
+        "DIFFSERVER_KEYS": "/keys",
+        "DIFFSERVER_WRITE_SECONDS": "1",
+        "DIFFSERVER_MAX_CONNECTIONS": "2",
+        "DIFFSERVER_HEADER_SECONDS": "3",
+        "DIFFSERVER_BODY_SECONDS": "4",
+        "DIFFSERVER_LEAST_SPEED": "5",
         "UNRELATED": "x",
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"),
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 1, 2, 3, 4, 5,
     )  # fmt: skip
 
 
@@ -57,6 +63,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("PORT", "٣"),
         ("POLL_SECONDS", "0"),
         ("MAX_POLLS", "1.5"),
+        ("LEAST_SPEED", "0"),
+        ("HEADER_SECONDS", "0"),
         ("MAX_BODY", "10"),
         ("DATABASE", "mysql://db/x"),
         ("DATABASE", "diffserver.db"),
