@@ -1,1 +1,1 @@
-"""What this project claims about speed and size, measured: `python -m benchmarks.<name> --help`."""
+"""Benchmarks of this project's claims about speed and size: `python -m benchmarks.<name> --help`."""

@@ -1,4 +1,4 @@
-"""How long a device takes to apply diffs to a model of 1 GB, and in how much memory.
+"""Measure the time and memory that a device takes to apply diffs to a model of 1 GB.
 
     python -m benchmarks.apply --json apply.json
 
@@ -18,42 +18,47 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.contest import Act, Contestant, child, compete
+from benchmarks.contest import Contestant, Operation, child, compete
 from benchmarks.patching import Limits, Pair, Patched, patches, sha256
 
 RATIOS = {"sparse": 1.3, "hashed": 1.5, "chain": 1.6}
-"""The most times the copy's seconds that a case may take, by the first word of its name."""
+"""The largest ratio of a case's seconds to the copy's, by the first word of the case's name."""
 
 PEAK_MB = 130
 REFERENCE = "a read and write loop in plain Python with buffers of 1 MiB, fsync, then SHA-256 of the file read back"
 TIMED = "in the process, from opening the first file to the digest; peers: the command, then fsync and SHA-256"
 
 
-def timed(act: str, parent: Path, steps: Sequence[str] = (), digest: str = "") -> Act:
-    """Return an act of `timed`; what comes out of an update must have the digest."""
+def timed(operation: str, parent: Path, steps: Sequence[str] = (), digest: str = "") -> Operation:
+    """Return an operation of `timed`; the result of an update must have the digest."""
 
     def run(out: Path) -> tuple[float, float]:
-        said, peak = child("timed", act, parent, out, *steps)
-        if digest and said["digest"] != digest:
-            raise SystemExit(f"{steps}: digest {said['digest']}, not {digest}")
-        return said["seconds"], peak
+        result, peak = child("timed", operation, parent, out, *steps)
+        if digest and result["digest"] != digest:
+            raise SystemExit(f"{steps}: digest {result['digest']}, not {digest}")
+        return result["seconds"], peak
 
     return run
 
 
-def case(parent: Path, made: dict[str, Any]) -> Contestant:
+def case(parent: Path, facts: dict[str, Any]) -> Contestant:
     """Return the client's update by one chain of payloads."""
-    payloads = [Path(step.rpartition("=")[0]) for step in made["steps"]]
-    return Contestant(made["name"], [parent, *payloads], timed("update", parent, made["steps"], made["digest"]))
+    payloads = [Path(step.rpartition("=")[0]) for step in facts["steps"]]
+    return Contestant(facts["name"], [parent, *payloads], timed("update", parent, facts["steps"], facts["digest"]))
 
 
 def judged(contestant: Contestant, copy: Contestant) -> dict[str, Any]:
-    """Return a case's figures and limits, and whether it kept them."""
+    """Return a case's figures, its limits, and whether it kept them."""
     limit = RATIOS[contestant.name.split()[0]]
     payload_bytes = sum(path.stat().st_size for path in contestant.reads[1:])
     figures = contestant.figures(copy)
     kept = figures["ratio"] <= limit and figures["peak_mb"] <= PEAK_MB
-    return figures | {"payload_bytes": payload_bytes, "ratio_limit": limit, "peak_limit_mb": PEAK_MB, "kept": kept}
+    return figures | {
+        "payload_bytes": payload_bytes,
+        "ratio_limit": limit,
+        "peak_limit_mb": PEAK_MB,
+        "kept": kept,
+    }
 
 
 def model(folder: Path, tensors: int, tensor_mb: int) -> dict[str, Any]:
@@ -63,41 +68,43 @@ def model(folder: Path, tensors: int, tensor_mb: int) -> dict[str, Any]:
     return child("models", folder, tensors, tensor_mb)[0]
 
 
-def updated(made: dict[str, Any]) -> Pair:
+def updated(facts: dict[str, Any]) -> Pair:
     """Return a model's file before and after its first case."""
-    parent, first = Path(made["parent"]), made["cases"][0]
+    parent, first = Path(facts["parent"]), facts["cases"][0]
     new = parent.with_name("new.safetensors")
     timed("update", parent, first["steps"], first["digest"])(new)
     return Pair(parent, new, sha256(new))
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Make models and patches, let everyone compete, and return what the JSON file says."""
-    described = machine.describe()
-    made = model(folder / "model", options.tensors, options.tensor_mb)
-    parent, found, left_out = Path(made["parent"]), list[Patched](), list[dict[str, str]]()
+    """Make models and patches, time all contestants, and return the report."""
+    machine_facts = machine.describe()
+    facts = model(folder / "model", options.tensors, options.tensor_mb)
+    parent, patched, left_out = Path(facts["parent"]), list[Patched](), list[dict[str, str]]()
     if options.peers:
         smaller = model(folder / "one tensor", 1, options.tensor_mb)
-        found, left_out = patches([updated(made), updated(smaller)], Limits(options.patch_seconds, options.patch_mb))
-    cases = [case(parent, each) for each in made["cases"]]
-    peers = [Contestant(each.peer.name, [each.pair.old, each.patch], each.restore) for each in found]
+        patched, left_out = patches([updated(facts), updated(smaller)], Limits(options.patch_seconds, options.patch_mb))
+    cases = [case(parent, entry) for entry in facts["cases"]]
+    peers = [Contestant(entry.peer.name, [entry.pair.old, entry.patch], entry.restore) for entry in patched]
     copies = {
         path: Contestant(f"copy of {path.parent.name}", [path], timed("copy", path))
-        for path in (parent, *(each.pair.old for each in found))
+        for path in (parent, *(entry.pair.old for entry in patched))
     }
     compete([*copies.values(), *cases, *peers], options.rounds, folder / "out")
     return {
         "benchmark": "apply",
         "command": " ".join(["python -m benchmarks.apply", *sys.argv[1:]]),
-        "machine": described,
+        "machine": machine_facts,
         "reference": REFERENCE,
         "timed": TIMED,
         "rounds": options.rounds,
-        "model_bytes": made["bytes"],
+        "model_bytes": facts["bytes"],
         "copy_hash_seconds": round(copies[parent].median, 3),
         "copy_hash_seconds_by_round": copies[parent].rounded,
-        "cases": [judged(each, copies[parent]) for each in cases],
-        "peers": [each.figures | peer.figures(copies[each.pair.old]) for each, peer in zip(found, peers, strict=True)],
+        "cases": [judged(entry, copies[parent]) for entry in cases],
+        "peers": [
+            entry.figures | peer.figures(copies[entry.pair.old]) for entry, peer in zip(patched, peers, strict=True)
+        ],
         "peers_left_out": left_out,
     }
 
@@ -121,7 +128,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, write the figures down, and say in a line each how the cases did."""
+    """Measure, write the report, and print a line for each case."""
     options = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the files go
     with tempfile.TemporaryDirectory(prefix="apply-", dir=options.folder) as folder:
@@ -131,10 +138,10 @@ def main() -> None:
         options.json.write_text(text)
     else:
         print(text, end="")
-    for each in result["cases"]:
-        verdict = "kept" if each["kept"] else "NOT KEPT"
-        limits = f"{each['ratio']:.2f} x copy (limit {each['ratio_limit']}), {each['peak_mb']:.0f} MB (limit {PEAK_MB})"
-        print(f"{each['name']}: {limits}: {verdict}", file=sys.stderr)
+    for case in result["cases"]:
+        verdict = "kept" if case["kept"] else "NOT KEPT"
+        limits = f"{case['ratio']:.2f} x copy (limit {case['ratio_limit']}), {case['peak_mb']:.0f} MB (limit {PEAK_MB})"
+        print(f"{case['name']}: {limits}: {verdict}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the figures are held to: each bar names its case, the value, the most that it may be, and whether it holds."""
+"""The bars for the figures: each names its case, the value, the limit, and whether it holds."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from benchmarks.peers import BYTE_LEVEL
 Figures = dict[str, Any]
 
 FULL_SIZE = 10_000_000
-"""Weights of a synthetic case from which its bar holds: in a tiny one the fixed header counts."""
+"""Weights from which a synthetic case has a bar; in a smaller one the fixed header dominates."""
 LARGE_SIZE = 250_000_000
 """Weights of the case whose encoding is timed: 1 GB of fp32."""
 MANY_TENSORS = "200 tensors, 5,000 changes"
-"""The case whose header is held to a share of the payload."""
+"""The case whose header has a bar."""
 
 
 def check(cases: list[Figures]) -> list[Figures]:
-    """Return every bar that the cases are held to."""
+    """Return the bars of the cases."""
     return [bar for case in cases for bar in _of(case)]
 
 

@@ -1,4 +1,7 @@
-"""What is measured: a diff, the weights that it changes, and what they would take at the least."""
+"""Cases of the payload benchmark: a diff, the weights that it changes, and the limit of their size.
+
+Measuring is left to `measure`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from diffclient.tensors.snapshot import Array, Table, TensorSpec
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One diff, with what its peers get."""
+    """One diff, and the input of its peers."""
 
     name: str
     table: Table
@@ -24,27 +27,27 @@ class Case:
     limit_bytes: float | None
     """None where no limit is known."""
     weights: tuple[Array, ...] | None
-    """The parent's, in the table's order; None if only positions and values are had."""
+    """The parent's weights, in the table's order; None if the case has only positions and values."""
     note: str = ""
-    """Where weights, positions and values come from."""
+    """The origin of weights, positions and values."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Peers that do not run on this case, with the reason."""
 
     @property
     def size(self) -> int:
-        """Weights of the model."""
+        """The number of the model's weights."""
         return sum(spec.size for spec in self.table)
 
     @cached_property
     def changes(self) -> int:
-        """Weights whose bits change (in hashed, as far as the diff adds something)."""
+        """The number of weights that change (in hashed, by a value other than 0)."""
         return sum(_changes(self.diff, index, spec) for index, spec in enumerate(self.table))
 
     @cached_property
     def levels(self) -> int | None:
-        """Distinct values, with 0 for what does not change; None in exact, where they are as good as all distinct."""
-        found = [numbers(stream) for stream in self.diff.streams if stream is not None]
-        return len(np.union1d(np.concatenate(found), [0])) if found and self.diff.kind != "exact" else None
+        """The number of distinct values, 0 included; None in exact, where almost all are distinct."""
+        values = [numbers(stream) for stream in self.diff.streams if stream is not None]
+        return len(np.union1d(np.concatenate(values), [0])) if values and self.diff.kind != "exact" else None
 
     def new_weights(self) -> tuple[Array, ...]:
         """Return the weights after the diff, without the code under test; the case must have weights."""

@@ -1,7 +1,7 @@
-"""Contests: things that make a file, each a process of its own, that take turns and are timed.
+"""Time contestants that make a file, each in a process of its own, in alternating turns.
 
-Before each turn everything is synced and what is read is brought into the page cache, so all start alike. numpy is
-not imported here: a process's peak memory is counted from that of the one that started it.
+Before each turn everything is synced and the input is read into the page cache, so all start alike. numpy is not
+imported here, since a child's peak memory starts from its parent's.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Act = Callable[[Path], tuple[float, float]]
-"""Makes a file; returns seconds and peak memory in MB."""
+Operation = Callable[[Path], tuple[float, float]]
+"""A function that makes a file and returns seconds and peak memory in MB."""
 
 
 @dataclass
 class Contestant:
-    """Something that makes a new model from an old one, and how it did in each round."""
+    """A way to make a new model from an old one, and its figures of each round."""
 
     name: str
     reads: list[Path]
-    act: Act
+    act: Operation
     seconds: list[float] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
 
     def run(self, out: Path) -> None:
-        """Take a turn."""
+        """Take a turn: make `out`, record seconds and peak memory, and remove it."""
         for path in self.reads:
             warm(path)
         os.sync()
@@ -43,11 +43,11 @@ class Contestant:
 
     @property
     def median(self) -> float:
-        """The median of the seconds."""
+        """The median of the rounds' seconds."""
         return statistics.median(self.seconds)
 
     def figures(self, copy: Contestant) -> dict[str, Any]:
-        """Return the medians, beside that of `copy`, and the rounds that they come from."""
+        """Return the median, its ratio to that of `copy`, the peak memory, and the rounds' seconds."""
         return {
             "name": self.name,
             "seconds": round(self.median, 3),
@@ -58,12 +58,12 @@ class Contestant:
 
     @property
     def rounded(self) -> list[float]:
-        """Every round's seconds."""
-        return [round(each, 3) for each in self.seconds]
+        """The seconds of every round, rounded."""
+        return [round(value, 3) for value in self.seconds]
 
 
 def compete(contestants: Sequence[Contestant], rounds: int, out: Path) -> None:
-    """Give everyone a turn in every round."""
+    """Run every contestant once in every round."""
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for contestant in contestants:

@@ -1,4 +1,4 @@
-"""What the client costs a device before any model: bytes installed, and memory of a poll that finds nothing new.
+"""Measure what the client costs a device before any model: bytes installed, and memory of a poll without news.
 
 The client is installed, without `[asr]`, into a virtual environment of its own from wheels alone, with a compiler that
 always fails, and polls a server on the loopback with real signatures. pip is not counted.
@@ -28,7 +28,7 @@ INSTALLED_AT_MOST = 130_000_000
 POLL_AT_MOST = 64 << 20
 _NOT_COUNTED = ("pip", "setuptools")
 
-# The peak of a process is asked of the system at its end; the parent's would count too if the parent asked.
+# The process reads its own peak at its end: a parent would see a peak that includes its own.
 POLL = """
 import sys
 from pathlib import Path
@@ -41,14 +41,14 @@ sys.exit(code)
 
 
 def main() -> None:
-    """Measure, print a table, and write the figures where asked."""
+    """Measure, print a table, and write the figures if asked."""
     parser = argparse.ArgumentParser("benchmarks.device", description=__doc__.partition("\n")[0])
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         python = install(Path(folder) / "venv")
         sizes = installed(python)
-        peak, told = poll(python, Path(folder))
+        peak, answer = poll(python, Path(folder))
     figures = {
         "machine": machine.describe(),
         "installed_bytes": sum(sizes.values()),
@@ -56,7 +56,7 @@ def main() -> None:
         "distributions": sizes,
         "poll_peak_bytes": peak,
         "poll_peak_bytes_at_most": POLL_AT_MOST,
-        "poll_metadata_bytes": told["metadata_bytes"],
+        "poll_metadata_bytes": answer["metadata_bytes"],
     }
     report(figures)
     if arguments.json:
@@ -76,10 +76,12 @@ def install(folder: Path) -> Path:
 
 
 def installed(python: Path) -> dict[str, int]:
-    """Return the bytes of every distribution but pip and its kin, compiled modules included, largest first."""
+    """Return the bytes of every distribution but pip and setuptools, compiled modules included, largest first."""
     [packages] = (python.parents[1] / "lib").glob("python*/site-packages")
-    found = {one.metadata["Name"]: _bytes(one) for one in distributions(path=[str(packages)])}
-    return {name: found[name] for name in sorted(found, key=lambda name: -found[name]) if name not in _NOT_COUNTED}
+    sizes = {
+        distribution.metadata["Name"]: _bytes(distribution) for distribution in distributions(path=[str(packages)])
+    }
+    return {name: sizes[name] for name in sorted(sizes, key=lambda name: -sizes[name]) if name not in _NOT_COUNTED}
 
 
 def _bytes(distribution: Distribution) -> int:
@@ -88,18 +90,18 @@ def _bytes(distribution: Distribution) -> int:
 
 
 def poll(python: Path, folder: Path) -> tuple[int, dict[str, Any]]:
-    """Return the peak memory in bytes of a poll that finds nothing new, and what it printed."""
+    """Return the peak memory in bytes of a poll without news, and its output."""
     print("polling", file=sys.stderr)
     server = ScriptedServer(Lineage(folder / "lineage", CLASSIFIER).grow(2), target=2)
     device = enrolled(Store(folder / "store"), server, CLASSIFIER.score)
     device.update()
     command = [str(python), "-c", POLL, str(device.store.root)]
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=clean, cwd=folder)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=folder)
     server.close()
-    told, peak = done.stdout.splitlines()
-    answer: dict[str, Any] = json.loads(told)
-    assert answer["action"] == "none", told
+    line, peak = process.stdout.splitlines()
+    answer: dict[str, Any] = json.loads(line)
+    assert answer["action"] == "none", line
     return int(peak), answer
 
 

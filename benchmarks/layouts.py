@@ -1,7 +1,7 @@
-"""Layouts of positions and values that others ship, written from their descriptions: what payloads are held against.
+"""Layouts of positions and values of other systems, written from their descriptions, for comparison with payloads.
 
-They carry the new weights as fp16, which loses bits, as the systems that use them ship half-precision models; or, the
-same layouts at their best, our quantised levels in one byte with a step a tensor, which loses nothing.
+They carry the new weights as fp16, as the systems that use them do for half-precision models; or, in the layouts' best
+case, our quantised levels in one byte with a step for each tensor, which loses nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Numbers = npt.NDArray[Any]
 
 LEVEL = 19
 MOST_CHANGES = 1_000_000
-"""Above, zstd at this level takes minutes."""
+"""The most changes for which zstd at this level takes less than minutes."""
 SETTINGS = {
     "int32 + {}": "int32 position in the model and value, nothing compressed",
     "int32 + {}, zstd": f"the same; positions and values each under zstd level {LEVEL}",
@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def unfit(case: Case) -> str | None:
-    """Return why no layout is tried on the case; None if they are."""
+    """Return why no layout is tried on the case; None if all are."""
     if case.diff.kind == "hashed":
         return "every weight changes"
     return f"slow with more than {MOST_CHANGES:,} changes" if case.changes > MOST_CHANGES else None
@@ -41,10 +41,10 @@ def unfit(case: Case) -> str | None:
 
 def sizes(case: Case) -> dict[str, int]:
     """Return the bytes of every layout that can carry the case's diff, which must be sparse or exact."""
-    found: dict[str, int] = {}
+    sizes_by_layout: dict[str, int] = {}
     for name, values in _values(case).items():
-        found |= _layouts(name, case, values)
-    return found
+        sizes_by_layout |= _layouts(name, case, values)
+    return sizes_by_layout
 
 
 def _layouts(name: str, case: Case, values: Numbers) -> dict[str, int]:
@@ -53,25 +53,27 @@ def _layouts(name: str, case: Case, values: Numbers) -> dict[str, int]:
     steps = 4 * sum(stream is not None for stream in case.diff.streams) if name == "levels" else 0
     rows, columns = _gaps(case)
     packed = packed_size(values) + steps
-    made = (
+    lengths = (
         positions.nbytes + values.nbytes + steps,
         packed_size(positions) + packed,
         smallest(rows) + smallest(columns) + packed,
     )
-    return {layout.format(name): size for layout, size in zip(SETTINGS, made, strict=True)}
+    return {layout.format(name): size for layout, size in zip(SETTINGS, lengths, strict=True)}
 
 
 def _values(case: Case) -> dict[str, Numbers]:
-    """Return what a change may travel as, by name: new weights, levels."""
-    found = {}
+    """Return the values that a layout can carry, by name: new weights, levels."""
+    values = {}
     if case.weights is not None:
         arrays = case.new_weights()
         new = np.concatenate([arrays[index].reshape(-1)[stream.positions] for index, stream in _positioned(case)])
-        # What is already half precision, or arbitrary bits, travels as it is.
-        found["fp16" if case.diff.kind == "sparse" else "bits"] = new if case.diff.kind == "exact" else to_fp16(new)
+        # Half precision and arbitrary bits are carried as they are.
+        values["fp16" if case.diff.kind == "sparse" else "bits"] = new if case.diff.kind == "exact" else to_fp16(new)
     if case.diff.kind == "sparse":
-        found["levels"] = np.concatenate([s.levels for _, s in _positioned(case) if isinstance(s, Sparse)]).astype("i1")
-    return found
+        values["levels"] = np.concatenate([s.levels for _, s in _positioned(case) if isinstance(s, Sparse)]).astype(
+            "i1"
+        )
+    return values
 
 
 def to_fp16(weights: Numbers) -> Numbers:
@@ -98,7 +100,7 @@ def _places(stream: Stream | None) -> Integers:
 
 
 def _gaps(case: Case) -> tuple[Integers, Integers]:
-    """Return row gaps and column gaps; a column counts from the one before it in its row, or from the row's start."""
+    """Return row gaps and column gaps; columns count from the change before in the row, or from the row's start."""
     parts = []
     for spec, stream in zip(case.table, case.diff.streams, strict=True):
         width = spec.size // (spec.shape[0] if spec.shape else 1)
@@ -110,16 +112,16 @@ def _gaps(case: Case) -> tuple[Integers, Integers]:
 
 
 def in_bytes(gaps: Integers) -> npt.NDArray[np.uint8]:
-    """Return gaps as bytes: 255 means 255 more, any other byte ends a gap."""
+    """Return gaps as bytes: 255 adds 255 and continues, any other byte ends a gap."""
     escapes = gaps // 255
     ends = np.cumsum(escapes + 1) - 1
-    found = np.full(int(ends[-1]) + 1 if len(ends) else 0, 255, np.uint8)
-    found[ends] = gaps % 255
-    return found
+    packed = np.full(int(ends[-1]) + 1 if len(ends) else 0, 255, np.uint8)
+    packed[ends] = gaps % 255
+    return packed
 
 
 def smallest(gaps: Integers) -> int:
-    """Return the bytes of gaps under zstd, in the width that suits them."""
+    """Return the bytes of gaps under zstd, in the smaller of two widths."""
     forms = [in_bytes(gaps)] + ([gaps.astype("<u2")] if gaps.size and gaps.max() < 1 << 16 else [])
     return min(packed_size(form) for form in forms)
 

@@ -1,4 +1,4 @@
-"""What no coder can beat on numbers that have no structure but their own frequencies."""
+"""Lower bounds for coders of numbers without structure beyond their frequencies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def positions_bits(n: int, k: int) -> float:
 
 
 def entropy(values: npt.NDArray[np.integer[Any]]) -> float:
-    """Return the bits a value of these, by their own frequencies; 0 of no values."""
+    """Return the entropy of the values in bits for each, by their frequencies; 0 without values."""
     _, counts = np.unique(values, return_counts=True)
     shares = counts / max(1, counts.sum())
     return float(-(shares * np.log2(shares)).sum()) + 0.0

@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, in words that stand beside its figures."""
+"""A description of the machine that a benchmark ran on, for its report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIBRARIES = ("numpy", "zstandard")
 
 
 def describe() -> dict[str, str | int | float]:
-    """Return processor, cores, memory, system, Python, libraries, and how busy the machine is right now."""
+    """Return processor, cores, memory, system, Python, libraries, and the current load."""
     return {
         "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),

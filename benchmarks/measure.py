@@ -1,4 +1,4 @@
-"""One case measured: our payload and what its peers make of the same old and new weights."""
+"""Measure one case: our payload, and the peers' sizes for the same old and new weights."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Reasons = dict[str, str]
 
 
 class Mismatch(Exception):
-    """Something that was measured does not restore what it was made from."""
+    """A payload or patch that does not restore the data that it was made from."""
 
 
 def measure(case: Case, missing: Reasons, codec: nnc.Codec) -> dict[str, Any]:
     """Return a case's figures; peers in `missing` are not run. Raises Mismatch if a restored file or diff differs."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     payload = encode(case.diff, case.table, PARENT)
     encoded = time.perf_counter()
-    back = decode(payload, case.table, PARENT)
+    restored = decode(payload, case.table, PARENT)
     decoded = time.perf_counter()
-    if not same(case.diff, back):
+    if not same(case.diff, restored):
         raise Mismatch(f"{case.name}: decoding the payload gives another diff")
     sizes, left_out = _peers(case, missing, codec)
     limit = case.limit_bytes
@@ -53,7 +53,7 @@ def measure(case: Case, missing: Reasons, codec: nnc.Codec) -> dict[str, Any]:
         "ratio_to_limit": limit and len(payload) / limit,
         "bytes_per_change": len(payload) / max(1, case.changes),
         "header_bytes": header_bytes(payload),
-        "seconds_encode": round(encoded - began, 3),
+        "seconds_encode": round(encoded - start, 3),
         "seconds_decode": round(decoded - encoded, 3),
         "peers": sizes,
         "peers_left_out": left_out,
@@ -61,26 +61,26 @@ def measure(case: Case, missing: Reasons, codec: nnc.Codec) -> dict[str, Any]:
 
 
 def header_bytes(payload: bytes) -> int:
-    """Return what is neither positions nor values: the fixed header and the records."""
+    """Return the bytes that are neither positions nor values: the fixed header and the records."""
     records: int = _SECTIONS.unpack_from(payload)[0]
     return _SECTIONS.size + records
 
 
-def same(one: Diff, other: Diff) -> bool:
-    """Tell whether two diffs are equal, stream by stream; a stream without a value is not the same as none."""
-    facts = [(diff.kind, diff.alpha, diff.beta, diff.seed) for diff in (one, other)]
-    return facts[0] == facts[1] and all(map(_same_stream, one.streams, other.streams))
+def same(left: Diff, right: Diff) -> bool:
+    """Tell whether two diffs are equal, stream by stream; an empty stream differs from None."""
+    facts = [(diff.kind, diff.alpha, diff.beta, diff.seed) for diff in (left, right)]
+    return facts[0] == facts[1] and all(map(_same_stream, left.streams, right.streams))
 
 
-def _same_stream(one: Stream | None, other: Stream | None) -> bool:
-    if isinstance(one, Sparse) and isinstance(other, Sparse):
-        equal = np.array_equal(one.positions, other.positions) and np.array_equal(one.levels, other.levels)
-        return equal and (one.step, one.exponent) == (other.step, other.exponent)
-    if isinstance(one, Hashed) and isinstance(other, Hashed):
-        return np.array_equal(one.levels, other.levels) and (one.step, one.exponent) == (other.step, other.exponent)
-    if isinstance(one, Exact) and isinstance(other, Exact):
-        return np.array_equal(one.positions, other.positions) and np.array_equal(one.deltas, other.deltas)
-    return one is None and other is None
+def _same_stream(left: Stream | None, right: Stream | None) -> bool:
+    if isinstance(left, Sparse) and isinstance(right, Sparse):
+        equal = np.array_equal(left.positions, right.positions) and np.array_equal(left.levels, right.levels)
+        return equal and (left.step, left.exponent) == (right.step, right.exponent)
+    if isinstance(left, Hashed) and isinstance(right, Hashed):
+        return np.array_equal(left.levels, right.levels) and (left.step, left.exponent) == (right.step, right.exponent)
+    if isinstance(left, Exact) and isinstance(right, Exact):
+        return np.array_equal(left.positions, right.positions) and np.array_equal(left.deltas, right.deltas)
+    return left is None and right is None
 
 
 def _peers(case: Case, missing: Reasons, codec: nnc.Codec) -> tuple[dict[str, int], Reasons]:
@@ -92,7 +92,7 @@ def _peers(case: Case, missing: Reasons, codec: nnc.Codec) -> tuple[dict[str, in
     if case.diff.kind != "sparse":
         left_out[nnc.NAME] = f"for sparse cases; this one is {case.diff.kind}"
     if nnc.NAME not in left_out:
-        _say(nnc.NAME)
+        _print_progress(nnc.NAME)
         size = codec.size(case)
         if size is None:
             raise Mismatch(f"{case.name}: {nnc.NAME} does not give back the levels")
@@ -104,7 +104,7 @@ def _peers(case: Case, missing: Reasons, codec: nnc.Codec) -> tuple[dict[str, in
 
 
 def _byte_level(case: Case, chosen: list[peers.Peer]) -> Iterator[tuple[str, int]]:
-    """Yield the length of every peer's patch, which was applied and gave the new file."""
+    """Yield the length of every peer's patch, after it has restored the new file; raises Mismatch."""
     if not chosen or case.weights is None:
         return
     with TemporaryDirectory() as name:
@@ -112,7 +112,7 @@ def _byte_level(case: Case, chosen: list[peers.Peer]) -> Iterator[tuple[str, int
         write_raw(old, case.weights)
         write_raw(new, case.new_weights())
         for peer in chosen:
-            _say(peer.name)
+            _print_progress(peer.name)
             peer.make(old, new, patch)
             peers.run(peer.restore_command(old, patch, out))
             if not filecmp.cmp(new, out, shallow=False):
@@ -120,5 +120,5 @@ def _byte_level(case: Case, chosen: list[peers.Peer]) -> Iterator[tuple[str, int
             yield peer.name, patch.stat().st_size
 
 
-def _say(name: str) -> None:
+def _print_progress(name: str) -> None:
     print(f"  {name}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""What metadata costs a device: the bodies of a poll that finds nothing new, and of one that finds a diff.
+"""Measure the bytes of metadata that a device fetches, in a poll without news and in one with a diff.
 
-Builds a model of 1,000 versions (real rows, real signatures, short cuts), serves it over a socket and lets a device's
-own trust read it: `python -m benchmarks.metadata`. Payloads are random bytes, as nothing here looks into them.
+Build a model of 1,000 versions (real rows, real signatures, short cuts), serve it over a socket, and read it with the
+client's trust: `python -m benchmarks.metadata`. Payloads are random bytes, since nothing here reads them.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from diffclient.release.target_custom import read_facts
 from diffclient.release.target_names import snapshot_name
 from diffclient.trust.verified_metadata import PATH, Trust, plant_root
 from diffserver.catalog import devices, tokens
-from diffserver.catalog import versions as catalog
 from diffserver.catalog.candidate import NewCandidate, NewShortcut
+from diffserver.catalog.versions import record_candidate
 from diffserver.demo.run import serving
 from diffserver.settings import ROOT_FILE, TOKEN_FILE, Settings
 from diffserver.storage import migrate
@@ -39,23 +39,23 @@ DOMAINS = 6
 SHORTCUTS = 2
 BEHIND = 40
 BARS = {"nothing new": 2048, "nothing new, timestamp and snapshot renewed": 2048, "one new diff": 10 * 1024}
-"""The most bytes that a poll may cost beside the payload."""
+"""The most bytes that a poll may cost besides the payload."""
 
 
 @dataclass(frozen=True)
 class Bodies:
-    """The bytes of each body that a poll fetched, by name; payloads are not among them."""
+    """The bytes of each body that a poll fetched, by name, without payloads."""
 
     by_name: Mapping[str, int]
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The bytes of all bodies."""
         return sum(self.by_name.values())
 
 
 def candidate(number: int) -> NewCandidate:
-    """Version `number` as training would hand it over, with a diff, short cuts and a probe part for each domain."""
+    """Return version `number` as training gives it, with a diff, short cuts and a probe part for each domain."""
     base, payload = number == 0, None if number == 0 else os.urandom(256)
     snapshot, graph = _blob(f"snapshot {number}"), _blob("graph")
     manifest = Manifest(
@@ -98,13 +98,13 @@ def candidate(number: int) -> NewCandidate:
 def publish(engine: Engine, keyring: Keyring, number: int) -> None:
     """Record a version and publish it, as a worker and an operator do."""
     with writing(engine) as session:
-        made = catalog.record_candidate(session, candidate(number))
+        candidate_row = record_candidate(session, candidate(number))
     with writing(engine) as session:
-        releases.publish(session, keyring, made.id, by="benchmark")
+        releases.publish(session, keyring, candidate_row.id, by="benchmark")
 
 
-class Noting(Transport):
-    """A transport that notes what it was asked for."""
+class RecordingTransport(Transport):
+    """A transport that records the URLs requested."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Noting(Transport):
     def open(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, redirects: int = 0
     ) -> Iterator[Response]:
-        """Ask, and note it."""
+        """Record the URL and open it."""
         self.urls.append(url)
         with super().open(method, url, headers, body, redirects) as response:
             yield response
@@ -129,10 +129,10 @@ class Device:
         plant_root(folder, root)
 
     def poll(self, held: int) -> Bodies:
-        """Poll as the holder of a version, refresh, and look up all that the update needs."""
+        """Poll as a device with version `held`, refresh, and look up all that the update needs."""
         answer = self._client.post("/v1/device/poll", json={"digest": _digest(held), "client": "diffclient/0.1.0"})
         answer.raise_for_status()
-        transport = Noting()
+        transport = RecordingTransport()
         trust = Trust(self._folder, [self._url + PATH], transport)
         trust.refresh()
         for step in answer.json()["steps"]:
@@ -141,15 +141,15 @@ class Device:
             name = snapshot_name(MODEL, answer.json()["version"])
             for needed in read_facts(name, trust.get(name).custom).objects:
                 trust.get(needed)
-        again = {url.rpartition("/")[2]: self._client.get(url) for url in transport.urls}
-        found = sum(len(one.content) for one in again.values() if one.is_success)
-        if found != trust.received:
-            raise SystemExit(f"{trust.received} bytes of metadata arrived, and the files add up to {found}")
-        return Bodies({"poll": len(answer.content), **{name: len(one.content) for name, one in again.items()}})
+        bodies = {url.rpartition("/")[2]: self._client.get(url) for url in transport.urls}
+        body_bytes = sum(len(body.content) for body in bodies.values() if body.is_success)
+        if body_bytes != trust.received:
+            raise SystemExit(f"{trust.received} bytes of metadata arrived, and the files add up to {body_bytes}")
+        return Bodies({"poll": len(answer.content), **{name: len(body.content) for name, body in bodies.items()}})
 
 
 def measure(folder: Path, versions: int) -> dict[str, Bodies]:
-    """Build the versions, serve them, and poll in each situation."""
+    """Build the versions, serve them, and return the bodies of each kind of poll."""
     settings = Settings.under(folder / "home")
     settings.home.mkdir()
     engine, keyring = connect(settings.database), Keyring(settings.keys)
@@ -167,45 +167,47 @@ def measure(folder: Path, versions: int) -> dict[str, Bodies]:
     with serving(settings.home, "--no-worker") as server:
         device = Device(server.url, token, folder / "device", (settings.home / ROOT_FILE).read_bytes())
         device.poll(versions - 3)
-        found = {"nothing new": device.poll(versions - 2)}
+        polls = {"nothing new": device.poll(versions - 2)}
         with writing(engine) as session:
             metadata_rows.lock(session)
             signing.refresh(session, keyring, now(session), with_snapshot=True)
-        found["nothing new, timestamp and snapshot renewed"] = device.poll(versions - 2)
+        polls["nothing new, timestamp and snapshot renewed"] = device.poll(versions - 2)
         publish(engine, keyring, versions - 1)
-        found["one new diff"] = device.poll(versions - 2)
+        polls["one new diff"] = device.poll(versions - 2)
         fresh = Device(server.url, token, folder / "fresh", (settings.home / ROOT_FILE).read_bytes())
-        found["first install"] = fresh.poll(versions)
+        polls["first install"] = fresh.poll(versions)
         behind = Device(server.url, token, folder / "behind", (settings.home / ROOT_FILE).read_bytes())
-        found[f"{BEHIND} versions behind"] = behind.poll(versions - 1 - BEHIND)
+        polls[f"{BEHIND} versions behind"] = behind.poll(versions - 1 - BEHIND)
     with reading(engine) as session:
         sys.stderr.write(f"\r{metadata_rows.size(session):,} bytes of metadata are kept\n")
-    return found
+    return polls
 
 
 def main() -> None:
-    """Measure, print, and end with status 1 if a bar is missed."""
+    """Measure, print, and exit with status 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", type=int, default=1000)
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures here.")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), asked.versions)
-    for name, bodies in found.items():
+        polls = measure(Path(folder), options.versions)
+    for name, bodies in polls.items():
         parts = ", ".join(f"{part} {size:,}" for part, size in bodies.by_name.items())
         print(f"{name}: {bodies.total:,} bytes ({parts})")
-    if asked.json:
-        figures = {name: {"total": bodies.total, **bodies.by_name} for name, bodies in found.items()}
-        asked.json.write_text(json.dumps({"versions": asked.versions, "bytes": figures, "bars": BARS}, indent=1) + "\n")
-    sys.exit("; ".join(missed(found)) or 0)
+    if options.json:
+        figures = {name: {"total": bodies.total, **bodies.by_name} for name, bodies in polls.items()}
+        options.json.write_text(
+            json.dumps({"versions": options.versions, "bytes": figures, "bars": BARS}, indent=1) + "\n"
+        )
+    sys.exit("; ".join(missed(polls)) or 0)
 
 
-def missed(found: Mapping[str, Bodies]) -> list[str]:
+def missed(polls: Mapping[str, Bodies]) -> list[str]:
     """Return the bars that are missed, in words."""
     return [
-        f"{name}: {found[name].total:,} bytes, and the bar is {bar:,}"
+        f"{name}: {polls[name].total:,} bytes, and the bar is {bar:,}"
         for name, bar in BARS.items()
-        if found[name].total > bar
+        if polls[name].total > bar
     ]
 
 

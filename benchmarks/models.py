@@ -1,6 +1,6 @@
-"""A model and diffs for it, made from seeds, and the digests that applying them must give.
+"""Make a model and diffs from seeds, and the digests that applying them must give.
 
-The digests come from whole tensors in int64, by the formulas of docs/format.md and not by the client's code.
+The digests are computed on whole tensors in int64, by the formulas of docs/format.md and not by the client's code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GRID = 21
 DENSITY = 0.01
 HASHED_SHARE = 0.01
 BITS_A_BUCKET = 3.2
-"""What a level takes in a payload, about: the number of buckets is chosen by it."""
+"""Approximate bits of a level in a payload, by which the number of buckets is chosen."""
 TOP = 7
 """The largest level of 15."""
 STEP = 700
@@ -45,7 +45,7 @@ def units_of(table: Table) -> Iterator[Ints]:
 
 
 def levels_of(rng: np.random.Generator, count: int) -> npt.NDArray[np.int32]:
-    """Draw Gaussian levels, of which none is zero."""
+    """Draw Gaussian levels without zeros."""
     drawn = np.clip(np.rint(rng.standard_normal(count, np.float32) * TOP / 2.5), -TOP, TOP).astype(np.int32)
     return np.where(drawn == 0, 1, drawn)
 
@@ -58,13 +58,13 @@ def sparse(spec: TensorSpec, number: int, seed: int) -> Sparse:
 
 
 def hashed(spec: TensorSpec, number: int, seed: int) -> Hashed:
-    """Return as many buckets for one tensor as HASHED_SHARE of its bytes take."""
+    """Return buckets for one tensor that take HASHED_SHARE of its bytes."""
     rng = np.random.default_rng([3, seed, number])
     return Hashed(levels_of(rng, int(spec.nbytes * 8 * HASHED_SHARE / BITS_A_BUCKET)), STEP)
 
 
 def cases(table: Table) -> dict[str, list[Diff]]:
-    """Return the chains that are measured, by name."""
+    """Return the chains to measure, by name."""
 
     def sparse_diff(seed: int) -> Diff:
         return Diff("sparse", tuple(sparse(spec, number, seed) for number, spec in enumerate(table)))
@@ -85,7 +85,7 @@ def mix(x: Ints) -> Ints:
 
 
 def added(diff: Diff, number: int, spec: TensorSpec) -> Ints:
-    """Return what a diff adds to every weight of one tensor, in grid units."""
+    """Return the values that a diff adds to the weights of one tensor, in grid units."""
     stream, values = diff.streams[number], np.zeros(spec.size, np.int64)
     if isinstance(stream, Sparse):
         values[stream.positions] = stream.levels.astype(np.int64) * stream.step
@@ -100,19 +100,19 @@ def digests(table: Table, chain: list[Diff]) -> list[str]:
     """Return the digest after each diff of a chain."""
     hashes: list[list[bytes]] = [[] for _ in chain]
     for number, (spec, units) in enumerate(zip(table, units_of(table), strict=True)):
-        for diff, so_far in zip(chain, hashes, strict=True):
+        for diff, diff_hashes in zip(chain, hashes, strict=True):
             units = units + added(diff, number, spec)
-            so_far.append(hashlib.sha256((units / 2.0**GRID).astype("<f4").data).digest())
-    return [digest(table, so_far) for so_far in hashes]
+            diff_hashes.append(hashlib.sha256((units / 2.0**GRID).astype("<f4").data).digest())
+    return [digest(table, diff_hashes) for diff_hashes in hashes]
 
 
 def write(folder: Path, tensors: int, tensor_mb: int) -> dict[str, Any]:
-    """Write parent and payloads; return their paths, and for every case its steps and the digest to come out."""
+    """Write parent and payloads; return their paths, and for every case its steps and the expected digest."""
     table, parent = table_of(tensors, tensor_mb), folder / "parent.safetensors"
     weights = ((units / 2.0**GRID).astype("<f4").reshape(-1, 1 << 10) for units in units_of(table))
     start = write_snapshot(parent, table, weights)
     assert Snapshot(parent).digest() == start
-    made: dict[str, Any] = {"parent": str(parent), "bytes": parent.stat().st_size, "cases": []}
+    facts: dict[str, Any] = {"parent": str(parent), "bytes": parent.stat().st_size, "cases": []}
     for name, chain in cases(table).items():
         after = digests(table, chain)
         steps = []
@@ -121,8 +121,8 @@ def write(folder: Path, tensors: int, tensor_mb: int) -> dict[str, Any]:
             path.write_bytes(encode(diff, table, before))
             steps.append(f"{path}={before}")
             print(f"  {path.name}: {path.stat().st_size:,} bytes", file=sys.stderr)
-        made["cases"].append({"name": name, "steps": steps, "digest": after[-1]})
-    return made
+        facts["cases"].append({"name": name, "steps": steps, "digest": after[-1]})
+    return facts
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Neural Network Coding (ISO/IEC 15938-17) by `nncodec`, at the same reconstruction as our payload.
 
-It gets the quantised difference in units of each tensor's step, with a quantisation step of 1; the steps themselves are
-added as 4 bytes a tensor that changes, which is what a payload has them for.
+Its input is the quantised difference in units of each tensor's step, with a quantisation step of 1; the steps are
+counted as 4 bytes for each changed tensor, as in a payload.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def missing() -> str | None:
 
 
 class Codec:
-    """The codec in a process of its own, which starts when it is first needed, as its imports take many seconds."""
+    """The codec in a process of its own, started on demand, since its imports take many seconds."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -46,10 +46,10 @@ class Codec:
             self._process.communicate()
 
     def size(self, case: Case) -> int | None:
-        """Return the bytes that it takes for a sparse case; None if it does not give back the levels."""
+        """Return the codec's bytes for a sparse case; None if it does not restore the levels."""
         with TemporaryDirectory() as name:
             source, target = Path(name) / "levels.npz", Path(name) / "levels.nnc"
-            # Short names, for they travel.
+            # Short names, since the bitstream contains them.
             tensors = {str(index): _dense(case, index) for index in range(len(case.table))}
             np.savez(source, allow_pickle=False, **tensors)
             if self._ask(f"{source} {target}\n") != "equal":

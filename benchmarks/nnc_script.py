@@ -1,4 +1,4 @@
-"""Run by the peers' interpreter, which has nncodec and not this project: reads jobs, one line "IN.npz OUT" each.
+"""A script for the peers' interpreter, which has nncodec and not this project: read jobs, a line "IN.npz OUT" each.
 
 IN holds levels as fp32 tensors. They are coded with step 1 and without dependent quantisation, so that decoding gives
 them back exactly; whatever else the codec decides for itself is left at its defaults. Answers each job with a line,
@@ -14,7 +14,7 @@ from nncodec.nn import decode, encode
 
 
 def code(source: Path, target: Path) -> bool:
-    """Write the bitstream of the tensors in `source` to `target`; tell whether it gives them back."""
+    """Write the bitstream of the tensors in `source` to `target`; tell whether decoding restores them."""
     with np.load(source) as arrays:
         tensors = dict(arrays)
     # A quantisation parameter of 0 is a step of 1. The codec writes its bitstream into a folder as well.

@@ -1,6 +1,6 @@
-"""Patches by other tools, of the same model before and after, and what it takes to restore the file from them.
+"""Patches by other tools between a model before and after an update, and the cost of restoring the file.
 
-A tool that cannot make its patch of the whole model within the limits gets a model of one tensor.
+A tool that cannot patch the whole model within the limits gets a model of one tensor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Limits:
-    """What making a patch may take."""
+    """The limits of making a patch."""
 
     seconds: float
     memory_mb: int
@@ -48,20 +48,20 @@ class Patched:
     pair: Pair
     patch: Path
     figures: dict[str, Any]
-    """What is known before anything is restored."""
+    """Figures known before the file is restored."""
 
     def restore(self, out: Path) -> tuple[float, float]:
-        """Make the new file, sync and hash it; return seconds and the tool's peak memory in MB."""
-        began = time.perf_counter()
+        """Restore the new file, sync and hash it; return seconds and the tool's peak memory in MB."""
+        start = time.perf_counter()
         with subprocess.Popen(
             self.peer.restore_command(self.pair.old, self.patch, out), stdout=subprocess.DEVNULL
         ) as process:
             peak = wait(process)
         with out.open("rb+") as file:
             os.fsync(file.fileno())
-        found = sha256(out)
-        seconds = time.perf_counter() - began
-        if process.returncode or found != self.pair.new_sha256:
+        actual = sha256(out)
+        seconds = time.perf_counter() - start
+        if process.returncode or actual != self.pair.new_sha256:
             raise SystemExit(f"{self.peer.name} did not restore the file")
         return seconds, peak
 
@@ -76,31 +76,31 @@ def sha256(path: Path) -> str:
 
 
 def patches(pairs: Sequence[Pair], limits: Limits) -> tuple[list[Patched], list[dict[str, str]]]:
-    """Let every tool patch the first pair that it can, largest first; also return which could none, and why."""
-    made, left_out = [], []
+    """Return each tool's patch of the first pair that it can patch, and the tools that failed, with reasons."""
+    patched, left_out = [], []
     for peer in PEERS:
         reasons = [f"{reason}" for reason in [peer.missing()] if reason]
         for pair in pairs if not reasons else ():
             outcome = _patch(peer, pair, limits)
             if isinstance(outcome, Patched):
-                made.append(_with_reasons(outcome, reasons))
+                patched.append(_with_reasons(outcome, reasons))
                 break
             reasons.append(outcome)
         else:
             left_out.append({"name": peer.name, "reason": "; ".join(reasons)})
-    return made, left_out
+    return patched, left_out
 
 
 def _with_reasons(patched: Patched, reasons: list[str]) -> Patched:
-    why = {"smaller_because": "; ".join(reasons)} if reasons else {}
-    return Patched(patched.peer, patched.pair, patched.patch, patched.figures | why)
+    extra = {"smaller_because": "; ".join(reasons)} if reasons else {}
+    return Patched(patched.peer, patched.pair, patched.patch, patched.figures | extra)
 
 
 def _patch(peer: Peer, pair: Pair, limits: Limits) -> Patched | str:
-    """Return the patch, or why there is none."""
+    """Return the patch, or the reason of the failure."""
     size, patch = pair.old.stat().st_size, pair.old.with_suffix(f".{peer.name}")
     print(f"{peer.name}: making a patch of {size:,} bytes", file=sys.stderr)
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
         _run(peer.make_arguments(pair.old, pair.new, patch), limits)
     except subprocess.TimeoutExpired:
@@ -112,7 +112,7 @@ def _patch(peer: Peer, pair: Pair, limits: Limits) -> Patched | str:
         "settings": peer.settings,
         "model_bytes": size,
         "patch_bytes": patch.stat().st_size,
-        "patch_seconds": round(time.perf_counter() - began, 1),
+        "patch_seconds": round(time.perf_counter() - start, 1),
     }
     return Patched(peer, pair, patch, figures)
 

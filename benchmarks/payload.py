@@ -1,4 +1,4 @@
-"""Payload sizes beside what others make of the same old and new weights: `python -m benchmarks.payload --help`."""
+"""Measure payload sizes against other tools on the same old and new weights: `python -m benchmarks.payload --help`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from diffclient.diff.streams import numbers
 DENSITIES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 70.0)
 """Per cent of the weights that change."""
 ALL_PEERS_AT = 1.0
-"""The density at which byte-level peers run on the full size as well; at 70 % they take minutes each."""
+"""The density at which byte-level peers run at full size as well; at 70 % each takes minutes."""
 SIDE = 2048
-"""Of the large case's tensors."""
+"""The side of the large case's tensors."""
 EXAMPLE = """example:
   PEERS_PYTHON=/path/to/venv/bin/python python -m benchmarks.payload --json payload.json --plot payload.png
 
@@ -32,32 +32,32 @@ PEERS_PYTHON is a Python that has hdiffpatch and nncodec; without it those are l
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    began, missing = time.perf_counter(), _missing()
-    about = machine.describe()
-    found = []
+    start, missing = time.perf_counter(), _missing()
+    machine_facts = machine.describe()
+    figures = []
     with nnc.Codec() as codec:
         for case in cases(options):
-            print(f"{time.perf_counter() - began:5.0f} s  {case.name}", file=sys.stderr)
-            found.append(measure.measure(case, missing, codec))
-    checked = bars.check(found)
-    print(tables.show(found, checked))
+            print(f"{time.perf_counter() - start:5.0f} s  {case.name}", file=sys.stderr)
+            figures.append(measure.measure(case, missing, codec))
+    results = bars.check(figures)
+    print(tables.show(figures, results))
     report = {
         "command": " ".join(["python -m benchmarks.payload", *(sys.argv[1:] if arguments is None else arguments)]),
-        "machine": about,
-        "seconds": round(time.perf_counter() - began, 1),
+        "machine": machine_facts,
+        "seconds": round(time.perf_counter() - start, 1),
         "peers": {peer.name: peer.settings for peer in peers.BYTE_LEVEL} | layouts.SETTINGS | {nnc.NAME: nnc.SETTINGS},
         "peers_left_out": missing,
-        "bars": checked,
-        "cases": found,
+        "bars": results,
+        "cases": figures,
     }
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     if options.plot:
-        tables.plot(found, options.plot)
+        tables.plot(figures, options.plot)
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
-    """Yield every case; they are made one by one, as each takes much memory."""
+    """Yield every case, made one by one, since each takes much memory."""
     for density in options.densities:
         slow = {} if density == ALL_PEERS_AT else {peer.name: _slow(options.small_n) for peer in peers.BYTE_LEVEL}
         yield synthetic.uniform(f"synthetic {density:g} %", options.n, density / 100, slow)
@@ -76,7 +76,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 
 def trained_case(path: Path) -> Case:
-    """Return a diff that the demo trained; weights stand in for its parent's, which are not stored."""
+    """Return the case of a diff that the demo trained, with random weights for the parent's, which are not stored."""
     table, diff = trained.load(path)
     values = np.concatenate([numbers(stream) for stream in diff.streams if stream is not None])
     note = "trained by the demo; peers get seeded Gaussian weights on the same grids as old weights"
@@ -94,8 +94,8 @@ def _slow(small_n: int) -> str:
 
 def _missing() -> dict[str, str]:
     """Return the peers that cannot run here, with the reason."""
-    asked: dict[str, Any] = {peer.name: peer.missing() for peer in peers.BYTE_LEVEL} | {nnc.NAME: nnc.missing()}
-    return {name: reason for name, reason in asked.items() if reason}
+    reasons: dict[str, Any] = {peer.name: peer.missing() for peer in peers.BYTE_LEVEL} | {nnc.NAME: nnc.missing()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _parser() -> argparse.ArgumentParser:

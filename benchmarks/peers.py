@@ -1,7 +1,7 @@
-"""Tools that make a patch from an old file to a new one, byte by byte: what payloads are held against.
+"""Tools that make a byte-level patch from an old file to a new one, for comparison with payloads.
 
-Those that are programs are found on the PATH, those that are Python packages in the interpreter that the environment
-variable PEERS_PYTHON names (this one if it names none). A tool that is not there says so; nothing is installed.
+Programs are found on the PATH, Python packages in the interpreter that the environment variable PEERS_PYTHON names
+(this one by default). A missing tool is reported; nothing is installed.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LARGE = 256 << 20
-"""Files above this size get settings that end within minutes."""
+"""The size above which files get settings that finish within minutes."""
 
 Command = Callable[[Path, Path, Path], list[str]]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One tool."""
+    """A tool and its commands."""
 
     name: str
     settings: str
-    """How it is run, in words."""
+    """Its settings, in words."""
     make_arguments: Command
-    """From old, new and patch to a command that writes the patch."""
+    """A function from old, new and patch to the command that writes the patch."""
     restore_arguments: Command
-    """From old, patch and out to a command that writes the new file to `out`."""
+    """A function from old, patch and out to the command that writes the new file to `out`."""
     needs: Callable[[], str | None]
 
     def missing(self) -> str | None:
-        """Return why it cannot run here; None if it can."""
+        """Return why the tool cannot run here; None if it can."""
         return self.needs()
 
     def make(self, old: Path, new: Path, patch: Path) -> None:
@@ -47,12 +47,12 @@ class Peer:
 
 
 def run(command: list[str]) -> None:
-    """Run a command quietly; raises CalledProcessError with what it printed if it fails."""
+    """Run a command quietly; raises CalledProcessError with its output if it fails."""
     subprocess.run(command, check=True, capture_output=True)
 
 
 def python() -> str:
-    """Return the interpreter that has the peers that are Python packages."""
+    """Return the interpreter of the peers that are Python packages."""
     return os.environ.get("PEERS_PYTHON", sys.executable)
 
 

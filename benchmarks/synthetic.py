@@ -1,4 +1,4 @@
-"""Seeded models and diffs: uniform positions, Gaussian values."""
+"""Make models and diffs from seeds: uniform positions, Gaussian values."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Reasons = Mapping[str, str]
 def draw_levels(rng: np.random.Generator, k: int, scale: float | None = None) -> tuple[npt.NDArray[np.int32], float]:
     """Draw k levels that are not 0, and the scale: Gaussian values / scale, rounded, cut to -7 … 7.
 
-    Values are drawn until k of them do not round to 0; those that do change no weight and are left out. The scale is,
-    unless given, the 99.9th percentile of the magnitude of all values drawn (zeros included) / 7.
+    Values are drawn until k of them do not round to 0; the others are dropped. The default scale is the 99.9th
+    percentile of the magnitude of all values drawn (zeros included) / 7.
     """
     values = rng.normal(0, CHANGE, int(k * 1.3) + 1000)
     scale = scale or float(np.quantile(np.abs(values), 0.999)) / TOP
@@ -80,13 +80,13 @@ def many_tensors(name: str, tensors: int, k: int, left_out: Reasons, seed: int =
 
 
 def three_bits(step: int) -> int:
-    """Return the step m × 2^j, with m from 4 to 7, that is nearest to `step` (m may be 8, which is 4)."""
+    """Return the step m × 2^j, with m from 4 to 8, that is nearest to `step`."""
     shift = max(0, step.bit_length() - 3)
     return max(1, round(step / (1 << shift))) << shift
 
 
 def large(name: str, tensors: int, side: int, density: float, seed: int = 3) -> Case:
-    """Return tensors of side × side, of which density × weights change: positions and levels without weights."""
+    """Return tensors of side × side, of which a share `density` of the weights changes; without parent weights."""
     rng = np.random.default_rng(seed)
     table = tuple(TensorSpec(f"layers.{index:03}.weight", (side, side), "F32", 21) for index in range(tensors))
     k, streams = round(side * side * density), []
@@ -101,7 +101,7 @@ def large(name: str, tensors: int, side: int, density: float, seed: int = 3) -> 
 
 
 def exact(name: str, dtype: type[np.float32 | np.float16], n: int, density: float, seed: int = 4) -> Case:
-    """Return one tensor off the grid, of which density × n weights get new bits that are any finite number's."""
+    """Return one tensor off the grid, of which density × n weights get the bits of random finite numbers."""
     rng = np.random.default_rng(seed)
     old = rng.normal(0, SPREAD, n).astype(dtype)
     old[old == 0] = 0  # no minus zero
@@ -130,7 +130,7 @@ def fine_tuned(name: str, n: int, density: float, seed: int = 5) -> Case:
 
 
 def stand_in(table: Table, seed: int = 6) -> tuple[Array, ...]:
-    """Return Gaussian weights on the table's grids: for byte-level peers what changes matters, not what it means."""
+    """Return Gaussian weights on the table's grids, in place of trained ones, as input of byte-level peers."""
     rng, limit = np.random.default_rng(seed), 1 << 21
     return tuple(_on_grid(np.clip(rng.normal(0, limit / 5, spec.shape), -limit, limit), spec) for spec in table)
 
@@ -146,7 +146,7 @@ def _units(scale: float, spec: TensorSpec) -> int:
 
 
 def _any_finite(rng: np.random.Generator, old: Array) -> tuple[Array, int]:
-    """Return new weights, all different from the old, and how many patterns there are to choose from."""
+    """Return new weights, all different from the old, and the number of bit patterns to choose from."""
     bits = np.dtype(f"u{old.itemsize}")
     infinity = int(np.array(np.inf, old.dtype).view(bits))
     new = old.copy()

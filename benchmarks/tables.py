@@ -1,4 +1,4 @@
-"""The figures as text and as a plot."""
+"""Render the payload benchmark's figures as text and as a plot."""
 
 from __future__ import annotations
 

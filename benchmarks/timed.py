@@ -1,6 +1,6 @@
-"""One act in a process of its own, so that its peak memory is its own: a copy, or an update.
+"""Run one operation, a copy or an update, in this process alone, so that its peak memory can be measured.
 
-Prints a JSON object. The clock starts after the imports and stops when everything is synced and hashed.
+Print a JSON object. The clock starts after the imports and stops when everything is synced and hashed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def copy(parent: Path, out: Path) -> str:
 
 
 def update(parent: Path, out: Path, *steps: str) -> str:
-    """Do what a device does; a step is a payload's path and the digest that it starts from, joined by '='."""
+    """Apply payloads as a device does; a step is a payload's path and its parent's digest, joined by '='."""
     snapshot, chain = Snapshot(parent), []
     for step in steps:
         path, _, digest = step.rpartition("=")
@@ -43,12 +43,12 @@ def update(parent: Path, out: Path, *steps: str) -> str:
     return apply(snapshot, chain, out)
 
 
-def main(act: str, parent: str, out: str, *steps: str) -> None:
-    """Do the act named `copy` or `update`, and say how long it took and what came out."""
-    chosen: Callable[..., str] = {"copy": copy, "update": update}[act]
-    began = time.perf_counter()
-    digest = chosen(Path(parent), Path(out), *steps)
-    print(json.dumps({"seconds": time.perf_counter() - began, "digest": digest}))
+def main(operation: str, parent: str, out: str, *steps: str) -> None:
+    """Run the operation `copy` or `update`, and print its seconds and the resulting digest."""
+    function: Callable[..., str] = {"copy": copy, "update": update}[operation]
+    start = time.perf_counter()
+    digest = function(Path(parent), Path(out), *steps)
+    print(json.dumps({"seconds": time.perf_counter() - start, "digest": digest}))
 
 
 if __name__ == "__main__":

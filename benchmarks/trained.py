@@ -1,4 +1,4 @@
-"""Diffs that a demo trained, in a neutral file: what a diff is and nothing of how a payload writes it.
+"""Fixtures of diffs that a demo trained, in a file format independent of payloads.
 
 A fixture is an npz file of the tensor table (JSON), the diff's kind, factors and seed, and of all tensors, one after
 the other: how many values each has, their steps, the gaps between positions (sparse), the levels. It has no weights.
@@ -46,14 +46,14 @@ def load(path: Path) -> tuple[Table, Diff]:
     steps = data["steps"].tolist()
     streams: list[Stream]
     if str(data["kind"]) == "hashed":
-        streams = [Hashed(found, step) for found, step in zip(levels, steps, strict=True)]
+        streams = [Hashed(values, step) for values, step in zip(levels, steps, strict=True)]
     else:
         gaps = np.split(data["gaps"].astype(np.int64), ends)
-        streams = [Sparse(np.cumsum(g + 1) - 1, found, s) for g, found, s in zip(gaps, levels, steps, strict=True)]
-    found_streams = iter(streams)
-    placed = tuple(next(found_streams) if touched else None for touched in data["touched"])
+        streams = [Sparse(np.cumsum(g + 1) - 1, values, s) for g, values, s in zip(gaps, levels, steps, strict=True)]
+    touched_streams = iter(streams)
+    all_streams = tuple(next(touched_streams) if touched else None for touched in data["touched"])
     alpha, beta, seed = data["factors"].tolist()
-    return table, Diff("hashed" if str(data["kind"]) == "hashed" else "sparse", placed, alpha, beta, seed)
+    return table, Diff("hashed" if str(data["kind"]) == "hashed" else "sparse", all_streams, alpha, beta, seed)
 
 
 def _narrow(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -1,7 +1,7 @@
-"""What training a diff costs beside full retraining of the same update: seconds of each, in turn, and their ratios.
+"""Measure the seconds of training a diff against those of full retraining of the same update.
 
-The first update of the demo's data, by the recipes that the product has: `python -m benchmarks.training`. It starts
-from weights that nobody trained, as a step takes as long whatever the weights.
+It trains the first update of the demo's data by the default recipes, from untrained weights, since a step takes as long
+with any weights: `python -m benchmarks.training`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import machine
+from diffclient.diff.streams import Diff
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import enter_grid
-from diffserver.methods.registry import load_method
+from diffserver.choices.methods import DEFAULT, FULL, Use, method_names
+from diffserver.methods.definition import load_definition
+from diffserver.methods.setting import Setting
 from diffserver.tasks import Task, load_task
 from diffserver.tasks.asr.reference import make_reference
-from diffserver.training.loop import Lesson, recipe_for, train
+from diffserver.training.loop import Lesson, train
 
-METHODS = ("full", "sparse", "hashed")
+METHODS = method_names(Use.TRAINING)
 BUDGET = 0.02
 BAR = 1.5
-"""The most seconds of a sparse diff, which is the default, over those of full retraining."""
+"""The largest ratio of the seconds of a sparse diff, the default, to those of full retraining."""
 
 
 @dataclass(frozen=True)
@@ -36,58 +39,60 @@ class Costs:
     rounds: Sequence[Mapping[str, float]]
 
     def ratio(self, method: str) -> float:
-        """The median over the rounds of a method's seconds over full retraining's in the same round."""
-        return statistics.median(seconds[method] / seconds["full"] for seconds in self.rounds)
+        """Return the median over the rounds of a method's seconds divided by full retraining's."""
+        return statistics.median(seconds[method] / seconds[FULL] for seconds in self.rounds)
 
 
 def seconds(task: Task, method: str, lesson: Lesson, shorter: float = 1.0) -> float:
-    """Train from scratch to the encoded payload, for as many times fewer steps as `shorter` says."""
-    network, recipe = task.network(0), recipe_for(method)
+    """Return the seconds from setup to the encoded payload; `shorter` divides the number of steps."""
+    network, definition = task.network(0), load_definition(method)
+    recipe = definition.recipe
+    assert recipe is not None, "what a request may train is trained"
     table, parent = enter_grid({name: tensor.detach().numpy() for name, tensor in network.state_dict().items()})
-    began = time.perf_counter()
-    trained = load_method(method, parent, table, BUDGET, seed=0)
+    start = time.perf_counter()
+    trained = definition.make(Setting(parent, table, BUDGET, 0, network))
     train(task, network, trained, lesson, replace(recipe, steps=round(recipe.steps / shorter)), device="cpu")
-    diff = trained.diff()
-    if diff is not None:
-        encode(diff, table, "0" * 64)
-    return time.perf_counter() - began
+    result = trained.result()
+    if isinstance(result, Diff):
+        encode(result, table, "0" * 64)
+    return time.perf_counter() - start
 
 
 def measure(task: Task, lesson: Lesson, rounds: int, shorter: float = 1.0) -> Costs:
-    """Take every method's seconds in turn, as often as there are rounds."""
-    found = []
+    """Return every method's seconds in each of the rounds."""
+    rounds_costs = []
     for number in range(1, rounds + 1):
         costs = {}
         for method in METHODS:
             sys.stderr.write(f"\rround {number} of {rounds}: {method}   ")
             costs[method] = seconds(task, method, lesson, shorter)
-        found.append(costs)
+        rounds_costs.append(costs)
     sys.stderr.write("\n")
-    return Costs(found)
+    return Costs(rounds_costs)
 
 
 def main() -> None:
-    """Measure, print, and end with status 1 if the bar is missed."""
+    """Measure, print, and exit with status 1 if the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("build/demo"), help="Where the corpus is, or is made.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures here.")
-    asked = parser.parse_args()
-    task, about = load_task("asr"), machine.describe()
-    data = make_reference(asked.folder, 1, quick=False, on_progress=_hear)
+    options = parser.parse_args()
+    task, machine_facts = load_task("asr"), machine.describe()
+    data = make_reference(options.folder, 1, quick=False, on_progress=_show_progress)
     new, earlier = (task.examples(data / domain, "train") for domain in ("1-athletes", "0-base"))
-    costs = measure(task, Lesson(new, [earlier]), asked.rounds)
+    costs = measure(task, Lesson(new, [earlier]), options.rounds)
     for method in METHODS:
-        each = ", ".join(f"{took[method]:.1f}" for took in costs.rounds)
-        print(f"{method}: {costs.ratio(method):.2f} times full retraining ({each} s)")
-    if asked.json:
+        times = ", ".join(f"{seconds_by_method[method]:.1f}" for seconds_by_method in costs.rounds)
+        print(f"{method}: {costs.ratio(method):.2f} times full retraining ({times} s)")
+    if options.json:
         ratios = {method: costs.ratio(method) for method in METHODS}
-        found = {"machine": about, "rounds": costs.rounds, "ratios": ratios, "bar": BAR}
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
-    sys.exit(f"sparse: more than {BAR}" if costs.ratio("sparse") > BAR else 0)
+        figures = {"machine": machine_facts, "rounds": costs.rounds, "ratios": ratios, "bar": BAR}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    sys.exit(f"{DEFAULT}: more than {BAR}" if costs.ratio(DEFAULT) > BAR else 0)
 
 
-def _hear(_: float, message: str) -> bool:
+def _show_progress(_: float, message: str) -> bool:
     sys.stderr.write(f"\r{message}   ")
     return True
 

@@ -1,3 +1,3 @@
-"""Trains neural diffs against the model that devices hold, stores them as versions and serves payloads."""
+"""A server that trains neural diffs against the devices' model, stores them as versions and serves payloads."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m diffserver` is the command line."""
+"""Run the command line as `python -m diffserver`."""
 
 from diffserver.main import main
 

@@ -1,12 +1,12 @@
-"""The application: one process's HTTP service, put together from its settings.
+"""The HTTP service of one process, built from its settings.
 
-Never imports what trains; trainings are taken by workers through the database.
+No training code is imported; trainings are left to workers, through the database.
 """
 
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from diffserver import __version__
 from diffserver.api import problems
 from diffserver.api.limits import BodyLimit, PollGate, WriteGate
-from diffserver.api.routes import blobs, checkpoints, device, health, models, trainings, trust
+from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
 from diffserver.storage import migrate
@@ -26,11 +26,14 @@ from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
 
 SHED_SECONDS = 30
-PARTS = (health, trust, blobs, device, models, checkpoints, trainings)
+PARTS = (health, trust, blobs, device, models, checkpoints, trainings, status)
 
 
-def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
-    """Make the service; raises NotMigrated or DatabaseTooNew if the database does not fit this release."""
+def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[[], str] | None = None) -> FastAPI:
+    """Return the service; raises NotMigrated or DatabaseTooNew unless the database has this release's tables.
+
+    `own_worker` describes the state of the worker that was started with this process, if one was.
+    """
     engine, objects = connect(settings.database), Objects(settings.objects)
     migrate.check(engine)
     log = log or make_log()
@@ -58,6 +61,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     )
     app.state.settings, app.state.objects = settings, objects
     app.state.engine = engine.execution_options(wait_seconds=settings.write_seconds)
+    app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
     for part in PARTS:
@@ -73,7 +77,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
 
 class _Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Describe the API; the framework does not know that every error is a problem."""
+        """Return the API's description, with the schema of problems added."""
         document = super().openapi()
         document["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
         return document

@@ -1,12 +1,12 @@
-"""Every error of the service, split by cause; what HTTP makes of them is the API's affair.
+"""Every error of the service, split by cause; turning them into HTTP answers is left to the API.
 
 DiffServerError
-├── SettingsError           an environment variable that means nothing
+├── SettingsError           an environment variable with an invalid value
 ├── NotMigrated             a database without this release's tables
 │   └── DatabaseTooNew      a database of a later release
 ├── Unauthenticated         no token, or one that is not valid
 ├── Forbidden               a valid token of another role
-├── NotFound                a name or number that nothing bears
+├── NotFound                a name or number of nothing that exists
 ├── Invalid                 a request that contradicts itself
 │   └── CheckpointError     a checkpoint that is damaged, or that does not fit the model
 ├── Conflict                a request that the present state does not allow
@@ -14,13 +14,14 @@ DiffServerError
 │   ├── Refused             a candidate outside its budget or bounds
 │   ├── NoPath              no diffs and no snapshot that lead to a version
 │   ├── JobLost             a training that was cancelled or that another worker took over
-│   ├── MetadataMoved       signatures on metadata that something else has replaced meanwhile
+│   ├── MetadataMoved       signatures on metadata that has been replaced meanwhile
 │   ├── SignatureNeeded     a change that only the holder of the model's key can sign
-│   └── BadSignature        metadata that is not signed by those who must
+│   └── BadSignature        metadata without the signatures that it needs
 ├── KeyMissing              a key that is not here, or can't be opened
-├── Busy                    more than the server takes on at once
-├── Unavailable             something that the service depends on and can't reach
-└── BlobCorrupt             stored bytes that are not what their name says
+├── Busy                    more requests than the server takes on at once
+├── Unavailable             a dependency of the service that can't be reached
+│   └── ClockBehind         a clock that shows a time in the past
+└── BlobCorrupt             stored bytes that do not match their SHA-256
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,19 +29,19 @@ from typing import Any
 
 
 class DiffServerError(Exception):
-    """Root of all errors of the service: `detail` names the cause, `remedy` says what to do about it."""
+    """Root of all errors of the service: `detail` names the cause, `remedy` the way out."""
 
     def __init__(self, detail: str, remedy: str = "") -> None:
         super().__init__(f"{detail}; {remedy}" if remedy else detail)
         self.detail, self.remedy = detail, remedy
 
     def members(self) -> Mapping[str, Any]:
-        """What a machine may want to know beyond the text, as plain JSON values."""
+        """Return further facts for programs, as plain JSON values."""
         return {}
 
 
 class SettingsError(DiffServerError):
-    """An environment variable whose value means nothing."""
+    """An environment variable with an invalid value."""
 
 
 class NotMigrated(DiffServerError):
@@ -52,7 +53,7 @@ class DatabaseTooNew(NotMigrated):
 
 
 class Unauthenticated(DiffServerError):
-    """No token, or one that is unknown or revoked: never said which."""
+    """No token, or one that is unknown or revoked; the message does not say which."""
 
 
 class Forbidden(DiffServerError):
@@ -60,7 +61,7 @@ class Forbidden(DiffServerError):
 
 
 class NotFound(DiffServerError):
-    """A name or number that nothing bears."""
+    """A name or number of nothing that exists."""
 
 
 class Invalid(DiffServerError):
@@ -87,7 +88,7 @@ class Refused(Conflict):
         self.refusals, self.evaluation = list(refusals), dict(evaluation)
 
     def members(self) -> Mapping[str, Any]:
-        """The refusals and the evaluation."""
+        """Return the refusals and the evaluation."""
         return {"refusals": self.refusals, "evaluation": self.evaluation}
 
 
@@ -99,7 +100,7 @@ class NoPath(Conflict):
         self.target, self.reachable_from = target, list(reachable_from)
 
     def members(self) -> Mapping[str, Any]:
-        """The target, and the versions to which a step is missing."""
+        """Return the target and the versions from which it can be reached."""
         return {"target": self.target, "reachable_from": self.reachable_from}
 
 
@@ -108,31 +109,31 @@ class JobLost(Conflict):
 
 
 class MetadataMoved(Conflict):
-    """Signatures on metadata that something else has replaced meanwhile."""
+    """Signatures on metadata that has been replaced meanwhile."""
 
 
 class SignatureNeeded(Conflict):
-    """A change that the server can't sign; `challenge` says what is to be signed, and by which keys."""
+    """A change that the server can't sign; `challenge` holds the change and the keys that must sign."""
 
     def __init__(self, detail: str, challenge: Mapping[str, Any]) -> None:
         super().__init__(detail, "use the diffserver command where the model's key is (DIFFSERVER_KEYS)")
         self.challenge = dict(challenge)
 
     def members(self) -> Mapping[str, Any]:
-        """The challenge."""
+        """Return the challenge."""
         return {"challenge": self.challenge}
 
 
 class BadSignature(Conflict):
-    """Metadata that is not signed by the keys that must sign it."""
+    """Metadata without the signatures that it needs."""
 
 
 class KeyMissing(DiffServerError):
-    """A key that is not where it is looked for, or that can't be opened."""
+    """A key that is not here or can't be opened."""
 
 
 class Busy(DiffServerError):
-    """More than the server takes on at once; come back after `retry_after` seconds."""
+    """More requests than the server takes on at once; retry after `retry_after` seconds."""
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail, f"come back after {retry_after} seconds")
@@ -140,8 +141,12 @@ class Busy(DiffServerError):
 
 
 class Unavailable(DiffServerError):
-    """Something that the service depends on and can't reach."""
+    """A dependency of the service that can't be reached."""
+
+
+class ClockBehind(Unavailable):
+    """A clock that shows a time before what is known to have happened."""
 
 
 class BlobCorrupt(DiffServerError):
-    """Stored bytes that are not what their name says."""
+    """Stored bytes that do not match their SHA-256."""

@@ -1,14 +1,15 @@
 """Logs: one line of JSON for each event and each request, on one stream.
 
-A request's line says who asked for what and how it ended, and never a token, a query or a body.
+A request's line names the caller, the route and the status, and never a token, a query or a body.
 """
 
+import contextlib
+import io
 import re
 import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
@@ -21,8 +22,24 @@ OnError = Callable[[Scope, Exception], Response]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
+class _Lossy(io.TextIOBase):
+    """A stream that drops what it can't write: a full disk or a reader that is gone costs lines, never work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def make_log(stream: TextIO | None = None) -> Log:
-    """A logger of its own that writes JSON lines to `stream` (standard output by default)."""
+    """Return a logger that writes JSON lines to `stream` (standard output by default)."""
     log: Log = structlog.wrap_logger(
         structlog.PrintLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
         processors=[
@@ -36,25 +53,8 @@ def make_log(stream: TextIO | None = None) -> Log:
     return log
 
 
-class _Lossy:
-    """A stream that loses lines where its disk is full or its reader is gone: no answer fails for want of a log."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        """Write, if that can be done."""
-        with suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        """Flush, if that can be done."""
-        with suppress(OSError):
-            self._stream.flush()
-
-
 def uvicorn_log_config() -> dict[str, Any]:
-    """A `log_config` for uvicorn: its own messages in the same form, and no second line for each request."""
+    """Return a `log_config` for uvicorn: its messages in the same form, without a second line for each request."""
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "processors": [
@@ -80,7 +80,7 @@ def uvicorn_log_config() -> dict[str, Any]:
 
 
 class RequestLog:
-    """ASGI middleware: gives each request an id, logs it, and turns what nobody caught into a response."""
+    """ASGI middleware that gives each request an id, logs it, and turns unhandled errors into responses."""
 
     def __init__(self, app: ASGIApp, log: Log, on_error: OnError) -> None:
         self._app, self._log, self._on_error = app, log, on_error
@@ -90,22 +90,22 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, state = time.monotonic(), scope.setdefault("state", {})
+        start, state = time.monotonic(), scope.setdefault("state", {})
         state["request_id"] = _request_id(scope)
-        sending = _Sending(send, state["request_id"])
+        sender = _ResponseSender(send, state["request_id"])
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, sender)
         except Exception as error:
             self._log.error("failed", request_id=state["request_id"], exc_info=error)
-            if sending.status is not None:
+            if sender.status is not None:
                 raise
-            await self._on_error(scope, error)(scope, receive, sending)
+            await self._on_error(scope, error)(scope, receive, sender)
         finally:
-            self._log.info("request", ms=round((time.monotonic() - began) * 1000, 1), **_facts(scope, sending))
+            self._log.info("request", ms=round((time.monotonic() - start) * 1000, 1), **_request_fields(scope, sender))
 
 
-class _Sending:
-    """Passes a response on, adds the request's id to its headers, and remembers its status."""
+class _ResponseSender:
+    """A `send` that adds the request's id to the response's headers and remembers its status."""
 
     def __init__(self, send: Callable[[Message], Awaitable[None]], request_id: str) -> None:
         self._send, self._request_id = send, request_id
@@ -119,13 +119,13 @@ class _Sending:
 
 
 def _request_id(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    header = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return header if _REQUEST_ID.fullmatch(header) else secrets.token_hex(8)
 
 
-def _facts(scope: Scope, sending: _Sending) -> dict[str, Any]:
+def _request_fields(scope: Scope, sender: _ResponseSender) -> dict[str, Any]:
     route, state = scope.get("route"), scope["state"]
-    facts = {name: state[name] for name in ("request_id", "token_id", "device_id", "note") if name in state}
+    fields = {name: state[name] for name in ("request_id", "token_id", "device_id", "note") if name in state}
     # The template, never the path: names and digests would make every line its own kind.
     path = getattr(route, "path", None) or "unknown"
-    return facts | {"method": scope["method"], "path": path, "status": sending.status or 0}
+    return fields | {"method": scope["method"], "path": path, "status": sender.status or 0}

@@ -1,4 +1,4 @@
-"""The command line: `diffserver`. Its groups are modules: what runs here, what asks a server, the demo."""
+"""The command line `diffserver`, put together from the modules of `cli`."""
 
 import sys
 
@@ -6,12 +6,25 @@ import typer
 
 from diffclient.errors import DiffClientError
 from diffserver.cli.host import serve, setup
-from diffserver.cli.keys import at_server
-from diffserver.cli.output import complain
+from diffserver.cli.late import add_late
+from diffserver.cli.output import print_error
 from diffserver.cli.release import changes, publishing
-from diffserver.cli.train import demo, experiment, trainings
+from diffserver.cli.train import demo, experiment, status, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
+
+
+def _tokens(group: typer.Typer) -> None:
+    from diffserver.cli.host import tokens
+
+    tokens.add_to(group)
+
+
+def _keys(group: typer.Typer) -> None:
+    from diffserver.cli.keys import at_server
+
+    at_server.add_to(group)
+
 
 app = typer.Typer(
     help="Train, publish and serve neural diffs. Start with `diffserver init` and `diffserver serve`.",
@@ -23,19 +36,21 @@ app = typer.Typer(
 setup.add_to(app)
 serve.add_to(app)
 trainings.add_to(app)
+status.add_to(app)
 publishing.add_to(app)
 changes.add_to(app)
-at_server.add_to(app)
+add_late(app, "token", "Make, list and revoke tokens.", _tokens)
+add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)
 demo.add_to(app)
 experiment.add_to(app)
 
 
 def main() -> None:
-    """Run the command; every expected failure ends in one line on standard error and a status other than 0."""
+    """Run the command; print an expected error as one line on standard error and exit with status 1."""
     try:
         app()
     except (DiffServerError, DiffClientError, TaskError) as error:
-        complain(error)
+        print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

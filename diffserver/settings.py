@@ -1,8 +1,11 @@
-"""Settings: a value made once from the environment and handed to whoever needs it.
+"""Settings: what the DIFFSERVER_* variables of the environment say, which no other module reads.
 
-Nothing else reads the environment, and nothing is created here.
+A process makes its `Settings` once and hands them to whoever needs them; folders and secrets that commands need
+without a server are asked for one by one. Nothing is created here. Two variables are declared with the options
+that they stand for, DIFFSERVER_URL and DIFFSERVER_TOKEN, and read by typer.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ class Settings:
     `max_connections` caps what is open at once, by half of the files that the process may open, too. A request's head
     has to be there in `header_seconds`; a body, or an answer, has to move by `least_speed` bytes a second, judged every
     `body_seconds`.
+    A worker that was not heard of for `lease_seconds` is lost, and its training another's.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
 
@@ -44,6 +48,7 @@ class Settings:
     max_checkpoint: int = 8 << 30
     task_files: tuple[str, ...] = ()
     keys_folder: Path | None = None
+    lease_seconds: int = 60
     write_seconds: int = 5
     max_connections: int = 1000
     header_seconds: int = 10
@@ -53,7 +58,7 @@ class Settings:
     @property
     def keys(self) -> Path:
         """The folder of the keys that sign."""
-        return self.keys_folder or self.home / "keys"
+        return self.keys_folder or _keys_in(self.home)
 
     @classmethod
     def under(cls, home: Path) -> "Settings":
@@ -61,10 +66,15 @@ class Settings:
         return cls.from_environment({"DIFFSERVER_HOME": str(home)})
 
     @classmethod
+    def of_process(cls, **given: str) -> "Settings":
+        """Read this process's environment, with what is given (`home="…"`) in place of it; raises SettingsError."""
+        return cls.from_environment(os.environ | {variable(name): text for name, text in given.items() if text})
+
+    @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the DIFFSERVER_* variables; an empty one counts as unset. Raises SettingsError."""
         read = _Reader(environment)
-        home = Path(read("HOME", str, "./diffserver-home")).absolute()
+        home = _home(read)
         return cls(
             home=home,
             database=read("DATABASE", _database, f"sqlite:///{home / 'diffserver.db'}"),
@@ -75,6 +85,7 @@ class Settings:
             max_polls=read("MAX_POLLS", _between(1, 1_000_000), cls.max_polls),
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
+            lease_seconds=read("LEASE_SECONDS", _between(2, 86400), cls.lease_seconds),
             write_seconds=read("WRITE_SECONDS", _between(1, 60), cls.write_seconds),
             max_connections=read("MAX_CONNECTIONS", _between(1, 1_000_000), cls.max_connections),
             header_seconds=read("HEADER_SECONDS", _between(1, 3600), cls.header_seconds),
@@ -85,20 +96,47 @@ class Settings:
         )
 
 
+def variable(name: str) -> str:
+    """Return the environment variable that sets this."""
+    return f"DIFFSERVER_{name.upper()}"
+
+
+def home_folder() -> Path:
+    """Return the home of this process's environment."""
+    return _home(_Reader(os.environ))
+
+
+def keys_folder() -> Path:
+    """Return the folder of keys of this process's environment."""
+    read = _Reader(os.environ)
+    return read("KEYS", _folder, None) or _keys_in(_home(read))
+
+
+def secret(name: str) -> str | None:
+    """Return a secret of this process's environment as it is there, None if it is unset or empty."""
+    return os.environ.get(variable(name)) or None
+
+
 @dataclass(frozen=True)
 class _Reader:
     environment: Mapping[str, str]
 
     def __call__(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        text = self.environment.get(f"DIFFSERVER_{name}", "").strip()
+        text = self.environment.get(variable(name), "").strip()
         if not text:
             return default
         try:
             return parse(text)
         except ValueError as error:
-            raise SettingsError(
-                f"DIFFSERVER_{name} is {text!r}: {error}", "correct the variable or unset it"
-            ) from error
+            raise SettingsError(f"{variable(name)} is {text!r}: {error}", "correct the variable or unset it") from error
+
+
+def _home(read: _Reader) -> Path:
+    return Path(read("HOME", str, "./diffserver-home")).absolute()
+
+
+def _keys_in(home: Path) -> Path:
+    return home / "keys"
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:

@@ -1,1 +1,1 @@
-"""The database's migrations, one file a revision; `diffserver migrate` runs them."""
+"""The database's migrations, one file for each revision; `diffserver migrate` runs them."""

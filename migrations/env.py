@@ -1,4 +1,4 @@
-"""Runs migrations inside the transaction of the connection that `diffserver.storage.migrate` hands over."""
+"""Run migrations in the transaction of the connection that `diffserver.storage.migrate` passes."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The answers of an imagined service about one update, and the report on it."""
+"""Made-up answers of a service about one update, and the report on it."""
 
 from __future__ import annotations
 

@@ -224,12 +224,12 @@ def test_a_checkpoint_becomes_a_base_that_devices_take(imported: Imported) -> No
 
 def test_a_checkpoint_becomes_two_candidates_and_the_better_one_the_next_version(imported: Imported) -> None:
     publish = ["publish", "imported", "--from-checkpoint", str(imported.next_file), "--budget", str(BUDGET)]
-    made = imported.site.operator(*publish, "--yes", "--force")
-    exact, sparse = made["candidates"]["exact"], made["candidates"]["sparse"]
+    published = imported.site.operator(*publish, "--yes", "--force")
+    exact, sparse = published["candidates"]["exact"], published["candidates"]["sparse"]
     assert sparse["payload"]["length"] < exact["payload"]["length"]
     assert sparse["payload_share"] <= BUDGET
     assert set(exact["evaluation"]) == set(sparse["evaluation"]) == {"0-base"}
-    assert made["version"]["candidate_id"] == sparse["id"]
+    assert published["version"]["candidate_id"] == sparse["id"]
     outcome = imported.site.device("importer", "update")
     assert (outcome["digest"], outcome["payload_bytes"]) == (sparse["digest"], sparse["payload"]["length"])
 

@@ -29,7 +29,7 @@ FORBIDDEN_ON_DEVICES = {
 TRAINING = ("methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "trust")
 SERVING = ("app", "api", "connections")
-NEITHER = ("checkpoints", "evaluation", "errors", "logs", "settings")
+NEITHER = ("checkpoints", "evaluation", "choices", "errors", "logs", "settings")
 """What both sides may import, and what imports neither."""
 
 JOIN = ("pipeline", "cli", "main", "__main__")
@@ -64,7 +64,7 @@ SERVER = modules(ROOT / "diffserver")
 
 @pytest.mark.parametrize("name", CLIENT)
 def test_the_client_imports_nothing_heavy_and_nothing_of_the_server(name: str) -> None:
-    assert not {found.partition(".")[0] for found in imports(name, CLIENT[name])} & FORBIDDEN_ON_DEVICES
+    assert not {module.partition(".")[0] for module in imports(name, CLIENT[name])} & FORBIDDEN_ON_DEVICES
 
 
 def within(name: str, rooms: Iterable[str]) -> bool:
@@ -84,7 +84,7 @@ def reached(start: str) -> set[str]:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
-            waiting += [found for found in imports(name, SERVER[name]) if found in SERVER]
+            waiting += [module for module in imports(name, SERVER[name]) if module in SERVER]
     return seen
 
 
@@ -96,23 +96,23 @@ def test_every_module_is_in_one_group() -> None:
 
 @pytest.mark.parametrize("name", among(TRAINING))
 def test_training_never_reaches_the_database(name: str) -> None:
-    assert not [found for found in reached(name) if within(found, chain(DATABASE, SERVING, JOIN))]
+    assert not [module for module in reached(name) if within(module, chain(DATABASE, SERVING, JOIN))]
 
 
 @pytest.mark.parametrize("name", among(DATABASE, SERVING))
 def test_serving_never_reaches_training(name: str) -> None:
-    assert not [found for found in reached(name) if within(found, chain(TRAINING, JOIN))]
+    assert not [module for module in reached(name) if within(module, chain(TRAINING, JOIN))]
 
 
 @pytest.mark.parametrize("name", among(NEITHER))
 def test_what_both_sides_share_reaches_neither(name: str) -> None:
-    assert not [found for found in reached(name) if within(found, chain(TRAINING, DATABASE, SERVING, JOIN))]
+    assert not [module for module in reached(name) if within(module, chain(TRAINING, DATABASE, SERVING, JOIN))]
 
 
 def sides_met(name: str) -> set[str]:
     """Which of the two sides a module reaches."""
     sides = {"training": TRAINING, "database": DATABASE + SERVING}
-    return {side for side, rooms in sides.items() if any(within(found, rooms) for found in reached(name))}
+    return {side for side, rooms in sides.items() if any(within(module, rooms) for module in reached(name))}
 
 
 def test_the_two_sides_meet_in_the_pipeline_and_on_the_command_line_alone() -> None:
@@ -128,11 +128,11 @@ def folder(name: str, path: Path) -> str:
 
 def edges(package: dict[str, Path], place: Callable[[str, Path], str]) -> dict[str, set[str]]:
     """Who imports whom, by modules or by their folders."""
-    found: dict[str, set[str]] = {}
+    graph: dict[str, set[str]] = {}
     for name, path in package.items():
         to = {place(other, package[other]) for other in imports(name, path) if other in package}
-        found.setdefault(place(name, path), set()).update(to - {place(name, path)})
-    return found
+        graph.setdefault(place(name, path), set()).update(to - {place(name, path)})
+    return graph
 
 
 @pytest.mark.parametrize("package", [CLIENT, SERVER], ids=["client", "server"])
@@ -169,7 +169,7 @@ def words(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", [name for name in SERVER if not within(name, ABOUT_SPEECH)])
 def test_nothing_but_its_task_knows_about_speech(name: str) -> None:
-    assert not [found for found in imports(name, SERVER[name]) if found.startswith("diffserver.tasks.asr")]
+    assert not [module for module in imports(name, SERVER[name]) if module.startswith("diffserver.tasks.asr")]
     named = {word for word in words(SERVER[name]) if SPEECH.search(word.lower())} - COLUMNS
     assert named == set()
 
@@ -187,7 +187,14 @@ def fresh_python(code: str) -> str:
 
 
 def test_the_server_imports_with_torch_blocked() -> None:
-    fresh_python("import sys; sys.modules['torch'] = None; import diffserver.app, diffserver.main")
+    late = "diffserver.cli.host.tokens, diffserver.cli.keys.at_server"
+    fresh_python(f"import sys; sys.modules['torch'] = None; import diffserver.app, diffserver.main, {late}")
+
+
+def test_a_command_starts_without_what_few_commands_need() -> None:
+    heavy = {"numpy", "torch", "sqlalchemy", "alembic", "tuf", "pydantic"}
+    loaded = fresh_python("import diffserver.main, sys; print(*sys.modules)")
+    assert not heavy & set(loaded.split())
 
 
 def test_importing_the_client_is_quick_and_loads_only_itself() -> None:

@@ -15,8 +15,8 @@ def project(path: str) -> dict[str, object]:
 
 def test_every_package_of_the_server_is_in_its_wheel() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "diffserver").rglob("__init__.py")}
-    assert {name for name in listed if not name.startswith("diffserver.migrations")} == found
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "diffserver").rglob("__init__.py")}
+    assert {name for name in listed if not name.startswith("diffserver.migrations")} == packages
     assert {"diffserver.migrations", "diffserver.migrations.versions"} <= set(listed)
 
 

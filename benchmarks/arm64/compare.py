@@ -1,4 +1,4 @@
-"""Compare the digests that several walks found with those that the maker of the payloads promised.
+"""Compare the digests of several walks with those that the maker of the payloads expects.
 
 usage: compare.py CHAIN WALK... [--json FILE]; exit status 1 if a digest differs
 """
@@ -16,7 +16,7 @@ SHOWN = 16
 
 
 def main() -> None:
-    """Print the table, write the JSON file if there is to be one, and exit."""
+    """Print the table, write the JSON file if asked, and exit with the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("chain", type=Path)
     parser.add_argument("walks", type=Path, nargs="+")
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def print_payloads(payloads: list[dict[str, Any]]) -> None:
-    """Print a line for every payload: the part of the format that it stands for."""
+    """Print a line for every payload: the part of the format that it covers."""
     for number, payload in enumerate(payloads, 1):
         factors = f"alpha {payload['alpha']:.5g}, beta {payload['beta']:.5g}"
         blocks = ", ".join(map(str, payload["block_sizes"]))
@@ -47,13 +47,13 @@ def print_payloads(payloads: list[dict[str, Any]]) -> None:
 
 
 def print_table(walks: list[dict[str, Any]], verdicts: dict[str, bool]) -> None:
-    """Print a line for every version: what each walk found, and whether that is what was promised."""
+    """Print a line for every version: each walk's digest, and whether it is the expected one."""
     print_row("version", [walk["architecture"] for walk in walks], "equal")
     for label in ("python", "numpy", "zstandard", "seconds"):
         print_row(label, [str(walk[label]) for walk in walks], "")
     for version, equal in verdicts.items():
-        found = [str(walk["digests"].get(version))[:SHOWN] for walk in walks]
-        print_row(version, found, "yes" if equal else "NO")
+        digests = [str(walk["digests"].get(version))[:SHOWN] for walk in walks]
+        print_row(version, digests, "yes" if equal else "NO")
 
 
 def print_row(first: str, cells: list[str], last: str) -> None:

@@ -1,4 +1,4 @@
-"""Make a version 0 and five payloads that follow it, and write down what they are and the digests that they lead to.
+"""Make a version 0 and a chain of five payloads, and record their contents and the expected digests.
 
 usage: make.py FOLDER; writes 0.safetensors, 1.ndiff … 5.ndiff, chain.json
 """
@@ -20,8 +20,7 @@ from walk import WHOLE
 
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff, Exact, Hashed, Sparse
-from diffclient.payload import frame as payload
-from diffclient.payload import records
+from diffclient.payload import frame, records
 from diffclient.payload.encode import encode
 from diffclient.tensors import arithmetic, ordinals
 from diffclient.tensors.arithmetic import ONE
@@ -30,12 +29,12 @@ from diffclient.tensors.snapshot import Snapshot, Table, TensorSpec
 Random = np.random.Generator
 
 EXPONENTS = {"half.weight": 16, "half.tiny": 24, "brain.weight": 16, "brain.tiny": 126}
-"""Where there is no grid; 2^-24 is fp16's smallest number, 2^-126 the smallest of bf16 that is not subnormal."""
+"""Exponents of tensors off the grid; 2^-24 is fp16's smallest number, 2^-126 bf16's smallest normal one."""
 
 TINY = ("half.tiny", "brain.tiny")
 
 KERNEL = 8
-"""The longest last axis that is a convolution's."""
+"""The longest last axis that counts as a convolution's kernel."""
 
 
 def main() -> None:
@@ -57,13 +56,13 @@ def main() -> None:
 
 
 def describe(data: bytes, table: Table, parent_digest: str) -> dict[str, Any]:
-    """Return what of the format a payload makes use of."""
-    frame = payload.read(data, len(table), parent_digest)
-    layouts = records.read(frame.records, frame.kind, table).layouts
+    """Return the features of the format that a payload uses."""
+    parsed = frame.read(data, len(table), parent_digest)
+    layouts = records.read(parsed.records, parsed.kind, table).layouts
     return {
-        "kind": frame.kind,
-        "alpha": frame.alpha / ONE,
-        "beta": frame.beta / ONE,
+        "kind": parsed.kind,
+        "alpha": parsed.alpha / ONE,
+        "beta": parsed.beta / ONE,
         "bytes": len(data),
         "tensors": sum(layout is not None for layout in layouts),
         "block_sizes": sorted({layout.block for layout in layouts if layout}),
@@ -71,19 +70,19 @@ def describe(data: bytes, table: Table, parent_digest: str) -> dict[str, Any]:
 
 
 def sparse(rng: Random, version: Snapshot, share: float, alpha: int = ONE, beta: int = ONE) -> Diff:
-    """Return levels for about `share` of the weights."""
+    """Return a sparse diff that changes about `share` of the weights."""
     streams = [_sparse(rng, spec, share) if _takes_levels(spec) else None for spec in version.table]
     return Diff("sparse", tuple(streams), alpha, beta)
 
 
 def hashed(rng: Random, version: Snapshot, alpha: int = ONE, beta: int = ONE) -> Diff:
-    """Return a bucket for every ninth weight."""
+    """Return a hashed diff with a bucket for every nine weights."""
     streams = [_hashed(rng, spec) if _takes_levels(spec) else None for spec in version.table]
     return Diff("hashed", tuple(streams), alpha, beta, seed=int(rng.integers(1 << 32)))
 
 
 def exact(rng: Random, version: Snapshot) -> Diff:
-    """Return what exchanges the weights of every tensor, whatever it is, among each other."""
+    """Return an exact diff that permutes some of each tensor's weights."""
     streams = [_exact(rng, spec, version.read(spec.name).reshape(-1)) for spec in version.table]
     return Diff("exact", tuple(streams))
 
@@ -100,7 +99,7 @@ def _sparse(rng: Random, spec: TensorSpec, share: float) -> Sparse | None:
 
 
 def _changed(rng: Random, shape: tuple[int, ...], share: float) -> npt.NDArray[np.bool_]:
-    """Choose weights of convolutions by the row of their kernel, most of one changing together; others one by one."""
+    """Return a mask of changed weights: convolutions by kernel row, other tensors weight by weight."""
     if shape[-1] > KERNEL or share == 1:
         return rng.random(shape) < share
     rows = rng.random((*shape[:-1], 1)) < share
@@ -137,7 +136,7 @@ STEPS: tuple[Callable[[Random, Snapshot], Diff], ...] = (
     partial(sparse, share=1, alpha=ONE + 77, beta=-ONE // 2),
     partial(hashed),
 )
-"""What leads to each version from the one before it."""
+"""The functions that make the diff to each version."""
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Version 0 of a model that has a tensor of every sort that a payload can meet."""
+"""Make version 0 of a model with a tensor of every kind that a payload must handle."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Random = np.random.Generator
 
 def write_version_0(path: Path, rng: Random) -> None:
     """Write the snapshot `path`."""
-    made = [_tensor(name, tensor, rng) for name, tensor in sorted(MODEL.items(), key=lambda item: item[0].encode())]
-    write_snapshot(path, tuple(spec for spec, _ in made), (array for _, array in made))
+    tensors = [_tensor(name, tensor, rng) for name, tensor in sorted(MODEL.items(), key=lambda item: item[0].encode())]
+    write_snapshot(path, tuple(spec for spec, _ in tensors), (array for _, array in tensors))
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """How a tensor of version 0 is made."""
+    """The recipe of a tensor of version 0."""
 
     dtype: str
     shape: tuple[int, ...]
     draw: Callable[[Random, tuple[int, ...]], Array]
-    """Returns the weights, as `DTYPES` has them: bf16 as uint16."""
+    """A function that returns the weights in the dtype of `DTYPES`: bf16 as uint16."""
     on_grid: bool = False
 
 
@@ -45,7 +45,7 @@ def _normal(rng: Random, shape: tuple[int, ...]) -> Array:
 
 
 def _extremes(rng: Random, shape: tuple[int, ...]) -> Array:
-    """From fp32's subnormals almost to its largest numbers; never -0, which exact diffs cannot make."""
+    """Return numbers from fp32's subnormals almost to its largest; never -0, which exact diffs cannot make."""
     return np.asarray(rng.normal(size=shape) * 10.0 ** rng.uniform(-44, 37, shape), np.float32) + np.float32(0)
 
 

@@ -21,24 +21,24 @@ from diffclient.payload.decode import Payload, open_payload
 from diffclient.tensors.snapshot import Snapshot
 
 WHOLE = "in one pass"
-"""What the last version is called when it was reached from version 0 in one pass."""
+"""The name of the last version when it is reached from version 0 in one pass."""
 
 
 def main() -> None:
-    """Print, as JSON, what this interpreter is and the digests it arrives at."""
+    """Print, as JSON, the interpreter's environment and the digests that it computes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--emulator", help="what runs this interpreter, if not the processor itself")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    found = walk(arguments.folder)
+    digests = walk(arguments.folder)
     seconds = round(time.perf_counter() - started, 1)
-    about = {**environment(), "emulator": arguments.emulator, "seconds": seconds}
-    json.dump({**about, "digests": found}, sys.stdout, indent=2)
+    facts = {**environment(), "emulator": arguments.emulator, "seconds": seconds}
+    json.dump({**facts, "digests": digests}, sys.stdout, indent=2)
 
 
 def environment() -> dict[str, str]:
-    """Return the architecture and the versions of whatever computes here."""
+    """Return the architecture and the versions of Python, numpy and zstandard."""
     return {
         "architecture": platform.machine(),
         "python": platform.python_version(),
@@ -52,21 +52,21 @@ def walk(folder: Path) -> dict[str, str]:
     """Return the digest of every version, and of the last one reached in one pass from version 0."""
     version_0 = version = Snapshot(folder / "0.safetensors")
     steps = len(list(folder.glob("*.ndiff")))
-    found = {"0": version.digest()}
+    digests = {"0": version.digest()}
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(1, steps + 1):
             out = Path(scratch, str(number))
-            found[str(number)] = apply(version, [payload(folder, version_0, number)], out)
+            digests[str(number)] = apply(version, [payload(folder, version_0, number)], out)
             version = Snapshot(out)
         chain = [payload(folder, version_0, number) for number in range(1, steps + 1)]
-        found[WHOLE] = apply(version_0, chain, Path(scratch, "whole"))
-    return found
+        digests[WHOLE] = apply(version_0, chain, Path(scratch, "whole"))
+    return digests
 
 
 def payload(folder: Path, version_0: Snapshot, number: int) -> Payload:
-    """Open the payload that leads to version `number`; its parent is the one that its maker promised.
+    """Open the payload that leads to version `number`, with the parent digest that its maker recorded.
 
-    Not the digest that was found here: then a version that differs would end the walk instead of being reported.
+    With the digest computed here, a version that differs would end the walk instead of being reported.
     """
     parent = json.loads((folder / "chain.json").read_text())["digests"][str(number - 1)]
     return open_payload((folder / f"{number}.ndiff").read_bytes(), version_0.table, parent)

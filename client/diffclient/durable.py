@@ -1,8 +1,8 @@
-"""The file operations that the store is made of; each is durable when it returns.
+"""Durable file operations: what they write survives a power cut once they return.
 
-Every write, sync, rename and removal of the store and of the downloads passes through here, so that one
-place says what survives a power cut and turns the system's errors into typed ones. What the files mean is
-the store's affair.
+Every write, sync, rename and removal of the store and of the downloads passes through here, and what a server
+keeps in files, so that one place says what survives a power cut and turns the system's errors into typed ones.
+What the files mean is left to those who keep them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from diffclient.errors import NoSpace, StoreFailed
+
+PRIVATE = 0o600
+"""The mode of a file that its owner alone may read."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -39,7 +42,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def _room_near(path: Path) -> int:
-    """Return the bytes that are free where `path` lies or would lie; 0 if even that cannot be asked any more."""
+    """Return the bytes that are free where `path` lies or would lie; 0 if the file system does not answer."""
     above = next((folder for folder in path.parents if folder.is_dir()), Path())
     try:
         return free_bytes(above)
@@ -55,7 +58,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless they are there; they are on the disk when this returns."""
+    """Make a folder durably, and those above it, unless they exist; raises NoSpace, StoreFailed."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -73,8 +76,7 @@ def settle(file: BinaryIO) -> None:
 def sync(path: Path) -> None:
     """Force a file's bytes, or a folder's names, onto the disk and out of the cache.
 
-    So a read that follows comes from the disk, and what is hashed then is what was written. Raises StoreFailed,
-    NoSpace.
+    A read that follows then checks what the disk holds. Raises StoreFailed, NoSpace.
     """
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDONLY)
@@ -87,29 +89,42 @@ def sync(path: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give `source` its final name in one step and make that durable; replaces a file of that name."""
+    """Rename `source` to `target` atomically and durably, replacing an existing file; raises StoreFailed, NoSpace."""
     with disk_errors(target):
         source.replace(target)
         sync(target.parent)
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_file(path: Path, data: bytes, mode: int = 0o644, ending: str = ".new") -> None:
     """Replace `path` by `data` in one step: a reader sees the old bytes or the new ones, never a mixture.
 
-    Raises NoSpace, StoreFailed.
+    `ending` makes the draft's name; of writers that may meet, each needs its own. Raises NoSpace, StoreFailed.
     """
-    draft = path.with_name(path.name + ".new")
-    with disk_errors(path, len(data)):
-        remove(draft)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            settle(file)
+    draft = path.with_name(path.name + ending)
+    remove(draft)
+    _write_new(draft, data, mode)
     rename(draft, path)
 
 
+def create_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file that must not be there yet; a power cut may leave a part of it.
+
+    Raises NoSpace, StoreFailed.
+    """
+    _write_new(path, data, mode)
+    sync(path.parent)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    with disk_errors(path, len(data)):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            settle(file)
+
+
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; a missing one is fine."""
+    """Remove a file, or a folder with its content, if it exists; raises StoreFailed."""
     with disk_errors(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

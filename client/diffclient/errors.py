@@ -1,7 +1,7 @@
 """Every error that leaves this package, split by cause.
 
 DiffClientError
-├── FormatError             bytes that are not what they claim to be
+├── FormatError             bytes that do not follow their format
 │   ├── SnapshotError       a snapshot file
 │   ├── PayloadError        a payload
 │   │   └── PayloadTooNew   a payload of a later format version
@@ -10,15 +10,15 @@ DiffClientError
 │   ├── InferenceError      a graph that cannot run here or does not fit the weights
 │   │   └── RecognizerError a graph that asks for other features; audio that cannot be read
 │   ├── AnswerError         an answer of the server
-│   │   └── AnswerTooLong   one longer than any honest one
+│   │   └── AnswerTooLong   one over the length limit
 │   └── StateError          the store's own files
 ├── RangeError              weights that leave their grid or are not finite
 ├── MergeError              diffs that do not add up to one
 ├── WrongParent             a diff made for other weights than these
 ├── DigestMismatch          the bytes are whole but not those that were promised
-├── NetworkError            the server, or the way to it
+├── NetworkError            the server, or the connection to it
 │   ├── ServerUnreachable   no connection, no valid certificate or no sign of life
-│   │   ├── ServerBusy      it asks to come back later
+│   │   ├── ServerBusy      it asks the client to come back later
 │   │   └── Interrupted     a body broke off
 │   ├── ServerRefused       it answered with a problem
 │   └── WrongLength         it offers more or fewer bytes than were promised
@@ -29,14 +29,15 @@ DiffClientError
 │   ├── MetadataRolledBack  metadata older than what was seen before
 │   ├── MetadataMismatch    metadata that contradict each other
 │   ├── MetadataMalformed   bytes that are not metadata
-│   ├── MetadataTooLong     metadata beyond any honest length
+│   ├── MetadataTooLong     metadata over its length limit
 │   ├── UnknownTarget       a target that no metadata names
-│   └── Backwards           a way back that no one signed
+│   └── Backwards           a downgrade that no one signed
 ├── StoreError              the folder that holds the slots
 │   ├── StoreBusy           another process is using it
 │   ├── StoreFailed         the disk refused an operation
 │   ├── NoSpace             the disk is full
-│   ├── NotEnrolled         no server is known, or one is already
+│   ├── NotEnrolled         no server is known
+│   ├── AlreadyEnrolled     a server is known already
 │   └── NothingKept         no version to verify or to return to
 ├── NoSuchCode              code that was named and cannot be found or imported
 ├── UpdateError             an update that must not be installed
@@ -46,7 +47,7 @@ DiffClientError
 │   ├── TooManyBytes        more bytes than the device may spend on an update
 │   ├── ProbationFailed     the new version does not measure as its manifest says
 │   └── UpdateFailed        names the stage at which an update failed, and wraps the cause
-└── Stopped                 someone asked to stop; nothing is wrong
+└── Stopped                 a signal or the application asked to stop; nothing is wrong
 """
 
 from __future__ import annotations
@@ -111,15 +112,15 @@ class AnswerError(FormatError):
 
 
 class AnswerTooLong(AnswerError):
-    """An answer longer than any honest one; it was not read on."""
+    """An answer over the length limit; the rest was not read."""
 
 
 class StateError(FormatError):
-    """A file of the store that this client did not write so."""
+    """A file of the store whose content is not what this client writes."""
 
 
 class NetworkError(DiffClientError):
-    """The server, or the way to it, does not give what was asked for."""
+    """The server, or the connection to it, fails a request."""
 
 
 class ServerUnreachable(NetworkError):
@@ -127,7 +128,7 @@ class ServerUnreachable(NetworkError):
 
 
 class ServerBusy(ServerUnreachable):
-    """The server sheds load; come back after `retry_after` seconds (None: it does not say)."""
+    """The server is overloaded; retry after `retry_after` seconds (None: it does not say)."""
 
     def __init__(self, message: str, retry_after: float | None) -> None:
         super().__init__(message)
@@ -151,7 +152,7 @@ class WrongLength(NetworkError):
 
 
 class TrustError(DiffClientError):
-    """What the server offers is not what signed metadata says; nothing of it was used."""
+    """The server's data contradicts signed metadata; none of it was used."""
 
 
 class NoRoot(TrustError):
@@ -171,7 +172,7 @@ class MetadataRolledBack(TrustError):
 
 
 class MetadataMismatch(TrustError):
-    """Metadata that contradict each other: made at different times, or by different hands."""
+    """Metadata files that contradict each other."""
 
 
 class MetadataMalformed(TrustError):
@@ -179,7 +180,7 @@ class MetadataMalformed(TrustError):
 
 
 class MetadataTooLong(TrustError):
-    """Metadata longer than any honest one; it was not read on."""
+    """Metadata over its length limit; the rest was not read."""
 
 
 class UnknownTarget(TrustError):
@@ -187,7 +188,7 @@ class UnknownTarget(TrustError):
 
 
 class Backwards(TrustError):
-    """A way back to an older version, which neither the slot kept nor a signed permission allows."""
+    """A downgrade to a version that is neither in the kept slot nor permitted by signed metadata."""
 
 
 class StoreError(DiffClientError):
@@ -211,7 +212,11 @@ class NoSpace(StoreError):
 
 
 class NotEnrolled(StoreError):
-    """The store does not know a server yet, or knows one already."""
+    """The store does not know a server yet."""
+
+
+class AlreadyEnrolled(StoreError):
+    """The store knows a server already, which an enrolment would replace."""
 
 
 class NothingKept(StoreError):
@@ -219,7 +224,7 @@ class NothingKept(StoreError):
 
 
 class NoSuchCode(DiffClientError):
-    """Code that was named and cannot be found or imported; the message has the cause and its line."""
+    """Code that was named but cannot be imported; the message has the cause and its line."""
 
 
 class UpdateError(DiffClientError):
@@ -255,4 +260,4 @@ class UpdateFailed(UpdateError):
 
 
 class Stopped(DiffClientError):
-    """Someone asked to stop; nothing is wrong."""
+    """A signal or the application asked to stop; nothing is wrong."""

@@ -1,13 +1,13 @@
-"""A JSON object from outside, read strictly: what is missing or ill-typed is named, never guessed.
+"""Strict reading of JSON objects from outside: errors name the field that is missing or ill-typed.
 
-Fields that nobody asks for are ignored, so that a younger server can talk to an older client.
+Unknown fields are ignored, so that a newer server can talk to an older client.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,12 +28,26 @@ class Fields:
     values: Mapping[str, Any]
     error: type[FormatError]
 
-    def text(self, name: str) -> str:
-        """Return a text of 1 to 4,000 characters."""
-        value = self.values.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= _TEXT_LIMIT or not _printable(value):
-            raise self.error(f"{self.what}: {name} is not a short text")
-        return value
+    def only(self, *names: str) -> Fields:
+        """Return the fields, if they are these and no others."""
+        if odd := sorted(self.values.keys() ^ set(names)):
+            raise self.error(f"{self.what}: missing or unknown fields: {', '.join(odd)[:200]}")
+        return self
+
+    def text(self, name: str, limit: int = _TEXT_LIMIT) -> str:
+        """Return a text of 1 to `limit` characters."""
+        return self._text(self.values.get(name), name, limit)
+
+    def choice(self, name: str, choices: Sequence[T]) -> T:
+        """Return the one of `choices`, which are texts, that the field says."""
+        value = self.text(name)
+        for known in choices:
+            if known == value:
+                return known
+        raise self.error(
+            f"{self.what}: {name} is {value[:40]!r}, and this client knows {', '.join(map(str, choices))}: "
+            "correct it, or update the client"
+        )
 
     def digest(self, name: str) -> str:
         """Return a SHA-256 in lower-case hex."""
@@ -70,9 +84,26 @@ class Fields:
             raise self.error(f"{self.what}: {name} is not a list of at most {limit} items")
         return value
 
+    def texts(self, name: str, limit: int) -> list[str]:
+        """Return a list of at most `limit` texts."""
+        return [self._text(item, f"an item of {name}", _TEXT_LIMIT) for item in self.items(name, limit)]
+
+    def objects(self, name: str, limit: int) -> list[Fields]:
+        """Return the fields of each object in a list of at most `limit`."""
+        return [fields_of(item, f"{self.what}: an item of {name}", self.error) for item in self.items(name, limit)]
+
+    def inside(self, name: str) -> Fields:
+        """Return the fields of an object within this one."""
+        return fields_of(self.values.get(name), f"{self.what}: {name}", self.error)
+
     def maybe(self, name: str, read: Callable[[str], T]) -> T | None:
         """Return `read(name)`, or None where the field is null or absent."""
         return None if self.values.get(name) is None else read(name)
+
+    def _text(self, value: object, name: str, limit: int) -> str:
+        if not isinstance(value, str) or not 0 < len(value) <= limit or not _printable(value):
+            raise self.error(f"{self.what}: {name} is not a text of 1 to {limit:,} characters")
+        return value
 
 
 def fields_of(value: object, what: str, error: type[FormatError]) -> Fields:
@@ -85,7 +116,7 @@ def fields_of(value: object, what: str, error: type[FormatError]) -> Fields:
 def parse(data: bytes, what: str, error: type[FormatError]) -> Fields:
     """Read one JSON object from UTF-8; raises `error`, also on doubled names, NaN and deep nesting."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse)
+        value = json.loads(data.decode(), object_pairs_hook=_unique_names, parse_constant=_refuse)
     except (ValueError, RecursionError) as cause:
         raise error(f"{what} is not JSON: {cause}") from cause
     return fields_of(value, what, error)
@@ -96,11 +127,11 @@ def _printable(text: str) -> bool:
     return not any((char < " " and char not in "\n\t") or "\ud800" <= char <= "\udfff" for char in text)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise ValueError("a name occurs twice in one object")
-    return found
+    return fields
 
 
 def _refuse(constant: str) -> None:

@@ -53,10 +53,16 @@ async def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
 
+async def _own_worker(request: Request) -> str:
+    said: str = request.app.state.own_worker()
+    return said
+
+
 Config = Annotated[Settings, Depends(_settings)]
 Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
 Keys = Annotated[Keyring, Depends(_keyring)]
+OwnWorker = Annotated[str, Depends(_own_worker)]
 
 
 _CHECKS: dict[Callable[..., Any], Callable[[Request], Awaitable[None]]] = {}

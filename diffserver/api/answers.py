@@ -133,6 +133,9 @@ class TrainingAnswer(_Answer):
     worker: str | None
     attempts: int
     candidate_id: int | None
+    waiting: str | None = Field(
+        default=None, examples=["a worker takes it soon"], description="Why nobody is at it, if somebody should be."
+    )
     created: datetime = Field(validation_alias="created_at")
     started: datetime | None = Field(validation_alias="started_at")
     finished: datetime | None = Field(validation_alias="finished_at")
@@ -195,3 +198,36 @@ class HealthAnswer(_Answer):
     """That all is well."""
 
     status: Literal["ok"] = "ok"
+
+
+class TakingAnswer(_Answer):
+    """Whether anyone takes trainings, beside this server or elsewhere."""
+
+    workers: int = Field(examples=[1], description="How many workers are there; without any, trainings wait.")
+    busy: int = Field(examples=[1], description="How many of them are at a training.")
+    waiting: int = Field(examples=[0], description="How many trainings nobody is at.")
+
+
+class ReadyAnswer(HealthAnswer):
+    """That requests are served, with or without workers."""
+
+    trainings: TakingAnswer
+    own_worker: str = Field(examples=["runs"], description="How the worker does that was started with this server.")
+
+
+class WorkerAnswer(_Answer):
+    """A process that takes trainings."""
+
+    name: str
+    there: bool = Field(description="Seen within its lease; one that is not is gone, or cut off from the database.")
+    training_id: int | None = Field(description="What it is at.")
+    started: datetime = Field(validation_alias="started_at")
+    last_seen: datetime = Field(description="By the database's clock.")
+
+
+class StatusAnswer(ReadyAnswer):
+    """The same for operators, with each worker that was seen within a day, and why the next training waits."""
+
+    version: str = Field(examples=["0.1.0"], description="The server's release.")
+    why_waiting: str | None = Field(description="Why the training that waits longest does; null if none waits.")
+    known_workers: list[WorkerAnswer]

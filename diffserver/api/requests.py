@@ -20,7 +20,9 @@ from diffserver.api.fields import (
     Seconds,
 )
 from diffserver.catalog.names import ALPHABET
-from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
+from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
+from diffserver.choices import hardware
+from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 
 
 class _Request(BaseModel):
@@ -72,7 +74,11 @@ class TrainingRequest(_Request):
     domain: GivenName | None = Field(
         default=None, examples=["athletes"], description=f"The folder in it to train on. Of {ALPHABET}."
     )
-    method: MethodName = Field(default="sparse", description="auto: both kinds of diff, of which the better is kept.")
+    method: Name = Field(
+        default=DEFAULT,
+        description=f"{AUTO}: {' and '.join(method_names(Use.AUTO))}, of which the better is kept.",
+        json_schema_extra={"enum": list(methods_to_ask_for())},
+    )
     budget: float | None = Field(
         default=None,
         gt=0,
@@ -81,7 +87,7 @@ class TrainingRequest(_Request):
     )
     seed: int = Field(default=0, ge=0, le=2**53)
     epochs: int | None = Field(default=None, ge=1, le=10_000)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
+    device: str = Field(default="auto", pattern=hardware.PATTERN, examples=["cuda:1"])
     max_regression: float | None = Field(default=5.0, ge=0, le=100, description="Points absolute; null: no bound.")
     max_drift: float | None = Field(
         default=None,

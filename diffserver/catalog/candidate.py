@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from diffclient.errors import ManifestError
 from diffclient.release.manifest import Blob, from_json
+from diffserver.choices.methods import Use, method_names
 from diffserver.errors import Invalid
 
 REMEDY = "correct the pipeline that made it"
@@ -37,7 +38,7 @@ class NewCandidate:
     """A trained, self-applied, evaluated diff, or a base, before it is recorded.
 
     `evaluation` is {domain: {"parent": E|None, "candidate": E}} with E = {"errors": n, "words": n}. `payload`
-    is None for a base and for a fully retrained model; `manifest` may be empty for the latter, which is never
+    is None for a base and for a fully retrained model; `manifest` may be empty where the method's results are never
     published. `domains` names all data that the weights have seen, this training's last, and `data_sha256` is their
     fingerprint. `notes` are for whoever publishes it. `tried` has a row for each training that was tried, as plain
     JSON values; `reference` is the fully retrained model, if one was trained beside it.
@@ -72,7 +73,7 @@ class NewCandidate:
         """Raise Invalid if the parts contradict each other."""
         if (self.kind == "base") != (self.parent_digest is None) or (self.kind == "base") != (self.number == 0):
             raise Invalid("a base has number 0 and no parent, and an update has both", REMEDY)
-        if self.kind == "base" or self.method != "full":
+        if self.method in method_names(Use.PUBLISHED):
             self._require_agreement()
 
     @cached_property

@@ -59,7 +59,10 @@ def claim(engine: Engine, worker: str, lease_s: float) -> Training | None:
                 _lease(training, worker, lease_s, moment)
                 return training
             _end(training, "failed", moment)
-            training.error = f"{MAX_ATTEMPTS} workers were lost at it; see their logs, then submit it again"
+            training.error = (
+                f"{MAX_ATTEMPTS} workers were lost at it, the last of them {training.worker} (killed, out of memory, "
+                "or without the database for too long); see their logs, then submit it again"
+            )
             session.flush()
     return None
 
@@ -100,15 +103,16 @@ def fail(engine: Engine, training_id: int, worker: str, error: str) -> bool:
     return _change(engine, training_id, worker, end)
 
 
-def release(engine: Engine, training_id: int, worker: str) -> bool:
-    """Put a training back into the queue, as a worker that stops does; False if it was lost meanwhile."""
-
-    def requeue(training: Training, _moment: datetime) -> None:
-        training.state, training.worker, training.lease_until = "queued", None, None
-        training.progress, training.message = 0.0, ""
-        training.attempts -= 1
-
-    return _change(engine, training_id, worker, requeue)
+def release(engine: Engine, worker: str) -> list[int]:
+    """Put what a worker is at back into the queue, as one that stops does; returns the numbers."""
+    at_hand = select(Training).where(Training.worker == worker, Training.state == "running")
+    with writing(engine) as session:
+        found = session.scalars(at_hand.with_for_update()).all()
+        for training in found:
+            training.state, training.worker, training.lease_until = "queued", None, None
+            training.progress, training.message = 0.0, ""
+            training.attempts -= 1
+    return [training.id for training in found]
 
 
 def cancel(session: Session, training_id: int) -> Training:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diffserver.catalog.names import require_name
+from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.errors import Invalid
 
 Kind = Literal["base", "update"]
-MethodName = Literal["sparse", "hashed", "full", "exact", "auto"]
 
 BUDGET, BUDGET_WITHIN_DRIFT = 0.02, 0.05
 """What a payload may be of the fp32 bytes where nothing was said: by itself, and where drift is what bounds it."""
@@ -21,10 +21,10 @@ class TrainingSpec:
     """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
 
     With `max_drift`, points of mean WER over the fully retrained model's, the smallest payload is looked for that keeps
-    to it; `budget` is its limit. The method `auto` tries both kinds of diff. Neither takes more than three trainings.
+    to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.
 
-    With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a `sparse` or
-    `exact` diff. `off_grid` names a base's fp32 tensors that enter no grid.
+    With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a diff.
+    `off_grid` names a base's fp32 tensors that enter no grid.
     """
 
     kind: Kind
@@ -32,7 +32,7 @@ class TrainingSpec:
     data: str
     task: str = "asr"
     domain: str | None = None
-    method: MethodName = "sparse"
+    method: str = DEFAULT
     budget: float = BUDGET
     seed: int = 0
     epochs: int | None = None
@@ -43,26 +43,44 @@ class TrainingSpec:
     off_grid: tuple[str, ...] = ()
 
 
+def methods_to_ask_for() -> tuple[str, ...]:
+    """Return the methods that a request may name."""
+    return (*dict.fromkeys((*method_names(Use.TRAINING), *method_names(Use.CHECKPOINT))), AUTO)
+
+
 def require_sense(spec: TrainingSpec) -> None:
-    """Raise Invalid if its parts contradict each other, or its domain has a name that none can have."""
+    """Raise Invalid if it names no method or no possible domain, or if its parts contradict each other."""
+    if spec.method not in methods_to_ask_for():
+        known = ", ".join(methods_to_ask_for())
+        raise Invalid(f"there is no method {spec.method!r} to ask for", f"choose among {known}")
     if spec.domain is not None:
         require_name(spec.domain, "domain")
-    if spec.max_drift is not None or spec.method == "auto":
+    if spec.max_drift is not None or spec.method == AUTO:
         _require_search(spec)
-    if spec.kind == "update" and spec.checkpoint is None and spec.method == "exact":
-        raise Invalid("exact is how a checkpoint's weights travel; nothing is trained so", "train sparse or hashed")
-    if spec.kind == "update" and spec.checkpoint is not None and spec.method not in ("sparse", "exact"):
-        raise Invalid(f"a checkpoint does not become a {spec.method} diff", "choose sparse or exact")
+    if spec.kind == "update":
+        _require_use(spec)
     if spec.off_grid and (spec.kind, spec.checkpoint is None) != ("base", False):
         raise Invalid("tensors are kept off the grid when a checkpoint becomes a base", "leave off_grid out")
+
+
+def _require_use(spec: TrainingSpec) -> None:
+    """Raise Invalid unless an update may be made by the method."""
+    trained, carried = method_names(Use.TRAINING), method_names(Use.CHECKPOINT)
+    if spec.checkpoint is None and spec.method not in (*trained, AUTO):
+        reason = f"{spec.method} is how a checkpoint's weights travel; nothing is trained so"
+        raise Invalid(reason, f"train {' or '.join(method_names(Use.TRAINED_DIFF))}")
+    if spec.checkpoint is not None and spec.method not in carried:
+        raise Invalid(f"a checkpoint does not become a {spec.method} diff", f"choose {' or '.join(carried)}")
 
 
 def _require_search(spec: TrainingSpec) -> None:
     """Raise Invalid where there is nothing to search."""
     wish = "method auto" if spec.max_drift is None else "a bound on drift"
+    searched = (*method_names(Use.TRAINED_DIFF), AUTO)
     if spec.checkpoint is not None:
         raise Invalid(f"{wish} is for trainings; a checkpoint's weights are given", "pass a budget and a method")
     if spec.kind == "base":
         raise Invalid(f"{wish} is for updates; a base has no payload", "leave it out")
-    if spec.method in ("full", "exact"):
-        raise Invalid(f"{wish} is for diffs that are trained, not for {spec.method}", "choose sparse, hashed or auto")
+    if spec.method not in searched:
+        reason = f"{wish} is for diffs that are trained, not for {spec.method}"
+        raise Invalid(reason, f"choose {' or '.join(searched)}")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.names import require_model
+from diffserver.choices.methods import FULL, Use, method_names
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
 from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version
 
@@ -59,7 +60,7 @@ def lineage(session: Session, version: Version) -> Sequence[Version]:
 
 def full_chain(session: Session, model: str, number: int, domains: Sequence[str]) -> Candidate | None:
     """The latest fully retrained candidate of that number that has seen just these domains; None if there is none."""
-    full = select(Candidate).where(Candidate.model == model, Candidate.number == number, Candidate.method == "full")
+    full = select(Candidate).where(Candidate.model == model, Candidate.number == number, Candidate.method == FULL)
     latest_first = session.scalars(full.order_by(Candidate.id.desc()))
     return next((found for found in latest_first if found.domains == list(domains)), None)
 
@@ -126,8 +127,9 @@ def _require_publishable(session: Session, candidate: Candidate, force: bool) ->
     name = f"candidate {candidate.id}"
     if candidate.state == "published":
         raise Conflict(f"{name} is published already", "nothing needs to be done")
-    if candidate.kind == "update" and candidate.method == "full":
-        raise Conflict(f"{name} is fully retrained, for comparison only", "train a sparse or hashed diff")
+    if candidate.method not in method_names(Use.PUBLISHED):
+        diffs = " or ".join(method_names(Use.TRAINED_DIFF))
+        raise Conflict(f"{name} was made by {candidate.method}, for comparison only", f"train a {diffs} diff")
     latest = head(session, candidate.model)
     if candidate.parent_digest != (latest and latest.digest):
         raise HeadMoved(

@@ -1,1 +1,1 @@
-"""Weights trained elsewhere."""
+"""Checkpoints: weights trained elsewhere, and the diffs that lead to them."""

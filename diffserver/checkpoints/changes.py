@@ -1,7 +1,7 @@
-"""What a checkpoint asks of a model's line: which weights change by what, and the exact diff that says so.
+"""Compare a checkpoint with a model's version: the change of every tensor, and the exact diff to the checkpoint.
 
-Weights on a grid are rounded to it, as those of version 0 once were; all others arrive to the bit, but for minus zero,
-which becomes plus zero. Smaller diffs that come near are `quantise`'s.
+Weights on a grid are rounded to it, as those of version 0 were; all others keep their bits, except that minus zero
+becomes plus zero. Smaller, approximate diffs are left to `quantise`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 
 NAMED = 5
-"""So many tensors at most are named in a message."""
+"""The most tensors that a message names."""
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """How far one tensor's weights went to the nearest ones of its grid."""
+    """The rounding of one tensor's weights to its grid; `most` is the largest distance."""
 
     tensor: str
     most: float
@@ -32,12 +32,12 @@ class Rounding:
 
     @property
     def share(self) -> float:
-        """The most, as a share of the largest weight."""
+        """The largest distance as a share of the largest weight."""
         return self.most / (self.largest or 1.0)
 
     @staticmethod
     def between(tensor: str, before: Array, after: Array) -> "Rounding":
-        """Compare a tensor's weights, fp32 both."""
+        """Return the rounding between a tensor's fp32 weights before and after."""
         moved = np.abs(after.astype(np.float64) - before)
         return Rounding(tensor, float(np.max(moved, initial=0.0)), float(np.max(np.abs(before), initial=0.0)))
 
@@ -50,11 +50,11 @@ class Change:
     old: Array
     new: Array
     rounding: Rounding | None = None
-    """None off the grid."""
+    """None for a tensor off the grid."""
 
 
 def require_fit(checkpoint: Checkpoint, table: Table) -> None:
-    """Raise CheckpointError unless the checkpoint has the table's tensors, in their shapes and dtypes, and no more."""
+    """Raise CheckpointError unless the checkpoint has exactly the table's tensors, in their shapes and dtypes."""
     known = {spec.name: spec for spec in table}
     problems = [
         *_named("lacks", [name for name in known if name not in checkpoint.entries]),
@@ -68,7 +68,7 @@ def require_fit(checkpoint: Checkpoint, table: Table) -> None:
 
 
 def changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
-    """Yield every tensor in the table's order; raises CheckpointError on a weight that leaves its grid."""
+    """Yield every tensor's change in the table's order; raises CheckpointError on a weight outside its grid."""
     for spec in parent.table:
         old, new = parent.read(spec.name).reshape(-1), checkpoint.read(spec.name).reshape(-1)
         if spec.grid is None:
@@ -77,13 +77,13 @@ def changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
             yield _on_grid(spec, spec.grid, old, new)
 
 
-def exact(found: Sequence[Change]) -> Diff:
-    """Return the diff that leads to the very weights of the checkpoint."""
-    return Diff("exact", tuple(map(_exact, found)))
+def exact(tensor_changes: Sequence[Change]) -> Diff:
+    """Return the exact diff to the checkpoint's weights."""
+    return Diff("exact", tuple(map(_exact, tensor_changes)))
 
 
 def describe(roundings: Sequence[Rounding]) -> list[str]:
-    """Say, in a line, how far weights went to their grids; nothing where none is on one."""
+    """Return a line on the largest rounding; no line if no tensor is on a grid."""
     if not roundings:
         return []
     worst = max(roundings, key=lambda rounding: rounding.share)
@@ -102,12 +102,12 @@ def _difference(checkpoint: Checkpoint, spec: TensorSpec) -> str:
     return f"{spec.name} ({entry.dtype} {list(entry.shape)}, the model's is {spec.dtype} {list(spec.shape)})"
 
 
-def _named(what: str, items: Sequence[str]) -> Iterator[str]:
-    """Yield one phrase that names some of the items; nothing if there are none."""
-    found = [item for item in items if item]
-    if found:
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        yield f"{what} {', '.join(found[:NAMED])}{more}"
+def _named(what: str, candidates: Sequence[str]) -> Iterator[str]:
+    """Yield one phrase that names the first of the items, if there are any."""
+    names = [item for item in candidates if item]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"{what} {', '.join(names[:NAMED])}{more}"
 
 
 def _plain(weights: Array, spec: TensorSpec) -> Array:

@@ -1,10 +1,9 @@
-"""A checkpoint: a safetensors file that was written elsewhere, read tensor by tensor and never trusted.
+"""Read checkpoints, safetensors files written elsewhere, tensor by tensor and without trust.
 
-Unlike a snapshot it may hold its tensors in any order, with any metadata and any spelling of the header. What its
-weights mean to a model's line is left to `changes`.
+Unlike a snapshot a checkpoint may have any order of tensors, any metadata and any spelling of the header. Comparing it
+with a version is left to `changes`.
 """
 
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from diffclient.errors import FormatError
+from diffclient.strict_json import parse
 from diffclient.tensors import float_bits
 from diffclient.tensors.snapshot import Array
 from diffclient.tensors.tensor_table import DTYPES, HEADER_LIMIT
@@ -26,7 +27,7 @@ DIMENSIONS = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a checkpoint, and where its bytes lie in the file."""
+    """One tensor of a checkpoint, and the offset of its bytes in the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,12 +41,12 @@ class Entry:
 
     @property
     def stop(self) -> int:
-        """Where its bytes end."""
+        """The offset of the end of its bytes."""
         return self.start + self.size * DTYPES[self.dtype].itemsize
 
 
 class Checkpoint:
-    """A safetensors file whose header was checked; tensors are read when asked for."""
+    """A safetensors file with a checked header; tensors are read on demand."""
 
     def __init__(self, path: Path) -> None:
         """Open `path`; raises CheckpointError unless it is a whole safetensors file of dtypes that can be shipped."""
@@ -61,7 +62,7 @@ class Checkpoint:
         self.entries: Mapping[str, Entry] = {entry.name: entry for entry in entries}
 
     def read(self, name: str) -> Array:
-        """Return one tensor in its shape (bf16 as uint16); raises CheckpointError if a number of it is not finite."""
+        """Return one tensor in its shape (bf16 as uint16); raises CheckpointError on damaged or non-finite values."""
         entry = self.entries[name]
         flat = np.fromfile(self.path, DTYPES[entry.dtype], count=entry.size, offset=entry.start)
         if flat.size != entry.size:
@@ -78,21 +79,20 @@ def _flaw(flat: Array, dtype: str) -> str:
 
 
 def _read_header(file: BinaryIO, length: int) -> tuple[list[Entry], int]:
-    """Return the tensors in the order of their bytes, and where these begin."""
+    """Return the tensors in the order of their bytes, and the offset of the first byte; raises CheckpointError."""
     prefix = file.read(8)
     size = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
     if not 2 <= size <= HEADER_LIMIT:
         raise CheckpointError("not a safetensors file: no header of a sensible length", REMEDY)
     if 8 + size > length:
-        # Any other file's first bytes make a length, too: only a brace tells that a header was meant.
+        # The first bytes of any file can be read as a length; a brace after them marks a header that was cut short.
         if file.read(1) != b"{":
             raise CheckpointError("not a safetensors file: it has no header", REMEDY)
         raise CheckpointError(f"the file ends early: {length} bytes, its header alone has {8 + size}", AGAIN)
     try:
-        header = json.loads(file.read(size).decode(), object_pairs_hook=_once)
-        header.pop("__metadata__", None)
-        entries = [_entry(name, value, 8 + size) for name, value in header.items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        header = parse(file.read(size), "the header", FormatError).values
+        entries = [_entry(name, value, 8 + size) for name, value in header.items() if name != "__metadata__"]
+    except (FormatError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"not a safetensors file: its header cannot be read ({error})", REMEDY) from error
     return sorted(entries, key=lambda entry: (entry.start, entry.stop)), 8 + size
 
@@ -127,10 +127,3 @@ def _require_whole(entries: list[Entry], begin: int, length: int) -> None:
         raise CheckpointError(f"the file ends early: {length} bytes, its header asks for {end}", AGAIN)
     if length > end:
         raise CheckpointError(f"{length - end} bytes follow the last tensor", REMEDY)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice in one object")
-    return found

@@ -7,9 +7,10 @@ payload's length, and the diff of that step is made to fit by its payload as it 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
@@ -33,12 +34,29 @@ Length = Callable[[Diff], float]
 
 
 @dataclass(frozen=True, eq=False)
+class Problem:
+    """What all tensors should change by, and the bytes that there are for it."""
+
+    wanted: Sequence[Wanted | None]
+    table: Table
+    limit: int
+    sizes: npt.NDArray[np.float32]
+    """Of all changes, the largest first, in the units that they are compared in."""
+
+    def coded(self, diff: Diff) -> float:
+        """Return the length of a diff's payload."""
+        return payload_length(diff, self.table)
+
+
+@dataclass(frozen=True, eq=False)
 class Attempt:
     """A diff, the length of its payload, and the squared error that it takes away."""
 
     diff: Diff
     length: float
     gain: float
+    count: int
+    """How many changes to begin with where the next attempt is much like this one."""
 
 
 def sparse(found: Sequence[Change], limit: int) -> Diff:
@@ -46,81 +64,89 @@ def sparse(found: Sequence[Change], limit: int) -> Diff:
 
     Raises Invalid if not even one change fits, or none is of a kind that sparse diffs carry.
     """
-    return Search([wanted_of(change) for change in found], tuple(change.spec for change in found), limit).run()
+    problem = _problem(found, limit)
+    if not len(problem.sizes):
+        raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
+    count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
+    rung, count = _best_rung(problem, Rung.below(float(problem.sizes[count - 1])), count)
+    best = _most_within(problem, rung, problem.coded, count)
+    if best.length > limit or not best.diff.carried:
+        raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
+    return best.diff
 
 
-class Search:
-    """All tensors' changes, and what has been learned of the budget so far."""
+def _problem(found: Sequence[Change], limit: int) -> Problem:
+    wanted = [wanted_of(change) for change in found]
+    sizes = [np.abs(one.deltas[one.deltas != 0]).astype(np.float32) * np.float32(one.unit) for one in wanted if one]
+    largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
+    return Problem(wanted, tuple(change.spec for change in found), limit, largest_first)
 
-    def __init__(self, wanted: Sequence[Wanted | None], table: Table, limit: int) -> None:
-        self._wanted, self._table, self._limit = wanted, table, limit
-        sizes = [np.abs(one.deltas[one.deltas != 0]).astype(np.float32) * np.float32(one.unit) for one in wanted if one]
-        self._sizes = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
-        self._count = min(len(self._sizes), max(1, int(limit / BYTES_A_CHANGE)))
 
-    def run(self) -> Diff:
-        """Return the best diff within the limit; raises Invalid if none is."""
-        if not len(self._sizes):
-            raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
-        rung = Rung.below(float(self._sizes[self._count - 1]))
-        best = self._within(self._best(rung), self._coded)
-        if best.length > self._limit or not best.diff.carried:
-            raise Invalid(f"the budget of {self._limit} bytes is too little for a single change", "raise it")
-        return best.diff
+def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
+    """Return the rung with the most gain by estimated lengths, and about how many changes fit there.
 
-    def _best(self, first: Rung) -> Rung:
-        """Return the rung with the most gain by estimated lengths: uphill from `first`, in both directions."""
-        sample = self._attempt(self._count, first, self._coded)
-        factor = sample.length / max(1.0, estimated_bytes(sample.diff, self._table))
+    The search goes uphill from `first`, in both directions.
+    """
+    sample = _attempt(problem, count, first, problem.coded)
+    factor = sample.length / max(1.0, estimated_bytes(sample.diff, problem.table))
 
-        def length(diff: Diff) -> float:
-            return factor * estimated_bytes(diff, self._table)
+    def length(diff: Diff) -> float:
+        return factor * estimated_bytes(diff, problem.table)
 
-        best, most = first, self._within(first, length).gain
-        for direction in (-1, 1):
-            rung = self._next(first, direction)
-            while rung and (gain := self._within(rung, length).gain) > most:
-                best, most, rung = rung, gain, self._next(rung, direction)
-        return best
-
-    def _next(self, rung: Rung, direction: int) -> Rung | None:
-        """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
-
-        def steps(number: int) -> list[tuple[int, int | None]]:
-            return [one.step(Rung(number)) for one in self._wanted if one]
-
-        numbers = range(rung.number + direction, rung.number + 9 * direction, direction)
-        return next((Rung(number) for number in numbers if steps(number) != steps(rung.number)), None)
-
-    def _within(self, rung: Rung, length: Length) -> Attempt:
-        """Return the most that fits at this step: what is beyond an empty payload grows about as the changes do."""
-        # Below half a step a change would be rounded to nothing.
-        most = len(self._sizes) - int(np.searchsorted(self._sizes[::-1], rung.value / 2, side="right"))
-        best = empty = self._attempt(0, rung, length)
-        count, too_many = min(self._count, most), most + 1
-        for attempt in range(ATTEMPTS):
-            found = self._attempt(count, rung, length)
-            if found.length > self._limit:
-                too_many = count
-            elif found.gain >= best.gain:
-                best, self._count = found, count
-            if found.length <= self._limit and (found.length >= FULL * self._limit or count == most):
+    attempt = _most_within(problem, first, length, count)
+    best, most = first, attempt.gain
+    for direction in (-1, 1):
+        rung = _next_rung(problem, first, direction)
+        while rung:
+            attempt = _most_within(problem, rung, length, attempt.count)
+            if attempt.gain <= most:
                 break
-            share = ((1 + FULL) / 2 * self._limit - empty.length) / max(1.0, found.length - empty.length)
-            count = max(1, min(int(count * share), too_many - 1, most))
-            if best is empty and attempt >= ATTEMPTS // 2:
-                count = max(1, too_many // 2)
-        return best
+            best, most, rung = rung, attempt.gain, _next_rung(problem, rung, direction)
+    return best, attempt.count
 
-    def _attempt(self, count: int, rung: Rung, length: Length) -> Attempt:
-        threshold = float(self._sizes[count]) if count < len(self._sizes) else 0.0
-        threshold = max(threshold, rung.value / 2 * (1 - 1e-9)) if count else math.inf
-        found = [one.kept(threshold, rung) if one else (None, 0.0) for one in self._wanted]
-        diff = Diff("sparse", tuple(stream for stream, _ in found))
-        return Attempt(diff, length(diff), sum(gain for _, gain in found))
 
-    def _coded(self, diff: Diff) -> float:
-        return payload_length(diff, self._table)
+def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
+    """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
+
+    def steps(number: int) -> list[tuple[int, int | None]]:
+        return [one.step(Rung(number)) for one in problem.wanted if one]
+
+    numbers = range(rung.number + direction, rung.number + 9 * direction, direction)
+    return next((Rung(number) for number in numbers if steps(number) != steps(rung.number)), None)
+
+
+def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> Attempt:
+    """Return the most that fits at this step, from `count` changes on; with none, the next one begins there, too.
+
+    What is beyond an empty payload grows about as the changes do.
+    """
+    limit = problem.limit
+    # Below half a step a change would be rounded to nothing.
+    most = len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], rung.value / 2, side="right"))
+    best = empty = replace(_attempt(problem, 0, rung, length), count=count)
+    count, too_many = min(count, most), most + 1
+    for number in range(ATTEMPTS):
+        attempt = _attempt(problem, count, rung, length)
+        if attempt.length > limit:
+            too_many = count
+        elif attempt.gain >= best.gain:
+            best = attempt
+        if attempt.length <= limit and (attempt.length >= FULL * limit or count == most):
+            break
+        share = ((1 + FULL) / 2 * limit - empty.length) / max(1.0, attempt.length - empty.length)
+        count = max(1, min(int(count * share), too_many - 1, most))
+        if best is empty and number >= ATTEMPTS // 2:
+            count = max(1, too_many // 2)
+    return best
+
+
+def _attempt(problem: Problem, count: int, rung: Rung, length: Length) -> Attempt:
+    """Keep the largest `count` changes at this step."""
+    threshold = float(problem.sizes[count]) if count < len(problem.sizes) else 0.0
+    threshold = max(threshold, rung.value / 2 * (1 - 1e-9)) if count else math.inf
+    found = [one.kept(threshold, rung) if one else (None, 0.0) for one in problem.wanted]
+    diff = Diff("sparse", tuple(stream for stream, _ in found))
+    return Attempt(diff, length(diff), sum(gain for _, gain in found), count)
 
 
 def estimated_bytes(diff: Diff, table: Table) -> float:

@@ -1,1 +1,1 @@
-"""The operator's commands, and what they share."""
+"""The operator's commands, and the modules that they share."""

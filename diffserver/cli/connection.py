@@ -1,14 +1,12 @@
-"""How commands reach a server: the options that all of them share, and the connection."""
+"""Connect commands to a server: the options that they share, and the connection."""
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from diffserver.cli.remote import Remote
 from diffserver.errors import Invalid
-from diffserver.settings import TOKEN_FILE
+from diffserver.settings import TOKEN_FILE, home_folder
 
 URL = "http://127.0.0.1:8080"
 
@@ -32,7 +30,7 @@ MaxRegression = Annotated[
 
 def connected(server: str, token: str | None) -> Remote:
     """Return the server with the token given or the one that `init` wrote; raises Invalid."""
-    path = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home") / TOKEN_FILE
+    path = home_folder() / TOKEN_FILE
     if not token and not path.is_file():
         raise Invalid("no operator's token", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")
     return Remote(server, token or path.read_text().strip())

@@ -1,16 +1,15 @@
-"""The home of a server on this machine: the option that names it, its settings, its database."""
+"""The home of a server on this machine: the option that names it, its settings and its database."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from diffserver.settings import Settings
-from diffserver.storage import migrate as migrations
-from diffserver.storage.database import connect
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 Home = Annotated[
     Path | None,
@@ -18,15 +17,18 @@ Home = Annotated[
 ]
 
 
-def settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
+def read_settings(home: Path | None, task_files: Sequence[str] | None = None) -> Settings:
     """Return the settings of the environment, with what is given in place of it; raises SettingsError."""
-    given = {"DIFFSERVER_HOME": str(home or ""), "DIFFSERVER_TASK_FILES": ",".join(task_files or ())}
-    return Settings.from_environment(os.environ | {name: value for name, value in given.items() if value})
+    return Settings.of_process(home=str(home or ""), task_files=",".join(task_files or ()))
 
 
-def opened(home: Path | None) -> tuple[Settings, Engine]:
+def open_home(home: Path | None) -> tuple[Settings, "Engine"]:
     """Return the settings and their database, which must be of this release; raises NotMigrated."""
-    chosen = settings(home)
-    engine = connect(chosen.database)
-    migrations.check(engine)
-    return chosen, engine
+    # Imported late, as wherever a command needs the database or keys: most ask a server over HTTP.
+    from diffserver.storage import migrate
+    from diffserver.storage.database import connect
+
+    settings = read_settings(home)
+    engine = connect(settings.database)
+    migrate.check(engine)
+    return settings, engine

@@ -1,4 +1,4 @@
-"""What commands print: JSON for scripts, tables and one-line errors for people.
+"""The commands' output: JSON for scripts, tables and one-line errors for people.
 
 Nothing else prints: what others wrote (names, reasons, errors) passes through here, is never parsed as markup, and
 shows every character as itself or as a question mark.
@@ -6,7 +6,8 @@ shows every character as itself or as a question mark.
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -48,8 +49,8 @@ console = _Console()
 progress_console = _Console(stderr=True)
 
 
-def complain(error: Exception) -> None:
-    """Say on standard error what went wrong, what to do about it, and where a candidate fell short."""
+def print_error(error: Exception) -> None:
+    """Print an error to standard error: the cause, the remedy, and a refused candidate's evaluation."""
     detail, remedy = getattr(error, "detail", str(error)), getattr(error, "remedy", "")
     warn(f"error: {detail}")
     members = error.members() if isinstance(error, DiffServerError) else {}
@@ -72,27 +73,40 @@ def line(text: object) -> str:
     return plain(str(text), LINE)
 
 
-def show(value: Any, as_json: bool, people: Any) -> None:
-    """Print `value` as JSON, or `people`, a string or a rich renderable."""
+def show(value: Any, as_json: bool, text: Any) -> None:
+    """Print `value` as JSON, or else `text`, a string or a rich renderable."""
     if as_json:
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
     else:
-        console.print(people)
+        console.print(text)
 
 
-def show_wide(*people: Any) -> None:
-    """Print renderables that need more room than a terminal that is not there would give."""
-    (console if console.is_terminal else _Console(width=WIDTH)).print(*people)
+def show_wide(*renderables: Any) -> None:
+    """Print what needs more room than a file or a pipe would give."""
+    (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """Return bars on standard error: what each is, then these columns."""
-    shown = columns or (BarColumn(), TimeElapsedColumn())
-    return Progress(_Description(), *shown, console=progress_console)
+    """Return bars on standard error, each with its description and these columns."""
+    return Progress(_Description(), *(columns or (BarColumn(), TimeElapsedColumn())), console=progress_console)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[float, str], bool]]:
+    """Show a bar while the block runs, and give what moves it: to a share that is done, with a message."""
+    with progress() as bars:
+        bar = bars.add_task(what, total=1.0)
+
+        def move(done: float, message: str) -> bool:
+            bars.update(bar, completed=done, description=message)
+            return True
+
+        yield move
+        move(1.0, what)  # which may have been done already
 
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; None shows as a dash."""
+    """Return a table; None is shown as a dash."""
     shown = Table(title=title, title_justify="left")
     for heading in headings:
         shown.add_column(heading)
@@ -102,7 +116,7 @@ def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
-    """Return WER by test set before and after."""
+    """Return a table of the WER by test set before and after the update."""
     parent, candidate = (from_json(evaluation, side) for side in ("parent", "candidate"))
     rows = [
         (
@@ -118,24 +132,24 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
 
 
 def tried_table(tried: Sequence[Mapping[str, Any]]) -> Table:
-    """Return what was tried, a row each, the fully retrained model among them."""
+    """Return a table of the trials, the fully retrained model among them."""
     headings = ["method", "budget", "share", "density", "levels", "steps", "mean WER", "drift", "chosen"]
     return listing("What was tried", headings, map(_tried_row, tried))
 
 
-def _tried_row(one: Mapping[str, Any]) -> list[object]:
+def _tried_row(trial: Mapping[str, Any]) -> list[object]:
     return [
-        one["method"],
-        _formatted(one["budget"], "{:.2%}"),
-        one["payload_bytes"] and f"{one['payload_share']:.2%}",
-        _formatted(one["density"], "{:.2%}"),
-        one["levels"],
-        one["steps"] and "–".join(dict.fromkeys(f"{step:.2g}" for step in one["steps"])),
-        f"{one['mean_wer']:.2f} %",
-        _formatted(one["drift"], "{:+.2f}"),
-        "yes" if one["chosen"] else "no" if one["trained"] else "known before",
+        trial["method"],
+        _formatted(trial["budget"], "{:.2%}"),
+        trial["payload_bytes"] and f"{trial['payload_share']:.2%}",
+        _formatted(trial["density"], "{:.2%}"),
+        trial["levels"],
+        trial["steps"] and "–".join(dict.fromkeys(f"{step:.2g}" for step in trial["steps"])),
+        f"{trial['mean_wer']:.2f} %",
+        _formatted(trial["drift"], "{:+.2f}"),
+        "yes" if trial["chosen"] else "no" if trial["trained"] else "known before",
     ]
 
 
-def _formatted(value: float | None, how: str) -> str | None:
-    return None if value is None else how.format(value)
+def _formatted(value: float | None, template: str) -> str | None:
+    return None if value is None else template.format(value)

@@ -1,4 +1,4 @@
-"""The operator's side of the REST API: requests with a token, problems as errors. Knows no commands."""
+"""An operator's client of the REST API: requests with a token, problems as errors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,23 +10,23 @@ import httpx2
 from diffserver.errors import DiffServerError
 
 UPLOAD_TIMEOUT = 3600.0
-"""Seconds without a sign of life: a server that got a large file hands it on to its object store."""
+"""Seconds to wait for the answer to an upload: the server first copies the file to its object store."""
 
 
 class RemoteError(DiffServerError):
-    """The server refused, or cannot be reached; `problem` is its problem+json, if it sent one."""
+    """A server that refuses or cannot be reached; `problem` is its problem+json, if it sent one."""
 
     def __init__(self, detail: str, remedy: str, problem: Mapping[str, Any] | None = None) -> None:
         super().__init__(detail, remedy)
         self.problem = dict(problem or {})
 
     def members(self) -> Mapping[str, Any]:
-        """The server's problem+json."""
+        """Return the server's problem+json."""
         return self.problem
 
 
 class Remote:
-    """A server as one operator sees it; use as a context manager."""
+    """A connection to a server with an operator's token; a context manager."""
 
     def __init__(self, url: str, token: str, timeout: float = 60.0) -> None:
         """Keep connections to `url`, with this operator token."""
@@ -45,8 +45,8 @@ class Remote:
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """Return the JSON at a path; raises RemoteError."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._json("GET", path, params=given)
+        parameters = {name: value for name, value in query.items() if value is not None}
+        return self._json("GET", path, params=parameters)
 
     def pages(self, path: str, **query: str | int | None) -> Iterator[Any]:
         """Yield all items of a list, page by page."""
@@ -63,18 +63,18 @@ class Remote:
         return self._json("POST", path, json=body)
 
     def put(self, path: str, pieces: Iterator[bytes], length: int) -> Any:
-        """Send so many bytes as they are, return JSON; raises RemoteError."""
+        """Send `length` raw bytes, return JSON; raises RemoteError."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
         return self._json("PUT", path, content=pieces, headers=headers, timeout=UPLOAD_TIMEOUT)
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at a path; raises RemoteError."""
+        """Tell whether a path exists; raises RemoteError."""
         with self._translated():
             response = self._client.head(path)
         return bool(response.is_success)
 
     def delete(self, path: str) -> Any:
-        """Ask for a deletion, return JSON; raises RemoteError."""
+        """Delete a path, return JSON; raises RemoteError."""
         return self._json("DELETE", path)
 
     def _json(self, method: str, path: str, **request: Any) -> Any:

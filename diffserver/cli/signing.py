@@ -1,12 +1,12 @@
-"""How commands change a model's releases: the server signs if it may, else the keys that are here do."""
+"""Send a change of a model's releases, and sign it here where the server does not hold the model's key."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from diffserver import settings
 from diffserver.cli.remote import Remote, RemoteError
 
 NEEDED = "urn:diffserver:problem:signature-needed"
@@ -23,16 +23,15 @@ Keys = Annotated[
 
 def keys_folder(keys: Path | None) -> Path:
     """Return the folder given, the environment's, or the home's."""
-    home = Path(os.environ.get("DIFFSERVER_HOME") or "diffserver-home")
-    return (keys or Path(os.environ.get("DIFFSERVER_KEYS") or home / "keys")).absolute()
+    return keys.absolute() if keys else settings.keys_folder()
 
 
 def change(
-    remote: Remote, path: str, body: Mapping[str, Any], asked: Mapping[str, Any], keys: Path | None = None
+    remote: Remote, path: str, body: Mapping[str, Any], expected: Mapping[str, Any], keys: Path | None = None
 ) -> Any:
     """Post a change; where the server needs signatures on it, check it, sign it here and post it again.
 
-    `asked` is what the change has to say, by `operator_signing.answer`'s rules.
+    `expected` holds the members of the change, as `operator_signing.answer` takes them. Raises RemoteError.
     """
     try:
         return remote.post(path, body)
@@ -40,9 +39,9 @@ def change(
         if error.problem.get("type") != NEEDED:
             raise
         challenge = error.problem["challenge"]
-    # Imported late: most commands sign nothing.
+    # Imported late, since most commands sign nothing.
     from diffserver.trust import operator_signing
     from diffserver.trust.keys import Keyring
 
-    proof = operator_signing.answer(challenge, asked, Keyring(keys_folder(keys), ask=True), remote.url)
+    proof = operator_signing.answer(challenge, expected, Keyring(keys_folder(keys), ask=True), remote.url)
     return remote.post(path, {**body, "proof": proof})

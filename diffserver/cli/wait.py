@@ -1,4 +1,4 @@
-"""Following a training, on whatever machine it runs, to its end."""
+"""Wait for a training, on whichever machine it runs."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ FOLLOW_SECONDS = 0.5
 
 
 def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
-    """Show the training's progress until it ends; raises Conflict if that is not with a candidate."""
+    """Show the training's progress until it ends; raises Conflict if it ends without a candidate."""
     number = training["id"]
     with progress(BarColumn(), TaskProgressColumn(), TimeElapsedColumn()) as bars:
         bar = bars.add_task(f"training {number}: waits for a worker", total=1.0)
@@ -21,7 +21,7 @@ def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
             while training["state"] in ("queued", "running"):
                 time.sleep(FOLLOW_SECONDS)
                 training = remote.get(f"/v1/trainings/{number}")
-                message = training["message"] or training["state"]
+                message = training["waiting"] or training["message"] or training["state"]
                 bars.update(bar, completed=training["progress"], description=f"training {number}: {message}")
         except KeyboardInterrupt:
             warn(f"Training {number} goes on; to end it: diffserver cancel {number}")

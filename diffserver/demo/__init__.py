@@ -1,1 +1,1 @@
-"""The main job from nothing, on simulated devices."""
+"""The demo: train a base, publish updates to simulated devices, and report."""

@@ -1,6 +1,6 @@
-"""How a report is shown: tables for a terminal, a plot, a page; and its files.
+"""Render a report as tables for a terminal, a plot and an HTML page, and write its files.
 
-What the figures are is `report`'s.
+Computing the figures is left to `report`.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,12 +61,12 @@ def tables(report: Report) -> Group:
 
 
 def _table(report: Report, caption: str, columns: Columns) -> Table:
-    shown = Table(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    table = Table(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     for heading in columns:
-        shown.add_column(heading, justify="right")
+        table.add_column(heading, justify="right")
     for update in report.updates:
-        shown.add_row(*(cell(update) for cell in columns.values()))
-    return shown
+        table.add_row(*(cell(update) for cell in columns.values()))
+    return table
 
 
 def plot(report: Report, path: Path) -> None:

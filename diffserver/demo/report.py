@@ -1,6 +1,6 @@
 """The report on a chain of updates: one row a version.
 
-Rows are computed from what the service's REST API answers and devices reported; nothing is measured here.
+Rows are computed from the REST API's answers and the devices' reports; measuring is left to server and devices.
 """
 
 import json
@@ -35,7 +35,7 @@ class Row:
     forced: bool
     probe_errors_server: int
     probe_errors_device: int
-    """Of the device that is furthest from the server."""
+    """Word errors of the device that is furthest from the server."""
     probe_errors_devices: list[int]
     wer_device: float
     digest_match: bool
@@ -60,11 +60,11 @@ class Report:
 
 
 def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], digests_equal: bool) -> Row:
-    """Make one update's row of its version, its candidate, the full chain's candidate and devices' reports."""
+    """Return an update's row from its version, its candidate, the full chain's candidate and the devices' reports."""
     parent = from_json(candidate["evaluation"], "parent")
     published, reference = (from_json(side["evaluation"], "candidate") for side in (candidate, full))
     new = candidate["domains"][-1]
-    news = [wer(side[new]) for side in (parent, reference, published)]
+    new_wers = [wer(side[new]) for side in (parent, reference, published)]
     probes = version["manifest"]["probes"]
     expected, measured = sum(probe["errors"] for probe in probes), [report["errors"] for report in reports]
     return Row(
@@ -77,10 +77,10 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
         wer_parent=mean_wer(parent),
         wer_full=mean_wer(reference),
         wer_published=mean_wer(published),
-        wer_parent_new=news[0],
-        wer_full_new=news[1],
-        wer_published_new=news[2],
-        recovered=recovered(*news),
+        wer_parent_new=new_wers[0],
+        wer_full_new=new_wers[1],
+        wer_published_new=new_wers[2],
+        recovered=recovered(*new_wers),
         drift=mean_wer(published) - mean_wer(reference),
         regression=_worst(parent, published, new),
         forced=version["forced"],

@@ -1,7 +1,7 @@
-"""The demo: the main job from nothing, with the real server, worker, CLI and devices as processes of their own.
+"""Run the demo with the real server, worker, CLI and devices, each as a process of its own.
 
-Trains a base, then an update a domain, publishes each, lets every device take it, and reports. Whatever a person
-would type is run as they would type it; this module only strings the commands together.
+Train a base, then an update for each domain, publish each, let every device take it, and report. Every step is a
+command as a person would type it; the work is left to the commands.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ import httpx2
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver import __version__
+from diffserver.choices.methods import DEFAULT, FULL
 from diffserver.demo import render, report
 from diffserver.demo.report import Report, Row
 from diffserver.errors import DiffServerError
@@ -34,17 +35,17 @@ START_SECONDS = 180
 
 
 class DemoError(DiffServerError):
-    """A command of the demo failed; what it printed stands above."""
+    """A command of the demo that failed; its output has been shown."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demo does. `data` has a folder a domain, by number, then by name: the base's, then an update each."""
+    """The demo's options; `data` has a folder for each domain, by number, then by name: the base's first."""
 
     folder: Path
     data: Path
     task: str = "asr"
-    method: str = "sparse"
+    method: str = DEFAULT
     budget: float = 0.02
     devices: int = 3
     updates: int = 5
@@ -67,14 +68,14 @@ def run(plan: Plan) -> Report:
         for device in fleet:
             device.run("update")
         rows = [_update(plan, server, fleet, domain) for domain in domains[1 : plan.updates + 1]]
-    made = Report(_model_bytes(fleet[0]), plan.method, plan.budget, rows)
-    render.write(made, plan.folder)
-    return made
+    chain_report = Report(_model_bytes(fleet[0]), plan.method, plan.budget, rows)
+    render.write(chain_report, plan.folder)
+    return chain_report
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, as an operator sees it."""
+    """A running server and an operator's access to it."""
 
     url: str
     token: str
@@ -83,8 +84,8 @@ class Server:
 
     def operator(self, *arguments: str) -> Any:
         """Run `diffserver … --json` and return what it prints; its progress is shown."""
-        known = {"DIFFSERVER_URL": self.url, "DIFFSERVER_TOKEN": self.token}
-        return _run("diffserver", *arguments, environment=known)
+        environment = {"DIFFSERVER_URL": self.url, "DIFFSERVER_TOKEN": self.token}
+        return _run("diffserver", *arguments, environment=environment)
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ class Device:
 
 
 def _update(plan: Plan, server: Server, fleet: Sequence[Device], domain: str) -> Row:
-    """One update: the full chain's model and the diff are trained, the diff is published and taken."""
+    """Train the full chain's model and the diff, publish the diff, and let every device take it; return the row."""
     training = ["train", MODEL, "--data", str(plan.data), "--domain", domain, "--seed", str(plan.seed)]
-    full = server.operator(*training, "--method", "full")
+    full = server.operator(*training, "--method", FULL)
     candidate = server.operator(*training, "--method", plan.method, "--budget", str(plan.budget))
     force = ["--force"] if candidate["refusals"] else []
     version = server.operator("publish", str(candidate["id"]), *force)
@@ -112,8 +113,8 @@ def _update(plan: Plan, server: Server, fleet: Sequence[Device], domain: str) ->
 
 def _enroll(server: Server, store: Path, name: str) -> Device:
     device = Device(store)
-    known = ["--token", server.token, "--root", str(server.root)]
-    device.run("enroll", server.url, *known, "--model", MODEL, "--name", name)
+    credentials = ["--token", server.token, "--root", str(server.root)]
+    device.run("enroll", server.url, *credentials, "--model", MODEL, "--name", name)
     return device
 
 
@@ -126,17 +127,17 @@ def _model_bytes(device: Device) -> int:
 
 
 def _domains(data: Path) -> list[str]:
-    found = [folder.name for folder in domain_folders.find_domains(data)]
-    if len(found) < 2:
+    domains = [folder.name for folder in domain_folders.find_domains(data)]
+    if len(domains) < 2:
         raise DemoError(
-            f"{data} has {len(found)} folders with train.jsonl and test.jsonl",
+            f"{data} has {len(domains)} folders with train.jsonl and test.jsonl",
             "give a folder with one for the base and one for each update",
         )
-    return found
+    return domains
 
 
 def _trained_base(plan: Plan, domain: str) -> Path:
-    """The home of a server that has trained the base and published nothing; made once for the same data."""
+    """Return the home of a server that has trained the base and published nothing; made once for the same data."""
     home = plan.folder / f"base-{_fingerprint(plan, domain)}"
     if home.exists():
         return home
@@ -144,15 +145,15 @@ def _trained_base(plan: Plan, domain: str) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     _run("diffserver", "init", "--home", str(draft), environment={})
     with serving(draft) as server:
-        learned = ["--data", str(plan.data), "--domain", domain, "--task", plan.task]
-        server.operator("base", MODEL, *learned, "--seed", str(plan.seed))
+        options = ["--data", str(plan.data), "--domain", domain, "--task", plan.task]
+        server.operator("base", MODEL, *options, "--seed", str(plan.seed))
     return draft.rename(home)
 
 
 def _fingerprint(plan: Plan, domain: str) -> str:
     manifests = [(plan.data / domain / name).read_bytes() for name in ("train.jsonl", "test.jsonl")]
-    about = json.dumps([__version__, str(plan.data.resolve()), domain, plan.task, plan.seed]).encode()
-    return hashlib.sha256(b"\0".join([about, *manifests])).hexdigest()[:12]
+    inputs = json.dumps([__version__, str(plan.data.resolve()), domain, plan.task, plan.seed]).encode()
+    return hashlib.sha256(b"\0".join([inputs, *manifests])).hexdigest()[:12]
 
 
 @contextmanager
@@ -161,7 +162,7 @@ def serving(home: Path, *options: str) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "diffserver", "serve", "--home", str(home), "--port", str(port), *options]
     with (home / "server.log").open("ab") as log:
-        # Its own session, so that Ctrl-C reaches it through us, after the command that it answers has ended.
+        # Its own session, so that Ctrl-C does not end it before the command that it answers.
         child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             server = Server(f"http://127.0.0.1:{port}", (home / TOKEN_FILE).read_text().strip(), home / ROOT_FILE)
@@ -185,7 +186,7 @@ def wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> Non
 
 
 def free_port() -> int:
-    """Return a port of this machine that nothing listens on at this moment."""
+    """Return a port of this machine that is free at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
@@ -193,7 +194,7 @@ def free_port() -> int:
 
 def _run(module: str, *arguments: str, environment: dict[str, str]) -> Any:
     command = [sys.executable, "-m", module, *arguments, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=os.environ | environment, check=False)
-    if done.returncode:
-        raise DemoError(f"`{module} {' '.join(arguments)}` ended with status {done.returncode}", "see above")
-    return json.loads(done.stdout)
+    process = subprocess.run(command, stdout=subprocess.PIPE, env=os.environ | environment, check=False)
+    if process.returncode:
+        raise DemoError(f"`{module} {' '.join(arguments)}` ended with status {process.returncode}", "see above")
+    return json.loads(process.stdout)

@@ -18,7 +18,6 @@ from typing import Any
 from diffclient import durable
 from diffclient.errors import SnapshotError
 from diffclient.tensors.snapshot import Snapshot
-from diffserver.errors import Invalid
 
 FORMAT = 1
 """Of records; raised when a record says something else, so that older ones are not taken."""
@@ -89,8 +88,8 @@ class Kept:
         """Give the drafted version its name; what other code left under it is replaced."""
         folder = self._place(about)
         _write(draft / RECORD, {"about": about, "record": asdict(record)})
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        durable.remove(folder)
+        durable.rename(draft, folder)
         return Version(folder, record)
 
     def evaluation(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -114,20 +113,8 @@ class Kept:
         return self._folder / "evaluations" / f"{_name(about)}.json"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all; raises Invalid if it cannot be written."""
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            durable.settle(file)
-        beside.replace(path)
-    except OSError as error:
-        raise Invalid(f"cannot write {path}: {error.strerror}", "choose another folder or make room") from error
-
-
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    durable.write_file(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _name(about: Mapping[str, Any]) -> str:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from diffclient.errors import DiffClientError
 from diffclient.tensors.snapshot import fp32_bytes
-from diffserver.evaluation import recovered
+from diffserver.choices.methods import FULL
+from diffserver.evaluation import mean_wer, recovered
 from diffserver.experiment import statistics
 from diffserver.experiment.cache import Version
-from diffserver.experiment.make_version import Order
 from diffserver.experiment.plan import Entry
 from diffserver.experiment.results import Failure, Row
-from diffserver.experiment.version_bench import Bench
+from diffserver.experiment.version_bench import Bench, Order
 from diffserver.methods.method import MethodError
 
 Mask = npt.NDArray[np.bool_]
@@ -51,7 +51,7 @@ def run(bench: Bench) -> Iterator[Row | Failure]:
     A chain that cannot go on is a failure, and the others go on; without a full chain a seed has no others.
     """
     for seed in bench.plan.seeds:
-        full = Chain.begin(Entry("full", bench.plan.full, 1.0), seed, bench.version(Order(bench.plan.base, seed)))
+        full = Chain.begin(Entry(FULL, bench.plan.full, 1.0), seed, bench.version(Order(bench.plan.base, seed)))
         failed = yield from _chain(bench, full, full)
         for entry in bench.plan.entries if not failed else ():
             yield from _chain(bench, Chain.begin(entry, seed, full.versions[0]), full)
@@ -71,12 +71,12 @@ def _chain(bench: Bench, chain: Chain, full: Chain) -> Generator[Row | Failure, 
 
 def _update(bench: Bench, chain: Chain, full: Chain, number: int) -> None:
     entry, parent, seconds = chain.entry, chain.versions[-1], 0.0
-    teacher = full.versions[number] if entry.kind.teacher == "chain" else None
-    if entry.kind.teacher == "own":
+    teacher = full.versions[number] if entry.definition.teacher == "chain" else None
+    if entry.definition.teacher == "own":
         teacher = bench.version(Order(bench.plan.full, chain.seed, number, parent))
     if teacher is not None:
         seconds = teacher.record.seconds
-    made = bench.version(Order(entry.kind, chain.seed, number, parent, entry.budget, teacher))
+    made = bench.version(Order(entry.definition, chain.seed, number, parent, entry.budget, teacher))
     chain.add(made, seconds + made.record.seconds)
 
 
@@ -86,6 +86,7 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
     after, best = bench.errors(version, domains), bench.errors(reference, domains)
     new = domains[-1].name
     before = bench.errors(chain.versions[number - 1], domains[-1:])
+    mean, mean_full = (mean_wer(statistics.totals(errors)) for errors in (after, best))
     masks, table = chain.masks, version.snapshot.table
     return Row(
         data=bench.plan.data,
@@ -98,9 +99,9 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
         payload_share=version.record.payload_bytes / fp32_bytes(table) or 1.0,
         density=float(masks[-1].mean()),
         overlap=statistics.overlap(masks[-2], masks[-1]) if number > 1 else None,
-        wer_mean=statistics.mean_wer(after),
-        wer_full_mean=statistics.mean_wer(best),
-        drift_mean=statistics.mean_wer(after) - statistics.mean_wer(best),
+        wer_mean=mean,
+        wer_full_mean=mean_full,
+        drift_mean=mean - mean_full,
         drift_interval=statistics.drift_interval(after, best, chain.seed),
         drift_by_set=statistics.drift_by_set(after, best),
         recovered=recovered(before[new].wer, best[new].wer, after[new].wer),

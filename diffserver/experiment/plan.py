@@ -1,4 +1,7 @@
-"""What an experiment is to do: read from the command line, checked before anything is trained."""
+"""What an experiment is to do: read from the command line, checked before anything is trained.
+
+A method's name may carry parameters of its own, `sparse:spread=0.7,steps=900`, and its own budgets, `bitdelta@0.04`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from diffserver.choices.methods import BASE, FULL, Use, method_names
 from diffserver.errors import Invalid
-from diffserver.experiment.method_kinds import BASE, FULL, KINDS, Kind
+from diffserver.experiment.parameters import with_parameters
+from diffserver.methods.definition import Definition, load_definition
 from diffserver.tasks import domain_folders
 
-REFERENCES = {"base": BASE, "full": FULL}
+REFERENCES = (BASE, FULL)
 """What every experiment has: version 0, and the chain that others are held against."""
 
 
@@ -22,7 +27,7 @@ class Entry:
 
     label: str
     """The method's name and the parameters that were given with it."""
-    kind: Kind
+    definition: Definition
     budget: float
 
 
@@ -56,9 +61,9 @@ class Plan:
     """What the data is called in results."""
     domains: tuple[Domain, ...]
     entries: tuple[Entry, ...]
-    seeds: tuple[int, ...] = (0,)
-    base: Kind = BASE
-    full: Kind = FULL
+    seeds: tuple[int, ...]
+    base: Definition
+    full: Definition
     device: str = "auto"
 
     @property
@@ -84,10 +89,10 @@ def entries(methods: Sequence[str], budgets: Sequence[float]) -> tuple[Entry, ..
     return tuple(found)
 
 
-def reference(methods: Sequence[str], name: str) -> Kind:
+def reference(methods: Sequence[str], name: str) -> Definition:
     """Return how the base or the full chain is trained: with what `base:…` or `full:…` among the methods says."""
     given = [method.partition(":")[2] for method in methods if _name(method) == name]
-    return REFERENCES[name].with_parameters(_parameters(",".join(given)))
+    return with_parameters(load_definition(name), _parameters(",".join(given)))
 
 
 def _name(method: str) -> str:
@@ -102,10 +107,11 @@ def _parameters(text: str) -> dict[str, str]:
 def _entries(text: str, budgets: Sequence[float]) -> list[Entry]:
     label, _, own = text.partition("@")
     name = _name(text)
-    if name not in KINDS:
-        raise Invalid(f"there is no method {name!r}", f"choose among {', '.join([*REFERENCES, *KINDS])}")
-    kind = KINDS[name].with_parameters(_parameters(label.partition(":")[2]))
-    kind.load()
+    if name not in method_names(Use.EXPERIMENT):
+        known = ", ".join((*REFERENCES, *method_names(Use.EXPERIMENT)))
+        raise Invalid(f"there is no method {name!r} to compare", f"choose among {known}")
+    definition = with_parameters(load_definition(name), _parameters(label.partition(":")[2]))
+    definition.import_needed()
     try:
         chosen = [float(part) for part in own.split(",")] if own else budgets
     except ValueError as error:
@@ -115,7 +121,7 @@ def _entries(text: str, budgets: Sequence[float]) -> list[Entry]:
     for budget in chosen:
         if not 0 < budget <= 1:
             raise Invalid(f"a budget of {budget} is no share of the model's bytes", "give one above 0 and at most 1")
-    return [Entry(label, kind, budget) for budget in chosen]
+    return [Entry(label, definition, budget) for budget in chosen]
 
 
 def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
@@ -136,6 +142,6 @@ def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
 
 def shortened(plan: Plan, base_steps: int, update_steps: int) -> Plan:
     """Return the plan with trainings of at most so many steps: it runs through all code and teaches little."""
-    quick = tuple(Entry(entry.label, entry.kind.shortened(update_steps), entry.budget) for entry in plan.entries)
+    quick = tuple(Entry(entry.label, entry.definition.shortened(update_steps), entry.budget) for entry in plan.entries)
     base, full = plan.base.shortened(base_steps), plan.full.shortened(update_steps)
     return Plan(plan.data, plan.domains, quick, plan.seeds, base, full, plan.device)

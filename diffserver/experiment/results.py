@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from diffclient.durable import write_file
 from diffserver.errors import Invalid
-from diffserver.experiment.cache import write_atomically
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Results:
         return Results(self.runs, (*self.failures, found))
 
     def write(self, path: Path) -> None:
-        """Write them as JSON, whole or not at all; raises Invalid if the file cannot be written."""
-        write_atomically(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+        """Write them as JSON, whole or not at all; raises StoreFailed, NoSpace if the file cannot be written."""
+        write_file(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
 
 def read(path: Path) -> Results:

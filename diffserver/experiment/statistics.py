@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from diffclient.measure import word_errors
 from diffclient.tensors.snapshot import Snapshot
+from diffserver.evaluation import Evaluation, wer
 from diffserver.tasks import Example, Session, Task
 
 Counts = npt.NDArray[np.int64]
@@ -30,9 +32,14 @@ class Errors:
     words: Counts
 
     @property
+    def total(self) -> word_errors.Errors:
+        """Those of all examples together."""
+        return word_errors.Errors(int(self.errors.sum()), int(self.words.sum()))
+
+    @property
     def wer(self) -> float:
         """Word error rate in percent."""
-        return float(100 * self.errors.sum() / max(1, self.words.sum()))
+        return wer(self.total)
 
     @property
     def examples(self) -> int:
@@ -55,9 +62,9 @@ def errors_of_each(
     return Errors(np.array([one.errors for one in found]), np.array([one.words for one in found]))
 
 
-def mean_wer(by_set: BySet) -> float:
-    """The mean over the test sets of their WER, in percent: every domain weighs the same."""
-    return float(np.mean([errors.wer for errors in by_set.values()]))
+def totals(by_set: BySet) -> Evaluation:
+    """Errors on each test set as one pair of numbers."""
+    return {name: errors.total for name, errors in by_set.items()}
 
 
 def drift_by_set(version: BySet, full: BySet) -> dict[str, float]:

@@ -20,9 +20,10 @@ from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
 from diffclient.tensors.arithmetic import LIMIT
 from diffclient.tensors.snapshot import TensorSpec
+from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
-
-from .setting import Setting
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 
 Rows = dict[str, npt.NDArray[np.bool_]]
 """Which rows of each tensor change."""
@@ -63,7 +64,7 @@ class BitDelta:
             for name, factor in self._factors.items()
         }
 
-    def diff(self) -> Diff:
+    def result(self) -> Diff:
         """One level, +1 or -1, for every weight of the kept rows."""
         return self._diff(self._rows, {name: float(factor.detach()) for name, factor in self._factors.items()})
 
@@ -117,3 +118,8 @@ class BitDelta:
 def _as_rows(delta: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """`[rows, weights of a row]`; a vector or a scalar is one row."""
     return delta.reshape(len(delta), -1) if delta.ndim > 1 else delta.reshape(1, -1)
+
+
+BITDELTA = Definition(
+    BitDelta, Recipe(steps=100, learning_rate=1e-2), teacher="own", helpers=("diffserver.methods.quantiser",)
+)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from diffserver.methods.method import MethodError
-
-from .factors import Factors, Floats, is_matrix, matrix_shape, pack, unpack
-from .setting import Setting
+from diffserver.methods.definition import Definition
+from diffserver.methods.factors import Factors, Floats, is_matrix, matrix_shape, pack, unpack
+from diffserver.methods.method import MethodError, Packed
+from diffserver.methods.setting import Setting
 
 
 class Factorised:
@@ -40,13 +40,15 @@ class Factorised:
         return ()
 
     def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
-        """The weights that `payload` rebuilds."""
-        return {name: torch.tensor(array).to(self._device) for name, array in self.rebuilt(self.payload()).items()}
+        """The weights that the result rebuilds."""
+        return {name: torch.tensor(array).to(self._device) for name, array in self.result().weights.items()}
 
-    def diff(self) -> None:
-        """None: factors are no diff of the product's."""
+    def result(self) -> Packed:
+        """Factors and vectors as bytes, which are no diff of the product's; raises MethodError if nothing fits."""
+        payload = self._payload()
+        return Packed(payload, self._rebuilt(payload))
 
-    def payload(self) -> bytes:
+    def _payload(self) -> bytes:
         """The most components that fit, with all vectors; raises MethodError if not even the vectors do."""
         order = self._order()
         fits, too_many = -1, len(order) + 1
@@ -62,7 +64,7 @@ class Factorised:
             raise MethodError(f"the budget of {self._limit} bytes is less than the model's vectors take: raise it")
         return data
 
-    def rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
         """The products and the vectors; what is on no grid stays as it is."""
         found, dense = unpack(payload, self._shapes, list(self._dense.values()))
         products = {name: factors.product.reshape(self._full[name].shape) for name, factors in found.items()}
@@ -90,3 +92,6 @@ def _decomposed(matrix: Floats) -> Factors:
     left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
     roots = np.sqrt(sizes)
     return Factors(left * roots, roots[:, None] * right)
+
+
+FACTORISED = Definition(Factorised, teacher="chain", helpers=("diffserver.methods.factors",))

@@ -1,21 +1,24 @@
-"""The method that retrains every weight: it carries the full chain, with which the others are compared."""
+"""The method that retrains every weight: it makes version 0, and the full chain with which the others are compared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from diffclient.diff.streams import Diff
-from diffserver.methods.method import Weights
+from diffserver.methods.definition import Definition
+from diffserver.methods.method import Retrained
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 
 
 class Full:
     """All weights as parameters, starting from the parent's."""
 
-    def __init__(self, parent: Weights) -> None:
-        self._weights = {name: nn.Parameter(torch.tensor(array)) for name, array in parent.items()}
+    def __init__(self, setting: Setting) -> None:
+        self._weights = {name: nn.Parameter(torch.tensor(array)) for name, array in setting.parent.items()}
 
     def to(self, device: str) -> None:
         """Moves the weights."""
@@ -29,6 +32,10 @@ class Full:
         """The weights themselves."""
         return dict(self._weights)
 
-    def diff(self) -> Diff | None:
-        """None: a diff of all weights has no payload within any budget."""
-        return None
+    def result(self) -> Retrained:
+        """The weights: a diff of all of them has no payload within any budget."""
+        return Retrained({name: tensor.detach().cpu().numpy() for name, tensor in self._weights.items()})
+
+
+FULL = Definition(Full, Recipe(steps=910, learning_rate=2.5e-3))
+BASE = replace(FULL, recipe=Recipe(steps=2000, learning_rate=3e-3))

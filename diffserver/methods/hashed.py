@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from diffclient.diff import bucket_hash
 from diffclient.diff.streams import Diff, Hashed
 from diffclient.payload.encode import payload_length
-from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
-from diffserver.methods.method import MethodError, Weights
+from diffclient.tensors.snapshot import TensorSpec
+from diffserver.methods.definition import Definition
+from diffserver.methods.method import MethodError
 from diffserver.methods.quantiser import Stages, Step, in_range, is_small, straight_through
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,16 @@ _SIGNIFICANT = 8
 class HashedDiff:
     """The values of the buckets of every tensor on a grid."""
 
-    def __init__(
-        self, parent: Weights, table: Table, budget: float, seed: int, schedule: HashedSchedule | None = None
-    ) -> None:
-        self._schedule, self._table, self._seed = schedule or HashedSchedule(), table, seed & 0xFFFFFFFF
-        self._limit = int(budget * fp32_bytes(table))
-        self._parent = {name: torch.tensor(array) for name, array in parent.items()}
-        self._stages = Stages(self._schedule.stages)
+    def __init__(self, setting: Setting, schedule: HashedSchedule) -> None:
+        table = setting.table
+        self._schedule, self._table, self._seed = schedule, table, setting.seed & 0xFFFFFFFF
+        self._limit = setting.limit
+        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        self._stages = Stages(schedule.stages)
         self._scale = 0.0
-        share = min(1.0, 32 * budget / self._schedule.bits)
+        share = min(1.0, 32 * setting.budget / schedule.bits)
         roomy = _SMALL_BITS * sum(spec.size for spec in table if is_small(spec)) < _SMALL_SHARE * 8 * self._limit
-        self._finer = {spec.name: self._schedule.finer if is_small(spec) else 1.0 for spec in table}
+        self._finer = {spec.name: schedule.finer if is_small(spec) else 1.0 for spec in table}
         self._values: dict[str, nn.Parameter] = {}
         self._places: dict[str, tuple[Tensor, Tensor]] = {}
         self._farthest: dict[str, Tensor] = {}
@@ -94,7 +96,7 @@ class HashedDiff:
             self._steer()
         return self._parent | {name: self._parent[name] + self._spread(name) for name in self._values}
 
-    def diff(self) -> Diff:
+    def result(self) -> Diff:
         """The buckets' levels, in steps coarse enough for the budget.
 
         Raises MethodError if not even coarse steps fit the budget.
@@ -141,3 +143,8 @@ class HashedDiff:
         if spec.name not in self._values:
             return None
         return Hashed(self._levels(spec.name).cpu().numpy().astype(np.int32), self._step(spec.name).units)
+
+
+HASHED = Definition(
+    HashedDiff, Recipe(steps=1250, learning_rate=3e-3), HashedSchedule(), helpers=("diffserver.methods.quantiser",)
+)

@@ -16,10 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from diffserver.methods.method import MethodError
-
-from .factors import Factors, is_matrix, matrix_shape, pack, unpack
-from .setting import Setting
+from diffserver.methods.definition import Definition
+from diffserver.methods.factors import Factors, is_matrix, matrix_shape, pack, unpack
+from diffserver.methods.method import MethodError, Packed
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 
 _ADAPTER = "default"
 _RESERVE = 0.99
@@ -56,14 +57,13 @@ class Lora:
             for name, module in self._modules.items()
         }
 
-    def diff(self) -> None:
-        """None: factors are no diff of the product's."""
+    def result(self) -> Packed:
+        """The factors as bytes, which are no diff of the product's; raises MethodError if none fits."""
+        payload = self._payload()
+        return Packed(payload, self._rebuilt(payload))
 
-    def payload(self) -> bytes:
-        """The factors; components that change least for their bytes are dropped until the rest fits.
-
-        Raises MethodError if none fits.
-        """
+    def _payload(self) -> bytes:
+        """The factors; components that change least for their bytes are dropped until the rest fits."""
         found = {name: _factors(module) for name, module in self._modules.items()}
         while len(data := pack(found)) > self._limit:
             if not any(factors.rank for factors in found.values()):
@@ -72,7 +72,7 @@ class Lora:
             found[name] = found[name].without(component)
         return data
 
-    def rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
         """The parent's weights with the payload's products merged into them."""
         weights = {name: tensor.cpu().numpy() for name, tensor in self._parent.items()}
         found, _ = unpack(payload, self._shapes)
@@ -154,3 +154,6 @@ def _weakest(found: Mapping[str, Factors]) -> tuple[str, int]:
     by_name = {name: sizes(factors) for name, factors in found.items() if factors.rank}
     name = min(by_name, key=lambda one: float(by_name[one].min()))
     return name, int(by_name[name].argmin())
+
+
+LORA = Definition(Lora, Recipe(steps=1250, learning_rate=1e-2), helpers=("diffserver.methods.factors",), needs="peft")

@@ -1,12 +1,13 @@
-"""Methods: what is trained in place of a parent's weights, and how it becomes a diff that fits its budget.
+"""Methods: what is trained in place of a parent's weights, and how it becomes a version within its budget.
 
-A method gives the training loop weights to run the network with and parameters to change; when training ends it
-gives a diff in grid integers. The loop itself, data and files are left to others.
+A method gives the training loop weights to run the network with and parameters to change; when training ends it gives
+its result. The loop itself, data and files are left to others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,25 @@ class MethodError(Exception):
     """A method that does not exist, or a budget or table that it cannot work with."""
 
 
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Bytes of the method's own, and the weights that a device with the parent would make of them."""
+
+    payload: bytes
+    weights: Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """Weights that nothing carries but a snapshot."""
+
+    weights: Weights
+
+
+Result = Diff | Packed | Retrained
+"""What a method ends with: a diff of the product's, or what is only compared with one."""
+
+
 class Method(Protocol):
     """One way to make a new version from a parent."""
 
@@ -34,5 +54,5 @@ class Method(Protocol):
     def weights(self, progress: float) -> dict[str, Tensor]:
         """The network's weights at this point of training (0 to 1); gradients flow to the parameters."""
 
-    def diff(self) -> Diff | None:
-        """What was learned, its payload within the budget; None where no diff can carry it."""
+    def result(self) -> Result:
+        """What was learned, its payload within the budget; raises MethodError if nothing fits that."""

@@ -1,25 +1,21 @@
-"""What a baseline starts from, and what of its results does not travel as a diff.
+"""What every method starts from: a parent, a budget, and what some need besides.
 
-Baselines are methods that the product is compared with, at equal bytes. Some compress what full retraining found, so
-they need its weights; some wrap layers, so they need the network.
+Some methods compress what full retraining found, and need its weights; some wrap layers, and need the network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 from torch import nn
 
 from diffclient.tensors.snapshot import Table, fp32_bytes
-from diffserver.methods.method import Method, MethodError, Weights
+from diffserver.methods.method import MethodError, Weights
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """One update to be made."""
+    """One version to be made; raises MethodError unless the budget is above 0 and at most 1."""
 
     parent: Weights
     table: Table
@@ -31,6 +27,12 @@ class Setting:
     full: Weights | None = None
     """The fully retrained model that the method compresses, on the table's grids."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.budget <= 1:
+            raise MethodError(
+                f"a budget of {self.budget} is not a share of the model's bytes: give one above 0 and at most 1"
+            )
+
     @property
     def limit(self) -> int:
         """The most payload bytes."""
@@ -41,13 +43,3 @@ class Setting:
         if self.full is None:
             raise MethodError("this method compresses a fully retrained model: train that first")
         return self.full
-
-
-class Packed(Method, Protocol):
-    """A method whose result is no diff of the product's: it packs bytes of its own, and rebuilds weights from them."""
-
-    def payload(self) -> bytes:
-        """Return what would travel, within the budget; raises MethodError if nothing fits."""
-
-    def rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the weights that a device with the parent would make of the payload."""

@@ -18,9 +18,12 @@ from torch import Tensor, nn
 
 from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
-from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
-from diffserver.methods.method import MethodError, Weights
+from diffclient.tensors.snapshot import TensorSpec
+from diffserver.methods.definition import Definition
+from diffserver.methods.method import MethodError
 from diffserver.methods.quantiser import Stages, Step, in_range, is_small, straight_through
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,15 @@ class SparseSchedule:
 class SparseDiff:
     """One value for every weight on a grid; what of them is used shrinks as training goes on."""
 
-    def __init__(self, parent: Weights, table: Table, budget: float, schedule: SparseSchedule | None = None) -> None:
-        self._schedule, self._table = schedule or SparseSchedule(), table
-        self._limit = int(budget * fp32_bytes(table))
-        self._parent = {name: torch.tensor(array) for name, array in parent.items()}
-        self._on_grid = {spec.name: spec.grid for spec in table if spec.grid is not None and spec.size}
-        self._finer = {spec.name: self._schedule.finer if is_small(spec) else 1.0 for spec in table}
+    def __init__(self, setting: Setting, schedule: SparseSchedule) -> None:
+        self._schedule, self._table, self._limit = schedule, setting.table, setting.limit
+        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        self._on_grid = {spec.name: spec.grid for spec in self._table if spec.grid is not None and spec.size}
+        self._finer = {spec.name: schedule.finer if is_small(spec) else 1.0 for spec in self._table}
         self._values = {name: nn.Parameter(torch.zeros_like(self._parent[name])) for name in self._on_grid}
-        self._stages, self._steerings = Stages(self._schedule.stages), Stages(self._schedule.steerings)
-        self._density = min(0.5, 5 * budget)  # a first guess, about 6 bits a value
-        self._temperature = self._schedule.coldest
+        self._stages, self._steerings = Stages(schedule.stages), Stages(schedule.steerings)
+        self._density = min(0.5, 5 * setting.budget)  # a first guess, about 6 bits a value
+        self._temperature = schedule.coldest
         self._threshold = 0.0
         self._steps: dict[str, Step] = {}
         self._masks: dict[str, Tensor] = {}
@@ -87,7 +89,7 @@ class SparseDiff:
             for name, value in self._values.items()
         }
 
-    def diff(self) -> Diff:
+    def result(self) -> Diff:
         """What is kept, as levels; the smallest values are dropped until the payload fits.
 
         Raises MethodError if not even an empty payload fits the budget.
@@ -163,3 +165,8 @@ class SparseDiff:
         levels = kept[spec.name].flatten().cpu().numpy().astype(np.int32)
         positions = np.flatnonzero(levels)
         return Sparse(positions, levels[positions], self._steps[spec.name].units) if len(positions) else None
+
+
+SPARSE = Definition(
+    SparseDiff, Recipe(steps=1250, learning_rate=4e-3), SparseSchedule(), helpers=("diffserver.methods.quantiser",)
+)

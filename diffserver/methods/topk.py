@@ -27,10 +27,11 @@ from diffclient.tensors.snapshot import TensorSpec
 from diffserver.checkpoints import nearest_sparse
 from diffserver.checkpoints.changes import Change
 from diffserver.errors import Invalid
+from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
 from diffserver.methods.quantiser import Step, in_range, straight_through
-
-from .setting import Setting
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,6 @@ class TopKSchedule:
     """Whether the kept values stand for themselves, and are not added to the parent's."""
     aim: float = 1.0
     """The share of the budget that the mask is chosen for: tuned values spread, which lengthens the payload."""
-
-
-TUNED_AIM = 0.93
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +62,15 @@ class Kept:
 class TopK:
     """The best sparse diff to the fully retrained model; its values may be tuned, its mask may not."""
 
-    def __init__(self, setting: Setting, schedule: TopKSchedule | None = None) -> None:
-        chosen = schedule or TopKSchedule()
-        self._table, self._limit, self._alpha = setting.table, setting.limit, 0 if chosen.from_nothing else ONE
+    def __init__(self, setting: Setting, schedule: TopKSchedule) -> None:
+        self._table, self._limit, self._alpha = setting.table, setting.limit, 0 if schedule.from_nothing else ONE
         self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
         self._kept: dict[str, Kept] = {}
         self._values: dict[str, nn.Parameter] = {}
-        for spec, stream in zip(self._table, _largest(setting, chosen), strict=True):
+        for spec, stream in zip(self._table, _largest(setting, schedule), strict=True):
             if spec.grid is not None and stream is not None:
-                step, wanted = (
-                    Step(stream.step, math.ldexp(stream.step, -spec.grid)),
-                    _wanted(setting, spec.name, chosen),
-                )
+                step = Step(stream.step, math.ldexp(stream.step, -spec.grid))
+                wanted = _wanted(setting, spec.name, schedule)
                 positions = torch.from_numpy(stream.positions)
                 start = self._parent[spec.name].flatten()[positions] * bool(self._alpha)
                 self._kept[spec.name] = Kept(positions, step, start, spec.grid)
@@ -95,7 +90,7 @@ class TopK:
         """The parent's weights, or nothing, plus the kept values in whole steps."""
         return self._parent | {name: self._changed(name, value) for name, value in self._values.items()}
 
-    def diff(self) -> Diff:
+    def result(self) -> Diff:
         """The kept values as levels; the smallest are dropped until the payload fits.
 
         Raises MethodError if not even one fits.
@@ -157,3 +152,24 @@ def _change(setting: Setting, spec: TensorSpec, schedule: TopKSchedule) -> Chang
         return Change(spec, sides[0], sides[0])
     old, new = (arithmetic.to_grid(side, spec.grid) for side in sides)
     return Change(spec, np.zeros_like(old) if schedule.from_nothing else old, new)
+
+
+_TUNED_AIM, _TUNED_RATE = 0.93, 1.5e-3
+
+TOPK = Definition(
+    TopK,
+    schedule=TopKSchedule(),
+    helpers=(
+        "diffserver.methods.quantiser",
+        "diffserver.checkpoints.nearest_sparse",
+        "diffserver.checkpoints.quantise",
+    ),
+    teacher="own",
+)
+TOPK_TUNED = replace(TOPK, schedule=TopKSchedule(aim=_TUNED_AIM), recipe=Recipe(steps=350, learning_rate=_TUNED_RATE))
+PRUNED = replace(TOPK, schedule=TopKSchedule(from_nothing=True), teacher="chain")
+PRUNED_TUNED = replace(
+    PRUNED,
+    schedule=TopKSchedule(from_nothing=True, aim=_TUNED_AIM),
+    recipe=Recipe(steps=700, learning_rate=_TUNED_RATE),
+)

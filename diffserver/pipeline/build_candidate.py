@@ -10,6 +10,7 @@ from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.methods import BASE, Use, method_names
 from diffserver.evaluation import Bounds, Evaluation
 from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Result, Work
 from diffserver.pipeline.parent_version import Parent
@@ -24,28 +25,28 @@ BASE_PROBES, UPDATE_PROBES = 24, 8
 
 def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> Measured:
     """Count the errors that the device's code makes with a result on all test sets; raises Cancelled."""
-    return Measured(work, parent, result, _errors_of(work, result.graph, result.weights, domains))
+    return Measured(work, parent, result, _errors_of(work, result.graph, result.version.weights, domains))
 
 
 def assess(measured: Measured) -> NewCandidate:
     """Hold a result to its bounds and store its objects; raises Cancelled."""
     work, parent, result, after = measured.work, measured.parent, measured.result, measured.errors
     spec, domains, new = work.spec, tuple(after), measured.new
-    snapshot, graph = work.objects.put(result.weights), work.objects.put(result.graph)
+    snapshot, graph = work.objects.put(result.version.weights), work.objects.put(result.graph)
     before = _before(work, parent, result, new)
     probes = _probe(work, parent, result, new)
-    share = len(result.payload or b"") / fp32_bytes(result.table)
-    comparison = parent is not None and result.payload is None
+    share = len(result.version.payload or b"") / fp32_bytes(result.version.table)
+    method = BASE if parent is None else spec.method
     manifest = _manifest(work, parent, result, snapshot, graph, probes)
     return NewCandidate(
         model=spec.model,
         task=spec.task,
         kind=spec.kind,
-        method="base" if parent is None else spec.method,
+        method=method,
         number=manifest.to_version,
         parent_digest=manifest.from_digest,
-        digest=result.digest,
-        payload=result.payload,
+        digest=result.version.digest,
+        payload=result.version.payload,
         snapshot=snapshot,
         graph=graph,
         changed_weights=result.changed,
@@ -55,7 +56,7 @@ def assess(measured: Measured) -> NewCandidate:
         evaluation=evaluation.to_json(before, after),
         data=spec.data,
         refusals=_refusals(spec, parent, share, before, after, probes[0]),
-        manifest={} if comparison else manifest.to_json(),
+        manifest=manifest.to_json() if method in method_names(Use.PUBLISHED) else {},
         domains=domains,
         notes=result.notes,
         shortcuts=result.shortcuts,
@@ -89,7 +90,7 @@ def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -
     paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in named]
     graph = work.folder / "graph.onnx"
     graph.write_bytes(result.graph)
-    scores = work.task.score(graph, Snapshot(result.weights), paths)
+    scores = work.task.score(graph, Snapshot(result.version.weights), paths)
     pairs = zip(named, scores, strict=True)
     return tuple(Probe(domain, blob, found.words, found.errors) for (domain, blob), found in pairs)
 
@@ -102,13 +103,13 @@ def _manifest(
     graph: Blob,
     probes: tuple[Probe, ...],
 ) -> Manifest:
-    made = result.payload
+    made = result.version.payload
     return Manifest(
         model=work.spec.model,
-        kind=result.kind,
+        kind=result.version.kind,
         from_digest=parent.digest if parent else None,
         from_version=parent.number if parent else None,
-        to_digest=result.digest,
+        to_digest=result.version.digest,
         to_version=work.number,
         payload=snapshot if made is None else Blob(sha256(made).hexdigest(), len(made)),
         graph=graph,

@@ -11,9 +11,10 @@ from diffserver.checkpoints import nearest_sparse, quantise
 from diffserver.checkpoints.changes import Change, Rounding
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError, Invalid
-from diffserver.pipeline.apply_as_device import self_apply
-from diffserver.pipeline.job_context import Result, Work
+from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
+from diffserver.training.made_version import MadeVersion
+from diffserver.training.make_version import settle
 
 
 def enter(work: Work) -> Result:
@@ -24,13 +25,12 @@ def enter(work: Work) -> Result:
     target.require_fit(checkpoint, expected)
     before = {spec.name: checkpoint.read(spec.name) for spec in expected}
     table, after = enter_grid(before, off_grid=_named(work.spec.off_grid, expected))
-    weights = work.folder / "version.safetensors"
-    digest = write_snapshot(weights, table, (after[spec.name] for spec in table))
+    digest = write_snapshot(work.out, table, (after[spec.name] for spec in table))
     rounded = [spec.name for spec in table if spec.grid is not None]
     roundings = [Rounding.between(name, before[name], after[name]) for name in rounded]
     notes = (_origin(work), *target.describe(roundings))
     graph = work.task.graph(network)
-    return Result(weights, digest, table, graph, "snapshot", None, 0, monotonic() - began, notes)
+    return Result(MadeVersion(work.out, digest, table, "snapshot"), graph, 0, monotonic() - began, notes)
 
 
 def update(work: Work, parent: Parent) -> Result:
@@ -47,7 +47,7 @@ def update(work: Work, parent: Parent) -> Result:
     if work.spec.method == "sparse":
         work.on_progress(0.2, "looks for the sparse diff that comes nearest")
         diff = nearest_sparse.sparse(changes, int(work.spec.budget * fp32_bytes(parent.snapshot.table)))
-    return self_apply(work, parent, diff, began, _notes(work, diff, changes))
+    return result_of_update(work, parent, settle(diff, parent, work.out), began, _notes(work, diff, changes))
 
 
 def _fetch(work: Work) -> Checkpoint:

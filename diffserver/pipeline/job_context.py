@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
-from diffclient.release.manifest import ManifestKind
-from diffclient.tensors.snapshot import Table
+import numpy as np
+
+from diffclient.tensors.snapshot import Snapshot
 from diffserver.catalog.candidate import NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.evaluation import Evaluation
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Example, Task
+from diffserver.training.made_version import MadeVersion
 from diffserver.training.progress import Cancelled, OnProgress
 
 TRAINING_SHARE = 0.9
@@ -37,6 +40,11 @@ class Work:
         """Another one for each version, so that hashed diffs of a chain share no buckets."""
         return self.spec.seed + self.number
 
+    @property
+    def out(self) -> Path:
+        """Where the version's weights are written."""
+        return self.folder / "version.safetensors"
+
     def say(self, done: float, message: str) -> None:
         """Tell how far the work is, 0 to 1; raises Cancelled if it is no longer wanted."""
         if not self.on_progress(done, message):
@@ -50,21 +58,30 @@ class Work:
 
 @dataclass(frozen=True)
 class Result:
-    """A version as the device's code made it: its weights on disk, and what it took to get there."""
+    """A version as the device's code made it, its graph, and what it took to get there."""
 
-    weights: Path
-    digest: str
-    table: Table
+    version: MadeVersion
     graph: bytes
-    kind: ManifestKind
-    payload: bytes | None
-    """None for a snapshot."""
     changed: int
+    """How many weights differ from the parent's."""
     seconds: float
     """Of training and what follows it; reading the data is not counted."""
     notes: tuple[str, ...] = ()
     """What is worth knowing before it is published."""
     shortcuts: tuple[NewShortcut, ...] = ()
+
+
+def result_of_update(
+    work: Work, parent: Parent, version: MadeVersion, began: float, notes: tuple[str, ...] = ()
+) -> Result:
+    """Return what a version is as a result: with its parent's graph; `began` is when work on it did."""
+    graph = work.objects.get(parent.graph.sha256)
+    changed = _count_changed(parent.snapshot, Snapshot(version.weights))
+    return Result(version, graph, changed, monotonic() - began, notes)
+
+
+def _count_changed(before: Snapshot, after: Snapshot) -> int:
+    return sum(int(np.count_nonzero(before.read(spec.name) != after.read(spec.name))) for spec in before.table)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,12 @@ from diffclient.tensors.snapshot import Snapshot, Table
 from diffserver.catalog import versions
 from diffserver.catalog.candidate import NewShortcut
 from diffserver.catalog.update_path import Edge, plan
-from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work
+from diffserver.pipeline.job_context import TRAINING_SHARE, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.database import reading
+from diffserver.storage.patience import patient
 from diffserver.storage.tables import Payload, Step
+from diffserver.training.made_version import MadeVersion
 
 REACH = 8
 """How many versions back a short cut may begin; further back a device takes two, or a snapshot."""
@@ -41,28 +43,33 @@ class Link:
     payload: bytes
 
 
-def make(work: Work, engine: Engine, parent: Parent, result: Result) -> tuple[NewShortcut, ...]:
-    """Return the short cuts to a result that is worth some: none where its diff is no plain sum."""
-    if result.payload is None or result.kind != "sparse":
+def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tuple[NewShortcut, ...]:
+    """Return the short cuts to a version that is worth some: none where its diff is no plain sum."""
+    if version.payload is None or version.kind != "sparse":
         return ()
-    with reading(engine) as session:
-        links, edges = _links(session, work.spec.model, parent), _edges(session, work.spec.model)
+    links, edges = _known(engine, work.spec.model, parent)
     edges += [
-        Edge(parent.digest, result.digest, len(result.payload)),
-        Edge(None, result.digest, result.weights.stat().st_size),
+        Edge(parent.digest, version.digest, len(version.payload)),
+        Edge(None, version.digest, version.weights.stat().st_size),
     ]
     table, found = parent.snapshot.table, []
-    total = decode(result.payload, table, parent.digest)
+    total = decode(version.payload, table, parent.digest)
     for link in reversed(links):
         added = _merged(link, total, table)
         if added is None:
             break
         total, data = added, encode(added, table, link.digest)
-        cheapest = sum(edge.length for edge in plan(edges, link.digest, result.digest))
-        if len(data) < cheapest and _arrives(work, link, data, result.digest):
+        cheapest = sum(edge.length for edge in plan(edges, link.digest, version.digest))
+        if len(data) < cheapest and _arrives(work, link, data, version.digest):
             found.append(NewShortcut(link.digest, link.number, data))
-            edges.append(Edge(link.digest, result.digest, len(data)))
+            edges.append(Edge(link.digest, version.digest, len(data)))
     return tuple(found)
+
+
+@patient
+def _known(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge]]:
+    with reading(engine) as session:
+        return _links(session, model, parent), _edges(session, model)
 
 
 def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:

@@ -12,10 +12,12 @@ from diffclient.tensors.snapshot import Snapshot
 from diffserver import evaluation as evaluate
 from diffserver.catalog import versions
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.methods import FULL
 from diffserver.errors import Invalid
 from diffserver.evaluation import Evaluation
 from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
+from diffserver.storage.patience import patient
 from diffserver.storage.tables import Candidate, Version
 from diffserver.tasks import domain_folders
 
@@ -36,6 +38,7 @@ class Parent:
     evaluation: Evaluation
 
 
+@patient
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
     """Fetch what the training starts from into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
@@ -56,6 +59,7 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
         )
 
 
+@patient
 def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
     """The fully retrained model of the next version, if it was trained on these domains of the very same data.
 
@@ -66,7 +70,7 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
         full = None if head is None else versions.full_chain(session, spec.model, head.number + 1, domains)
         if head is None or full is None:
             return None
-        start = _start(session, head, "full").digest
+        start = _start(session, head, FULL).digest
     wanted = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
     return full if (full.parent_digest, full.data, full.data_sha256) == wanted else None
 
@@ -74,7 +78,7 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
 def _start(session: Session, head: Version, method: str) -> Candidate:
     """The candidate whose weights are built upon: the full chain goes on from the last fully retrained model."""
     known = head.candidate.domains
-    full = versions.full_chain(session, head.model, head.number, known) if method == "full" else None
+    full = versions.full_chain(session, head.model, head.number, known) if method == FULL else None
     return full or head.candidate
 
 

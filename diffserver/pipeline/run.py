@@ -17,7 +17,7 @@ from diffserver.pipeline.build_candidate import assess, measure
 from diffserver.pipeline.from_checkpoint import enter, update
 from diffserver.pipeline.job_context import Measured, Work
 from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
-from diffserver.pipeline.train_version import learn_base
+from diffserver.pipeline.train_version import train_base
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Task, load_task
 from diffserver.training.progress import OnProgress
@@ -40,7 +40,7 @@ def run(
     work = Work(spec, find(spec.task), objects, folder, on_progress)
     if spec.kind == "base":
         domain = choose_domain(spec, ())
-        result = enter(work) if spec.checkpoint else learn_base(work, domain)
+        result = enter(work) if spec.checkpoint else train_base(work, domain)
         return assess(measure(work, None, result, [domain]))
     parent = load_parent(spec, engine, objects, folder)
     work = replace(work, number=parent.number + 1)
@@ -48,12 +48,12 @@ def run(
         domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
         return _candidate(engine, parent, measure(work, parent, update(work, parent), domains))
     # Each of these is trained, encoded, decoded, applied and evaluated; the best one goes on.
-    found = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
-    candidate = _candidate(engine, parent, found.kept)
-    return found.tell(candidate, reference=assess(found.reference) if found.reference else None)
+    results = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
+    candidate = _candidate(engine, parent, results.kept)
+    return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
 
 
 def _candidate(engine: Engine, parent: Parent, measured: Measured) -> NewCandidate:
     """What becomes of an update, with the short cuts that lead to it."""
-    found = merged_diffs.make(measured.work, engine, parent, measured.result)
-    return assess(replace(measured, result=replace(measured.result, shortcuts=found)))
+    shortcuts = merged_diffs.make(measured.work, engine, parent, measured.result.version)
+    return assess(replace(measured, result=replace(measured.result, shortcuts=shortcuts)))

@@ -1,51 +1,34 @@
-"""One training: a lesson from the data, a method in place of the weights, and the version that devices will have of it.
+"""One training of a request: a lesson from the data, and the version that devices will have of it.
 
-What the loop does is `training.loop`'s, what a method trains is its own; which training is done is decided elsewhere.
+How a version is made is `training.make_version`'s; which training is done is decided elsewhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import monotonic
 
-from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot
-from diffserver.methods.method import Method
-from diffserver.methods.registry import load_method
-from diffserver.pipeline.apply_as_device import count_changed, self_apply
-from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work
+from diffserver.choices.methods import BASE
+from diffserver.methods.definition import load_definition
+from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
-from diffserver.training import clip_to_grid
-from diffserver.training.loop import Lesson, recipe_for, train
+from diffserver.training.loop import Lesson
+from diffserver.training.made_version import MadeVersion
+from diffserver.training.make_version import make_version
 
 
-def learn_base(work: Work, domain: str) -> Result:
+def train_base(work: Work, domain: str) -> Result:
     """Train version 0 from nothing; raises TaskError, MethodError, Cancelled."""
     lesson, began = _lesson(work, [domain]), monotonic()
-    network = work.task.network(work.seed)
-    initial = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    graph = work.task.graph(network)  # before training, which a network that no device can run is not worth
-    table, _ = enter_grid(initial)
-    method = load_method("full", initial, table, 1.0, work.seed)
-    table, arrays = enter_grid(_train(work, method, lesson, "base"))
-    weights = work.folder / "version.safetensors"
-    digest = write_snapshot(weights, table, (arrays[spec.name] for spec in table))
-    return Result(weights, digest, table, graph, "snapshot", None, 0, monotonic() - began)
+    graph = work.task.graph(work.task.network(work.seed))  # a network that no device can run is not worth training
+    return Result(_train(work, BASE, lesson, None), graph, 0, monotonic() - began)
 
 
-def learn_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
+def train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     """Train the parent's next version by the method that was asked for; the last of the domains is new.
 
     Raises TaskError, MethodError, RangeError, Cancelled.
     """
     lesson, began = _lesson(work, domains), monotonic()
-    spec, table = work.spec, parent.snapshot.table
-    method = load_method(spec.method, parent.snapshot.read_all(), table, spec.budget, work.seed)
-    trained = _train(work, method, lesson, spec.method)
-    learned = method.diff()
-    if learned is not None:
-        return self_apply(work, parent, learned, began)
-    weights, graph = work.folder / "version.safetensors", work.objects.get(parent.graph.sha256)
-    digest = write_snapshot(weights, table, clip_to_grid.enter(table, trained))
-    changed = count_changed(parent.snapshot, Snapshot(weights))
-    return Result(weights, digest, table, graph, "snapshot", None, changed, monotonic() - began)
+    return result_of_update(work, parent, _train(work, work.spec.method, lesson, parent), began)
 
 
 def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
@@ -54,14 +37,15 @@ def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
     return Lesson(new, earlier)
 
 
-def _train(work: Work, method: Method, lesson: Lesson, recipe: str) -> Mapping[str, Array]:
-    return train(
+def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> MadeVersion:
+    return make_version(
         work.task,
-        work.task.network(work.seed),
-        method,
+        load_definition(method).lasting(work.spec.epochs),
         lesson,
-        recipe_for(recipe, work.spec.epochs),
+        work.out,
         seed=work.seed,
+        parent=parent,
+        budget=work.spec.budget,
         device=work.spec.device,
         on_progress=lambda done, message: work.on_progress(TRAINING_SHARE * done, message),
     )

@@ -10,11 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diffserver.catalog.training_request import BUDGET, MethodName
+from diffserver.catalog.training_request import BUDGET
+from diffserver.choices.methods import FULL
 from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
-
-FULL: MethodName = "full"
-"""The method that retrains every weight: no payload, and what drift is held against."""
 
 MOST_TRAININGS = 3
 """What one request may cost, the fully retrained model included."""
@@ -24,10 +22,10 @@ WORTHWHILE = 0.9
 
 
 @dataclass(frozen=True)
-class Asked:
+class Goal:
     """What is looked for: of these methods, the least mean WER in the budget, or the least payload within a drift."""
 
-    methods: tuple[MethodName, ...]
+    methods: tuple[str, ...]
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
     max_drift: float | None = None
@@ -44,19 +42,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Next:
+class NextTraining:
     """A training to be done."""
 
-    method: MethodName
+    method: str
     budget: float | None
-    """None for the fully retrained model."""
+    """None for the fully retrained model, which drift is held against."""
 
 
 @dataclass(frozen=True)
-class Try:
+class Trial:
     """A training and what came of it, as devices compute it; WER in percent, drift and regression in points."""
 
-    method: MethodName
+    method: str
     budget: float | None
     mean_wer: float
     drift: float | None = None
@@ -74,100 +72,100 @@ class Try:
     trained: bool = True
     """Whether it was trained for this request: else it stood in the catalogue."""
 
-    def holds(self, asked: Asked) -> bool:
+    def holds(self, goal: Goal) -> bool:
         """Whether it keeps to all bounds."""
-        if self.payload_share > asked.budget:
+        if self.payload_share > goal.budget:
             return False
-        if asked.max_regression is not None and (self.regression or 0.0) > asked.max_regression:
+        if goal.max_regression is not None and (self.regression or 0.0) > goal.max_regression:
             return False
-        return asked.max_drift is None or (self.drift is not None and self.drift <= asked.max_drift)
+        return goal.max_drift is None or (self.drift is not None and self.drift <= goal.max_drift)
 
 
-def next_training(asked: Asked, tries: Sequence[Try]) -> Next | None:
-    """Return the training to do after these tries, or None when no other is worth it."""
-    left = asked.trainings - sum(one.trained for one in tries)
+def next_training(goal: Goal, trials: Sequence[Trial]) -> NextTraining | None:
+    """Return the training to do after these trials, or None when no other is worth it."""
+    left = goal.trainings - sum(trial.trained for trial in trials)
     if left == 0:
         return None
-    if asked.max_drift is not None and not any(one.method == FULL for one in tries):
-        return Next(FULL, None)
-    diffs = _wanted(asked, tries)
-    fresh = next((method for method in asked.methods if all(one.method != method for one in diffs)), None)
+    if goal.max_drift is not None and not any(trial.method == FULL for trial in trials):
+        return NextTraining(FULL, None)
+    diffs = _wanted(goal, trials)
+    fresh = next((method for method in goal.methods if all(trial.method != method for trial in diffs)), None)
     if fresh is not None:
-        return Next(fresh, None if fresh == FULL else _first_budget(asked, diffs, left))
-    return None if asked.max_drift is None else _better(asked, diffs, left)
+        return NextTraining(fresh, None if fresh == FULL else _first_budget(goal, diffs, left))
+    return None if goal.max_drift is None else _better(goal, diffs, left)
 
 
-def choose(asked: Asked, tries: Sequence[Try]) -> Try:
-    """Return the try to keep: of those that hold all bounds if there are any, else the one that drifts least."""
-    diffs = _wanted(asked, tries)
-    held = [one for one in diffs if one.holds(asked)]
-    if asked.max_drift is None:
-        return min(held or diffs, key=lambda one: (one.mean_wer, one.payload_share))
+def choose(goal: Goal, trials: Sequence[Trial]) -> Trial:
+    """Return the trial to keep: of those that hold all bounds if there are any, else the one that drifts least."""
+    diffs = _wanted(goal, trials)
+    held = [trial for trial in diffs if trial.holds(goal)]
+    if goal.max_drift is None:
+        return min(held or diffs, key=lambda trial: (trial.mean_wer, trial.payload_share))
     if held:
-        return min(held, key=lambda one: (one.payload_share, one.mean_wer))
-    return min(diffs, key=lambda one: (_drift(one), one.payload_share))
+        return min(held, key=lambda trial: (trial.payload_share, trial.mean_wer))
+    return min(diffs, key=lambda trial: (_drift(trial), trial.payload_share))
 
 
-def refusal(asked: Asked, tries: Sequence[Try]) -> str | None:
-    """Say which drift the chosen try has and what would help, if it has too much; else None."""
-    chosen = choose(asked, tries)
-    if asked.max_drift is None or _drift(chosen) <= asked.max_drift:
+def refusal(goal: Goal, trials: Sequence[Trial]) -> str | None:
+    """Say which drift the chosen trial has and what would help, if it has too much; else None."""
+    chosen = choose(goal, trials)
+    if goal.max_drift is None or _drift(chosen) <= goal.max_drift:
         return None
-    needed = share_on_line(_point(asked, chosen), asked.max_drift, asked.max_drift)
+    needed = share_on_line(_point(goal, chosen), goal.max_drift, goal.max_drift)
     share = f"about {needed:.1%}" if needed < 1 else "the whole model"
     return (
         f"drift is {_drift(chosen):.2f} points of mean WER over the fully retrained model, more than "
-        f"{asked.max_drift:g}: a larger budget ({share}, by a rough estimate) or longer training may hold it"
+        f"{goal.max_drift:g}: a larger budget ({share}, by a rough estimate) or longer training may hold it"
     )
 
 
-def _wanted(asked: Asked, tries: Sequence[Try]) -> list[Try]:
+def _wanted(goal: Goal, trials: Sequence[Trial]) -> list[Trial]:
     """What may be kept: trained for this request, by a method that was asked for."""
-    return [one for one in tries if one.trained and one.method in asked.methods]
+    return [trial for trial in trials if trial.trained and trial.method in goal.methods]
 
 
-def _first_budget(asked: Asked, others: Sequence[Try], left: int) -> float:
-    """What a method begins with: the usual budget, or what another one's tries point to."""
-    if asked.max_drift is None:
-        return asked.budget
+def _first_budget(goal: Goal, others: Sequence[Trial], left: int) -> float:
+    """What a method begins with: the usual budget, or what another one's trials point to."""
+    if goal.max_drift is None:
+        return goal.budget
     if not others:
-        return _within(asked, BUDGET)
-    return _pointed(asked, others, _is_last_chance(asked, others, left)) or asked.budget
+        return _within(goal, BUDGET)
+    return _pointed(goal, others, _is_last_chance(goal, others, left)) or goal.budget
 
 
-def _better(asked: Asked, diffs: Sequence[Try], left: int) -> Next | None:
+def _better(goal: Goal, diffs: Sequence[Trial], left: int) -> NextTraining | None:
     """The method that promises the smallest payload, if it is worth a training."""
-    methods = {method: [one for one in diffs if one.method == method] for method in asked.methods}
-    last_chance = _is_last_chance(asked, diffs, left)
-    pointed = {method: _pointed(asked, own, last_chance) for method, own in methods.items()}
-    ways = [Next(method, budget) for method, budget in pointed.items() if budget is not None]
-    least = min((one.payload_share for one in diffs if one.holds(asked)), default=math.inf)
+    methods = {method: [trial for trial in diffs if trial.method == method] for method in goal.methods}
+    last_chance = _is_last_chance(goal, diffs, left)
+    pointed = {method: _pointed(goal, own, last_chance) for method, own in methods.items()}
+    ways = [NextTraining(method, budget) for method, budget in pointed.items() if budget is not None]
+    least = min((trial.payload_share for trial in diffs if trial.holds(goal)), default=math.inf)
     best = min(ways, key=lambda way: way.budget or 0.0, default=None)
     return best if best and (best.budget or 0.0) < WORTHWHILE * least else None
 
 
-def _is_last_chance(asked: Asked, diffs: Sequence[Try], left: int) -> bool:
+def _is_last_chance(goal: Goal, diffs: Sequence[Trial], left: int) -> bool:
     """Whether nothing holds so far: then the last training gets all of the budget."""
-    return left == 1 and not any(one.holds(asked) for one in diffs)
+    return left == 1 and not any(trial.holds(goal) for trial in diffs)
 
 
-def _pointed(asked: Asked, tries: Sequence[Try], last_chance: bool) -> float | None:
-    """The budget that these tries point to; None if even all of it was too little."""
-    assert asked.max_drift is not None
-    if not any(one.holds(asked) for one in tries) and any(one.budget == asked.budget for one in tries):
+def _pointed(goal: Goal, trials: Sequence[Trial], last_chance: bool) -> float | None:
+    """The budget that these trials point to; None if even all of it was too little."""
+    assert goal.max_drift is not None
+    if not any(trial.holds(goal) for trial in trials) and any(trial.budget == goal.budget for trial in trials):
         return None
     if last_chance:
-        return asked.budget
-    return _within(asked, share_for([_point(asked, one) for one in tries], asked.max_drift))
+        return goal.budget
+    return _within(goal, share_for([_point(goal, trial) for trial in trials], goal.max_drift))
 
 
-def _within(asked: Asked, budget: float) -> float:
-    return min(asked.budget, max(asked.least_budget, budget))
+def _within(goal: Goal, budget: float) -> float:
+    return min(goal.budget, max(goal.least_budget, budget))
 
 
-def _point(asked: Asked, one: Try) -> Point:
-    return Point(one.payload_share, _drift(one), one.holds(asked))
+def _point(goal: Goal, trial: Trial) -> Point:
+    return Point(trial.payload_share, _drift(trial), trial.holds(goal))
 
 
-def _drift(one: Try) -> float:
-    return math.inf if one.drift is None else one.drift
+def _drift(trial: Trial) -> float:
+    return math.inf if trial.drift is None else trial.drift

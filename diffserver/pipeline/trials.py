@@ -15,58 +15,56 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Table, fp32_bytes
 from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
-from diffserver.catalog.training_request import MethodName, TrainingSpec
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.methods import AUTO, FULL, Use, method_names
 from diffserver.evaluation import mean_wer
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.diff_statistics import shape_of
 from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Work
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
-from diffserver.pipeline.train_version import learn_update
-from diffserver.pipeline.trial_search import FULL, Asked, Next, Try
+from diffserver.pipeline.train_version import train_update
+from diffserver.pipeline.trial_search import Goal, NextTraining, Trial
 from diffserver.storage.tables import Candidate
-
-AUTO: tuple[MethodName, ...] = ("sparse", "hashed")
-"""What the method `auto` tries."""
 
 ROOM = 8
 """How many empty payloads go into the smallest budget that is tried."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """All that was tried for a request, and what was trained for it, try by try."""
+class TrialResults:
+    """All trials of a request, and what was trained for it, trial by trial."""
 
-    asked: Asked
-    tries: tuple[Try, ...]
-    trained: tuple[tuple[Try, Measured], ...]
+    goal: Goal
+    trials: tuple[Trial, ...]
+    trained: tuple[tuple[Trial, Measured], ...]
     known: Candidate | None
     """The fully retrained model that stood in the catalogue."""
 
     @property
-    def chosen(self) -> Try:
-        """The try that is kept."""
-        return trial_search.choose(self.asked, self.tries)
+    def chosen(self) -> Trial:
+        """The trial that is kept."""
+        return trial_search.choose(self.goal, self.trials)
 
     @property
     def kept(self) -> Measured:
         """What becomes the candidate."""
-        return next(made for tried, made in self.trained if tried is self.chosen)
+        return next(measured for trial, measured in self.trained if trial is self.chosen)
 
     @property
     def reference(self) -> Measured | None:
         """The fully retrained model, if it was trained beside what is kept."""
-        full = (made for tried, made in self.trained if tried.method == FULL and tried is not self.chosen)
+        full = (measured for trial, measured in self.trained if trial.method == FULL and trial is not self.chosen)
         return next(full, None)
 
-    def tell(self, candidate: NewCandidate, reference: NewCandidate | None) -> NewCandidate:
-        """Have a candidate tell what was tried, and what the search has to say against it."""
-        refusal = trial_search.refusal(self.asked, self.tries)
+    def annotate(self, candidate: NewCandidate, reference: NewCandidate | None) -> NewCandidate:
+        """Return a candidate that tells of the trials, and of what the search has to say against it."""
+        refusal = trial_search.refusal(self.goal, self.trials)
         return replace(
             candidate,
             refusals=[*candidate.refusals, *([refusal] if refusal else [])],
             notes=[*candidate.notes, *self._notes()],
-            tried=[asdict(one) | {"chosen": one is self.chosen} for one in self.tries],
+            tried=[asdict(trial) | {"chosen": trial is self.chosen} for trial in self.trials],
             reference=reference,
         )
 
@@ -76,80 +74,83 @@ class Found:
         return [f"drift is against candidate {self.known.id}, which was fully retrained on the same data before"]
 
 
-def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> Found:
+def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> TrialResults:
     """Do the trainings that a request takes; the last of the domains is new.
 
     Raises TaskError, MethodError, RangeError, Cancelled.
     """
-    asked = asked_for(work.spec, parent.snapshot.table)
+    goal = goal_of(work.spec, parent.snapshot.table)
     known = None if work.spec.method == FULL else find_reference(work.spec, engine, domains)
-    tries = [_known(known, parent.snapshot.table)] if known else []
-    trained: list[tuple[Try, Measured]] = []
-    while following := trial_search.next_training(asked, tries):
-        turn = _turn(work, asked, following, len(trained))
-        start = _start(work, turn, engine, parent)
-        measured = measure(turn, start, learn_update(turn, start, domains), domains)
-        tries.append(_tried(following, start, measured, tries))
-        # What is done with it later is no longer part of its turn.
-        trained.append((tries[-1], replace(measured, work=replace(turn, on_progress=work.on_progress))))
-    return Found(asked, tuple(tries), tuple(trained), known)
+    trials = [_trial_of_known(known, parent.snapshot.table)] if known else []
+    trained: list[tuple[Trial, Measured]] = []
+    while training := trial_search.next_training(goal, trials):
+        own_work = _work_for(work, goal, training, len(trained))
+        start = _parent_for(work, own_work, engine, parent)
+        measured = measure(own_work, start, train_update(own_work, start, domains), domains)
+        trials.append(_trial_of(training, start, measured, trials))
+        # What is done with it later is no longer part of its own progress.
+        trained.append((trials[-1], replace(measured, work=replace(own_work, on_progress=work.on_progress))))
+    return TrialResults(goal, tuple(trials), tuple(trained), known)
 
 
-def asked_for(spec: TrainingSpec, table: Table) -> Asked:
+def goal_of(spec: TrainingSpec, table: Table) -> Goal:
     """Return what a request looks for in a model of this table."""
-    methods = AUTO if spec.method == "auto" else (spec.method,)
+    methods = method_names(Use.AUTO) if spec.method == AUTO else (spec.method,)
     empty = payload_length(Diff("sparse", (None,) * len(table)), table)
     least = min(spec.budget, ROOM * empty / fp32_bytes(table))
-    return Asked(methods, spec.budget, spec.max_drift, spec.max_regression, least)
+    return Goal(methods, spec.budget, spec.max_drift, spec.max_regression, least)
 
 
-def _known(full: Candidate, table: Table) -> Try:
-    mean = mean_wer(evaluation.from_json(full.evaluation, "candidate"))
-    density = _share(full.changed_weights, table)
-    return Try(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
-
-
-def _share(weights: int, table: Table) -> float:
-    return weights / max(1, sum(spec.size for spec in table))
-
-
-def _turn(work: Work, asked: Asked, following: Next, before: int) -> Work:
+def _work_for(work: Work, goal: Goal, training: NextTraining, before: int) -> Work:
     """One training's own work, after `before` others: what is asked of it, its folder, how it tells of progress."""
-    spec = replace(work.spec, method=following.method, budget=following.budget or work.spec.budget)
-    folder = work.folder / f"{before + 1}-{following.method}"
+    spec = replace(work.spec, method=training.method, budget=training.budget or work.spec.budget)
+    folder = work.folder / f"{before + 1}-{training.method}"
     folder.mkdir()
-    if asked.trainings == 1:
+    if goal.trainings == 1:
         return replace(work, spec=spec, folder=folder)
-    budget = "" if following.budget is None else f" at {following.budget:.2%}"
-    name = f"training {before + 1} of at most {asked.trainings} ({following.method}{budget})"
+    budget = "" if training.budget is None else f" at {training.budget:.2%}"
+    name = f"training {before + 1} of at most {goal.trainings} ({training.method}{budget})"
 
-    def tell(done: float, message: str) -> bool:
-        return work.on_progress(min(TRAINING_SHARE, (before + done) / asked.trainings), f"{name}: {message}")
+    def on_progress(done: float, message: str) -> bool:
+        return work.on_progress(min(TRAINING_SHARE, (before + done) / goal.trainings), f"{name}: {message}")
 
-    return replace(work, spec=spec, folder=folder, on_progress=tell)
+    return replace(work, spec=spec, folder=folder, on_progress=on_progress)
 
 
-def _start(work: Work, turn: Work, engine: Engine, parent: Parent) -> Parent:
+def _parent_for(work: Work, own_work: Work, engine: Engine, parent: Parent) -> Parent:
     """Diffs start from the latest version, the fully retrained model beside them from the full chain's last one."""
-    beside = turn.spec.method == FULL != work.spec.method
-    return load_parent(turn.spec, engine, turn.objects, turn.folder) if beside else parent
+    beside = own_work.spec.method == FULL != work.spec.method
+    return load_parent(own_work.spec, engine, own_work.objects, own_work.folder) if beside else parent
 
 
-def _tried(following: Next, start: Parent, measured: Measured, before: Sequence[Try]) -> Try:
+def _trial_of_known(full: Candidate, table: Table) -> Trial:
+    mean = mean_wer(evaluation.from_json(full.evaluation, "candidate"))
+    density = _density(full.changed_weights, table)
+    return Trial(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
+
+
+def _trial_of(training: NextTraining, start: Parent, measured: Measured, before: Sequence[Trial]) -> Trial:
     """The figures of one training; its drift only if a fully retrained model came before it."""
-    table, result, mean = start.snapshot.table, measured.result, mean_wer(measured.errors)
-    full = mean if following.method == FULL else next((one.mean_wer for one in before if one.method == FULL), None)
-    shape = shape_of(decode(result.payload, table, start.digest), table) if result.payload else None
-    return Try(
-        method=following.method,
-        budget=following.budget,
+    result, table, mean = measured.result, start.snapshot.table, mean_wer(measured.errors)
+    payload, kind = result.version.payload, result.version.kind
+    full = next((trial.mean_wer for trial in before if trial.method == FULL), None)
+    full = mean if training.method == FULL else full
+    shape = shape_of(decode(payload, table, start.digest), table) if payload and kind != "snapshot" else None
+    return Trial(
+        method=training.method,
+        budget=training.budget,
         mean_wer=mean,
         drift=None if full is None else mean - full,
         regression=max(evaluation.regressions(start.evaluation, measured.errors).values(), default=None),
-        payload_bytes=len(result.payload) if result.payload else None,
-        payload_share=len(result.payload or b"") / fp32_bytes(table),
-        density=_share(result.changed, table),
+        payload_bytes=len(payload) if payload else None,
+        payload_share=len(payload or b"") / fp32_bytes(table),
+        density=_density(result.changed, table),
         levels=None if shape is None else shape.levels,
         steps=None if shape is None else shape.steps,
         seconds=result.seconds,
     )
+
+
+def _density(changed: int, table: Table) -> float:
+    """The share of all weights that so many are."""
+    return changed / max(1, sum(spec.size for spec in table))

@@ -1,17 +1,14 @@
 """The worker: claims trainings from the database, runs the pipeline, records candidates.
 
-A thread keeps the lease alive while the pipeline is busy; the pipeline hears of a cancellation at its next step.
+It outlives the database's errors: what it has to say is said again until the database takes it. Heartbeats keep the
+lease alive while the pipeline is busy; the pipeline hears of a cancellation at its next step.
 """
 
 import os
 import secrets
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -20,40 +17,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from diffclient.errors import DiffClientError
 from diffserver.catalog import training_queue, versions
+from diffserver.catalog.candidate import NewCandidate
 from diffserver.errors import DiffServerError, JobLost
 from diffserver.logs import make_log
 from diffserver.methods.method import MethodError
 from diffserver.pipeline import run as pipeline
+from diffserver.pipeline.heartbeat import beating, present
+from diffserver.pipeline.work_folder import work_folder
 from diffserver.settings import Settings
 from diffserver.storage.database import writing
 from diffserver.storage.object_store import Objects
+from diffserver.storage.patience import patient
 from diffserver.storage.tables import Training
 from diffserver.tasks import TaskError, load_task, open_task
 from diffserver.training.progress import Cancelled
 
-LEASE_SECONDS = 60.0
-HEARTBEAT_SECONDS = 1.0
 IDLE_SECONDS = 1.0
 
 EXPECTED = (DiffServerError, DiffClientError, TaskError, MethodError)
 """Failures that are the request's, and told to who made it."""
 
 log = make_log()
-
-
-@dataclass
-class Pulse:
-    """What the pipeline last said of its progress, and whether it should go on."""
-
-    progress: float = 0.0
-    message: str = ""
-    wanted: bool = True
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    def note(self, progress: float, message: str) -> bool:
-        """Take note of progress; returns False once the training is to end."""
-        self.progress, self.message = progress, message
-        return self.wanted
 
 
 class Worker:
@@ -64,20 +48,26 @@ class Worker:
         self._objects = Objects(settings.objects)
         self._task_files = settings.task_files
         self._find = partial(load_task, files=settings.task_files)
+        self._lease_s = settings.lease_seconds
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self, once: bool = False) -> None:
         """Work on trainings for ever, or until none waits; on KeyboardInterrupt the one at hand is put back."""
         log.info("worker starts", worker=self.name)
         self._look_at_tasks()
-        while True:
-            training = training_queue.claim(self._engine, self.name, LEASE_SECONDS)
-            if training is not None:
-                self.work(training)
-            elif once:
-                return
-            else:
-                time.sleep(IDLE_SECONDS)
+        with work_folder(self.name) as folder, present(self._engine, self.name, self._lease_s):
+            try:
+                while True:
+                    training = patient(training_queue.claim)(self._engine, self.name, self._lease_s)
+                    if training is not None:
+                        self._work(training, folder)
+                    elif once:
+                        return
+                    else:
+                        time.sleep(IDLE_SECONDS)
+            except KeyboardInterrupt:
+                self._put_back()
+                raise
 
     def _look_at_tasks(self) -> None:
         """Tell of the tasks that it was started with; a broken one is in no one's way but its own."""
@@ -87,50 +77,44 @@ class Worker:
             except TaskError as error:
                 log.warning("task file cannot be used", file=file, error=str(error))
 
-    def work(self, training: Training) -> None:
+    def _work(self, training: Training, folder: Path) -> None:
         """Run one claimed training to its candidate, or record why there is none."""
         bound = log.bind(training=training.id, model=training.model)
         bound.info("training starts", spec=training.spec)
         try:
-            with self._heartbeat(training.id) as pulse, tempfile.TemporaryDirectory() as folder:
-                new = pipeline.run(
-                    training_queue.spec_of(training), self._engine, self._objects, Path(folder), pulse.note, self._find
-                )
-            with writing(self._engine) as session:
-                candidate = versions.record_candidate(session, new)
-                training_queue.finish(session, training.id, self.name, candidate.id)
-            bound.info("training done", candidate=candidate.id, refusals=list(new.refusals))
+            new = self._train(training, folder)
+            bound.info("training done", candidate=self._record(training.id, new), refusals=list(new.refusals))
         except (Cancelled, JobLost):
-            bound.info("training cancelled")
-        except KeyboardInterrupt:
-            training_queue.release(self._engine, training.id, self.name)
-            raise
+            bound.info("training cancelled, or taken over")
         except EXPECTED as error:
             bound.warning("training failed", error=str(error))
-            training_queue.fail(self._engine, training.id, self.name, str(error))
+            self._fail(training.id, str(error))
         except Exception as error:
             bound.exception("training failed unexpectedly")
-            training_queue.fail(self._engine, training.id, self.name, f"{type(error).__name__}: {error}")
+            self._fail(training.id, f"{type(error).__name__}: {error}")
 
-    @contextmanager
-    def _heartbeat(self, training_id: int) -> Iterator[Pulse]:
-        """Renew the lease and pass progress on, until the block ends."""
-        pulse = Pulse()
+    def _train(self, training: Training, folder: Path) -> NewCandidate:
+        spec = training_queue.spec_of(training)
+        with (
+            beating(self._engine, self.name, training.id, self._lease_s) as pulse,
+            tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as files,
+        ):
+            return pipeline.run(spec, self._engine, self._objects, Path(files), pulse.note, self._find)
 
-        def beat() -> None:
-            while not pulse.stopped.wait(HEARTBEAT_SECONDS):
-                try:
-                    alive = training_queue.heartbeat(
-                        self._engine, training_id, self.name, pulse.progress, pulse.message
-                    )
-                    pulse.wanted = pulse.wanted and alive
-                except SQLAlchemyError as error:  # the database may come back before the lease ends
-                    log.warning("heartbeat failed", training=training_id, error=str(error))
+    @patient
+    def _record(self, training_id: int, new: NewCandidate) -> int:
+        """Record the candidate and that the training is done; raises JobLost."""
+        with writing(self._engine) as session:
+            candidate = versions.record_candidate(session, new)
+            training_queue.finish(session, training_id, self.name, candidate.id)
+            return candidate.id
 
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
+    def _fail(self, training_id: int, error: str) -> None:
+        patient(training_queue.fail)(self._engine, training_id, self.name, error)
+
+    def _put_back(self) -> None:
+        """Once, as whoever ends does not wait: without it the training is taken up when its lease ends."""
         try:
-            yield pulse
-        finally:
-            pulse.stopped.set()
-            thread.join()
+            training_queue.release(self._engine, self.name)
+        except SQLAlchemyError as error:
+            log.warning("the training could not be put back", error=str(error))

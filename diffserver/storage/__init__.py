@@ -1,1 +1,1 @@
-"""Database, tables, object store."""
+"""The database with its tables, migrations and leases, and the object store."""

@@ -1,6 +1,6 @@
-"""What the tables' columns are made of: names of constraints, types that both databases keep alike.
+"""Column types that SQLite and PostgreSQL store alike, and the names of constraints.
 
-The tables themselves are in `tables`.
+The tables themselves are left to `tables`.
 """
 
 from datetime import UTC, datetime
@@ -8,6 +8,11 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, MetaData, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+from diffclient.plain_text import plain
+
+PROSE = 4000
+"""The most characters that are kept of what others say."""
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -19,37 +24,51 @@ NAMES = {
 
 
 def utc_now() -> datetime:
-    """The time of this process, aware and in UTC."""
+    """Return this process's time, aware and in UTC."""
     return datetime.now(UTC)
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware time in UTC; SQLite, which has no zones, stores it without one."""
+    """The column type of aware times in UTC; SQLite stores them without a zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Bring an aware time to UTC."""
+        """Convert an aware time to UTC."""
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give a time back its zone."""
+        """Return a stored time as aware and in UTC."""
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
+class Prose(TypeDecorator[str]):
+    """What an error or a progress line says, of whatever it is made: stored as one printable line of bounded length.
+
+    Neither database stores every string: no lone surrogates, and PostgreSQL no NUL.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Make it plain."""
+        return value and plain(value, PROSE)
+
+
 def digest_column(**options: Any) -> Any:
-    """A SHA-256 in lower-case hex."""
+    """Return the column of a SHA-256 in lower-case hex."""
     return mapped_column(String(64), **options)
 
 
 def length_column(**options: Any) -> Any:
-    """A number of bytes."""
+    """Return the column of a length in bytes."""
     return mapped_column(BigInteger, **options)
 
 
 class Base(DeclarativeBase):
-    """What all tables share."""
+    """The base class of all tables."""
 
     metadata = MetaData(naming_convention=NAMES)
     type_annotation_map = {  # noqa: RUF012

@@ -1,8 +1,7 @@
 """The database: one engine, and transactions that either read or write.
 
 SQLite and PostgreSQL behave alike behind this module: foreign keys hold, a writer waits for the writer before
-it, for as long as its engine's option `wait_seconds` says, and a reader never blocks. What is stored is the affair
-of `tables`.
+it, for as long as its engine's option `wait_seconds` says, and a reader never blocks. The schema is left to `tables`.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ WAIT_SECONDS = 30
 
 
 def connect(url: str) -> Engine:
-    """Make the engine for a SQLite or PostgreSQL URL; connections are opened when first needed."""
+    """Return the engine for a SQLite or PostgreSQL URL; connections are opened on demand."""
     if make_url(url).get_backend_name() != "sqlite":
         engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
         event.listen(engine, "begin", _begin_postgresql)
@@ -30,25 +29,25 @@ def connect(url: str) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session that only reads; its rows stay usable afterwards."""
+    """Yield a session for reading; its rows stay usable afterwards."""
     with Session(engine, expire_on_commit=False) as session:
         yield session
 
 
 @contextmanager
 def writing(engine: Engine, wait_seconds: float | None = None) -> Iterator[Session]:
-    """A session whose writes are committed together at the end, or not at all if an error leaves it.
+    """Yield a session whose writes are committed together at the end, or rolled back after an error.
 
-    Raises OperationalError if others write for longer than the time given, or the engine's.
+    Raises OperationalError if others write for longer than `wait_seconds`, by default the engine's.
     """
-    patience = {} if wait_seconds is None else {"wait_seconds": wait_seconds}
-    writes = engine.execution_options(writes=True, **patience)
+    wait = {} if wait_seconds is None else {"wait_seconds": wait_seconds}
+    writes = engine.execution_options(writes=True, **wait)
     with Session(writes, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 def now(session: Session) -> datetime:
-    """The time by which leases are judged: the database server's, since workers' clocks differ."""
+    """Return the database server's time in UTC, since workers' clocks differ."""
     if session.get_bind().dialect.name == "postgresql":
         moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
@@ -56,10 +55,10 @@ def now(session: Session) -> datetime:
 
 
 def exclusive(session: Session, key: int) -> None:
-    """Wait until no other transaction that writes holds this key; it is let go at the end of this one."""
+    """Lock `key` against other writing transactions until this one ends."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(key)))
-    # SQLite's writers are alone anyway.
+    # SQLite has a single writer anyway.
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

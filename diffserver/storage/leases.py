@@ -1,7 +1,7 @@
-"""Leases: what one process at a time does for all, for as long as the database's clock says.
+"""Leases: give one process at a time a named task until a time on the database's clock.
 
-A process that dies loses its lease when that runs out. Claiming is one short transaction; what is done under the
-lease still has to be safe if two should do it.
+A process that dies loses its lease when it expires. Claiming is one short transaction, so the task itself must stay
+safe if two processes run it.
 """
 
 from datetime import timedelta
@@ -11,12 +11,12 @@ from sqlalchemy import Engine, delete
 from diffserver.storage.database import exclusive, now, writing
 from diffserver.storage.tables import Lease
 
-# Any number that no one else locks on.
+# An arbitrary number that no other lock uses.
 LOCK = 0x6E64666C
 
 
 def claim(engine: Engine, name: str, holder: str, seconds: float) -> bool:
-    """Take or renew the lease on `name`; False while another holds it."""
+    """Take or renew the lease on `name` for some seconds; return False while another process holds it."""
     with writing(engine) as session:
         exclusive(session, LOCK)
         moment = now(session)
@@ -28,6 +28,6 @@ def claim(engine: Engine, name: str, holder: str, seconds: float) -> bool:
 
 
 def release(engine: Engine, name: str, holder: str) -> None:
-    """Give the lease back before it ends, if it is still this holder's."""
+    """Release the lease before it expires, if it is still this holder's."""
     with writing(engine) as session:
         session.execute(delete(Lease).where(Lease.name == name, Lease.holder == holder))

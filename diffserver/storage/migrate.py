@@ -1,9 +1,8 @@
-"""Migrations: bring a database to this release's tables, and refuse to serve one that is not there.
+"""Migrate a database to this release's tables, and check that it has them.
 
-The revisions themselves are in the package `diffserver.migrations`; Alembic is driven from here alone.
+The revisions are left to the package `diffserver.migrations`, running them to Alembic.
 """
 
-import os
 import sys
 from importlib.util import find_spec
 
@@ -22,12 +21,12 @@ from diffserver.storage.database import connect
 
 COMMAND = "diffserver migrate"
 
-# Any number that no one else locks on; several migrations may start at once when a service is scaled.
+# An arbitrary number that no other lock uses; several migrations may start at once when a service is scaled.
 LOCK = 0x6E646966
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Run all missing migrations in one transaction; returns the revision before and after.
+    """Run all missing migrations in one transaction; return the revision before and after.
 
     Safe to run again and at the same time elsewhere. Raises DatabaseTooNew, Unavailable.
     """
@@ -46,20 +45,20 @@ def check(engine: Engine) -> None:
     Raises Unavailable if it can't be reached.
     """
     with _reached(engine) as connection:
-        found = revision(connection)
-    _refuse_newer(found)
-    if found != latest():
-        state = "is empty" if found is None else f"is at revision {found}, this release needs {latest()}"
+        current = revision(connection)
+    _refuse_newer(current)
+    if current != latest():
+        state = "is empty" if current is None else f"is at revision {current}, this release needs {latest()}"
         raise NotMigrated(f"the database {state}", f"run: {COMMAND}")
 
 
 def revision(connection: Connection) -> str | None:
-    """The revision that a database is at; None if it was never migrated."""
+    """Return the revision of a database; None if it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def latest() -> str:
-    """The revision that this release needs."""
+    """Return the revision that this release needs; raises RuntimeError if the package has no revisions."""
     head = _scripts().get_current_head()
     if head is None:
         raise RuntimeError("the package diffserver.migrations holds no revisions; install diffserver again")
@@ -67,7 +66,7 @@ def latest() -> str:
 
 
 def differences(connection: Connection) -> list[object]:
-    """How a migrated database differs from the tables that the code declares; empty if it does not."""
+    """Return the differences between a migrated database and the tables in `tables`."""
     context = MigrationContext.configure(connection, opts={"compare_type": True})
     return list(compare_metadata(context, tables.METADATA))
 
@@ -81,11 +80,11 @@ def _reached(engine: Engine) -> Connection:
         ) from error
 
 
-def _refuse_newer(found: str | None) -> None:
+def _refuse_newer(current: str | None) -> None:
     known = {script.revision for script in _scripts().walk_revisions()}
-    if found is not None and found not in known:
+    if current is not None and current not in known:
         raise DatabaseTooNew(
-            f"the database is at revision {found}, which this release does not know",
+            f"the database is at revision {current}, which this release does not know",
             "install the release that migrated it, or a later one",
         )
 
@@ -106,8 +105,8 @@ def _config(connection: Connection | None) -> Config:
 
 
 if __name__ == "__main__":
-    # What a container's health check runs: an error unless the database can be reached and fits.
+    # A container's health check runs this: an error unless the database can be reached and has the tables.
     try:
-        check(connect(Settings.from_environment(os.environ).database))
+        check(connect(Settings.of_process().database))
     except DiffServerError as unfit:
         sys.exit(str(unfit))

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
 from diffclient.release.manifest import Blob
-from diffserver.storage.column_types import Base, digest_column, length_column, utc_now
+from diffserver.storage.column_types import Base, Prose, digest_column, length_column, utc_now
 
 STABLE = "stable"
 
@@ -121,8 +121,8 @@ class Training(Base):
     spec: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16), default="queued")
     progress: Mapped[float] = mapped_column(default=0.0)
-    message: Mapped[str] = mapped_column(default="")
-    error: Mapped[str | None]
+    message: Mapped[str] = mapped_column(Prose, default="")
+    error: Mapped[str | None] = mapped_column(Prose)
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
     lease_seconds: Mapped[float] = mapped_column(default=0.0)
@@ -131,6 +131,17 @@ class Training(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class Worker(Base):
+    """A process that takes trainings: there until `until`, unless it is seen again before."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    started_at: Mapped[datetime]
+    last_seen: Mapped[datetime]
+    until: Mapped[datetime]
 
 
 class Candidate(Base):

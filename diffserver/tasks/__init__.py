@@ -1,12 +1,11 @@
-"""Tasks: what is trained and measured. Outside this package nothing knows what a model is about.
+"""Tasks: what is trained and measured; code outside this package does not depend on any particular task.
 
-`task` says what a task is, `registry` how one is found by its name; `plain` is the class to start one's own from.
+`task` defines a task, `registry` finds one by name, and `plain` is the base class for new ones.
 """
 
+from diffserver.tasks.errors import CorpusError, DataError, TaskError
 from diffserver.tasks.registry import load_task, open_task
-
-from .errors import CorpusError, DataError, TaskError
-from .task import Batch, Example, Forward, MakesData, Session, Task
+from diffserver.tasks.task import Batch, Example, Forward, MakesData, Session, Task
 
 __all__ = [
     "Batch", "CorpusError", "DataError", "Example", "Forward", "MakesData", "Session", "Task", "TaskError", "load_task",

@@ -1,6 +1,6 @@
-"""The folders of a data set: one for each domain, in one natural order, and what tells their data from other data.
+"""The folders of a data set, one for each domain: find them in natural order, and fingerprint their manifests.
 
-What the files in them mean is the task's affair.
+Reading the files is left to the task.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ SPLITS = ("train", "test")
 
 def find_domains(data: Path, splits: Sequence[str] = SPLITS) -> list[Path]:
     """Return the folders that have all these splits (`train.jsonl` …), by number, then by name."""
-    found = [{path.parent for path in data.glob(f"*/{split}.jsonl")} for split in splits]
-    return sorted(set.intersection(*found), key=by_number)
+    folders = [{path.parent for path in data.glob(f"*/{split}.jsonl")} for split in splits]
+    return sorted(set.intersection(*folders), key=by_number)
 
 
 def by_number(folder: Path) -> tuple[float, str]:
-    """What to sort folders by: 10-composers comes after 9-countries, and those without a number come last."""
+    """Return a folder's sort key: 10-composers comes after 9-countries, folders without a number come last."""
     number = re.match(r"\d+", folder.name)
     return float(number[0]) if number else float("inf"), folder.name
 
@@ -28,7 +28,7 @@ def by_number(folder: Path) -> tuple[float, str]:
 def fingerprint(data: Path, domains: Sequence[str]) -> str:
     """Return a SHA-256 that changes with any byte of these domains' manifests, their names and their order.
 
-    Recordings are not read: they may be many, and manifests name and time them. A split that is missing counts too.
+    Recordings are not read, since manifests name and time them. A missing split counts, too.
     """
     whole = hashlib.sha256()
     for domain in domains:

@@ -1,4 +1,4 @@
-"""What can go wrong with a task's data.
+"""Errors of a task and its data.
 
 TaskError
 ├── DataError      a manifest line, an audio file or a character that the task cannot use; names file and line

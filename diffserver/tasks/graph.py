@@ -1,7 +1,7 @@
-"""The device's graph: a network as ONNX whose weights are named but not there.
+"""Export a network as the device's graph: ONNX with named weights but without their values.
 
-The weights enter the export as inputs, so no optimiser can fold them into constants, and become initialisers whose
-data lies outside the file: the device fills them in from its slot.
+The weights enter the export as inputs, so no optimiser can fold them into constants, and become initialisers with
+external data. Filling them in from a slot is left to the device.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ from torch.func import functional_call
 
 from diffclient.measure.onnx_session import OUTSIDE
 from diffclient.tensors.snapshot import Array
-
-from .errors import TaskError
+from diffserver.tasks.errors import TaskError
 
 OPSET = 18
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input of the graph: its sides are numbers or, where they vary, names."""
+    """One input of the graph; each side is a number or, where it varies, a name."""
 
     name: str
     sides: tuple[int | str, ...]
     dtype: str = "float32"
-    """As numpy and torch call it: float32, int64, bool, …"""
+    """The dtype's name in numpy and torch: float32, int64, bool, …"""
 
     def require(self, array: Array) -> None:
-        """Raise ValueError unless an array can go in here."""
+        """Raise ValueError unless an array fits this input."""
         sides = zip(array.shape, self.sides, strict=False)
         fits = len(array.shape) == len(self.sides) and all(isinstance(b, str) or a == b for a, b in sides)
         if not fits or array.dtype != self.dtype:
@@ -49,7 +48,7 @@ class Input:
 
 
 class _WithWeights(nn.Module):
-    """The network as a function of its inputs and its weights."""
+    """A network as a function of its inputs and its weights."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -65,10 +64,10 @@ def export(
     metadata: Mapping[str, str] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> bytes:
-    """The graph of a network that takes these inputs, in this order, as ONNX bytes; as in evaluation, without dropout.
+    """Return the graph of a network with these inputs, in this order, as ONNX bytes; without dropout, as in evaluation.
 
-    `metadata` travels in the graph's metadata_props; `outputs` names what comes out. Raises TaskError if the exporter
-    does not follow the network.
+    `metadata` goes into the graph's metadata_props; `outputs` names the outputs. Raises TaskError if the exporter
+    fails.
     """
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     samples, shapes = _sampled(inputs)
@@ -79,14 +78,14 @@ def export(
                 (samples,),
                 kwargs={"weights": weights},
                 dynamic_shapes={"inputs": shapes, "weights": {name: {} for name in weights}},
-                input_names=[*(given.name for given in inputs), *weights],
+                input_names=[*(declared.name for declared in inputs), *weights],
                 output_names=outputs,
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
             )
         except Exception as error:  # the exporter's, or the network's own
-            raise TaskError(f"the network does not become a graph for devices: {_told(error)}") from error
+            raise TaskError(f"the network does not become a graph for devices: {_root_cause(error)}") from error
     assert program is not None
     model = program.model_proto
     _weights_outside(model, set(weights))
@@ -96,20 +95,20 @@ def export(
 
 
 def _sampled(inputs: Sequence[Input]) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
-    """Tensors to trace with, and which of their sides vary."""
-    names = dict.fromkeys(side for given in inputs for side in given.sides if isinstance(side, str))
+    """Return tensors to trace with, and their varying sides."""
+    names = dict.fromkeys(side for declared in inputs for side in declared.sides if isinstance(side, str))
     lengths = chain((2,), count(64, 2))  # all different, and none of them special
     varying = {name: (torch.export.Dim(name), length) for name, length in zip(names, lengths, strict=False)}
     samples, shapes = [], []
-    for given in inputs:
-        sizes = [varying[side][1] if isinstance(side, str) else side for side in given.sides]
-        samples.append(torch.zeros(sizes, dtype=getattr(torch, given.dtype)))
-        shapes.append({axis: varying[side][0] for axis, side in enumerate(given.sides) if isinstance(side, str)})
+    for declared in inputs:
+        sizes = [varying[side][1] if isinstance(side, str) else side for side in declared.sides]
+        samples.append(torch.zeros(sizes, dtype=getattr(torch, declared.dtype)))
+        shapes.append({axis: varying[side][0] for axis, side in enumerate(declared.sides) if isinstance(side, str)})
     return tuple(samples), tuple(shapes)
 
 
-def _told(error: Exception) -> str:
-    """The cause beneath what the exporter says of itself, on one line."""
+def _root_cause(error: Exception) -> str:
+    """Return the innermost cause of an exporter's error, on one line."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -117,7 +116,7 @@ def _told(error: Exception) -> str:
 
 
 def _weights_outside(model: onnx.ModelProto, names: set[str]) -> None:
-    """Turns the inputs of these names into initialisers whose data is somewhere else."""
+    """Turn the inputs of these names into initialisers with external data."""
     kept = [value for value in model.graph.input if value.name not in names]
     for value in model.graph.input:
         if value.name in names:
@@ -135,7 +134,7 @@ def _weights_outside(model: onnx.ModelProto, names: set[str]) -> None:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Removes what the exporter notes for its developers, paths of this machine among it."""
+    """Remove the exporter's debug information, which includes paths of this machine."""
     del model.metadata_props[:], model.graph.value_info[:], model.graph.metadata_props[:]
     for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         del part.metadata_props[:]
@@ -144,7 +143,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """The network as it evaluates, while the block runs."""
+    """Put the network into evaluation mode during the block."""
     before = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -156,7 +155,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints advice that is no user's business."""
+    """Silence the exporter's warnings, which are for its developers, during the block."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,7 @@
-"""Examples in files of lines: a JSON object each, with the place that it came from for messages."""
+"""Read JSON Lines files: a JSON object for each line, with its place for messages.
+
+The meaning of the fields is left to the task.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,18 @@ from typing import Any
 
 from diffclient.errors import FormatError
 from diffclient.strict_json import parse
-
-from .errors import DataError
+from diffserver.tasks.errors import DataError
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line's fields; `place` is the file's path and the line's number."""
+class JsonLine:
+    """The fields of one line; `place` is the file's path and the line's number."""
 
     place: str
     fields: Mapping[str, Any]
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_lines(path: Path) -> list[JsonLine]:
     """Return the lines of a file in its order; blank ones are skipped.
 
     Raises DataError if the file cannot be read or holds no line, or a line is not a JSON object.
@@ -31,7 +33,9 @@ def read_lines(path: Path) -> list[Line]:
     except OSError as error:
         raise DataError(f"{path}: cannot read the examples ({error})") from error
     numbered = enumerate(content.splitlines(), start=1)
-    lines = [Line(f"{path}:{number}", _fields(line, f"{path}:{number}")) for number, line in numbered if line.strip()]
+    lines = [
+        JsonLine(f"{path}:{number}", _fields(line, f"{path}:{number}")) for number, line in numbered if line.strip()
+    ]
     if not lines:
         raise DataError(f"{path}: the file holds no example")
     return lines

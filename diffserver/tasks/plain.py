@@ -1,7 +1,7 @@
-"""The class to start a task of one's own from: its network, data, loss and metric are said, the rest follows.
+"""The base class for tasks of one's own: a subclass gives network, targets, loss and scorer.
 
-Examples are lines of JSON, the graph is the network's ONNX export, a probe set is some of the lines, and everything is
-measured by the scorer that devices call. Whatever does not fit is a method to override.
+Examples are lines of JSON, the graph is the network's ONNX export, a probe set is a sample of the lines, and all
+measurements are left to the scorer that devices use. Any method can be overridden.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from diffclient.measure.probe_set import INDEX
 from diffclient.measure.scorer import Scorer
 from diffclient.measure.word_errors import Errors
 from diffclient.tensors.snapshot import Array, Snapshot
+from diffserver.tasks.errors import DataError, TaskError
+from diffserver.tasks.graph import Input, export
+from diffserver.tasks.jsonl import JsonLine, read_lines
 from diffserver.tasks.probe_pack import pack
-
-from .errors import DataError, TaskError
-from .graph import Input, export
-from .jsonl import Line, read_lines
-from .task import Example, Forward
+from diffserver.tasks.task import Example, Forward
 
 _NO_PARAMETER = (
     "no parameter. Use LayerNorm or GroupNorm in place of BatchNorm, and register constants with persistent=False"
@@ -34,23 +33,23 @@ _TIED = "another name of the same weights. Keep them once, and call functions wi
 
 
 class Batch(NamedTuple):
-    """Some examples as tensors: what the network takes, in its order, and what it should say."""
+    """Some examples as tensors: the network's inputs, in its order, and the targets."""
 
     inputs: tuple[Tensor, ...]
     targets: Tensor
 
 
 class PlainTask(ABC):
-    """A task of which a name, what its network takes, a scorer, and three methods are asked."""
+    """A task made of a name, the network's inputs, a scorer, and three methods."""
 
     name: str
-    """What commands and requests call it: small letters, digits, '.', '_' and '-'."""
+    """The task's name in commands and requests: small letters, digits, '.', '_' and '-'."""
     takes: Sequence[Input]
-    """What the network takes, in the order of its arguments."""
+    """The network's inputs, in the order of its arguments."""
     scorer: Scorer
-    """How it is measured. Devices import it (`--score module:name`), so its module stays free of torch."""
+    """The measurement. Devices import it (`--score module:name`), so its module must not import torch."""
     probe_factor: int = 4
-    """Examples of a probe set for each one asked for: an example that counts one item says less than a sentence."""
+    """Examples in a probe set for each one requested: an example of one item tells less than a sentence of words."""
 
     def __init__(self) -> None:
         missing = [part for part in ("name", "takes", "scorer") if not hasattr(self, part)]
@@ -59,26 +58,26 @@ class PlainTask(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """A freshly initialised network. torch is seeded when this is called."""
+        """Return a freshly initialised network; torch is seeded before the call."""
 
     @abstractmethod
     def targets(self, examples: Sequence[Example]) -> Array | Sequence[int] | Sequence[float]:
-        """What the network should say of these examples, a batch."""
+        """Return the targets of a batch of examples."""
 
     @abstractmethod
     def loss(self, forward: Forward, batch: Batch) -> Tensor:
-        """The mean loss of a batch: `forward(*batch.inputs)` against `batch.targets`."""
+        """Return the mean loss of a batch: `forward(*batch.inputs)` against `batch.targets`."""
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:  # noqa: ARG002 - for those who override
-        """The example as it is trained on this time."""
+        """Return the example as this batch trains on it; unchanged unless overridden."""
         return example
 
     def size(self, example: Example) -> int:  # noqa: ARG002 - the same
-        """How much room an example takes; all the same, unless this is overridden."""
+        """Return an example's size, by which batches are made; 0 for all unless overridden."""
         return 0
 
     def network(self, seed: int) -> nn.Module:
-        """A fresh network; raises TaskError if it has a state that diffs cannot carry."""
+        """Return a freshly initialised network; raises TaskError if diffs cannot carry its state."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self.build()
@@ -86,33 +85,33 @@ class PlainTask(ABC):
         return network
 
     def examples(self, folder: Path, split: str) -> list[Example]:
-        """The examples of `folder/<split>.jsonl`; raises DataError naming file and line."""
+        """Return the examples of `folder/<split>.jsonl`; raises DataError naming file and line."""
         return [self._example(line, _opener(folder)) for line in read_lines(folder / f"{split}.jsonl")]
 
     def batch(self, examples: Sequence[Example], rng: np.random.Generator, device: str) -> Batch:
-        """These examples, augmented, as tensors."""
+        """Return the examples, augmented with `rng`, as tensors on `device`."""
         augmented = [self.augment(example, rng) for example in examples]
         inputs = tuple(torch.as_tensor(array).to(device) for array in self.scorer.inputs(augmented).values())
         return Batch(inputs, torch.as_tensor(self.targets(augmented)).to(device))
 
     def graph(self, network: nn.Module) -> bytes:
-        """The network as ONNX without weights; raises TaskError."""
+        """Return the network as ONNX without weights; raises TaskError."""
         return export(network, self.takes)
 
     def session(self, graph: bytes, weights: Snapshot) -> Session:
-        """The device's onnxruntime session, on as many threads as training may use."""
+        """Return the device's onnxruntime session, on as many threads as training may use."""
         return Session(graph, weights, threads=torch.get_num_threads())
 
     def measure(self, session: Session, examples: Sequence[Example]) -> Errors:
-        """The errors on these examples."""
+        """Return the errors on these examples."""
         return self.scorer.measure(session, examples)
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
-        """The errors on each part of a probe set, as a device counts them."""
+        """Return the errors on each part of a probe set, as a device counts them."""
         return self.scorer(graph, weights, parts)
 
     def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        """Lines of the split, drawn by the seed, with the files that reading them opens."""
+        """Return a probe set: lines of the split, drawn by the seed, with the files that reading them opens."""
         lines = read_lines(folder / f"{split}.jsonl")
         drawn = np.random.default_rng(seed).permutation(len(lines))[: count * self.probe_factor]
         chosen, files = [lines[number] for number in sorted(drawn)], dict[str, bytes]()
@@ -120,8 +119,8 @@ class PlainTask(ABC):
             self._example(line, _opener(folder, files))
         return pack([line.fields for line in chosen], files)
 
-    def _example(self, line: Line, open_: Callable[[str], bytes]) -> Example:
-        """One line's example, tried out, so that what is wrong is told with its place."""
+    def _example(self, line: JsonLine, open_: Callable[[str], bytes]) -> Example:
+        """Return a line's example after a trial of its inputs and targets; raises DataError with the line's place."""
         try:
             example = self.scorer.read(line.fields, open_)
             self._require_fit(self.scorer.inputs([example]))
@@ -131,38 +130,38 @@ class PlainTask(ABC):
         return example
 
     def _require_fit(self, arrays: Mapping[str, Array]) -> None:
-        taken = [given.name for given in self.takes]
-        if list(arrays) != taken:
-            raise ValueError(f"the scorer gives {', '.join(arrays)}, and the network takes {', '.join(taken)}")
-        for given in self.takes:
-            given.require(arrays[given.name])
+        names = [declared.name for declared in self.takes]
+        if list(arrays) != names:
+            raise ValueError(f"the scorer gives {', '.join(arrays)}, and the network takes {', '.join(names)}")
+        for declared in self.takes:
+            declared.require(arrays[declared.name])
 
 
-def _opener(folder: Path, opened: dict[str, bytes] | None = None) -> Callable[[str], bytes]:
-    """What opens files that lines name, beside their own file, and notes what it opened."""
+def _opener(folder: Path, contents: dict[str, bytes] | None = None) -> Callable[[str], bytes]:
+    """Return a function that reads files in `folder` by name; their content is recorded in `contents`."""
 
     def open_(name: str) -> bytes:
         if name == INDEX:
             raise ValueError(f"{INDEX} is the name of a probe set's own list: call the file something else")
         data = (folder / name).read_bytes()
-        if opened is not None:
-            opened[name] = data
+        if contents is not None:
+            contents[name] = data
         return data
 
     return open_
 
 
 def _require_weights(network: nn.Module) -> None:
-    """Raise TaskError unless the network's state is fp32 parameters, each of one name."""
-    own, all_names = dict(network.named_parameters()), dict(network.named_parameters(remove_duplicate=False))
+    """Raise TaskError unless the network's state consists of fp32 parameters with one name each."""
+    parameters, all_names = dict(network.named_parameters()), dict(network.named_parameters(remove_duplicate=False))
     state: Mapping[str, Any] = network.state_dict()
     problems = {
         _NO_PARAMETER: [name for name in state if name not in all_names],
-        _TIED: [name for name in all_names if name not in own],
-        "no float32": [name for name, weight in own.items() if weight.dtype != torch.float32],
+        _TIED: [name for name in all_names if name not in parameters],
+        "no float32": [name for name, weight in parameters.items() if weight.dtype != torch.float32],
     }
     for problem, names in problems.items():
         if names:
             raise TaskError(f"the network cannot be trained as diffs: {', '.join(names[:5])}: {problem}")
-    if not own:
+    if not parameters:
         raise TaskError("the network has no weights")

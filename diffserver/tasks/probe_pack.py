@@ -1,4 +1,4 @@
-"""Writing a part of the probe set: the zip that `diffclient.measure.probe_set` reads on devices."""
+"""Write a part of the probe set as a zip; reading it is left to `diffclient.measure.probe_set`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from diffclient.measure.probe_set import INDEX
 
 
 def pack(lines: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]) -> bytes:
-    """Return the zip of these lines and of the files that they name; the same content makes the same bytes."""
+    """Return the zip of these lines and the files that they name; equal content gives equal bytes."""
     content = io.BytesIO()
     index = "".join(json.dumps(line) + "\n" for line in lines).encode()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:

@@ -1,7 +1,7 @@
-"""A task: what is trained and measured, as everything outside this package sees it.
+"""The protocol of a task, as code outside this package sees it.
 
-It names its network, reads one domain's folder, makes batches and losses, exports the device's graph, and measures
-with the device's own code. Training loops, methods and storage are left to others.
+A task gives a network, examples, batches, losses and the device's graph, and measures with the device's own code.
+Training loops, methods and storage are left to others.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from diffclient.tensors.snapshot import Snapshot
 
 Example = Any
-"""One training or test item; only its task looks inside."""
+"""One training or test item, opaque outside its task."""
 
 Batch = Any
-"""Padded tensors of some examples; only its task looks inside."""
+"""Padded tensors of some examples, opaque outside their task."""
 
 Session = Any
-"""The device's own code with a version's weights; only its task looks inside."""
+"""The device's own code with a version's weights, opaque outside its task."""
 
 Forward = Callable[..., Any]
-"""The network with some weights: called with what the task's loss takes from a batch."""
+"""The network with some weights, called with the inputs that the task's loss takes from a batch."""
 
 
 class Task(Protocol):
@@ -36,42 +36,42 @@ class Task(Protocol):
     name: str
 
     def network(self, seed: int) -> nn.Module:
-        """A freshly initialised network; the same seed gives the same weights."""
+        """Return a freshly initialised network; the same seed gives the same weights."""
 
     def examples(self, folder: Path, split: str) -> Sequence[Example]:
-        """One domain's `train` or `test` examples; raises DataError naming file and line."""
+        """Return one domain's `train` or `test` examples; raises DataError naming file and line."""
 
     def size(self, example: Example) -> int:
-        """How much room an example takes; the training loop puts examples of about equal size together."""
+        """Return an example's size; the training loop batches examples of about equal size."""
 
     def batch(self, examples: Sequence[Example], rng: np.random.Generator, device: str) -> Batch:
-        """These examples as one training batch on `device`, augmented with `rng`."""
+        """Return these examples as one training batch on `device`, augmented with `rng`."""
 
     def loss(self, forward: Forward, batch: Batch) -> Tensor:
-        """The mean loss of a batch, a scalar that gradients flow from."""
+        """Return the mean loss of a batch, a differentiable scalar."""
 
     def graph(self, network: nn.Module) -> bytes:
-        """The network for devices: ONNX without weights."""
+        """Return the network for devices: ONNX without weights."""
 
     def session(self, graph: bytes, weights: Snapshot) -> Session:
-        """The device's own code with this version's weights, ready to measure."""
+        """Return the device's own code with this version's weights."""
 
     def measure(self, session: Session, examples: Sequence[Example]) -> Errors:
-        """The errors that the device's code makes on these examples."""
+        """Return the errors of the device's code on these examples."""
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> Sequence[Errors]:
-        """The errors on each part of a probe set, by the very function that devices call."""
+        """Return the errors on each part of a probe set, by the function that devices call."""
 
     def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        """A part of the probe set, as devices read it: about `count` examples of a domain's split."""
+        """Return a part of the probe set, as devices read it: about `count` examples of a domain's split."""
 
 
 @runtime_checkable
 class MakesData(Protocol):
-    """A task that can make data of its own, for experiments."""
+    """A task that can make its own data for experiments."""
 
     def make_data(self, folder: Path, updates: int, quick: bool, on_progress: Callable[[float, str], bool]) -> Path:
-        """Make the base's domain and so many updates' below `folder`, or find them there; return where they are.
+        """Make the domains of the base and of `updates` updates below `folder`, or reuse them; return their folder.
 
-        `quick` asks for little. Raises TaskError.
+        `quick` makes little data. Raises TaskError.
         """

@@ -8,37 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from diffserver.choices import hardware
 from diffserver.methods.method import Method, MethodError
+from diffserver.methods.recipe import Recipe
 from diffserver.tasks import Example, Task
 from diffserver.training.progress import Cancelled, OnProgress
 
 SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size before they are cut into batches
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; the defaults of each kind of training are `recipe_for`'s."""
-
-    steps: int
-    learning_rate: float
-    """The highest, reached after the warm-up."""
-    batch: int = 16
-    replay: float = 0.6
-    """The share of every batch that comes from earlier domains, drawn by the square roots of their sizes."""
-    warmup: float = 0.05
-    """The share of training in which the learning rate rises."""
-    clip: float = 5.0
-    """The largest norm of all gradients together."""
-    epochs: int | None = None
-    """Times that every new example is seen; replaces `steps`."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +30,6 @@ class Lesson:
 
     new: Sequence[Example]
     earlier: Sequence[Sequence[Example]] = ()
-
-
-def recipe_for(name: str, epochs: int | None = None) -> Recipe:
-    """The recipe for `base`, `full`, `sparse` or `hashed`; `epochs` overrides its length.
-
-    Raises MethodError if there is none of that name, or no epochs at all.
-    """
-    recipes = {
-        "base": Recipe(steps=2000, learning_rate=3e-3),
-        "full": Recipe(steps=910, learning_rate=2.5e-3),
-        "sparse": Recipe(steps=1250, learning_rate=4e-3),
-        "hashed": Recipe(steps=1250, learning_rate=3e-3),
-    }
-    if name not in recipes:
-        raise MethodError(f"there is no recipe for {name!r}; known: {', '.join(recipes)}")
-    if epochs is not None and epochs < 1:
-        raise MethodError(f"{epochs} epochs train nothing: give at least 1")
-    return replace(recipes[name], epochs=epochs)
 
 
 def train(
@@ -77,11 +42,11 @@ def train(
     seed: int = 0,
     device: str = "auto",
     on_progress: OnProgress | None = None,
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Trains the method's parameters through the network; returns the weights that training ends with.
+) -> None:
+    """Trains the method's parameters through the network.
 
-    `network` gives the computation only: its own weights are not used. The same seed on the same machine gives the
-    same weights.
+    `network` gives the computation only: its own weights are not used. The same seed gives the same weights on the
+    same processor with as many threads; a GPU or another processor rounds differently, and the weights drift apart.
 
     Raises:
         Cancelled: `on_progress` answered False.
@@ -107,17 +72,14 @@ def train(
         _improve(optimizer, loss, recipe.clip)
         if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
             raise Cancelled(f"stopped at step {step + 1} of {steps}")
-    with torch.no_grad():
-        return {name: weight.cpu().numpy() for name, weight in method.weights(1.0).items()}
 
 
 def choose_device(name: str) -> str:
-    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; raises MethodError if it is not there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise MethodError(f"there is no device {name!r}; known: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise MethodError("PyTorch finds no CUDA device here: train with device auto or cpu")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    """Return the name, for `auto` that of the best device here; raises MethodError if there is none of that name."""
+    here = hardware.names(torch.cuda.device_count())
+    if name not in here:
+        raise MethodError(f"PyTorch finds no device {name!r} here: train with {', '.join(here)}")
+    return name if name != "auto" else "cuda" if "cuda" in here else "cpu"
 
 
 def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:

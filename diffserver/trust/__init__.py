@@ -1,8 +1,8 @@
-"""Trust: the TUF repository of the service, from pure rules (`metadata`) to rows and keys.
+"""The service's TUF repository: pure rules (`metadata`), rows, keys and signing.
 
-    targets ── <model>            the latest versions, what a device that is up to date reads
-                  └─ <model>+archive          delegates the rest
+    targets ── <model>            the latest versions, all that an up-to-date device reads
+                  └─ <model>+archive          delegates older versions
                         └─ <model>+archive-K  versions 64 K to 64 K + 63
 
-Everything is made and checked with python-tuf's metadata and securesystemslib's signers.
+Metadata and signatures are left to python-tuf and securesystemslib.
 """

@@ -1,7 +1,7 @@
-"""Setting trust up: the first keys and the first root, without a question asked; and telling where the root is.
+"""Set up trust without questions: make the first keys and the first root, and write the root to the home.
 
-Versions that were published before there was any metadata are signed then. Safe to run again, and on several
-machines at once.
+Versions published before there was metadata are signed, too. Safe to run again, and on several machines at once. Later
+keys are left to `key_changes`.
 """
 
 import secrets
@@ -14,14 +14,15 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata, Targets
 
-from diffclient.durable import rename, sync
+from diffclient.durable import write_file
 from diffclient.release.manifest import from_json
 from diffserver.errors import KeyMissing
 from diffserver.settings import ROOT_FILE, Settings
-from diffserver.storage.database import now, reading, writing
+from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Step, Version
 from diffserver.trust import keys, metadata_rows, sign_change
 from diffserver.trust.admit_model import OFFLINE, ONLINE
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders, first_root
 from diffserver.trust.metadata.next_metadata import expiry, follow
@@ -31,26 +32,26 @@ from diffserver.trust.signing import enact, sign_all
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """What devices enrol with: the newest root in a file, or the SHA-256 of the first one."""
+class TrustAnchor:
+    """The root of trust that devices enrol with: the newest root's file, or the first root's SHA-256."""
 
     path: Path
     version: int
     first_sha256: str
 
 
-def establish(engine: Engine, settings: Settings) -> Anchor:
-    """Make what is missing of keys and metadata, write the root to the home, and return where it is."""
+def establish(engine: Engine, settings: Settings) -> TrustAnchor:
+    """Make missing keys and metadata, write the newest root to the home, and return its trust anchor."""
     keyring = Keyring(settings.keys)
     with writing(engine) as session:
         metadata_rows.lock(session)
         if metadata_rows.read(session, ROOT, None) is None:
-            _begin(session, keyring, now(session))
+            _begin(session, keyring, signing_time(session))
             _adopt(session, keyring)
     return write_anchor(engine, settings.home)
 
 
-def write_anchor(engine: Engine, home: Path) -> Anchor:
+def write_anchor(engine: Engine, home: Path) -> TrustAnchor:
     """Write the newest root to the home; raises KeyMissing if there is none."""
     with reading(engine) as session:
         newest, first = metadata_rows.read(session, ROOT, None), metadata_rows.read(session, ROOT, 1)
@@ -59,11 +60,8 @@ def write_anchor(engine: Engine, home: Path) -> Anchor:
     path = home / ROOT_FILE
     if not path.is_file() or path.read_bytes() != newest:
         # Replicas that share a home may be at it together.
-        draft = path.with_name(f".{ROOT_FILE}.{secrets.token_hex(4)}")
-        draft.write_bytes(newest)
-        sync(draft)
-        rename(draft, path)
-    return Anchor(path, Metadata.from_bytes(newest).signed.version, sha256(first).hexdigest())
+        write_file(path, newest, ending=f".{secrets.token_hex(4)}")
+    return TrustAnchor(path, Metadata.from_bytes(newest).signed.version, sha256(first).hexdigest())
 
 
 def _begin(session: Session, keyring: Keyring, moment: datetime) -> None:
@@ -76,7 +74,7 @@ def _begin(session: Session, keyring: Keyring, moment: datetime) -> None:
         ROOT: follow(None, first_root(holders), expiry(ROOT, moment)),
         TARGETS: follow(None, Targets(), expiry(TARGETS, moment)),
     }
-    sign_all(changed, metadata_rows.Book(session).look, keyring)
+    sign_all(changed, metadata_rows.CurrentMetadata(session).get, keyring)
     enact(session, changed, keyring, moment)
 
 

@@ -1,11 +1,10 @@
-"""Keys on disk: a file that says what a key is and where its private half is, and signers made of those files.
+"""Keys on disk: files with the public key and the URI of the private one, and the signers made of them.
 
-A key of ours is an encrypted PEM beside its file, under the scheme `encrypted`; any other URI that securesystemslib
-knows (a KMS, an HSM) may stand there instead. Which role a key signs for is the metadata's affair.
+A key made here is an encrypted PEM beside its file, under the scheme `encrypted`; any URI that securesystemslib
+supports (a KMS, an HSM) may take its place. The role that a key signs for is left to `metadata`.
 """
 
 import json
-import os
 import re
 import secrets
 import sys
@@ -25,10 +24,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, SecretsHandler, Signer, SSlibKey
 
+from diffclient.durable import PRIVATE, create_file
+from diffserver import settings
 from diffserver.errors import Conflict, Invalid, KeyMissing
 
 SUFFIX = ".key.json"
-PASSPHRASE = "DIFFSERVER_PASSPHRASE"
+PASSPHRASE = settings.variable("passphrase")
 DEPTH = ("*", "*/*")
 
 
@@ -53,7 +54,7 @@ SIGNER_FOR_URI_SCHEME[EncryptedSigner.SCHEME] = EncryptedSigner
 
 
 def checked_name(name: str) -> str:
-    """Return a name that a file may bear; raises Invalid."""
+    """Return `name` if it can be a file's; raises Invalid."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise Invalid(f"{name[:40]!r} can't be a key's name", "use letters, digits, '.', '_' and '-'")
     return name
@@ -61,17 +62,17 @@ def checked_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class KeyFile:
-    """A key as its file has it."""
+    """A public key, and the URI of its private half."""
 
     path: Path
     public: Key
     uri: str
     ask: bool = False
-    """Whether a person may be asked for what opens it; a server must not wait for one."""
+    """Whether a person may be asked for the passphrase; a server must not wait for one."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The key's name: its file's name without the suffix."""
         return self.path.name.removesuffix(SUFFIX)
 
     def signer(self) -> Signer:
@@ -92,22 +93,22 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The keys in a folder and in those right under it; read anew whenever it is asked."""
+    """The keys in a folder and its direct subfolders, read afresh by each method."""
 
     folder: Path
     ask: bool = False
 
     def files(self) -> Iterator[KeyFile]:
-        """All keys, by path."""
-        found = {path for depth in DEPTH for path in self.folder.glob(depth + SUFFIX)}
-        return (_read(path, self.ask) for path in sorted(found))
+        """Return all keys, sorted by path; raises Invalid on a damaged file."""
+        paths = {path for depth in DEPTH for path in self.folder.glob(depth + SUFFIX)}
+        return (_read(path, self.ask) for path in sorted(paths))
 
     def named(self, name: str) -> KeyFile | None:
-        """The key of that name; None if there is none."""
+        """Return the key of that name; None if there is none."""
         return next((file for file in self.files() if file.name == name), None)
 
     def held(self, keys: Iterable[Key]) -> list[KeyFile]:
-        """Those of these keys whose private halves are here."""
+        """Return the key files for those of `keys` that are here."""
         here = {file.public.keyid: file for file in self.files()}
         return [here[key.keyid] for key in keys if key.keyid in here]
 
@@ -120,19 +121,19 @@ def create(folder: Path, name: str) -> KeyFile:
         raise Conflict(f"there is a key {name} in {folder} already", "choose another name")
     signer = CryptoSigner.generate_ed25519()
     private = load_pem_private_key(signer.private_bytes, None)
-    how = BestAvailableEncryption(secret(folder, "passphrase", new=True).encode())
+    encryption = BestAvailableEncryption(secret(folder, "passphrase", new=True).encode())
     pem.unlink(missing_ok=True)
-    write_private(pem, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    create_file(pem, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption), PRIVATE)
     return record(path, signer.public_key, f"{EncryptedSigner.SCHEME}:{pem.name}")
 
 
 def record(path: Path, public: Key, uri: str) -> KeyFile:
-    """Write down a key whose private half is at a URI; raises Conflict if the file is there."""
+    """Write the file of a key whose private half is at a URI; raises Conflict if the file exists."""
     if path.exists():
         raise Conflict(f"there is {path} already", "choose another name")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     value = {"keyid": public.keyid, "public": public.to_dict(), "uri": uri}
-    write_private(path, json.dumps(value, indent=1).encode() + b"\n")
+    create_file(path, json.dumps(value, indent=1).encode() + b"\n", PRIVATE)
     return KeyFile(path, public, uri)
 
 
@@ -148,34 +149,22 @@ def read_public(path: Path) -> Key:
 
 
 def secret(folder: Path, what: str, new: bool = False, ask: bool = False) -> str:
-    """What opens a folder's keys (`passphrase`, or an HSM's `PIN`); raises KeyMissing.
+    """Return the secret for a folder's keys (`passphrase`, or an HSM's `PIN`); raises KeyMissing.
 
-    It comes from DIFFSERVER_<WHAT>, the file of that name, or whoever sits there if we may `ask`; a `new` one is made.
+    It comes from DIFFSERVER_<WHAT>, the file of that name, or the terminal if `ask`; if `new`, it is made.
     """
     plain = re.sub(r"[^a-z0-9]", "_", what.lower())
-    variable, path = f"DIFFSERVER_{plain.upper()}", folder / plain
-    if given := os.environ.get(variable):
+    path = folder / plain
+    if given := settings.secret(plain):
         return given
     if path.is_file():
         return path.read_text().strip()
     if new:
-        write_private(path, secrets.token_urlsafe(32).encode() + b"\n")
+        create_file(path, secrets.token_urlsafe(32).encode() + b"\n", PRIVATE)
         return path.read_text().strip()
     if ask and sys.stdin.isatty():
         return getpass(f"{what} of the keys in {folder}: ")
-    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {variable}, or put it into {path}")
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner may read, and force it onto the disk; raises Conflict if it is there."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Conflict(f"there is {path} already", "choose another name") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    raise KeyMissing(f"the keys in {folder} need a {what}", f"set {settings.variable(plain)}, or put it into {path}")
 
 
 def _read(path: Path, ask: bool) -> KeyFile:

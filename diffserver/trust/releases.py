@@ -1,6 +1,6 @@
-"""Releases: what operators do to a model's versions, rows and signed metadata in one transaction.
+"""Operators' changes to a model's versions: publish, go back, retire, renew; rows and metadata in one transaction.
 
-Every act takes a proof if the server does not hold the model's key, and raises SignatureNeeded without one.
+Each function takes a proof if the server does not hold the model's key, and raises SignatureNeeded without one.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from diffserver.trust.sign_change import Proof, apply
 def publish(
     session: Session, keyring: Keyring, candidate_id: int, force: bool = False, by: str = "", proof: Proof | None = None
 ) -> Version:
-    """Make a candidate its model's next version, as `catalog.versions.publish` does, and sign it."""
+    """Make a candidate its model's next version and sign it; raises like `catalog.versions.publish`."""
     version = versions.publish(session, candidate_id, force, by)
     steps = select(Step.manifest).where(Step.model == version.model, Step.to_digest == version.digest)
     manifests = [from_json(manifest) for manifest in session.scalars(steps.order_by(Step.id))]
@@ -30,7 +30,7 @@ def publish(
 
 
 def go_back(session: Session, keyring: Keyring, model: str, number: int, proof: Proof | None = None) -> Version:
-    """Move the channel `stable` back to a version, and permit devices to follow. Raises NotFound, Conflict."""
+    """Move the channel `stable` back to a version, and permit devices to follow; raises NotFound, Conflict."""
     _lock(session, model)
     version = session.scalars(select(Version).where(Version.model == model, Version.number == number)).one_or_none()
     latest = versions.head(session, model)
@@ -49,22 +49,22 @@ def go_back(session: Session, keyring: Keyring, model: str, number: int, proof: 
 
 
 def retire(session: Session, keyring: Keyring, model: str, before: int, proof: Proof | None = None) -> int:
-    """Drop the diffs to versions before `before`, and their bytes; returns how many. Raises NotFound, Conflict."""
+    """Drop the diffs to versions before `before` with their bytes; return how many. Raises NotFound, Conflict."""
     _lock(session, model)
     dropped = (
         select(Step.id, Step.manifest["payload"]["sha256"].as_string().label("sha256"))
         .join(Version, (Version.model == Step.model) & (Version.digest == Step.to_digest))
         .where(Step.model == model, Step.from_digest.is_not(None), Version.number < before)
     )
-    found = {row.id: row.sha256 for row in session.execute(dropped)}
+    payloads = {row.id: row.sha256 for row in session.execute(dropped)}
     apply(session, keyring, model, Retire(before), proof)
-    session.execute(delete(Step).where(Step.id.in_(found)))
-    _drop_payloads(session, set(found.values()))
-    return len(found)
+    session.execute(delete(Step).where(Step.id.in_(payloads)))
+    _drop_payloads(session, set(payloads.values()))
+    return len(payloads)
 
 
 def renew(session: Session, keyring: Keyring, model: str, proof: Proof | None = None) -> None:
-    """Sign a model's roles again, to expire later. Raises NotFound."""
+    """Sign a model's roles again with a later expiry; raises NotFound."""
     _lock(session, model)
     apply(session, keyring, model, Renew(), proof)
 
@@ -75,7 +75,7 @@ def _lock(session: Session, model: str) -> None:
 
 
 def _drop_payloads(session: Session, digests: Collection[str]) -> None:
-    """Drop payloads that no step names any longer; another model may share them."""
+    """Delete payloads that no step of any model names any longer."""
     named = Step.manifest["payload"]["sha256"].as_string()
     used = set(session.scalars(select(named).where(named.in_(digests))))
     session.execute(delete(Payload).where(Payload.sha256.in_(set(digests) - used)))

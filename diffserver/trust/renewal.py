@@ -1,7 +1,7 @@
-"""Renewal: metadata is signed again well before it expires, by one replica at a time, with the keys that are here.
+"""Renewal: one replica at a time signs metadata again well before it expires.
 
-Timestamp and snapshot every few days; what lives a year too, where its keys are here. Keys that are elsewhere are
-asked for in the log.
+Timestamp and snapshot are renewed every few days, yearly metadata where its keys are here. Where they are not, the
+log asks for them.
 """
 
 import threading
@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from diffserver.errors import DiffServerError
 from diffserver.logs import Log
 from diffserver.storage import leases
-from diffserver.storage.database import now, reading, writing
+from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
 from diffserver.trust.metadata.next_metadata import expiry, is_due, renewed
@@ -34,39 +35,41 @@ WARN_EVERY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Due:
-    """The roles that are to be signed again: with keys that are here, and with keys that are not."""
+    """The roles due for renewal, by whether their keys are here."""
 
     here: tuple[str, ...]
     elsewhere: tuple[str, ...]
 
 
 def due(session: Session, keyring: Keyring, moment: datetime) -> Due:
-    """What is to be signed again at a moment."""
+    """Return the roles due for renewal at a moment."""
     roles = [role for role, _, expires in metadata_rows.expiries(session) if is_due(role, expires, moment)]
-    book = metadata_rows.Book(session)
-    here = tuple(role for role in roles if can_sign(holders_of(book.need(delegator(role)).signed, role), keyring))
+    in_force = metadata_rows.CurrentMetadata(session)
+    here = tuple(
+        role for role in roles if can_sign(holders_of(in_force.require(delegator(role)).signed, role), keyring)
+    )
     return Due(here, tuple(role for role in roles if role not in here))
 
 
 def renew(engine: Engine, keyring: Keyring, holder: str) -> Due:
-    """Sign again what is due, unless another replica is at it; returns what was, and what is due elsewhere."""
+    """Renew what is due unless another replica does; return the roles renewed, and those whose keys are elsewhere."""
     with reading(engine) as session:
-        found = due(session, keyring, now(session))
-    if not found.here or not leases.claim(engine, LEASE, holder, LEASE_SECONDS):
-        return Due((), found.elsewhere)
+        due_roles = due(session, keyring, signing_time(session))
+    if not due_roles.here or not leases.claim(engine, LEASE, holder, LEASE_SECONDS):
+        return Due((), due_roles.elsewhere)
     with writing(engine) as session:
         metadata_rows.lock(session)
-        # Once more, under the lock: a publish may have signed it all meanwhile.
-        moment = now(session)
-        found = due(session, keyring, moment)
-        _sign_again(session, keyring, found.here, moment)
+        # Once more, under the lock: a publish may have renewed the roles meanwhile.
+        moment = signing_time(session)
+        due_roles = due(session, keyring, moment)
+        _sign_again(session, keyring, due_roles.here, moment)
         metadata_rows.prune(session, moment)
     leases.release(engine, LEASE, holder)
-    return found
+    return due_roles
 
 
 class Renewal:
-    """A thread that renews for as long as a server runs."""
+    """A thread that renews metadata while a server runs."""
 
     def __init__(self, engine: Engine, keyring: Keyring, holder: str, log: Log) -> None:
         self._engine, self._keyring, self._holder, self._log = engine, keyring, holder, log
@@ -75,11 +78,11 @@ class Renewal:
         self._thread = threading.Thread(target=self._run, name="renewal", daemon=True)
 
     def start(self) -> None:
-        """Begin, with a first pass at once."""
+        """Start the thread, which makes a first pass at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the pass at hand."""
+        """Stop the thread after its current pass."""
         self._stopped.set()
         self._thread.join()
 
@@ -93,24 +96,24 @@ class Renewal:
                 return
 
     def _pass(self) -> None:
-        found = renew(self._engine, self._keyring, self._holder)
-        if found.here:
-            self._log.info("metadata renewed", roles=list(found.here))
+        renewed_roles = renew(self._engine, self._keyring, self._holder)
+        if renewed_roles.here:
+            self._log.info("metadata renewed", roles=list(renewed_roles.here))
         with reading(self._engine) as session:
-            moment = now(session)
-        if found.elsewhere and (self._warned is None or moment - self._warned >= WARN_EVERY):
+            moment = signing_time(session)
+        if renewed_roles.elsewhere and (self._warned is None or moment - self._warned >= WARN_EVERY):
             self._warned = moment
             self._log.warning(
                 "metadata expires soon, and its keys are not here; see `diffserver keys show`",
-                roles=list(found.elsewhere),
+                roles=list(renewed_roles.elsewhere),
             )
 
 
 def _sign_again(session: Session, keyring: Keyring, roles: Sequence[str], moment: datetime) -> None:
-    book = metadata_rows.Book(session)
-    yearly = {role: renewed(book.need(role), expiry(role, moment)) for role in roles if role in (ROOT, TARGETS)}
+    in_force = metadata_rows.CurrentMetadata(session)
+    yearly = {role: renewed(in_force.require(role), expiry(role, moment)) for role in roles if role in (ROOT, TARGETS)}
     if yearly:
-        sign_all(yearly, book.look, keyring)
+        sign_all(yearly, in_force.get, keyring)
         enact(session, yearly, keyring, moment)
     for model in sorted({model for role in roles if (model := model_of(role))}):
         apply(session, keyring, model, Renew())

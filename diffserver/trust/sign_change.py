@@ -1,7 +1,7 @@
-"""Publishing and the other changes to a model's roles: signed here, or by whoever sends the signatures along.
+"""Apply a change to a model's roles: sign it with a key that is here, or with signatures sent along.
 
-All of it in the caller's transaction, with the rows that the change is about. Where the model's key is not here, the
-first call ends in a challenge; the same call with its proof is accepted if nothing moved meanwhile.
+All of it happens in the caller's transaction, together with the rows that change. Where the model's key is not here,
+the first call raises a challenge; the same call with its proof succeeds if nothing changed meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata
 
 from diffserver.errors import BadSignature, Invalid, MetadataMoved, SignatureNeeded
-from diffserver.storage.database import now
 from diffserver.trust import metadata_rows
 from diffserver.trust.admit_model import admit
+from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders
-from diffserver.trust.metadata.model_roles import Line
+from diffserver.trust.metadata.model_roles import ModelRoles
 from diffserver.trust.metadata.next_metadata import MODEL_LIFETIME, expiry
 from diffserver.trust.metadata.role_changes import Change
 from diffserver.trust.metadata.roles import delegator
@@ -28,7 +28,7 @@ from diffserver.trust.signing import can_sign, enact, sign
 
 @dataclass(frozen=True)
 class Proof:
-    """Signatures on a change: by role, over metadata of these versions that expires then."""
+    """Signatures on a change by role, with the versions and the expiry of the signed metadata."""
 
     expires: datetime
     versions: Mapping[str, int]
@@ -36,17 +36,18 @@ class Proof:
 
 
 def apply(session: Session, keyring: Keyring, model: str, change: Change, proof: Proof | None = None) -> None:
-    """Make a change to a model's roles and put it in force.
+    """Apply a change to a model's roles and put it in force.
 
-    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, and what the change raises.
+    Raises SignatureNeeded without a key or a proof, MetadataMoved, BadSignature, ClockBehind, and what the
+    change raises.
     """
     metadata_rows.lock(session)
-    moment, book = now(session), metadata_rows.Book(session)
-    above, holders = admit(book, keyring, model, moment)
+    moment, in_force = signing_time(session), metadata_rows.CurrentMetadata(session)
+    above, holders = admit(in_force, keyring, model, moment)
     expires = _expires(proof, model, moment)
-    line = Line(model, book.look)
-    change.apply(line)
-    changed = line.roles(holders, expires, change.every)
+    roles = ModelRoles(model, in_force.get)
+    change.apply(roles)
+    changed = roles.changed_metadata(holders, expires, change.rewrite_all)
     if proof is not None:
         _attach(changed, proof)
     elif can_sign(holders, keyring):
@@ -73,10 +74,10 @@ def _attach(changed: Mapping[str, Metadata[Any]], proof: Proof) -> None:
     for role, metadata in changed.items():
         for signature in proof.signatures.get(role, ()):
             try:
-                made = Signature.from_dict(dict(signature))
+                parsed = Signature.from_dict(dict(signature))
             except (KeyError, TypeError) as error:
                 raise BadSignature(f"a signature on {role} lacks {error}", "send keyid and sig") from error
-            metadata.signatures[made.keyid] = made
+            metadata.signatures[parsed.keyid] = parsed
 
 
 def _challenge(

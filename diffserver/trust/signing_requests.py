@@ -1,7 +1,7 @@
-"""Requests for signatures as files: carried to the machines where keys are, and back to the server's.
+"""Requests for signatures as files, which people carry from the server to the machines with keys and back.
 
-A machine that signs checks the root that the request follows against the one that it trusts, and trusts a newer one
-only if the older vouches for it.
+A machine that signs checks the request's root against the root that it trusts, and accepts a newer root only if the
+trusted one has signed it.
 """
 
 import json
@@ -28,7 +28,7 @@ FORMAT = "diffserver-signing-request-1"
 
 
 def write(path: Path, request: Request) -> None:
-    """Write a request to a file, in place of an older state of it."""
+    """Write a request to a file, replacing an earlier state."""
     value = {"format": FORMAT, "metadata": _plain(request.metadata), "before": _plain(request.before)}
     write_file(path, json.dumps(value).encode())
 
@@ -45,42 +45,42 @@ def read(path: Path) -> Request:
 
 
 def require_trusted(request: Request, trusted: Path) -> None:
-    """Raise BadSignature unless the request follows the root in a file, which is written if there is none yet."""
+    """Raise BadSignature unless the request follows the root in the file `trusted`, which is written if missing."""
     root = request.before[ROOT]
     if not trusted.is_file():
         trusted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(trusted, root.to_bytes())
-    known = Metadata.from_bytes(trusted.read_bytes())
-    by = [known, root] if root.signed.version != known.signed.version else [known]
+    current = Metadata.from_bytes(trusted.read_bytes())
+    signers = [current, root] if root.signed.version != current.signed.version else [current]
     try:
-        for one in by:
-            one.signed.verify_delegate(ROOT, root.signed_bytes, root.signatures)
+        for signer in signers:
+            signer.signed.verify_delegate(ROOT, root.signed_bytes, root.signatures)
         root.signed.verify_delegate(TARGETS, (targets := request.before[TARGETS]).signed_bytes, targets.signatures)
     except UnsignedMetadataError as error:
         raise BadSignature(
             f"the request does not follow the root in {trusted}: {error}",
             "make sure who wrote it; if roots are missing in between, bring a newer root.json here",
         ) from error
-    if root.signed.version < known.signed.version:
+    if root.signed.version < current.signed.version:
         raise BadSignature(f"the request follows a root older than that in {trusted}", "prepare it again")
 
 
 def submit(session: Session, request: Request, keyring: Keyring, moment: datetime) -> None:
-    """Put a request's metadata in force. Raises MetadataMoved, BadSignature, KeyMissing."""
+    """Put a request's metadata in force; raises MetadataMoved, BadSignature, KeyMissing."""
     metadata_rows.lock(session)
-    book = metadata_rows.Book(session)
+    in_force = metadata_rows.CurrentMetadata(session)
     for role, metadata in request.metadata.items():
-        current = book.look(role)
+        current = in_force.get(role)
         if metadata.signed.version != (current.signed.version + 1 if current else 1):
             raise MetadataMoved(f"{role} has been replaced since the request was made", "prepare it again")
-    look = metadata_rows.overlaid(request.metadata, book.look)
-    require_signed(require_whole(request, look), look)
+    lookup = metadata_rows.overlaid(request.metadata, in_force.get)
+    require_signed(require_whole(request, lookup), lookup)
     enact(session, request.metadata, keyring, moment)
 
 
 def _plain(metadata: Mapping[str, Metadata[Any]]) -> dict[str, Any]:
-    return {role: json.loads(found.to_bytes()) for role, found in metadata.items()}
+    return {role: json.loads(signed.to_bytes()) for role, signed in metadata.items()}
 
 
 def _metadata(value: Mapping[str, Any]) -> dict[str, Metadata[Any]]:
-    return {role: Metadata.from_dict(found) for role, found in value.items()}
+    return {role: Metadata.from_dict(fields) for role, fields in value.items()}

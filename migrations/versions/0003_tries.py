@@ -1,4 +1,4 @@
-"""What was tried before a candidate was chosen, and the fingerprint of its data.
+"""The trials before a candidate was chosen, and the fingerprint of its data.
 
 Revision 0003, after 0002.
 """

@@ -1,4 +1,4 @@
-"""Signed metadata, and leases on what one process does for all.
+"""Signed metadata, and leases for work that one process does at a time.
 
 Revision 0004, after 0002.
 """

@@ -1,4 +1,4 @@
-"""An attack as a value, and the moves that attacks are made of."""
+"""Attacks as values, and the moves that they are made of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Move = Callable[[Device], None]
 
 @dataclass(frozen=True)
 class Attack:
-    """What happens, and where and as what a device that runs version `runs` notices it."""
+    """The moves of an attack, and the stage and error at which a device with version `runs` detects it."""
 
     name: str
     stage: Stage
@@ -89,10 +89,10 @@ def with_keys_of(role: str, others: Callable[[Repository], str | Repository]) ->
     """Publish a role that is signed with other keys than its own."""
 
     def move(device: Device) -> None:
-        repository, found = device.server.repository, others(device.server.repository)
+        repository, other = device.server.repository, others(device.server.repository)
         kept = repository.signers[role]
-        stranger = found if isinstance(found, Repository) else repository
-        repository.signers[role] = stranger.signers[role if isinstance(found, Repository) else found]
+        stranger = other if isinstance(other, Repository) else repository
+        repository.signers[role] = stranger.signers[role if isinstance(other, Repository) else other]
         repository.write(role)
         repository.signers[role] = kept
         for each in ("snapshot", "timestamp") if role not in ("snapshot", "timestamp") else ("timestamp",):
@@ -140,7 +140,7 @@ def going_to(version: int, *moves: Move) -> Move:
 
 
 def delegating(roles: Mapping[str, str]) -> Move:
-    """Let roles (keys) be delegated by others (values), each for all of the model; ask for what is nowhere."""
+    """Delegate roles (keys) from others (values), each for the whole model; request a target that does not exist."""
 
     def move(device: Device) -> None:
         repository = device.server.repository

@@ -1,4 +1,4 @@
-"""Attackers with the model's key: whatever it signs has to hold together."""
+"""Attackers with the model's key, whose signed data must still be consistent."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def _bytes_of(other: str) -> Any:
 def _payload(make: Any) -> Any:
     """Bytes made of the honest payload."""
 
-    def found(device: Device) -> Blob:
+    def payload(device: Device) -> Blob:
         line = device.server.lineage
         return line.add(make(line.blobs[line.diffs[2].payload.sha256], line))
 
-    return found
+    return payload
 
 
 def _bomb(honest_payload: bytes, _line: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Attackers with the keys of snapshot and timestamp, or with fewer keys than a threshold asks for."""
+"""Attackers with the keys of snapshot and timestamp, or with fewer keys than a threshold."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ def _skipping_root(repository: Repository) -> bytes:
 def _swapped(device: Device) -> None:
     """Two payloads change places, each as long as the other was to be."""
     line = device.server.lineage
-    one, other = (line.blobs[step.payload.sha256] for step in line.diffs[:2])
-    for step, data in ((line.diffs[0], other), (line.diffs[1], one)):
+    first, second = (line.blobs[step.payload.sha256] for step in line.diffs[:2])
+    for step, data in ((line.diffs[0], second), (line.diffs[1], first)):
         device.server.fault(step.payload.sha256, script.say(data[: step.payload.length].ljust(step.payload.length)))
 
 

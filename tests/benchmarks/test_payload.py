@@ -33,8 +33,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     trained.save(folder / "hashed-1.npz", version.table, hashed_diff(version.table))
     sizes = ["--n", "100000", "--small-n", "20000", "--densities", "1", "10", "--large", "4194304", "--tensors", "10"]
     payload.main([*sizes, "--fixtures", str(folder), "--json", str(folder / "payload.json")])
-    found: dict[str, Any] = json.loads((folder / "payload.json").read_text())
-    return found
+    figures: dict[str, Any] = json.loads((folder / "payload.json").read_text())
+    return figures
 
 
 def test_every_case_has_its_figures(report: dict[str, Any]) -> None:
@@ -79,13 +79,13 @@ def test_entropy_of_known_frequencies() -> None:
 
 @given(gaps=st.lists(st.integers(0, 2000), max_size=30))
 def test_gaps_in_bytes_can_be_read_back(gaps: list[int]) -> None:
-    found, so_far = [], 0
+    decoded, gap = [], 0
     for byte in layouts.in_bytes(np.array(gaps, np.int64)).tolist():
-        so_far += byte
+        gap += byte
         if byte < 255:
-            found.append(so_far)
-            so_far = 0
-    assert found == gaps
+            decoded.append(gap)
+            gap = 0
+    assert decoded == gaps
 
 
 @given(step=st.integers(1, 1 << 24))
@@ -99,9 +99,9 @@ def test_fixtures_hold_what_a_diff_is(tmp_path: Path) -> None:
     table = write_version(tmp_path / "parent.safetensors").table
     for diff in (sparse_diff(table), hashed_diff(table)):
         trained.save(tmp_path / "diff.npz", table, diff)
-        found_table, found = trained.load(tmp_path / "diff.npz")
-        assert found_table == table
-        assert measure.same(diff, found)
+        loaded_table, loaded = trained.load(tmp_path / "diff.npz")
+        assert loaded_table == table
+        assert measure.same(diff, loaded)
 
 
 def test_the_projects_fixtures_are_small_and_can_be_coded() -> None:

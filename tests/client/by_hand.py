@@ -1,6 +1,6 @@
-"""What diffs do to single weights, in fractions and plain integers, as docs/format.md says it.
+"""Apply diffs to single weights in fractions and plain integers, as docs/format.md defines it.
 
-Shares nothing with the client's arithmetic. Weights are bit patterns, as Python's integers.
+Independent of the client's arithmetic. Weights are bit patterns, as Python's integers.
 """
 
 from __future__ import annotations

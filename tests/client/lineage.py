@@ -1,4 +1,4 @@
-"""Versions of a small model with all that a server has to serve: real snapshots, payloads, probe sets, manifests."""
+"""Versions of a small model with everything that a server serves: snapshots, payloads, probe sets, manifests."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ class Lineage:
             path.write_bytes(self.blobs[path.name])
         measured = self.kind.score(paths[0], weights, paths[1:])
         return tuple(
-            Probe(domain, blob, found.words, found.errors)
-            for (domain, blob), found in zip(self._parts.items(), measured, strict=True)
+            Probe(domain, blob, errors.words, errors.errors)
+            for (domain, blob), errors in zip(self._parts.items(), measured, strict=True)
         )
 
 
@@ -153,12 +153,12 @@ def felt_diff(table: Table, seed: int) -> Diff:
 def classify(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
     """Count the vectors of each part that the named matrix puts into another class than their label."""
     matrix = weights.read(json.loads(graph.read_bytes())["matrix"])
-    found = []
+    errors = []
     for part in parts:
         content = json.loads(part.read_bytes())
         classes = np.argmax(np.array(content["vectors"], np.float32) @ matrix.T, axis=1)
-        found.append(Errors(int(np.sum(classes != content["labels"])), len(classes)))
-    return found
+        errors.append(Errors(int(np.sum(classes != content["labels"])), len(classes)))
+    return errors
 
 
 def labelled(weights: Snapshot) -> dict[str, bytes]:

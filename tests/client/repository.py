@@ -64,8 +64,8 @@ class Repository:
     @property
     def named(self) -> dict[str, TargetFile]:
         """The targets of the model's own role, to be changed and then published."""
-        found: dict[str, TargetFile] = self.metadata[self.model].signed.targets
-        return found
+        targets: dict[str, TargetFile] = self.metadata[self.model].signed.targets
+        return targets
 
     @property
     def first_root(self) -> bytes:
@@ -177,7 +177,7 @@ class Repository:
 
     def _home(self, name: str) -> dict[str, TargetFile]:
         roles = [data.signed.targets for role, data in self.metadata.items() if role.startswith(self.archive)]
-        return next((found for found in roles if name in found), self.named)
+        return next((targets for targets in roles if name in targets), self.named)
 
     def _delegate(self, delegator: str, role: str, paths: list[str]) -> None:
         signed = self.metadata[delegator].signed

@@ -20,7 +20,7 @@ DEVICE_TOKEN, ENROL_TOKEN = "device-secret", "enrol-secret"
 
 @dataclass
 class Reply:
-    """What is about to be sent; a fault changes it."""
+    """A reply before it is sent, which a fault may change."""
 
     status: int
     body: bytes
@@ -47,7 +47,7 @@ class Seen:
 
 
 class ScriptedServer:
-    """Serves one lineage, signed in a repository; `target` is the version that polls are answered with."""
+    """A server of one lineage, signed in a repository; `target` is the version that polls are answered with."""
 
     def __init__(self, lineage: Lineage, target: int = 0) -> None:
         self.lineage = lineage
@@ -69,20 +69,20 @@ class ScriptedServer:
         self._faults.append((path, fault, times))
 
     def sign(self) -> None:
-        """Publish what the lineage says of itself."""
+        """Publish the lineage's metadata."""
         line = self.lineage
         weights = {step.to_version: step.payload for step in line.snapshots}
         self.repository.cover([*line.snapshots, *line.diffs], weights)
 
     def heal(self) -> None:
-        """Behave again."""
+        """Remove all faults."""
         self._faults.clear()
         self.repository.mend()
         self.sign()
         self.rewrite = lambda answer: answer
 
     def close(self) -> None:
-        """Vanish."""
+        """Stop the server."""
         self._httpd.shutdown()
         self._httpd.server_close()
 
@@ -266,7 +266,7 @@ def refuse(status: int, retry_after: str = "") -> Fault:
     """Answer with a problem."""
 
     def fault(reply: Reply) -> None:
-        found = problem(status, "out of order", "come back later")
-        reply.status, reply.body, reply.headers = status, found.body, found.headers | {"Retry-After": retry_after}
+        answer = problem(status, "out of order", "come back later")
+        reply.status, reply.body, reply.headers = status, answer.body, answer.headers | {"Retry-After": retry_after}
 
     return fault

@@ -85,21 +85,21 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """The place in which all of the page was done."""
-    made = Place(tmp_path_factory.mktemp("place"))
-    (made.folder / "examples").symlink_to(ROOT / "examples")
+    finished = Place(tmp_path_factory.mktemp("place"))
+    (finished.folder / "examples").symlink_to(ROOT / "examples")
     try:
         for command in commands():
             if command.endswith("&"):
-                made.start(command)
+                finished.start(command)
             elif " token create " in command:
-                made.token = made.run(command).strip()
+                finished.token = finished.run(command).strip()
             else:
-                made.run(command)
-        yield made
+                finished.run(command)
+        yield finished
     finally:
-        if made.server:
-            made.server.terminate()
-            made.server.wait()
+        if finished.server:
+            finished.server.terminate()
+            finished.server.wait()
 
 
 def test_the_page_shows_the_code_as_it_is() -> None:
@@ -112,7 +112,7 @@ def test_the_page_shows_the_code_as_it_is() -> None:
 
 def test_two_sparse_updates_are_learned_within_their_budget(place: Place) -> None:
     base, *updates = place.show("diffserver candidates gestures")
-    assert [one["method"] for one in updates] == ["sparse", "sparse"]
+    assert [candidate["method"] for candidate in updates] == ["sparse", "sparse"]
     assert list(base["evaluation"]) == ["0-base"]
     for update, domain in zip(updates, ("1-wave", "2-twist"), strict=True):
         errors = update["evaluation"][domain]
@@ -122,8 +122,8 @@ def test_two_sparse_updates_are_learned_within_their_budget(place: Place) -> Non
 
 def test_the_device_measured_every_version_as_the_server_did(place: Place) -> None:
     said = place.said[f"diffclient update --score {SCORE}"]
-    found = [re.match(r"now at version (\d), WER ([\d.]+) % measured, ([\d.]+) % expected", line) for line in said]
-    figures = [one.groups() for one in found if one]
+    matches = [re.match(r"now at version (\d), WER ([\d.]+) % measured, ([\d.]+) % expected", line) for line in said]
+    figures = [match.groups() for match in matches if match]
     assert [number for number, _, _ in figures] == ["0", "1", "2"]
     assert all(measured == expected for _, measured, expected in figures)
     current = Store(place.folder / "diffclient-store").state().current
@@ -157,9 +157,9 @@ def test_a_request_cannot_name_code(place: Place, path: str) -> None:
 
 def test_the_experiment_ran_on_it(place: Place) -> None:
     [command] = [command for command in commands() if "experiment chain" in command]
-    found = json.loads((place.folder / shlex.split(command)[-1]).read_text())
-    assert not found["failures"]
-    assert [(row["method"], row["update"]) for row in found["runs"]] == [
+    results = json.loads((place.folder / shlex.split(command)[-1]).read_text())
+    assert not results["failures"]
+    assert [(row["method"], row["update"]) for row in results["runs"]] == [
         ("full", 1), ("full", 2), ("sparse", 1), ("sparse", 2),
     ]  # fmt: skip
 

@@ -1,5 +1,5 @@
-"""What becomes of a device when something fails at any one of its file operations: python -m tests.faults
+"""Fault injection: fail every file operation of a device once, and check that it recovers: python -m tests.faults
 
-`tape` sees each operation of an update and makes one of them fail, `disk` knows what a power cut may leave of them,
-`trial` lets a process fail there and another one go on, `chain` is the updates in a row to which it is done.
+`tape` records the operations of an update and makes one of them fail, `disk` models the states after a power cut,
+`trial` runs a process into the fault and another one after it, `chain` holds the commands that are tested.
 """

@@ -1,6 +1,6 @@
-"""Every fault point of the client over three updates in a row: python -m tests.faults
+"""Test every fault point of the client over three updates in a row: python -m tests.faults
 
-Prints each point at which a device did not survive, and last `N fault points, N survived`.
+Print each point that a device did not survive, and at the end `N fault points, N survived`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UPDATES = 3
 
 
 def main() -> int:
-    """Try all of them; return the exit code."""
+    """Test all fault points; return the exit code."""
     total = survived = 0
     with tempfile.TemporaryDirectory(dir=scratch()) as name, serving(Path(name) / "server", UPDATES + 1) as site:
         device = Path(name) / "device"

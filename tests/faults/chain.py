@@ -1,4 +1,4 @@
-"""What a device does in its life, command by command: enrolment, a first install, three updates, a return."""
+"""The commands of a device's life: enrolment, a first install, updates, a rollback; and the check after a fault."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.faults.site import Site
 
 SCORE = ["--score", "tests.client.lineage:classify"]
 STORE = "store"
-"""The store's folder, below the one that is watched: so its own name is watched, too."""
+"""The store's folder, below the watched folder, so that its own name is watched, too."""
 ROLES = ("root", "timestamp")
-"""The metadata that all other metadata hangs on."""
+"""The roles from which all other metadata is verified."""
 
 Known = Mapping[str, int]
 """The version of each role's metadata that a device relies on."""
@@ -27,7 +27,7 @@ Known = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Act:
-    """A command, what runs on the device before it and after it, and what the server assigns meanwhile."""
+    """A command, the device's version before and after it, and the version that the server assigns."""
 
     name: str
     command: tuple[str, ...]
@@ -38,7 +38,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Case:
-    """An act on a site, and the metadata that a device relied on before it and relies on after it."""
+    """An act on a site, and the device's metadata before and after it."""
 
     site: Site
     act: Act
@@ -46,14 +46,14 @@ class Case:
     after: Known
 
     def digests(self) -> tuple[str | None, str | None]:
-        """Return what runs before the act and after it."""
+        """Return the digests before and after the act."""
         old, new = (None if number is None else self.site.lineage.digest(number)
                     for number in (self.act.before, self.act.after))  # fmt: skip
         return old, new
 
 
 def acts(site: Site, updates: int) -> list[Act]:
-    """Return the life of a device with so many updates."""
+    """Return a device's acts, with `updates` updates."""
     update = ("update", *SCORE)
     return [
         Act("enrolment", tuple(site.enrolling()), 0, None, None),
@@ -64,7 +64,7 @@ def acts(site: Site, updates: int) -> list[Act]:
 
 
 def do(command: Sequence[str], folder: Path) -> int:
-    """Run a command of `diffclient` quietly; return its exit code. What is no typed error leaves as it is."""
+    """Run a command of `diffclient` quietly; return its exit code. Raises any error that is not typed."""
     os.environ["DIFFCLIENT_DEBUG"] = "1"
     with (
         Path(os.devnull).open("w") as nowhere,
@@ -81,9 +81,9 @@ def known(folder: Path) -> Known:
 
 
 def flaw(case: Case, folder: Path, done: bool) -> str:
-    """Look at a device after a fault, and let it go on; return what is wrong with it, or nothing.
+    """Check a device after a fault and let it go on; return what is wrong, or an empty string.
 
-    `done`: the command had told its caller, or the server, that all is done.
+    `done`: the command had reported its success to the caller or the server.
     """
     store = Store(folder / STORE)
     try:
@@ -108,10 +108,10 @@ def _state_flaw(case: Case, state: State, done: bool) -> str:
 
 
 def _trust_flaw(case: Case, folder: Path, state: State, done: bool) -> str:
-    """What a device acted on, it must still know, or an older answer of the server would be believed again."""
-    found, (old, new) = known(folder), case.digests()
+    """Return a flaw if the device lost metadata that it has acted on, since it would accept an older answer again."""
+    digests, (old, new) = known(folder), case.digests()
     relied = case.after if done or (state.digest == new and new != old) else case.before
-    lost = [role for role, version in relied.items() if found.get(role, 0) < version]
+    lost = [role for role, version in relied.items() if digests.get(role, 0) < version]
     return f"forgot the {' and the '.join(lost)} that it had relied on" if lost else ""
 
 
@@ -135,7 +135,7 @@ def _next(case: Case, folder: Path, store: Store) -> str:
 
 
 def _leftovers(store: Store) -> str:
-    """Return what is still there after two polls though nobody needs it."""
+    """Return files that remain after two polls without need."""
     state = store.state()
     needed = {version.digest for version in state.kept}
     needed |= {blob.sha256 for version in state.kept for blob in objects(version.manifest)}

@@ -1,4 +1,4 @@
-"""What a power cut may leave of a sequence of file operations.
+"""A model of the states of a disk after a power cut, given a sequence of file operations.
 
 Only what was synced is certain: a file's bytes by a sync of the file, a name in a folder by a sync of the folder.
 Everything since then may have reached the disk or not, in any order. POSIX promises more in one case only: a rename
@@ -17,10 +17,10 @@ from pathlib import Path
 from tests.faults.operation import Operation
 
 EXHAUSTIVE = 6
-"""So many unsynced changes of names are combined in every way; of more, see `_subsets`."""
+"""The most unsynced changes of names that are combined in every way; see `_subsets` for more."""
 
 MANY = 150
-"""So many contents of unsynced files are combined in every way."""
+"""The most contents of unsynced files that are combined in every way."""
 
 Tree = Mapping[str, bytes | str | None]
 """By path, parents first: a file's bytes, a symbolic link's text; None for a folder."""
@@ -28,12 +28,12 @@ Tree = Mapping[str, bytes | str | None]
 
 @dataclass(eq=False)
 class File:
-    """A file as programs see it, and as it is on the disk for certain."""
+    """A file as programs see it, and as it was last synced."""
 
     seen: bytes = b""
     synced: bytes = b""
     last: tuple[int, int] = (0, 0)
-    """Where the last write began and ended."""
+    """The offsets at which the last write began and ended."""
 
     def write(self, offset: int, data: bytes) -> None:
         """Change some bytes."""
@@ -46,7 +46,7 @@ class File:
         self.seen = self.seen[:length].ljust(length, b"\0")
 
     def variants(self) -> list[bytes]:
-        """Return each content with which it may come back.
+        """Return each content that the file may have after a power cut.
 
         As it was synced; as it was seen; with its length and no data; with half of its last write; with its last
         write and nothing else.
@@ -68,7 +68,7 @@ class Link:
 
 @dataclass(eq=False)
 class Folder:
-    """Names as programs see them, and as they are on the disk for certain."""
+    """A folder's names as programs see them, and as they were last synced."""
 
     seen: dict[str, Node] = field(default_factory=dict)
     synced: dict[str, Node] = field(default_factory=dict)
@@ -79,7 +79,7 @@ Node = File | Folder | Link
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """Names of one folder that change together: what each stands for then, None for nothing."""
+    """Names of one folder that change together: the new node of each, None for a removal."""
 
     folder: Folder
     names: Mapping[str, Node | None]
@@ -94,16 +94,16 @@ class Change:
 
 
 class Disk:
-    """A folder, synced as it stands, and what is then done to it."""
+    """A synced folder, and the operations applied to it since."""
 
     def __init__(self, start: Path) -> None:
-        """Begin with what is in `start`."""
+        """Read the synced state from the folder `start`."""
         self._root = _read(start)
         self._pending: list[Change] = []
         self._opened: dict[int, Node] = {}
 
     def apply(self, operation: Operation) -> None:
-        """Carry out an operation that succeeded."""
+        """Apply a successful operation."""
         folder, name = self._place(operation.path)
         node = folder.seen.get(name) if name else self._root
         if operation.kind in ("open", "look"):
@@ -124,7 +124,7 @@ class Disk:
             self._change(folder, {name: other.seen[old]})
 
     def states(self) -> Iterator[Tree]:
-        """Yield every tree that may be found if power fails now; some more than once."""
+        """Yield every tree that a power cut may leave now, some more than once."""
         for chosen in _subsets(len(self._pending)):
             names: dict[Folder, dict[str, Node]] = {}
             for change in itertools.compress(self._pending, chosen):
@@ -247,6 +247,6 @@ def _contents(nodes: Mapping[str, Node]) -> Iterator[Tree]:
     """Yield the tree for every content that its files may have."""
     files = list(dict.fromkeys(node for node in nodes.values() if isinstance(node, File)))
     for contents in _choices([file.variants() for file in files]):
-        found = dict(zip(files, contents, strict=True))
-        yield {path: found[node] if isinstance(node, File) else None if isinstance(node, Folder) else node.text
+        by_path = dict(zip(files, contents, strict=True))
+        yield {path: by_path[node] if isinstance(node, File) else None if isinstance(node, Folder) else node.text
                for path, node in nodes.items()}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The ways in which an operation can fail, and what then happens in the process that asked for it."""
+"""The ways in which an operation can fail, and their effect on the process."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Fault:
     way: Way
 
     def strikes(self, number: int, operation: Operation) -> bool:
-        """Tell whether an operation fails."""
+        """Tell whether the fault hits this operation."""
         lasting = self.way.endswith("from there on") and operation.kind != "receive"
         return number == self.at or (lasting and number > self.at)
 
     @property
     def halves(self) -> bool:
-        """Whether half of a write is carried out: a full disk takes what still fits."""
+        """Whether half of a write is carried out, as on a disk that fills up."""
         return self.way == "killed half way" or self.way.startswith("ENOSPC")
 
-    def befall(self, operation: Operation) -> NoReturn:
-        """Kill this process, or raise as the system would."""
+    def strike(self, operation: Operation) -> NoReturn:
+        """Kill this process, or raise the system's error."""
         if self.way.startswith("killed"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.way == "reset":
@@ -44,7 +44,7 @@ class Fault:
 
 
 def ways(operation: Operation) -> tuple[Way, ...]:
-    """Return every way in which this operation can fail while power is there."""
+    """Return every way in which this operation can fail without a power cut."""
     if operation.kind == "receive":
         return ("killed", "reset")
     half: tuple[Way, ...] = ("killed half way",) if operation.kind == "write" else ()

@@ -1,4 +1,4 @@
-"""One change that a process asks of the file system, or one piece that arrives from the network."""
+"""An operation: a change of the file system, or a piece that arrives from the network."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Operation:
     kind: Kind
     path: str
     handle: int = -1
-    """Which opening of a file a write, truncation or sync goes through."""
+    """The number of the open file that a write, truncation or sync uses."""
     target: str = ""
     """The new name of a rename, a link's other name."""
     offset: int = 0
     """Where a write begins; the length that a truncation leaves."""
     data: bytes = b""
     emptied: bool = False
-    """An opening that truncates."""
+    """Whether opening truncates the file."""
 
     def __str__(self) -> str:
         size = f" {len(self.data):,} bytes at {self.offset:,}" if self.kind == "write" else ""
@@ -33,5 +33,5 @@ class Operation:
 
     @property
     def counted(self) -> bool:
-        """Whether something can go wrong here that changes what is on the disk."""
+        """Whether the operation is a fault point: its failure can change the disk."""
         return self.kind != "look"

@@ -1,4 +1,4 @@
-"""Every fault point of one act: its operations, each with every way in which it can fail."""
+"""The fault points of an act: every operation with every way in which it can fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPORTS = "/v1/device/reports"
 
 @dataclass(frozen=True)
 class Point:
-    """One operation of an act, and what happens there."""
+    """An operation of an act, and the fault there."""
 
     act: str
     number: int
@@ -33,17 +33,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Recorded:
-    """An act as it runs undisturbed."""
+    """The recording of an act without faults."""
 
     case: Case
     start: disk.Tree
     tape: Tape
-    lost: dict[int, set[Left]]
-    """By operation: what power may leave if it fails right after it."""
+    lost: dict[int, set[DiskState]]
+    """By operation: the states of the disk after a power cut right after it."""
 
 
 @dataclass(frozen=True)
-class Left:
+class DiskState:
     """A disk after a power cut; `done`: whoever waited for the act had been told that it was done."""
 
     files: tuple[tuple[str, bytes | str | None], ...]
@@ -51,7 +51,7 @@ class Left:
 
 
 def recorded(site: Site, act: Act, folder: Path) -> Recorded:
-    """Run an act in `folder`, and work out what a power cut would leave at each of its operations."""
+    """Record an act in `folder`, with the states that a power cut may leave after each operation."""
     start, model, before = disk.read(folder), disk.Disk(folder), known(folder)
     tape = record(act, folder)
     lost, done = {}, False
@@ -61,7 +61,7 @@ def recorded(site: Site, act: Act, folder: Path) -> Recorded:
         # A report comes after the switch; after the last operation, the command says so itself.
         done |= operation.path == REPORTS or number == len(tape.operations) - 1
         if operation.counted:
-            lost[number] = {Left(tuple(tree.items()), done) for tree in model.states()}
+            lost[number] = {DiskState(tuple(tree.items()), done) for tree in model.states()}
     assert model.seen() == disk.read(folder), "the tape does not tell what became of the folder"
     return Recorded(Case(site, act, before, known(folder)), start, tape, lost)
 
@@ -69,7 +69,7 @@ def recorded(site: Site, act: Act, folder: Path) -> Recorded:
 def tried(
     recorded: Recorded, at_once: int, chosen: Callable[[Operation], bool] = lambda operation: operation.counted
 ) -> Iterator[tuple[Point, str]]:
-    """Try every fault point, or those of some operations; yield each with what went wrong, or nothing."""
+    """Test every fault point, or those of some operations; yield each with its flaw, or an empty string."""
     numbers = [number for number in recorded.lost if chosen(recorded.tape.operations[number])]
     yield from side_by_side(_struck(recorded, numbers), at_once)
     yield from unpowered(recorded, numbers, at_once)
@@ -84,17 +84,17 @@ def _struck(recorded: Recorded, numbers: Sequence[int]) -> Iterator[tuple[Point,
 
 
 def unpowered(recorded: Recorded, numbers: Sequence[int], at_once: int) -> Iterator[tuple[Point, str]]:
-    """Let power fail at these operations; each disk is tried once, however many points may leave it."""
+    """Cut power at these operations; each state of the disk is tested once."""
     every = dict.fromkeys(left for number in numbers for left in recorded.lost[number])
     trials = ((left, partial(without_power, recorded.case, dict(left.files), left.done)) for left in every)
-    found = dict(side_by_side(trials, at_once))
+    outcomes = dict(side_by_side(trials, at_once))
     for number in numbers:
         lefts = recorded.lost[number]
-        flaws = [_told(left, found[left]) for left in lefts if found[left]]
+        flaws = [_describe(left, outcomes[left]) for left in lefts if outcomes[left]]
         point = Point(recorded.case.act.name, number, recorded.tape.operations[number], "power lost")
         yield point, f"{len(flaws)} of {len(lefts)} disks: {min(flaws)}" if flaws else ""
 
 
-def _told(left: Left, flaw: str) -> str:
+def _describe(left: DiskState, flaw: str) -> str:
     names = (f"{path} ({len(content)})" if content is not None else f"{path}/" for path, content in left.files)
     return f"{flaw}; with {', '.join(names)}"

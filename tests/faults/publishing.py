@@ -1,4 +1,4 @@
-"""A server process that publishes, or takes a version back, and fails at one statement of the transaction.
+"""A server process that publishes or goes back a version, and fails at one statement of the transaction.
 
 Run in processes of their own (`multiprocessing`, from a fork server that has no database open).
 """
@@ -28,7 +28,7 @@ REFUSED = 3
 
 @dataclass(frozen=True)
 class Task:
-    """What to do with which database, and how statement number `at` fails; the commit is the last one."""
+    """The release to make in a database, and how statement number `at` fails; the commit is the last statement."""
 
     url: str
     keys: Path
@@ -37,15 +37,15 @@ class Task:
     way: Way
     at: int
     counts: Path
-    """Where the number of statements goes when they are only counted."""
+    """The file for the number of statements when they are only counted."""
 
 
 class _Counted(Exception):
-    """All statements were counted, and none is to count."""
+    """Raised after all statements were counted, to roll back."""
 
 
 def run(task: Task) -> None:
-    """Do it; ends this process."""
+    """Run the task, then end this process."""
     engine = connect(task.url)
     statements = [0]
 

@@ -1,6 +1,6 @@
-"""Python's own functions replaced by ones that write a tape first: all of `os` and `io` that change a file.
+"""Replace the functions of `os` and `io` that change files by ones that go through a tape.
 
-What they write, and which of them fails, is the tape's affair.
+Recording and failing are left to `tape`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import urllib3.response
 
-from tests.faults.tape import Tape, Unlike
+from tests.faults.tape import RunsDiffer, Tape
 
 PIECE = 256
-"""Bytes of a blob that arrive at once: as the network does it, no two runs would be alike."""
+"""Bytes of a blob that arrive at once, fixed so that runs are alike."""
 
 
 class _File(io.FileIO):
@@ -42,7 +42,7 @@ class _File(io.FileIO):
 
 @contextlib.contextmanager
 def recording(tape: Tape) -> Iterator[Tape]:
-    """Write the tape while the block lasts."""
+    """Record on the tape during the block."""
     changes: list[tuple[Any, str, Any]] = [
         *((os, name, function) for name, function in _functions(tape).items()),
         (io, "open", _open(tape, io.open)),
@@ -60,7 +60,7 @@ def recording(tape: Tape) -> Iterator[Tape]:
 
 
 def _functions(tape: Tape) -> dict[str, Callable[..., Any]]:
-    """Return what replaces the functions of `os`."""
+    """Return replacements for the functions of `os`."""
     real = {
         name: getattr(os, name)
         for name in (
@@ -74,7 +74,7 @@ def _functions(tape: Tape) -> dict[str, Callable[..., Any]]:
         real["close"](descriptor)
 
     def unforeseen(*_arguments: Any, **_options: Any) -> None:
-        raise Unlike("a call that the tape does not know: teach it")
+        raise RunsDiffer("a call that the tape does not know: teach it")
 
     return {
         "open": lambda *a, **o: tape.open(real["open"], *a, **o),
@@ -97,7 +97,7 @@ def _functions(tape: Tape) -> dict[str, Callable[..., Any]]:
 
 
 def _open(tape: Tape, real: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what replaces `open`: as it was, but for files that are written below the root."""
+    """Return a replacement for `open`, which differs only for files written below the root."""
 
     def opened(
         file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
@@ -116,7 +116,7 @@ def _open(tape: Tape, real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _read1(tape: Tape) -> Callable[..., bytes]:
-    """Return what replaces reading from a response: pieces of one size, each on the tape."""
+    """Return a replacement for reading a response: pieces of one size, each on the tape."""
 
     def read1(self: urllib3.HTTPResponse, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         url = str(self.geturl())

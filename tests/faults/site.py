@@ -1,4 +1,4 @@
-"""A real server in a process of its own, with a line of versions; the trials' devices are its devices."""
+"""A real server in a process of its own with a chain of versions, for the devices of all trials."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SHAPES = CLASSIFIER.shapes | {"unused": (1100,), "unused.too": (1100,)}
 
 
 def _probes(weights: Snapshot) -> dict[str, bytes]:
-    """A small probe set: what is tried here is not how well a model is measured."""
+    """Return a small probe set, since these tests are not about measuring."""
     parts = {name: json.loads(part) for name, part in labelled(weights).items()}
     return {name: json.dumps({key: part[key][:VECTORS] for key in part}).encode() for name, part in parts.items()}
 
 
 KIND = Kind(SHAPES, CLASSIFIER.graph, _probes, CLASSIFIER.score)
-"""Tensors that are written one by one, and so few weights that thousands of trials take minutes."""
+"""A model of several tensors, small enough for thousands of trials in minutes."""
 
 
 class Site:
@@ -37,7 +37,7 @@ class Site:
         self._root, self._control = root, control
 
     def assign(self, version: int) -> None:
-        """Sign the metadata anew, with new keys as the line goes on, and let every device's target be this version."""
+        """Sign the metadata again, with new keys for later versions, and make this version every device's target."""
         self._control.send(version)
         self._control.recv()
 
@@ -49,7 +49,7 @@ class Site:
 
 @contextlib.contextmanager
 def serving(folder: Path, versions: int) -> Iterator[Site]:
-    """Start a server of so many versions, and end it."""
+    """Run a server with `versions` versions during the block."""
     lineage = Lineage(folder, KIND)
     for number in range(1, versions):
         lineage.extend(sparse_diff(lineage.versions[-1].table, seed=number, density=0.2, step=60_000))

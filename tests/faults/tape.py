@@ -1,6 +1,6 @@
-"""A tape of every change below a folder, in order, as Python asks the system for it; one may be made to fail.
+"""A record of every change below a folder, in order, one of which may be made to fail.
 
-`recording` replaces Python's own functions by those here; `traced` checks with strace that nothing gets past them.
+Replacing Python's functions is left to `recording`; `traced` checks with strace that the record is complete.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _REAL: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in ("open", "close", "pwrite")}
 
 
-class Unlike(Exception):
-    """A run does not repeat the one before it, so that its numbers mean something else."""
+class RunsDiffer(Exception):
+    """A run that differs from the one before it, so that operation numbers do not match."""
 
 
 class Tape:
-    """What was asked below `root` so far, and whether it succeeded."""
+    """The operations below `root` so far, and whether they succeeded."""
 
     def __init__(self, root: Path, fault: Fault | None = None, expected: Operation | None = None) -> None:
-        """Write a tape; `expected` is the operation that `fault` means."""
+        """Start a tape; `expected` is the operation at which `fault` strikes."""
         self.root = root.resolve()
         self.operations: list[Operation] = []
         self.failed: set[int] = set()
@@ -95,7 +95,7 @@ class Tape:
             return self._do(Operation("truncate", name, handle, offset=length), call)
 
     def sync(self, call: Callable[[int], None], descriptor: int) -> None:
-        """Force a file or folder onto the disk. Where that fails, what was to be written is gone for good."""
+        """Sync a file or folder; if that fails, the unsynced data is lost."""
         with self._lock:
             if descriptor not in self._handles:
                 return call(descriptor)
@@ -109,7 +109,7 @@ class Tape:
                 raise
 
     def named(self, kind: Kind, call: Callable[..., Any], path: Any, *more: Any, **options: Any) -> Any:
-        """Do what takes one path: remove, make a folder."""
+        """Carry out an operation on one path: remove, make a folder."""
         name = self.inside(path, options.get("dir_fd"))
         if name is None:
             return call(path, *more, **options)
@@ -121,7 +121,7 @@ class Tape:
         if old is None and new is None:
             return call(source, target, **options)
         if old is None or new is None:
-            raise Unlike(f"a rename into or out of {self.root}: {source} to {target}")
+            raise RunsDiffer(f"a rename into or out of {self.root}: {source} to {target}")
         return self._do(Operation("rename", old, target=new), lambda: call(source, target, **options))
 
     def linked(self, kind: Kind, call: Callable[..., Any], source: Any, target: Any, **options: Any) -> Any:
@@ -155,19 +155,19 @@ class Tape:
         assert self._fault is not None
         self.failed.add(number)
         if number == self._fault.at and self._expected and not _alike(operation, self._expected):
-            raise Unlike(f"operation {number} is {operation}, and was {self._expected}")
+            raise RunsDiffer(f"operation {number} is {operation}, and was {self._expected}")
         if half and self._fault.halves:
             half()
-        self._fault.befall(operation)
+        self._fault.strike(operation)
 
 
-def _alike(one: Operation, other: Operation) -> bool:
-    """Tell whether two runs are at the same operation; names of drafts may be random."""
-    return (one.kind, Path(one.path).parent) == (other.kind, Path(other.path).parent)
+def _alike(left: Operation, right: Operation) -> bool:
+    """Tell whether operations of two runs are the same; names of drafts may be random."""
+    return (left.kind, Path(left.path).parent) == (right.kind, Path(right.path).parent)
 
 
 def _lose(path: Path, inode: tuple[int, int], unsynced: list[tuple[int, int]]) -> None:
-    """Put zeros where nothing reached the disk: after a failed sync the pages count as clean, and go."""
+    """Write zeros over unsynced data: after a failed sync the system drops the pages as clean."""
     if not path.is_file() or (path.stat().st_dev, path.stat().st_ino) != inode:
         return
     descriptor = _REAL["open"](path, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""The model of a disk without power: what may be found of a few operations, told in full."""
+"""The model of power cuts: all states after a few operations."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def left(start: Path, operations: Sequence[Operation]) -> list[dict[str, bytes |
     disk = Disk(start)
     for operation in operations:
         disk.apply(operation)
-    found: list[dict[str, bytes | str | None]] = []
+    trees: list[dict[str, bytes | str | None]] = []
     for tree in disk.states():
-        if dict(tree) not in found:
-            found.append(dict(tree))
-    return found
+        if dict(tree) not in trees:
+            trees.append(dict(tree))
+    return trees
 
 
 @pytest.fixture
@@ -42,29 +42,29 @@ def test_a_file_that_was_synced_and_renamed_and_its_folder_synced_is_there(start
 
 
 def test_without_a_sync_of_the_folder_the_old_name_may_stand(start: Path) -> None:
-    found = left(start, [*DRAFT, SYNC, RENAME])
-    assert OLD in found
-    assert NEW in found
-    assert all(tree["state"] in (b"old", b"new!") for tree in found)  # a rename within a folder is one change
+    trees = left(start, [*DRAFT, SYNC, RENAME])
+    assert OLD in trees
+    assert NEW in trees
+    assert all(tree["state"] in (b"old", b"new!") for tree in trees)  # a rename within a folder is one change
 
 
 def test_without_a_sync_of_the_file_the_new_name_may_stand_for_anything(start: Path) -> None:
-    found = left(start, [*DRAFT, RENAME, *FOLDER])
-    assert [tree["state"] for tree in found] == [b"", b"new!", bytes(4), b"ne"]
+    trees = left(start, [*DRAFT, RENAME, *FOLDER])
+    assert [tree["state"] for tree in trees] == [b"", b"new!", bytes(4), b"ne"]
 
 
 def test_a_write_after_a_sync_may_be_torn_or_alone(start: Path) -> None:
     more = [Operation("write", "draft", 1, offset=4, data=b"more"), Operation("write", "draft", 1, offset=8, data=b"X")]
-    found = [tree["draft"] for tree in left(start, [*DRAFT, *FOLDER, SYNC, *more])]
-    assert found == [b"new!", b"new!moreX", bytes(9), b"new!more", b"new!\0\0\0\0X"]
+    drafts = [tree["draft"] for tree in left(start, [*DRAFT, *FOLDER, SYNC, *more])]
+    assert drafts == [b"new!", b"new!moreX", bytes(9), b"new!more", b"new!\0\0\0\0X"]
 
 
 def test_a_rename_between_folders_may_leave_both_names_or_none(start: Path) -> None:
     for folder in ("one", "two"):
         (start / folder).mkdir()
     (start / "one" / "file").write_bytes(b"x")
-    found = left(start, [Operation("rename", "one/file", target="two/file")])
-    assert [("one/file" in tree, "two/file" in tree) for tree in found] == [
+    trees = left(start, [Operation("rename", "one/file", target="two/file")])
+    assert [("one/file" in tree, "two/file" in tree) for tree in trees] == [
         (True, False), (True, True), (False, False), (False, True),
     ]  # fmt: skip
 
@@ -73,8 +73,8 @@ def test_unsynced_removals_come_back_in_every_combination(start: Path) -> None:
     names = [f"f{number}" for number in range(EXHAUSTIVE)]
     for name in names:
         (start / name).write_bytes(b"")
-    found = left(start, [Operation("unlink", name) for name in names])
-    assert len(found) == 2**EXHAUSTIVE
+    trees = left(start, [Operation("unlink", name) for name in names])
+    assert len(trees) == 2**EXHAUSTIVE
     (start / "another").write_bytes(b"")
     many = left(start, [Operation("unlink", name) for name in (*names, "another")])
     kept = [[name in tree for name in (*names, "another")] for tree in many]
@@ -86,23 +86,23 @@ def test_unsynced_removals_come_back_in_every_combination(start: Path) -> None:
 
 
 def test_a_folder_whose_name_is_lost_takes_its_files_with_it(start: Path) -> None:
-    made = [Operation("mkdir", "slot"), Operation("open", "slot/w", 3), Operation("write", "slot/w", 3, data=b"w"),
-            Operation("sync", "slot/w", 3)]  # fmt: skip
-    assert {frozenset(tree) for tree in left(start, made)} == {
+    calls = [Operation("mkdir", "slot"), Operation("open", "slot/w", 3), Operation("write", "slot/w", 3, data=b"w"),
+             Operation("sync", "slot/w", 3)]  # fmt: skip
+    assert {frozenset(tree) for tree in left(start, calls)} == {
         frozenset({"state"}), frozenset({"state", "slot"}), frozenset({"state", "slot", "slot/w"}),
     }  # fmt: skip
 
 
 def test_many_unsynced_files_are_torn_one_by_one(start: Path) -> None:
-    made = []
+    calls = []
     for number in range(6):
-        made += [Operation("open", f"f{number}", number), Operation("write", f"f{number}", number, data=b"data")]
+        calls += [Operation("open", f"f{number}", number), Operation("write", f"f{number}", number, data=b"data")]
     disk = Disk(start)
-    for operation in [*made, Operation("look", ".", 9), Operation("sync", ".", 9)]:
+    for operation in [*calls, Operation("look", ".", 9), Operation("sync", ".", 9)]:
         disk.apply(operation)
-    found = [tuple(tree[f"f{number}"] for number in range(6)) for tree in disk.states()]
-    assert len(found) == 2 * (6 * 4 + 1)  # and the one that did not change
-    assert {(b"",) * 6, (b"data",) * 6, (b"da", *[b""] * 5), (b"da", *[b"data"] * 5)} <= set(found)
+    trees = [tuple(tree[f"f{number}"] for number in range(6)) for tree in disk.states()]
+    assert len(trees) == 2 * (6 * 4 + 1)  # and the one that did not change
+    assert {(b"",) * 6, (b"data",) * 6, (b"da", *[b""] * 5), (b"da", *[b"data"] * 5)} <= set(trees)
 
 
 def test_trees_are_written_and_read(tmp_path: Path, start: Path) -> None:

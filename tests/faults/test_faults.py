@@ -59,9 +59,9 @@ def trusting(operation: Operation) -> bool:
 
 @pytest.mark.parametrize("chosen", [switching, trusting])
 def test_every_way_to_fail(site: Site, device: Path, chosen: Callable[[Operation], bool]) -> None:
-    found = dict(tried(update(site, device), AT_ONCE, chosen))
-    assert len(found) > 30
-    assert {point: flaw for point, flaw in found.items() if flaw} == {}
+    outcomes = dict(tried(update(site, device), AT_ONCE, chosen))
+    assert len(outcomes) > 30
+    assert {point: flaw for point, flaw in outcomes.items() if flaw} == {}
 
 
 def forgetting_files(name: str) -> Callable[[BinaryIO], None]:

@@ -1,6 +1,6 @@
-"""Whether the tape misses anything: the same commands under strace, and every call that changes a file compared.
+"""Compare the tape with strace: run commands under both, and compare the calls that change files.
 
-strace is in Debian's package of that name; where it is missing, or may not trace, there is nothing to compare with.
+Without strace (Debian's package strace) or the permission to trace, the comparison is skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CALLS = {
     "creat": "open", "fallocate": "other", "copy_file_range": "other", "sendfile": "other", "mmap": "mapped",
     "sync_file_range": "other", "sync": "other", "syncfs": "other",
 }  # fmt: skip
-"""System calls that change files, and what the tape calls them; `other`: what it would not see."""
+"""System calls that change files, with the tape's names; `other`: calls that the tape does not see."""
 
 _LINE = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 _DESCRIPTOR = re.compile(r"(?:AT_FDCWD|\d+)<([^>]*)>")
@@ -32,7 +32,7 @@ _WRITING = re.compile(r"O_(WRONLY|RDWR|CREAT|TRUNC)")
 
 
 def available() -> str:
-    """Return why strace cannot be used; nothing if it can."""
+    """Return why strace cannot be used; an empty string if it can."""
     if shutil.which("strace") is None:
         return "strace is missing: apt install strace"
     done = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, text=True, check=False)
@@ -40,7 +40,7 @@ def available() -> str:
 
 
 def traced(device: Path, log: Path, *command: str) -> tuple[list[str], list[str]]:
-    """Run a command of `diffclient` on a device under strace; return what the tape saw and what strace saw.
+    """Run a command of `diffclient` on a device under strace; return the operations of the tape and of strace.
 
     Each as lines `kind path`, paths below the device's folder.
     """
@@ -53,11 +53,11 @@ def traced(device: Path, log: Path, *command: str) -> tuple[list[str], list[str]
 
 def calls(log: str, device: Path) -> list[str]:
     """Return the calls below a folder that change files, in order."""
-    found = []
+    traced_calls = []
     for line in log.splitlines():
         if (match := _LINE.match(line)) and (seen := _change(match[1], match[2], device)):
-            found.append(seen)
-    return found
+            traced_calls.append(seen)
+    return traced_calls
 
 
 def _change(name: str, rest: str, device: Path) -> str:
@@ -75,15 +75,15 @@ def _change(name: str, rest: str, device: Path) -> str:
 
 
 def _path(kind: str, rest: str) -> str:
-    """Return the path that a call is about: that of its descriptor, or the first one that it names."""
+    """Return a call's path: that of its descriptor, or the first one that it names."""
     folder = _DESCRIPTOR.match(rest)
     name = None if kind in ("write", "truncate", "sync") else _NAME.search(rest)
     return str(Path(folder[1] if folder else "", name[1] if name else ""))
 
 
 def _mapped(rest: str) -> str:
-    found = re.search(r"\d+<([^>]*)>", rest)
-    return found[1] if found else ""
+    match = re.search(r"\d+<([^>]*)>", rest)
+    return match[1] if match else ""
 
 
 def main(device: Path, tape: Path, command: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""One process that fails at one operation, and another that finds what it left."""
+"""Run a process that fails at one operation, and check the device in another."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.faults.chain import Act, Case, do, flaw
 from tests.faults.fault import Fault
 from tests.faults.operation import Operation
 from tests.faults.recording import recording
-from tests.faults.tape import Tape, Unlike
+from tests.faults.tape import RunsDiffer, Tape
 
 T = TypeVar("T")
 
 PATIENCE = 300
-"""Seconds after which a trial hangs."""
+"""Seconds after which a trial counts as hanging."""
 _ANOTHER_ERROR, _UNLIKE, _NOT_REACHED = 70, 71, 72
 
 
 def record(act: Act, folder: Path) -> Tape:
-    """Run an act undisturbed in `folder`."""
+    """Record an act without faults in `folder`."""
     with recording(Tape(folder)) as tape:
         if code := do(act.command, folder):
             raise RuntimeError(f"{act.name} ends with exit code {code} without any fault")
@@ -36,7 +36,7 @@ def record(act: Act, folder: Path) -> Tape:
 
 
 def with_fault(case: Case, start: disk.Tree, fault: Fault, expected: Operation) -> str:
-    """Let a process fail at one operation; return what is wrong with the device then, or nothing."""
+    """Run a process with a fault; return what is then wrong with the device, or an empty string."""
     with tempfile.TemporaryDirectory(dir=scratch()) as name:
         folder = Path(name) / "device"
         disk.write(start, folder)
@@ -50,7 +50,7 @@ def with_fault(case: Case, start: disk.Tree, fault: Fault, expected: Operation) 
 
 
 def without_power(case: Case, tree: disk.Tree, done: bool) -> str:
-    """Let a device start with what a power cut left; return what is wrong with it, or nothing."""
+    """Start a device from a state after a power cut; return what is wrong with it, or an empty string."""
     with tempfile.TemporaryDirectory(dir=scratch()) as name:
         disk.write(tree, Path(name) / "device")
         return flaw(case, Path(name) / "device", done)
@@ -63,7 +63,7 @@ def scratch() -> Path | None:
 
 
 def side_by_side(trials: Iterable[tuple[T, Callable[[], str]]], at_once: int) -> Iterator[tuple[T, str]]:
-    """Run each trial in a fork of this process; yield what each is about and what it found, as they end."""
+    """Run each trial in a fork of this process; yield its key and result as they end."""
     waiting = iter(trials)
     gc.freeze()  # or each fork's first collection would copy every page
     with DefaultSelector() as running:
@@ -96,7 +96,7 @@ def _victim(act: Act, folder: Path, fault: Fault, expected: Operation) -> None:
     try:
         with recording(tape):
             code = do(act.command, folder)
-    except Unlike as error:
+    except RunsDiffer as error:
         print(error, flush=True)
         os._exit(_UNLIKE)
     os._exit(code if len(tape.operations) > fault.at else _NOT_REACHED)

@@ -1,4 +1,4 @@
-"""Changes to JSON behind which it still is JSON: a value replaced, a field dropped, added, renamed or moved."""
+"""Mutate JSON into other valid JSON: replace a value; drop, add, rename or move a field."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ TEMPTING: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**53, 2**53 - 1, -(2**53), 2**64, 1e308, 0.5, "", "x", "5a" * 32, "5A" * 32, "../a",
     "m/v0/2.snapshot", "m/v0/2.from.1", "m/graph/" + "5a" * 8, "x" * 4001, "\ud800", "\x00", [], {}, [[]], [None] * 25,
 )  # fmt: skip
-"""What is put in a value's place."""
+"""Replacement values."""
 
 
 def mutate(text: bytes, chance: Random) -> bytes | None:
-    """JSON with some changes; None of what is no JSON."""
+    """Return JSON with some changes; None if the input is no JSON."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -25,7 +25,7 @@ def mutate(text: bytes, chance: Random) -> bytes | None:
 
 
 def changed(value: Any, chance: Random) -> Any:
-    """A value with one change somewhere in it."""
+    """Return the value with one change somewhere in it."""
     if isinstance(value, dict) and value and chance.random() < 0.85:
         return _object(dict(value), chance)
     if isinstance(value, list) and value and chance.random() < 0.85:

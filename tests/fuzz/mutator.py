@@ -1,4 +1,4 @@
-"""Changes to a payload behind which it still holds together: lengths fit, records decompress."""
+"""Mutate payloads so that lengths still fit and records still decompress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEMPTING = (0, 1, 2, 3, 65535, 65536, 1 << 20, -(1 << 20), (1 << 31) - 1, 4096, 
 
 
 def mutate(payload: bytes, room: int, seed: int, mutation: Mutate) -> bytes:
-    """A payload with one part changed, at most `room` bytes long; what is no payload is changed anywhere."""
+    """Return a payload with one part changed, at most `room` bytes long; other bytes are changed anywhere."""
     chance = random.Random(seed)
     parts = cut(payload)
     if parts is None or chance.random() < 0.1:
@@ -42,7 +42,7 @@ def mutate(payload: bytes, room: int, seed: int, mutation: Mutate) -> bytes:
 
 
 def cut(payload: bytes) -> tuple[bytes, list[bytes]] | None:
-    """Header and sections, if there are such."""
+    """Return header and sections; None if the input is no payload."""
     if len(payload) < HEADER.size:
         return None
     *_, records, symbols, bits = HEADER.unpack_from(payload)
@@ -53,7 +53,7 @@ def cut(payload: bytes) -> tuple[bytes, list[bytes]] | None:
 
 
 def content(records: bytes) -> bytes:
-    """What is in a frame; of a broken one, its bytes."""
+    """Return a frame's content; of a broken frame, its bytes."""
     try:
         if zstandard.get_frame_parameters(records).content_size <= LARGEST_CONTENT:
             return zstandard.ZstdDecompressor().decompress(records)

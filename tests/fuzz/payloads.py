@@ -29,22 +29,22 @@ from tests.reference.vectors import Vector
 from tests.reference.writer import write
 
 SECONDS, MEGABYTES = 1.0, 48
-"""What no input may take of the processor, or add to the most memory that was ever used."""
+"""The most processor time of an input, and the most that it may add to the peak memory."""
 SELDOM = 16
-"""One payload in so many goes through the disk; and to the reference even if it is refused."""
+"""One payload in so many is also applied through the disk, and checked with the reference even if refused."""
 BUILD = Path("build") / "fuzz"
 OPTIONS = ("-max_len=8192", "-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1", f"-artifact_prefix={BUILD}/")
 
 
 class Fuzzer:
-    """Parents, and what is done with an input."""
+    """The parents, and the check of an input."""
 
     def __init__(self, folder: Path) -> None:
         self.seeds = list(seeds())
         self._parents = [Parent(seed.table, seed.weights, folder) for seed in self.seeds]
 
-    def one(self, data: bytes) -> None:
-        """Apply an input; what is raised is a finding."""
+    def check(self, data: bytes) -> None:
+        """Apply an input; any exception is a finding."""
         if not data:
             return
         parent, payload = self._parents[data[0] % len(self._parents)], data[1:]
@@ -62,7 +62,7 @@ class Fuzzer:
                 raise AssertionError(f"reference: {expected!r}, client: {outcome!r}")
 
     def mutate(self, data: bytes, room: int, seed: int) -> bytes:
-        """Another input from this one, mostly for the same parent; now and then a new sound payload."""
+        """Return a mutation, mostly for the same parent; now and then a new sound payload."""
         if len(data) < 2 or seed % 50 == 0:
             return bytes(atheris.Mutate(data, room))
         if seed % 50 < 3:
@@ -73,7 +73,7 @@ class Fuzzer:
 
 
 def seeds() -> list[Vector]:
-    """Vectors for small models."""
+    """Return the vectors of small models."""
     small = (vectors.sound(name) for name in vectors.sound_names() if "chunk" not in name and "4096" not in name)
     first = {vector.parent: vector for _, vector in vectors.refused() if sum(map(len, vector.weights)) > 100}
     return [*small, *first.values()]
@@ -91,20 +91,20 @@ def write_corpus(fuzzer: Fuzzer, folder: Path) -> None:
 
 
 def peak() -> float:
-    """The most memory that this process ever had, in MB."""
+    """Return this process's peak memory in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fuzz until libFuzzer's options say that it is enough."""
+    """Fuzz until a limit of libFuzzer's options."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         fuzzer = Fuzzer(Path(folder))
         write_corpus(fuzzer, BUILD / "seeds")
-        found = BUILD / "corpus"
-        found.mkdir(parents=True, exist_ok=True)
-        corpora = [] if any(not argument.startswith("-") for argument in arguments[1:]) else [found, BUILD / "seeds"]
-        atheris.Setup([*arguments, *OPTIONS, *map(str, corpora)], fuzzer.one, custom_mutator=fuzzer.mutate)
+        corpus = BUILD / "corpus"
+        corpus.mkdir(parents=True, exist_ok=True)
+        corpora = [] if any(not argument.startswith("-") for argument in arguments[1:]) else [corpus, BUILD / "seeds"]
+        atheris.Setup([*arguments, *OPTIONS, *map(str, corpora)], fuzzer.check, custom_mutator=fuzzer.mutate)
         atheris.Fuzz()
 
 

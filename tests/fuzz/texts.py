@@ -27,8 +27,8 @@ with atheris.instrument_imports(include=["diffclient"]):
     from diffclient.network import messages
     from diffclient.release import manifest, target_custom, target_names
     from diffclient.store import policy, state
-    from diffclient.tensors import snapshot as weights
     from diffclient.tensors import tensor_table
+    from diffclient.tensors.snapshot import Snapshot
     from diffclient.trust import verified_metadata
 
 from tests.fuzz import json_mutator
@@ -38,7 +38,7 @@ from tests.reference.records import Tensor
 
 SNAPSHOT = 0
 LARGEST = 1 << 12
-"""Bytes of weights that are put behind a header."""
+"""The most bytes of weights that are appended to a header."""
 BUILD = Path("build") / "fuzz"
 OPTIONS = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1", f"-artifact_prefix={BUILD}/")
 DIGEST = "5a" * 32
@@ -62,21 +62,21 @@ ENROLMENT = {"server": "http://s", "device_id": "1", "token": "t", "model": "m",
 
 def read_manifest(text: bytes) -> None:
     """A manifest as a store keeps it; it must come back."""
-    found = manifest.from_json(loaded(text))
-    assert manifest.from_json(json.loads(json.dumps(found.to_json()))) == found
+    parsed = manifest.from_json(loaded(text))
+    assert manifest.from_json(json.loads(json.dumps(parsed.to_json()))) == parsed
 
 
 def read_facts(text: bytes) -> None:
     """A version's facts, joined with objects of the names that they give."""
-    found = target_custom.read_facts(WHOLE, loaded(text))
-    objects = {name: manifest.Blob((target_names.parse(name).prefix or "").ljust(64, "0"), 1) for name in found.objects}
-    target_custom.join(WHOLE, manifest.Blob(DIGEST, 9), None, found, objects)
+    facts = target_custom.read_facts(WHOLE, loaded(text))
+    objects = {name: manifest.Blob((target_names.parse(name).prefix or "").ljust(64, "0"), 1) for name in facts.objects}
+    target_custom.join(WHOLE, manifest.Blob(DIGEST, 9), None, facts, objects)
 
 
 def read_state(text: bytes) -> None:
     """What a device remembers; it must come back."""
-    found = state.read_state(text)
-    assert state.read_state(json.dumps(found.to_json()).encode()) == found
+    parsed = state.read_state(text)
+    assert state.read_state(json.dumps(parsed.to_json()).encode()) == parsed
 
 
 def read_name(text: bytes) -> None:
@@ -107,7 +107,7 @@ READERS: tuple[tuple[Callable[[bytes], object], object], ...] = (
     (verified_metadata.check_root, {"signed": {"_type": "root"}, "signatures": []}),
     (read_name, DIFF),
 )
-"""What reads an input whose first byte is 1 and more, and something sound for it."""
+"""Readers of inputs whose first byte is 1 or more, each with a sound example."""
 
 
 class Fuzzer:
@@ -116,8 +116,8 @@ class Fuzzer:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "snapshot"
 
-    def one(self, data: bytes) -> None:
-        """Read an input; what is raised is a finding."""
+    def check(self, data: bytes) -> None:
+        """Read an input; any exception is a finding."""
         with contextlib.suppress(DiffClientError):
             if data[:1] == bytes([SNAPSHOT]):
                 self._snapshot(data[1:])
@@ -132,9 +132,9 @@ class Fuzzer:
     def _snapshot(self, text: bytes) -> None:
         text += b" " * (-len(text) % 8)
         self._path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(asked_for(text)))
-        snapshot = weights.Snapshot(self._path)
-        assert sum(spec.nbytes for spec in snapshot.table) <= LARGEST, "a file that is shorter than its tensors"
-        snapshot.digest()
+        read = Snapshot(self._path)
+        assert sum(spec.nbytes for spec in read.table) <= LARGEST, "a file that is shorter than its tensors"
+        read.digest()
 
 
 def asked_for(text: bytes) -> int:
@@ -163,7 +163,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fuzz until libFuzzer's options say that it is enough."""
+    """Fuzz until a limit of libFuzzer's options."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = BUILD / "texts"
         corpus.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> None:
             (corpus / f"seed-{number}").write_bytes(seed)
         fuzzer = Fuzzer(Path(folder))
         corpora = [] if any(not argument.startswith("-") for argument in arguments[1:]) else [str(corpus)]
-        atheris.Setup([*arguments, *OPTIONS, *corpora], fuzzer.one, custom_mutator=fuzzer.mutate)
+        atheris.Setup([*arguments, *OPTIONS, *corpora], fuzzer.check, custom_mutator=fuzzer.mutate)
         atheris.Fuzz()
 
 

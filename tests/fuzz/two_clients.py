@@ -1,4 +1,4 @@
-"""The same payload through the client and through the reference: what comes of it in each."""
+"""Apply the same payload with the client and with the reference, and compare the outcomes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from diffclient.diff.streams import Source, chunks
 from diffclient.errors import PayloadError, PayloadTooNew, RangeError, WrongParent
 from diffclient.payload.decode import decode, open_payload
 from diffclient.tensors.snapshot import DTYPES, Snapshot, Table, TensorSpec, write_snapshot
-from tests.reference import arithmetic, coding
-from tests.reference import decoder as reference
+from tests.reference import arithmetic, coding, decoder
 from tests.reference.records import Tensor
 
 Outcome = list[bytes] | str
@@ -25,7 +24,7 @@ ERRORS = (PayloadError, PayloadTooNew, WrongParent, RangeError)
 
 
 def agree(client: Outcome, reference: Outcome) -> bool:
-    """Whether both mean the same; one that applies as it reads may meet a bad weight before what else is wrong."""
+    """Tell whether outcomes agree; a client that applies as it reads may meet a bad weight before another error."""
     return client == reference or (client == "RangeError" and reference == "PayloadError")
 
 
@@ -87,7 +86,7 @@ class Parent:
     def in_the_reference(self, payload: bytes) -> Outcome:
         """What the reference makes of a payload."""
         try:
-            decoded = reference.decode(payload, self.tensors, self.digest)
+            decoded = decoder.decode(payload, self.tensors, self.digest)
             return arithmetic.apply(decoded, self.tensors, self.weights)
         except coding.Refused as error:
             return type(error).__name__

@@ -113,7 +113,7 @@ def test_what_an_earlier_release_let_in_is_shown_as_well(tmp_path: Path) -> None
 def test_an_error_is_one_line_and_a_remedy_another(text: str) -> None:
     said = StringIO()
     with redirect_stderr(said):
-        output.complain(DiffServerError(f"no such {text}", text or "none"))
+        output.print_error(DiffServerError(f"no such {text}", text or "none"))
     first, second = said.getvalue().splitlines()
     assert shows(first + second)
     assert first == plain(f"error: no such {text}", 200)
@@ -123,8 +123,8 @@ def test_an_error_is_one_line_and_a_remedy_another(text: str) -> None:
 def test_the_device_says_it_in_as_many_lines_as_it_means(text: str) -> None:
     said, complained = StringIO(), StringIO()
     with redirect_stdout(said), redirect_stderr(complained):
-        device_output.say(False, {}, f"model    {text}", "in use   nothing")
-        device_output.complain(f"diffclient: {text}")
+        device_output.print_result(False, {}, f"model    {text}", "in use   nothing")
+        device_output.print_error(f"diffclient: {text}")
     assert said.getvalue() == f"model    {printable(text)}\nin use   nothing\n"
     assert complained.getvalue() == f"diffclient: {printable(text)}\n"
     assert shows(said.getvalue() + complained.getvalue())

@@ -1,6 +1,6 @@
-"""A second client, slow and plain: docs/format.md in Python that shares nothing with `diffclient`.
+"""A second client, slow and readable: docs/format.md in Python without any code of `diffclient`.
 
-`coding`, `decoder` and `arithmetic` read a payload and apply it; whoever ports a client to another language may read
-them beside the document. `writer` and `documents` make payloads as one wants them; `samples`, `unfit` and `hostile`
-say which, and `vectors/` is those as files (made by `python -m tests.reference.make_vectors`, read by `vectors`).
+`coding`, `decoder` and `arithmetic` read a payload and apply it, and serve as a guide for ports to other languages.
+`writer` and `documents` make arbitrary payloads; `samples`, `unfit` and `hostile` define the test vectors. The folder
+`vectors` holds these as files (made by `python -m tests.reference.make_vectors`, read by `vectors`).
 """

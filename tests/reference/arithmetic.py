@@ -1,4 +1,4 @@
-"""Numbers to weights: what a decoded payload makes of the parent's bytes, in exact rational arithmetic."""
+"""Apply a decoded payload to the parent's bytes, in exact rational arithmetic."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.reference.decoder import Payload, Stream
 from tests.reference.records import BITS, EXACT, HASHED, ONE, Tensor
 
 FLOATS = {"F16": (11, -24, 16), "BF16": (8, -133, 128), "F32": (24, -149, 128)}
-"""Of each dtype: bits of the significand, exponent of the smallest number, exponent of what is too large."""
+"""Each dtype's significand bits, exponent of the smallest number, and exponent of the first number too large."""
 EXPONENT_BITS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000, "F64": 0x7FF0_0000_0000_0000}
 
 
 def digest(table: Sequence[Tensor], weights: Sequence[bytes]) -> str:
-    """The digest that names a version."""
+    """Return a version's digest."""
     rows = [[tensor.name, list(tensor.shape), tensor.dtype, tensor.grid] for tensor in table]
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
     hashes = b"".join(hashlib.sha256(data).digest() for data in weights)
@@ -26,7 +26,7 @@ def digest(table: Sequence[Tensor], weights: Sequence[bytes]) -> str:
 
 
 def apply(payload: Payload, table: Sequence[Tensor], weights: Sequence[bytes]) -> list[bytes]:
-    """The bytes of every tensor after the diff; raises RangeError."""
+    """Return the bytes of every tensor after the diff; raises RangeError."""
     return [
         data if stream is None else change(payload, number, tensor, stream, data)
         for number, (tensor, stream, data) in enumerate(zip(table, payload.streams, weights, strict=True))
@@ -34,7 +34,7 @@ def apply(payload: Payload, table: Sequence[Tensor], weights: Sequence[bytes]) -
 
 
 def change(payload: Payload, number: int, tensor: Tensor, stream: Stream, data: bytes) -> bytes:
-    """One tensor's new bytes: every weight goes through the rule of its dtype as the integer that its bits are."""
+    """Return one tensor's new bytes, weight by weight, by the rule of its dtype."""
     value = values(payload, number, stream)
     rule = rule_for(payload, tensor, stream)
     width = BITS[tensor.dtype] // 8
@@ -46,7 +46,7 @@ Rule = Callable[[int, int], int]
 
 
 def rule_for(payload: Payload, tensor: Tensor, stream: Stream) -> Rule:
-    """From a weight's bits, and the value at its position, to its new bits."""
+    """Return the function from a weight's bits and the value at its position to the new bits."""
     alpha, beta = payload.alpha, payload.beta
     if tensor.grid is not None:
         grid = tensor.grid
@@ -59,7 +59,7 @@ def rule_for(payload: Payload, tensor: Tensor, stream: Stream) -> Rule:
 
 
 def values(payload: Payload, number: int, stream: Stream) -> Callable[[int], int]:
-    """From a position of tensor `number` to D, or to the difference of ordinals; 0 where the stream says nothing."""
+    """Return the function from a position of tensor `number` to D or the difference of ordinals; 0 by default."""
     if payload.kind == HASHED:
         key = mix(payload.seed ^ mix(number + 0x9E3779B9))
         return lambda position: hashed(position, key, stream.levels) * stream.step
@@ -136,7 +136,7 @@ def exact(bits: int, value: int, dtype: str) -> int:
 
 
 def number(bits: int, dtype: str) -> Fraction:
-    """The number that these bits are; raises RangeError if they are none."""
+    """Return the number that these bits encode; raises RangeError if it is not finite."""
     if bits & EXPONENT_BITS[dtype] == EXPONENT_BITS[dtype]:
         raise RangeError("the parent's weight is not finite")
     if dtype == "F16":
@@ -145,7 +145,7 @@ def number(bits: int, dtype: str) -> Fraction:
 
 
 def to_bits(exactly: Fraction, dtype: str) -> int:
-    """The bits of a number that the dtype has; of 0, +0."""
+    """Return the bits of a number that the dtype can hold; for 0, those of +0."""
     if dtype == "F16":
         return int(struct.unpack("<H", struct.pack("<e", float(exactly)))[0])
     bits = int(struct.unpack("<I", struct.pack("<f", float(exactly)))[0])
@@ -153,7 +153,7 @@ def to_bits(exactly: Fraction, dtype: str) -> int:
 
 
 def rounded(exactly: Fraction, dtype: str) -> Fraction:
-    """The nearest number that the dtype has, half to even; raises RangeError beyond its largest."""
+    """Return the nearest number of the dtype, half to even; raises RangeError beyond its largest."""
     if exactly == 0:
         return exactly
     digits, smallest, too_large = FLOATS[dtype]

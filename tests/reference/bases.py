@@ -46,7 +46,7 @@ BASES: Mapping[str, Sample] = {
 
 
 class Hostile(NamedTuple):
-    """A base, what is changed, and the name of the error."""
+    """A base, a change to it, and the name of the error that must follow."""
 
     base: str
     change: Change
@@ -58,5 +58,5 @@ class Hostile(NamedTuple):
 
 
 def touching(name: str) -> Change:
-    """The blocks field as if this tensor were touched, and not the first."""
+    """Return the blocks field with this tensor touched instead of the first."""
     return fields(blocks=tuple(int(tensor.name == name) for tensor in MODEL))

@@ -1,4 +1,4 @@
-"""How numbers are spelt in a payload: LEB128, codebooks, the interleaved range coder, extra bits."""
+"""Read the numbers of a payload: LEB128, codebooks, the interleaved range coder, extra bits."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Codebook:
     widths: tuple[int, ...]
     frequencies: tuple[int, ...]
     slots: tuple[int, ...]
-    """4096 symbols: the one that each value of x mod 4096 stands for."""
+    """4096 symbols: the symbol of each value of x mod 4096."""
     below: tuple[int, ...]
     """C of each symbol: the sum of the frequencies before it."""
 

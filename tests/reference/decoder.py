@@ -1,4 +1,4 @@
-"""Payload to numbers, rule by rule in the order of docs/format.md."""
+"""Decode a payload to numbers, rule by rule in the order of docs/format.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.reference.records import (
 
 
 class Stream(NamedTuple):
-    """What a payload does to one tensor."""
+    """The changes of one tensor."""
 
     step: int
     exponent: int
@@ -60,13 +60,13 @@ def decode(data: bytes, table: Sequence[Tensor], parent_digest: str) -> Payload:
 
 
 class Coder(NamedTuple):
-    """The two sections that are read from the front as the tensors go by."""
+    """The two sections that are read sequentially, tensor by tensor."""
 
     symbols: Symbols
     bits: ExtraBits
 
     def numbers(self, book: Codebook, count: int) -> list[int]:
-        """A run, then its extra bits."""
+        """Read a run, then its extra bits."""
         return self.integers(book, self.symbols.run(book, count))
 
     def integers(self, book: Codebook, symbols: Sequence[int]) -> list[int]:
@@ -74,7 +74,7 @@ class Coder(NamedTuple):
 
 
 def stream(coder: Coder, tensor: Tensor, layout: Layout, kind: int) -> Stream:
-    """All of one tensor."""
+    """Read one tensor's stream."""
     numbers, levels = {}, []
     if kind == HASHED:
         levels = coder.numbers(layout.books[0][0], layout.counts[0])
@@ -86,7 +86,7 @@ def stream(coder: Coder, tensor: Tensor, layout: Layout, kind: int) -> Stream:
 
 
 def changes(coder: Coder, tensor: Tensor, layout: Layout) -> Iterator[tuple[int, int]]:
-    """Positions in the tensor and what stands there, chunk by chunk and class by class."""
+    """Yield a tensor's positions with their numbers, chunk by chunk and class by class."""
     counts = iter(layout.counts)
     for start, length in chunks(tensor.size):
         dealt: list[list[int]] = [[] for _ in range(layout.classes)]
@@ -99,9 +99,9 @@ def changes(coder: Coder, tensor: Tensor, layout: Layout) -> Iterator[tuple[int,
                 continue
             every_weight = layout.block == 1 and not layout.columns and count == len(blocks)
             gaps = [0] * count if count == len(blocks) else coder.numbers(books[0], count)
-            found = [blocks[number] for number in numbers_of(gaps, len(blocks))]
-            for position, value in plain(coder, books, found) if layout.block == 1 else patterned(
-                coder, books, found, layout.block
+            changed_blocks = [blocks[number] for number in numbers_of(gaps, len(blocks))]
+            for position, value in plain(coder, books, changed_blocks) if layout.block == 1 else patterned(
+                coder, books, changed_blocks, layout.block
             ):  # fmt: skip
                 demand(position < length, "a pattern leads beyond the chunk")
                 demand(value != 0 or every_weight, "a change of 0")
@@ -109,7 +109,7 @@ def changes(coder: Coder, tensor: Tensor, layout: Layout) -> Iterator[tuple[int,
 
 
 def numbers_of(gaps: Sequence[int], total: int) -> Iterator[int]:
-    """Which of `total` blocks hold a change."""
+    """Return the indices of the changed blocks among `total`."""
     number = -1
     for gap in gaps:
         number += gap + 1

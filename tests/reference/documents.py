@@ -1,4 +1,4 @@
-"""From what a diff does to each tensor to the fields of a payload: blocks, gaps, patterns, contexts, codebooks."""
+"""Turn the changes of each tensor into a payload's fields: blocks, gaps, patterns, contexts, codebooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDE = (0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, 32, 40, 50, 6
 
 @dataclass(frozen=True)
 class Part:
-    """What a diff does to one tensor."""
+    """The changes of one tensor."""
 
     numbers: Mapping[int, int] = field(default_factory=dict)
     """sparse: level by position; exact: difference of ordinals by position."""
@@ -44,7 +44,7 @@ def document(
     beta: int = ONE,
     seed: int = 0,
 ) -> Document:
-    """A sound payload, as long as the parts are."""
+    """Return a document of these parts, which is sound if the parts are."""
     touched = [(tensor, part) for tensor, part in zip(table, parts, strict=True) if part is not None]
     books: list[Book] = []
     uses, counts, runs = [], [], []
@@ -73,7 +73,7 @@ Cell = list[tuple[int, ...]]
 
 
 def books_for(cells: Sequence[Cell], part: Part) -> list[Book]:
-    """A codebook for each of the runs that cells of one class have, one after the other."""
+    """Return a codebook for each of the runs of one class's cells, in order."""
     values = (part.widths,) * (3 if len(cells[0]) == 5 else 1)
     gaps, patterns = (), (0,)
     widths = (gaps, patterns, *values) if len(cells[0]) == 5 else (gaps, *values)[-len(cells[0]) :]
@@ -84,7 +84,7 @@ def books_for(cells: Sequence[Cell], part: Part) -> list[Book]:
 
 
 def book_for(numbers: Sequence[int], widths: Sequence[int]) -> Book:
-    """A codebook of these widths, or of ranges of one number where they are few, or of such as reach far."""
+    """Return a codebook of these widths, else of single numbers if there are few, else of wide ranges."""
     if not numbers:
         return Book(1, (0,), (4096,))
     near = max(numbers) - min(numbers) < 200
@@ -92,14 +92,14 @@ def book_for(numbers: Sequence[int], widths: Sequence[int]) -> Book:
 
 
 def number_of(book: Book, books: list[Book]) -> int:
-    """Its number among the codebooks, which it joins if it is new."""
+    """Return a codebook's number among `books`, added if it is new."""
     if book not in books:
         books.append(book)
     return books.index(book)
 
 
 def cells_of(tensor: Tensor, part: Part) -> tuple[list[int], list[list[Cell]]]:
-    """Counts by chunk and class, and the runs by chunk and class."""
+    """Return the counts and the runs, by chunk and class."""
     counts, cells = [], []
     layout = Layout(part.block, rows=part.rows or (0,), columns=part.columns)
     for start, length in chunks(tensor.size):
@@ -110,17 +110,17 @@ def cells_of(tensor: Tensor, part: Part) -> tuple[list[int], list[list[Cell]]]:
         for block in range(blocks_of(length, part.block)):
             dealt[layout.class_of(start // part.block + block)].append(block)
         changed = {position // part.block for position in inside}
-        found = [[number for number, block in enumerate(blocks) if block in changed] for blocks in dealt]
-        counts += [len(numbers) for numbers in found]
-        cells.append([cell(part, inside, *of) for of in zip(dealt, found, strict=True)])
+        changed_blocks = [[number for number, block in enumerate(blocks) if block in changed] for blocks in dealt]
+        counts += [len(numbers) for numbers in changed_blocks]
+        cells.append([cell(part, inside, *of) for of in zip(dealt, changed_blocks, strict=True)])
     return counts, cells
 
 
-def cell(part: Part, inside: Mapping[int, int], blocks: Sequence[int], found: Sequence[int]) -> Cell:
+def cell(part: Part, inside: Mapping[int, int], blocks: Sequence[int], changed_blocks: Sequence[int]) -> Cell:
     """The runs for some of a class's blocks, by their numbers in it."""
-    whole = len(found) == len(blocks)
-    gaps = () if whole else tuple(b - a - 1 for a, b in zip([-1, *found], found, strict=False))
-    changed = [blocks[number] for number in found]
+    whole = len(changed_blocks) == len(blocks)
+    gaps = () if whole else tuple(b - a - 1 for a, b in zip([-1, *changed_blocks], changed_blocks, strict=False))
+    changed = [blocks[number] for number in changed_blocks]
     if part.block == 1:
         return [gaps, tuple(inside[position] for position in changed)]
     positions = [block * part.block + place for block in changed for place in range(part.block)]
@@ -129,7 +129,7 @@ def cell(part: Part, inside: Mapping[int, int], blocks: Sequence[int], found: Se
 
 
 def pattern(inside: Mapping[int, int], block: int, size: int) -> int:
-    """Which weights of a block change."""
+    """Return the pattern of a block's changed weights."""
     return sum(1 << place for place in range(size) if block * size + place in inside)
 
 

@@ -1,4 +1,4 @@
-"""Writes tests/reference/vectors anew: python -m tests.reference.make_vectors"""
+"""Write tests/reference/vectors again: python -m tests.reference.make_vectors"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.reference.writer import content, write
 
 
 def parent(sample: Sample) -> dict[str, Any]:
-    """What it takes to make the parent again."""
+    """Return the description from which the parent can be made."""
     return {
         "table": [list(tensor) for tensor in sample.table],
         "seed": sample.seed,
@@ -31,7 +31,7 @@ def parent(sample: Sample) -> dict[str, Any]:
 
 
 def sound(sample: Sample, payload: bytes) -> dict[str, Any]:
-    """What a sound payload is for, and the version it makes."""
+    """Return a sound payload's purpose and the version that it makes."""
     decoded = decode(payload, sample.table, sample.document.parent)
     result = digest(sample.table, apply(decoded, sample.table, sample.weights()))
     return {"about": sample.about, **parent(sample), "result": result}

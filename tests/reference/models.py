@@ -1,4 +1,4 @@
-"""Models for vectors, and samples: a parent with what is written for it."""
+"""Models for vectors, and samples: a parent and a document for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.reference.writer import Document
 
 @dataclass(frozen=True)
 class Sample:
-    """A parent and what is written for it."""
+    """A parent and a document for it."""
 
     about: str
     table: tuple[Tensor, ...]
@@ -80,8 +80,8 @@ def sample(
 ) -> Sample:
     """A sample whose document is made from parts by name."""
     parent = digest(table, weights(table, 1, given or {}))
-    made = document(kind, table, parent, [parts.get(tensor.name) for tensor in table], **fields)
-    return Sample(about, tuple(table), made, given=given or {})
+    sample_document = document(kind, table, parent, [parts.get(tensor.name) for tensor in table], **fields)
+    return Sample(about, tuple(table), sample_document, given=given or {})
 
 
 def halves(*patterns: int) -> bytes:

@@ -19,7 +19,7 @@ def narrow_sparse() -> Sample:
 
 
 def narrow_bits_stay() -> Sample:
-    """With alpha = 1, what is not changed may be anything."""
+    """With alpha = 1, unchanged weights may have any bits."""
     odd = halves(NEGATIVE_ZERO, NOT_A_NUMBER, INFINITE, NEGATIVE_ZERO, 1, 0x8001) + bytes(26)
     parts = {"half": Part({3: 1, 4: 1, 5: 1, 6: -1}, exponent=126, every=True), "bf": Part({2: -1}, exponent=-100)}
     return sample("sparse, weights that are no numbers keep their bits", SPARSE, NARROW, parts, given={"half": odd})
@@ -33,7 +33,7 @@ def to_zero() -> Sample:
 
 
 def exact_bits_stay() -> Sample:
-    """What a value of 0 leaves as it is may be anything."""
+    """Weights with a value of 0 may have any bits."""
     odd = halves(NEGATIVE_ZERO, NOT_A_NUMBER, INFINITE, 0x3C00, 0xFE00, 0x8000) + bytes(26)
     parts = {"half": Part({3: 1, 5: 1}, every=True), "bf": Part({0: 1})}
     return sample("exact, values of 0 where weights are no numbers", EXACT, NARROW, parts, given={"half": odd})

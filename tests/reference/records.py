@@ -1,4 +1,4 @@
-"""The outside of a payload: header, sections, and the records, which say how the rest is coded."""
+"""Read a payload's header, sections and records, which describe the coding of the rest."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Tensor(NamedTuple):
 
 @dataclass
 class Layout:
-    """What the records say of one tensor that the diff touches."""
+    """The coding of one touched tensor."""
 
     block: int
     step: int = 1
@@ -123,7 +123,7 @@ def content_limit(table: Sequence[Tensor]) -> int:
 
 def most_lines(tensor: Tensor) -> int:
     """Rows and columns together for the smallest blocks that allow classes."""
-    return next((sum(found) for block in range(1, 9) if (found := tensor.lines(block))), 0)
+    return next((sum(lines) for block in range(1, 9) if (lines := tensor.lines(block))), 0)
 
 
 def decompress(frame: bytes, limit: int) -> bytes:
@@ -139,7 +139,7 @@ def decompress(frame: bytes, limit: int) -> bytes:
 
 
 def read_records(content: bytes, table: Sequence[Tensor], kind: int) -> list[Layout | None]:
-    """What the records say of each tensor; None: it is not touched."""
+    """Return the coding of each tensor; None for an untouched one."""
     numbers = Numbers(content)
     books = [read_codebook(numbers) for _ in range(numbers.within(0, 255, "number of codebooks"))]
     blocks = [numbers.within(0, 8 if kind == SPARSE else 1, "B") for _ in table]

@@ -1,4 +1,4 @@
-"""Sound payloads that between them use everything the format has."""
+"""Sound payloads that together use every feature of the format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def chunks() -> Sample:
 
 
 def late_chunk() -> Sample:
-    """A chunk of which nothing is said."""
+    """A chunk without changes."""
     parts = {"large": Part({CHUNK + 4: 100, CHUNK + 5: -90})}
     return sample("exact, nothing in the first chunk", EXACT, LARGE, parts)
 
@@ -86,22 +86,24 @@ def hashed() -> Sample:
 
 
 def codebooks() -> Sample:
-    """Ranges that no number is in, books that nobody uses, one that is shared, the widest range of all."""
+    """Empty ranges, unused codebooks, a shared one, and the widest range."""
     base = sample("", SPARSE, MIXED, {"a": Part({3: 1, 40: 2}), "c": Part({1: 2, 11: -3}), "f": Part({29: 1})})
     gaps = Book(0, (2, 2, 5, 0, 62), (2000, 0, 2000, 0, 96))
     values = Book(-3, (0, 0, 0, 0, 0, 0), (1, 0, 0, 0, 4000, 95))
     widest = Book(-(1 << 63), (63, 63), (2048, 2048))
     unused = tuple(Book(number, (number % 63,), (4096,)) for number in range(250))
     pairs = ((gaps, (3, 36)), (values, (1, 2)), (gaps, (1, 9)), (values, (2, -3)), (gaps, (29,)), (widest, (1,)))
-    made = replace(
+    changed = replace(
         base.document, books=(*unused, gaps, values, widest), uses=(250, 251, 250, 251, 250, 252),
         runs=tuple(Run(book, numbers) for book, numbers in pairs),
     )  # fmt: skip
-    return replace(base, about="codebooks shared, unused, with ranges unused and as wide as they can be", document=made)
+    return replace(
+        base, about="codebooks shared, unused, with ranges unused and as wide as they can be", document=changed
+    )
 
 
 def classes() -> Sample:
-    """Several, of which some have no blocks, some no changes and some nothing but changes."""
+    """Several classes: without blocks, without changes, and with changes only."""
     parts = {
         "deep": Part(scattered(72, 2, 4, 90), block=3, rows=(0, 2, 0), columns=(0, 0, 1, 5, 0, 0, 1, 0), step=9),
         "flat": Part({2: 1, 4: -3, 5: 2}, rows=(15, 0, 3, 0, 3, 3), columns=(15,)),

@@ -1,4 +1,4 @@
-"""Sound payloads that would make a weight what it must not be: applying them ends in RangeError."""
+"""Sound payloads that would make a forbidden weight: applying them raises RangeError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectors as they lie in the folder, read without what made them."""
+"""Read the vectors' files, independently of the code that made them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "vectors"
 
 
 class Vector(NamedTuple):
-    """A payload, what it is applied to, and what comes of it."""
+    """A payload, its parent, and the expected result."""
 
     table: tuple[Tensor, ...]
     weights: list[bytes]

@@ -1,4 +1,4 @@
-"""Payloads as one wants them: every field and every section is written as it is given, right or wrong."""
+"""Write arbitrary payloads: every field and every section as given, valid or not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Edit = Callable[[bytes], bytes]
 
 @dataclass(frozen=True)
 class Document:
-    """What is written, field by field in the document's order."""
+    """The fields of a payload, in the order of docs/format.md."""
 
     kind: int
     parent: str
@@ -66,7 +66,7 @@ class Document:
     counts: tuple[int, ...] = ()
     runs: tuple[Run, ...] = ()
     states: int = 1 << 16
-    """What every lane ends at."""
+    """The final state of every lane."""
     edits: Mapping[str, Edit] = field(default_factory=dict)
     """Changes to the bytes of: content (of the records), frame, symbols, bits, header, whole."""
 
@@ -92,7 +92,7 @@ def write(document: Document) -> bytes:
 
 
 def content(document: Document) -> bytes:
-    """What is in the records."""
+    """Return the content of the records."""
     parts = [leb(len(document.books))]
     for book in document.books:
         parts += [leb(len(book.widths)), zigzag(book.start), *map(leb, book.widths), *map(leb, book.frequencies)]

@@ -143,11 +143,11 @@ def postgresql() -> Iterator[Databases]:
     server = os.environ.get(POSTGRES)
     if not server:
         pytest.skip(f"{POSTGRES} names no PostgreSQL server; `.ci/postgres start` starts one")
-    made: list[str] = []
+    created: list[str] = []
     with closing(psycopg.connect(server, autocommit=True)) as admin:
 
         def new() -> str:
-            made.append(name := f"diffserver_test_{secrets.token_hex(6)}")
+            created.append(name := f"diffserver_test_{secrets.token_hex(6)}")
             admin.execute(f'CREATE DATABASE "{name}"'.encode())
             address, _, query = server.partition("?")
             url = f"{address.rpartition('/')[0]}/{name}?{query}"
@@ -164,14 +164,14 @@ def postgresql() -> Iterator[Databases]:
                 return shared.url.render_as_string(hide_password=False)
 
             yield Databases(new, emptied)
-        for name in made:
+        for name in created:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def databases(request: pytest.FixtureRequest) -> Databases:
-    found: Databases = request.getfixturevalue(request.param)
-    return found
+    server: Databases = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,11 @@ from torch import Tensor, nn  # noqa: E402
 
 from diffclient.measure.word_errors import Errors  # noqa: E402
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot  # noqa: E402
-from diffserver.tasks import Forward  # noqa: E402
+from diffserver.methods.full import Full  # noqa: E402
+from diffserver.methods.recipe import Recipe  # noqa: E402
+from diffserver.methods.setting import Setting  # noqa: E402
+from diffserver.tasks import Forward, Task  # noqa: E402
+from diffserver.training.loop import Lesson, train  # noqa: E402
 
 INPUTS, CLASSES = 16, 8
 
@@ -61,7 +66,7 @@ class PointsTask:
     def loss(self, forward: Forward, batch: tuple[Tensor, Tensor]) -> Tensor:
         return nn.functional.cross_entropy(forward(batch[0]), batch[1])
 
-    def errors(self, weights: dict[str, Array], examples: Sequence[Point]) -> Errors:
+    def errors(self, weights: Mapping[str, Array], examples: Sequence[Point]) -> Errors:
         """How many points these weights put into the wrong class."""
         hidden = np.stack([e.vector for e in examples]) @ weights["0.weight"].T + weights["0.bias"]
         scores = np.maximum(hidden, 0) @ weights["2.weight"].T + weights["2.bias"]
@@ -85,6 +90,23 @@ class PointsTask:
 
     def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
         raise NotImplementedError("points have no probe set")
+
+
+def retrained(
+    task: Task,
+    parent: Mapping[str, Array],
+    lesson: Lesson,
+    recipe: Recipe,
+    network: nn.Module | None = None,
+    *,
+    device: str = "cpu",
+    **options: Any,
+) -> dict[str, Array]:
+    """What full retraining makes of the parent's weights."""
+    network = network or task.network(0)
+    method = Full(Setting(parent, enter_grid(parent)[0], 1.0, 0, network))
+    train(task, network, method, lesson, recipe, device=device, **options)
+    return dict(method.result().weights)
 
 
 def as_version(path: Path, weights: dict[str, Array]) -> Snapshot:

@@ -1,5 +1,8 @@
 import io
 import json
+from pathlib import Path
+
+import pytest
 
 from diffserver.logs import make_log
 from tests.server.conftest import Service, publish_chain
@@ -53,3 +56,11 @@ def test_what_nobody_foresaw_is_logged_and_answered_without_details(service: Ser
     assert (failed["event"], request["status"]) == ("failed", 500)
     assert "'NoneType' object has no attribute" in failed["exception"]
     assert problem["request_id"] == failed["request_id"] == request["request_id"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full needs Linux")
+def test_a_log_that_cannot_be_written_costs_lines_and_nothing_else() -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it fails
+    make_log(full).info("lost")
+    with pytest.raises(OSError, match="No space"):
+        full.close()

@@ -1,16 +1,20 @@
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import diffserver
+from diffserver import settings
 from diffserver.errors import SettingsError
 from diffserver.settings import Settings
 
 
 def test_defaults_lie_under_home(tmp_path: Path) -> None:
-    settings = Settings.under(tmp_path)
-    assert settings.database == f"sqlite:///{tmp_path}/diffserver.db"
-    assert settings.objects == f"file://{tmp_path}/objects"
-    assert (settings.host, settings.port, settings.poll_seconds) == ("127.0.0.1", 8080, 300)
+    found = Settings.under(tmp_path)
+    assert found.database == f"sqlite:///{tmp_path}/diffserver.db"
+    assert found.objects == f"file://{tmp_path}/objects"
+    assert (found.host, found.port, found.poll_seconds) == ("127.0.0.1", 8080, 300)
 
 
 def test_home_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +35,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_MAX_CHECKPOINT": "4096",
         "DIFFSERVER_TASK_FILES": "/tasks/one.py, /tasks/two.py:Two,",
         "DIFFSERVER_KEYS": "/keys",
+        "DIFFSERVER_LEASE_SECONDS": "30",
         "DIFFSERVER_WRITE_SECONDS": "1",
         "DIFFSERVER_MAX_CONNECTIONS": "2",
         "DIFFSERVER_HEADER_SECONDS": "3",
@@ -40,7 +45,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 1, 2, 3, 4, 5,
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5,
     )  # fmt: skip
 
 
@@ -48,6 +53,32 @@ def test_task_files_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     found = Settings.from_environment({"DIFFSERVER_TASK_FILES": "tasks/one.py:One"}).task_files
     assert found == (f"{tmp_path}/tasks/one.py:One",)
+
+
+def test_what_is_given_stands_in_place_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFSERVER_HOME", "/elsewhere")
+    monkeypatch.setenv("DIFFSERVER_PORT", "9000")
+    assert Settings.of_process(home=str(tmp_path), port="") == Settings.from_environment(
+        {"DIFFSERVER_HOME": str(tmp_path), "DIFFSERVER_PORT": "9000"}
+    )
+
+
+def test_folders_and_secrets_of_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "KEYS", "PASSPHRASE"):
+        monkeypatch.delenv(f"DIFFSERVER_{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "diffserver-home"
+    assert (settings.home_folder(), settings.keys_folder(), settings.secret("passphrase")) == (
+        home,
+        home / "keys",
+        None,
+    )
+    for name, value in (("HOME", "server"), ("PASSPHRASE", " a b ")):
+        monkeypatch.setenv(f"DIFFSERVER_{name}", value)
+    assert (settings.home_folder(), settings.keys_folder()) == (tmp_path / "server", tmp_path / "server" / "keys")
+    assert settings.secret("passphrase") == " a b "
+    monkeypatch.setenv("DIFFSERVER_KEYS", "stick")
+    assert settings.keys_folder() == Settings.of_process().keys == tmp_path / "stick"
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -81,3 +112,36 @@ def test_an_empty_variable_counts_as_unset() -> None:
 def test_a_bad_value_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"DIFFSERVER_{name} is '{value}'.*correct the variable"):
         Settings.from_environment({f"DIFFSERVER_{name}": value})
+
+
+def reads_of_the_environment(code: str) -> Iterator[int]:
+    """The lines that take the environment otherwise than to hand it on to a child process, as `env=`."""
+    tree = ast.parse(code)
+    handed_on = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "env"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        named = {getattr(node, part, None) for part in ("attr", "id", "name")}
+        if named & {"environ", "environb", "getenv", "getenvb"} and id(node) not in handed_on:
+            yield node.lineno  # type: ignore[attr-defined]  # what has a name has a line
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("import os\nos.environ['A']", [2]),
+        ("from os import getenv\n", [1]),
+        ("import os\nrun(words, env=os.environ | {})", []),
+    ],
+)
+def test_reads_are_found(code: str, lines: list[int]) -> None:
+    assert list(reads_of_the_environment(code)) == lines
+
+
+def test_no_other_module_reads_the_environment() -> None:
+    modules = set(Path(diffserver.__file__).parent.rglob("*.py")) - {Path(settings.__file__)}
+    found = {str(path): list(reads_of_the_environment(path.read_text())) for path in modules}
+    assert {path: lines for path, lines in found.items() if lines} == {}

@@ -1,7 +1,7 @@
-"""The command `diffclient`: what a device's owner, or its service manager, types.
+"""The command `diffclient`, for a device's owner or its service manager.
 
-Wires the parts together; `options` knows the options and `output` words what is said. An error is one line and an
-exit code.
+Connects the parts and turns an error into one line and an exit code. Options are left to `options`, printed text to
+`output`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from diffclient.cli import options, output
 from diffclient.errors import (
+    AlreadyEnrolled,
     DiffClientError,
     DigestMismatch,
     NotEnrolled,
@@ -38,6 +39,7 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (Stopped, 130),
     (KeyboardInterrupt, 130),
     (NotEnrolled, 2),
+    (AlreadyEnrolled, 2),
     (ServerUnreachable, 4),
     (StoreBusy, 5),
     (DigestMismatch, 6),
@@ -54,21 +56,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.command(arguments, Store(arguments.store))
     except (DiffClientError, KeyboardInterrupt) as error:
         if arguments.json:
-            output.say(True, output.error_json(error))
-        output.complain(output.error_line(error))
+            output.print_result(True, output.error_json(error))
+        output.print_error(output.error_line(error))
         return exit_code(error)
     except Exception as error:  # a fault of ours: still one line, unless someone wants to see where
         if "DIFFCLIENT_DEBUG" in os.environ:
             raise
-        output.complain(f"diffclient: internal error: {error!r}; set DIFFCLIENT_DEBUG=1 and report it")
+        output.print_error(f"diffclient: internal error: {error!r}; set DIFFCLIENT_DEBUG=1 and report it")
         return 1
     return 0
 
 
-def _conformance(words: Sequence[str]) -> int:
+def _conformance(arguments: Sequence[str]) -> int:
     from diffclient.cli import tuf_conformance  # for one test suite only
 
-    return tuf_conformance.main(words)
+    return tuf_conformance.main(arguments)
 
 
 def exit_code(error: BaseException) -> int:
@@ -84,35 +86,35 @@ def _enroll(arguments: argparse.Namespace, store: Store) -> None:
         raise NotEnrolled("no enrolment token: give --token or set DIFFCLIENT_TOKEN")
     with store.locked():
         if store.enrolled and not arguments.force:
-            raise NotEnrolled(f"{store.root} is enrolled already: use another --store, or --force to replace it")
+            raise AlreadyEnrolled(f"{store.root} is enrolled already: use another --store, or --force to replace it")
         transport = Transport()
         # The root first: without one, an enrolment token would be spent for nothing.
         root = initial_root.root_of_trust(transport, arguments.server, arguments.root, arguments.root_sha256)
-        wishes = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
-        enrolment = enroll(transport, arguments.server, arguments.token, **wishes)
+        registration = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
+        enrolment = enroll(transport, arguments.server, arguments.token, **registration)
         plant_root(store.trust, root)
         store.enroll(enrolment)
     line = f"enrolled as {enrolment.name} for {enrolment.model} ({enrolment.channel}) at {enrolment.server}"
-    output.say(arguments.json, output.status_json(store.state(), enrolment), line)
+    output.print_result(arguments.json, output.status_json(store.state(), enrolment), line)
 
 
 def _update(arguments: argparse.Namespace, store: Store) -> None:
     stop = poll_loop.StopSign()
     with stop.watched():
         outcome = _updater(arguments, store, stop).update(force=arguments.force)
-    output.say(arguments.json, outcome.to_json(), output.outcome_line(outcome))
+    output.print_result(arguments.json, outcome.to_json(), output.outcome_line(outcome))
 
 
 def _run(arguments: argparse.Namespace, store: Store) -> None:
-    def tell(result: Outcome | DiffClientError, seconds: float) -> None:
-        told = result.to_json() if isinstance(result, Outcome) else output.error_json(result)
+    def print_outcome(result: Outcome | DiffClientError, seconds: float) -> None:
+        event = result.to_json() if isinstance(result, Outcome) else output.error_json(result)
         line = output.outcome_line(result) if isinstance(result, Outcome) else output.error_line(result)
-        told["next_poll_seconds"] = round(seconds, 1)
-        output.say(arguments.json, told, f"{line}; next poll in {seconds:.0f} s")
+        event["next_poll_seconds"] = round(seconds, 1)
+        output.print_result(arguments.json, event, f"{line}; next poll in {seconds:.0f} s")
 
     stop = poll_loop.StopSign()
     with stop.watched():
-        poll_loop.run(_updater(arguments, store, stop).update, stop.pause, tell)
+        poll_loop.run(_updater(arguments, store, stop).update, stop.pause, print_outcome)
 
 
 def _policy(arguments: argparse.Namespace, store: Store) -> None:
@@ -120,12 +122,12 @@ def _policy(arguments: argparse.Namespace, store: Store) -> None:
         policy = options.policy(arguments, store.policy())
         if policy != store.policy():
             store.allow(policy)
-    output.say(arguments.json, policy.to_json(), *output.policy_lines(policy))
+    output.print_result(arguments.json, policy.to_json(), *output.policy_lines(policy))
 
 
 def _status(arguments: argparse.Namespace, store: Store) -> None:
     state, enrolment = store.state(), store.enrolment() if store.enrolled else None
-    output.say(arguments.json, output.status_json(state, enrolment), *output.status_lines(state, enrolment))
+    output.print_result(arguments.json, output.status_json(state, enrolment), *output.status_lines(state, enrolment))
 
 
 def _verify(arguments: argparse.Namespace, store: Store) -> None:
@@ -135,13 +137,13 @@ def _verify(arguments: argparse.Namespace, store: Store) -> None:
             raise NothingKept("no version is installed here yet: run `diffclient update`")
         store.verify(current)
     line = f"every byte of version {current.manifest.to_version} is in place: {current.digest}"
-    output.say(arguments.json, {"verified": True, **(output.version_json(current) or {})}, line)
+    output.print_result(arguments.json, {"verified": True, **(output.version_json(current) or {})}, line)
 
 
 def _rollback(arguments: argparse.Namespace, store: Store) -> None:
     version = _updater(arguments, store, poll_loop.StopSign()).rollback()
     line = f"back to {output.version_line(version)}"
-    output.say(arguments.json, {"current": output.version_json(version)}, line)
+    output.print_result(arguments.json, {"current": output.version_json(version)}, line)
 
 
 def _updater(arguments: argparse.Namespace, store: Store, stop: poll_loop.StopSign) -> Updater:

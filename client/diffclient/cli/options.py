@@ -1,6 +1,6 @@
-"""The words of the command line: commands, options, help; and what options mean for a policy.
+"""The command line's commands, options and help, and the policy that options amount to.
 
-What the commands do is `main`'s affair.
+Running the commands is left to `main`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ examples:
 exit codes:
   0    done, or nothing to do
   1    another error
-  2    wrong usage; or the store is not enrolled yet, or is already
+  2    wrong usage, or the store is not enrolled yet or enrolled already
   3    an update failed; the version in use is unchanged
   4    the server cannot be reached, or is busy
   5    another process is using the store
@@ -50,7 +50,7 @@ environment:
 
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """Return the parser; `commands` says what each command runs."""
+    """Return the parser; `commands` maps each command to its function."""
     parser = argparse.ArgumentParser(
         "diffclient",
         description=DESCRIPTION,
@@ -77,7 +77,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 
 def policy(arguments: argparse.Namespace, kept: Policy) -> Policy:
-    """Return the policy that is kept, with what the options say otherwise."""
+    """Return the stored policy, overridden by the options given."""
     given = {name: getattr(arguments, name, None) for name in ("full_fallback", "max_bytes", "mirrors")}
     changed = {name: value for name, value in given.items() if value is not None}
     if changed.get("max_bytes") == 0:
@@ -88,7 +88,7 @@ def policy(arguments: argparse.Namespace, kept: Policy) -> Policy:
 
 
 def metered(arguments: argparse.Namespace) -> Callable[[], bool]:
-    """Return what tells whether the link is metered at this moment."""
+    """Return a function that tells whether the link is metered at this moment."""
     command = getattr(arguments, "metered_check", None)
     if command is None:
         return lambda: bool(getattr(arguments, "metered", False))

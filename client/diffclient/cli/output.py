@@ -1,4 +1,4 @@
-"""What the command line says: lines for people, a JSON object for scripts, progress for a terminal.
+"""The command line's output: lines for people, a JSON object for scripts, progress for a terminal.
 
 Nothing else prints: what a server or a file said shows every character as itself or as a question mark.
 """
@@ -22,14 +22,14 @@ from diffclient.update.poll_loop import StopSign
 _LINE_LIMIT = 2000
 
 
-def say(as_json: bool, value: dict[str, Any], *lines: str) -> None:
-    """Print the value as one line of JSON, or else the lines."""
+def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
+    """Print `value` as one line of JSON, or else the lines."""
     _progress("")
     print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
-def complain(line: str) -> None:
-    """Print a line where errors go."""
+def print_error(line: str) -> None:
+    """Print a line to standard error."""
     _progress("")
     print(printable(line), file=sys.stderr)
 
@@ -49,7 +49,7 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def version_line(version: Installed | None) -> str:
-    """Return a version, its digest and how well it does."""
+    """Return a version's number, digest and error rates as a line."""
     if version is None:
         return "nothing"
     manifest = version.manifest
@@ -58,7 +58,7 @@ def version_line(version: Installed | None) -> str:
 
 
 def version_json(version: Installed | None) -> dict[str, Any] | None:
-    """Return the same for scripts."""
+    """Return a version's number, digest and error rates as JSON values."""
     if version is None:
         return None
     return {
@@ -74,7 +74,7 @@ def version_json(version: Installed | None) -> dict[str, Any] | None:
 
 
 def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
-    """Return what a device runs and knows, a line each."""
+    """Return the enrolment, the versions and the pending work of a device, a line each."""
     server = f"{enrolment.model} ({enrolment.channel}) from {enrolment.server}" if enrolment else "not enrolled"
     lines = [
         f"model    {server}",
@@ -83,7 +83,7 @@ def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
     ]
     if state.held_back:
         lines.append(f"held     {state.held_back}, until the server's target changes or `update --force`")
-    lines += [f"unfit    {found.digest}: {found.reason}" for found in state.unfit]
+    lines += [f"unfit    {verdict.digest}: {verdict.reason}" for verdict in state.unfit]
     if state.failure:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
@@ -92,7 +92,7 @@ def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
 
 
 def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
-    """Return the same for scripts; the token stays where it is."""
+    """Return the enrolment without its token, the versions and the pending work of a device as JSON values."""
     names = ("server", "device_id", "name", "model", "channel")
     return {
         "enrolled": enrolment is not None,
@@ -101,13 +101,13 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
         "previous": version_json(state.previous),
         "held_back": state.held_back,
         "failure": state.to_json()["failure"],
-        "unfit": [asdict(found) for found in state.unfit],
+        "unfit": [asdict(verdict) for verdict in state.unfit],
         "reports_waiting": len(state.outbox),
     }
 
 
 def policy_lines(policy: Policy) -> list[str]:
-    """Return what updates may cost, a line each."""
+    """Return the policy's limits, a line each."""
     cap = "any" if policy.max_bytes is None else f"{policy.max_bytes:,}"
     return [
         f"snapshots  {policy.full_fallback}",
@@ -117,13 +117,13 @@ def policy_lines(policy: Policy) -> list[str]:
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
-    """Return an error for scripts: its type, its message and, of a failed update, the stage and cause."""
-    told: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+    """Return an error as JSON values: its type, its message and, of a failed update, the stage and cause."""
+    event: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     if isinstance(error, UpdateFailed):
-        told |= {"stage": error.stage, "cause": type(error.cause).__name__}
+        event |= {"stage": error.stage, "cause": type(error.cause).__name__}
     if isinstance(error, ServerRefused):
-        told |= {"status": error.status, "title": error.title, "remedy": error.remedy}
-    return told
+        event |= {"status": error.status, "title": error.title, "remedy": error.remedy}
+    return event
 
 
 def error_line(error: BaseException) -> str:
@@ -133,25 +133,25 @@ def error_line(error: BaseException) -> str:
 
 
 class Progress:
-    """A line that says how far an update is, on terminals only; every sign of life is a place to stop."""
+    """A progress line, on terminals only; each call raises Stopped if someone asked to stop."""
 
     def __init__(self, stop: StopSign) -> None:
         self._stop = stop
 
     def stage(self, stage: Stage) -> None:
-        """Hear of the next step."""
+        """Show the stage that begins."""
         self._stop.check()
         _progress(stage)
 
     def received(self, source: Source, done: int) -> None:
-        """Hear how much of a blob is here."""
+        """Show how much of a blob has arrived, `done` in bytes."""
         self._stop.check()
         share = 100 * done // max(1, source.length)
         _progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
 
 
 def _progress(text: str) -> None:
-    """Replace the terminal's last line, if it is a terminal."""
+    """Replace the last line of standard error, if that is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{printable(text)}", end="", file=sys.stderr, flush=True)
 

@@ -4,7 +4,7 @@
     --metadata-dir D --metadata-url U refresh
     --metadata-dir D --metadata-url U --target-name N … --target-base-url B --target-dir T download
 
-Nothing here verifies anything: it calls the trust, the transport and the fetcher that an update runs on.
+Verification is left to the trust, the transport and the fetcher that an update uses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         else:
             _refresh(arguments)
     except DiffClientError as error:
-        output.complain(f"{type(error).__name__}: {output.error_line(error)}")
+        output.print_error(f"{type(error).__name__}: {output.error_line(error)}")
         return 1
     return 0
 
@@ -68,7 +68,7 @@ def _download(trust: Trust, fetcher: Fetcher, name: str, arguments: argparse.Nam
 
 
 def _hash(info: TargetFile) -> tuple[str, str]:
-    """Return the first hash of a target that is known here, by algorithm and hex."""
+    """Return a target's first hash of a supported algorithm: the algorithm and the hex digest; raises ManifestError."""
     known = [(name, info.hashes[name]) for name in _ALGORITHMS if name in info.hashes]
     if not known:
         raise ManifestError(f"{info.path}: none of its hashes is known here: {', '.join(info.hashes)}")

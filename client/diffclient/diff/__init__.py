@@ -1,1 +1,1 @@
-"""A diff as a value, and how it meets weights."""
+"""Diffs as values, and their application to weights."""

@@ -2,7 +2,7 @@
 
 A chunk is read, combined with every diff of the chain in turn, and handed to the writer, which hashes and
 writes it while the next one is made; so memory is bounded by chunks. What is written is synced and digested;
-comparing the digest with the promised one is the caller's.
+comparing the digest with the expected one is left to the caller.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Steps = list[tuple[Source, Iterator[Piece | None]]]
 
 
 def apply(parent: Snapshot, chain: Sequence[Source], out: Path) -> str:
-    """Write what the chain makes of `parent` as the new snapshot `out`; return its digest.
+    """Apply the chain to `parent`, write the result as the new snapshot `out`, and return its digest.
 
-    Raises RangeError if a weight leaves its grid or its dtype, PayloadError when it comes to where a payload
-    is wrong, SnapshotError if the parent ends early, OSError as the file system does. Then `out` is
-    incomplete, and the caller's to remove.
+    Raises RangeError if a weight leaves its grid or its dtype, PayloadError when decoding reaches an error of a
+    payload, SnapshotError if the parent ends early, OSError as the file system does. The caller then removes the
+    incomplete `out`.
     """
     table = parent.table
     steps = [(source, source.pieces(table)) for source in chain]
@@ -62,7 +62,7 @@ def _combine(weights: Array, steps: Steps, index: int, spec: TensorSpec) -> None
 
 
 def _finish(steps: Steps) -> None:
-    """Come to the end of every diff: a payload is checked to its last byte before the new version counts."""
+    """Read every diff to its end, since a payload is checked only as it is decoded."""
     for _, pieces in steps:
         for _ in pieces:
             raise AssertionError("a diff has more pieces than its tensors have chunks")

@@ -1,4 +1,4 @@
-"""What a diff does to one chunk of a tensor, by the rules of its kind and the tensor's dtype."""
+"""Apply a diff's piece to one chunk of a tensor, by the rules of the diff's kind and the tensor's dtype."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Array = npt.NDArray[Any]
 Rule = Callable[[Array, Values], Array]
 
 BLOCK = 1 << 15
-"""Weights that are combined at once where all of them change: what is in between stays in the cache."""
+"""Weights that are combined at once where all of them change, so that intermediate results stay in the cache."""
 
 
 def change(weights: Array, spec: TensorSpec, source: Source, piece: Piece | None) -> None:
     """Combine a chunk of weights (flat) of a tensor that `source` touches with its piece, in place.
 
-    Where no factor scales the weights, those that the piece does not name are not looked at. Raises RangeError.
+    Where no factor scales the weights, those that the piece does not name are not read. Raises RangeError.
     """
     scaled = source.kind != "exact" and source.alpha != ONE
     if piece is None and not scaled:
@@ -43,7 +43,7 @@ def change(weights: Array, spec: TensorSpec, source: Source, piece: Piece | None
 
 
 def _changed(piece: Piece) -> tuple[npt.NDArray[np.int64], Values]:
-    """Return the positions that a piece changes, and by what."""
+    """Return the positions that a piece changes, and the values added there."""
     if piece.positions is not None:
         return piece.positions, piece.values
     places = np.flatnonzero(piece.values)
@@ -51,7 +51,7 @@ def _changed(piece: Piece) -> tuple[npt.NDArray[np.int64], Values]:
 
 
 def _everywhere(piece: Piece | None, size: int) -> Values:
-    """Return a piece's values for every weight of the chunk, 0 where it says nothing."""
+    """Return a piece's values for every weight of the chunk, 0 where it names none."""
     if piece is not None and piece.positions is None:
         return piece.values
     values = np.zeros(size, np.int64 if piece is None else piece.values.dtype)
@@ -61,7 +61,7 @@ def _everywhere(piece: Piece | None, size: int) -> Values:
 
 
 def _rule(spec: TensorSpec, source: Source, piece: Piece | None) -> Rule:
-    """Return what makes new weights of old ones and values, both flat and equally long."""
+    """Return the function from old weights and values (flat, equally long) to new weights; raises RangeError."""
     alpha, beta = (ONE, ONE) if source.kind == "exact" else (source.alpha, source.beta)
     if spec.grid is not None:
         return partial(_combine_on_grid, alpha=alpha, beta=beta, exponent=spec.grid)

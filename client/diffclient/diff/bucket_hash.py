@@ -42,8 +42,8 @@ def assign(
     With h = mix(position ^ key): sign is -1 where h is odd, bucket is ((h >> 1) × buckets) >> 31.
     """
     bucket, sign = np.empty(stop - start, np.int64), np.empty(stop - start, np.int8)
-    for part, found, odd in _blocks(seed, tensor, start, stop, buckets):
-        bucket[part] = found
+    for part, block_buckets, odd in _blocks(seed, tensor, start, stop, buckets):
+        bucket[part] = block_buckets
         sign[part] = 1 - 2 * odd.astype(np.int8)
     return bucket, sign
 
@@ -56,10 +56,10 @@ def spread(
     `levels`: one a bucket. In a narrow dtype they fit into the cache, and then this takes half the time.
     """
     values = np.empty(stop - start, levels.dtype)
-    for part, found, odd in _blocks(seed, tensor, start, stop, len(levels)):
+    for part, block_buckets, odd in _blocks(seed, tensor, start, stop, len(levels)):
         taken, negative = values[part], -odd.astype(levels.dtype)
         # Every bucket exists, so nothing is clipped; numpy would check, and copy, if it were not told to clip.
-        np.take(levels, found, out=taken, mode="clip")
+        np.take(levels, block_buckets, out=taken, mode="clip")
         # x -> -x is x -> (x ^ -1) - (-1).
         taken ^= negative
         taken -= negative
@@ -69,9 +69,9 @@ def spread(
 def _blocks(
     seed: int, tensor: int, start: int, stop: int, buckets: int
 ) -> Iterator[tuple[slice, npt.NDArray[np.int64], Words]]:
-    """Yield block by block: where it lies from `start` on, the buckets, and 1 where the hash is odd.
+    """Yield for each block its slice counted from `start`, the buckets, and 1 where the hash is odd.
 
-    The arrays are overwritten by the next block.
+    The next block overwrites the arrays.
     """
     low, salt = np.arange(BLOCK, dtype=np.uint32), key(seed, tensor)
     all_words, all_spare, all_wide = np.empty_like(low), np.empty_like(low), np.empty(BLOCK, np.int64)
@@ -90,7 +90,7 @@ def _blocks(
 
 
 def _mix_folded(words: Words, spare: Words) -> None:
-    """Do the rest of `mix`, in place, after its first fold; `spare` is as large and gets overwritten."""
+    """Finish `mix` in place after its first fold; `spare` is a buffer of the same size."""
     np.multiply(words, np.uint32(0x7FEB352D), out=words)
     _fold(words, 15, spare)
     np.multiply(words, np.uint32(0x846CA68B), out=words)
@@ -98,6 +98,6 @@ def _mix_folded(words: Words, spare: Words) -> None:
 
 
 def _fold(words: Words, shift: int, spare: Words) -> None:
-    """words ^= words >> shift."""
+    """Compute words ^= words >> shift in place; `spare` is a buffer of the same size."""
     np.right_shift(words, np.uint32(shift), out=spare)
     np.bitwise_xor(words, spare, out=words)

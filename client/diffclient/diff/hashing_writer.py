@@ -1,4 +1,4 @@
-"""A file that is hashed and written behind the back of whoever makes its bytes.
+"""A file that is hashed and written in background threads while the caller makes its bytes.
 
 One thread hashes and one writes, each taking the pieces in order, while the next piece is made: all three
 leave Python's lock for most of their time. The memory is a fixed ring of buffers.
@@ -27,10 +27,10 @@ WRITE = 1 << 20
 class _Buffer:
     memory: memoryview
     jobs: list[Future[Any]] = field(default_factory=list)
-    """What still reads the memory."""
+    """Jobs that still read the memory."""
 
     def settle(self) -> None:
-        """Wait until the memory is free; raises what went wrong in a thread."""
+        """Wait until the memory is free; raises the error of a thread."""
         while self.jobs:
             self.jobs.pop().result()
 
@@ -38,7 +38,7 @@ class _Buffer:
 class Writer:
     """A new file, written as a sequence of tensors of which each has a SHA-256.
 
-    Its methods raise OSError for what the file system refused, at once or a few pieces later.
+    Its methods raise OSError as the file system does, at once or a few pieces later.
     """
 
     def __init__(self, path: Path, room: int) -> None:
@@ -54,7 +54,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End both threads, whatever happened, and close the file."""
+        """End both threads, also after an error, and close the file."""
         for pool in (self._hashing, self._writing):
             pool.shutdown(cancel_futures=True)
         self._file.close()

@@ -1,8 +1,8 @@
 """Merging: consecutive sparse diffs on the grid as one diff that makes the same bits of the same parent.
 
 With alpha = beta = 1 a diff is a plain sum of integers, so neither order nor grouping matters. What is not a sum
-(other kinds, other factors, floats off the grid) is refused; whether a merged diff is worth its bytes is the server's
-affair.
+(other kinds, other factors, floats off the grid) is refused. Whether a merged diff is worth its bytes is left to the
+server.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from diffclient.tensors.snapshot import Table, TensorSpec
 
 
 def merge(diffs: Sequence[Diff], table: Table) -> Diff:
-    """Return one sparse diff for what `diffs`, the earliest first, do to a version with that table.
+    """Return one sparse diff with the same effect as `diffs`, the earliest first, on a version with that table.
 
-    Steps are the greatest common divisors of the values; where values add up to nothing, nothing is left. Merging
-    diffs that were merged before gives the same as merging all of them. No diffs at all are the diff that changes
-    nothing.
+    Steps are the greatest common divisors of the values; positions whose values add up to zero are dropped. Merging
+    merged diffs gives the same as merging all diffs at once. No diffs give the diff that changes nothing.
 
     Raises MergeError if a diff is no plain sum of integers, does not fit the table, or adds up to more than a grid is
     wide.

@@ -1,7 +1,7 @@
 """A diff as a value: per tensor of the parent's table, what is added to its weights.
 
-Tensors are cut into chunks, so that whoever applies a diff needs memory for a chunk and not for a tensor.
-How a diff is written as bytes is `encode`'s and `decode`'s, how it meets the weights is `apply`'s.
+Tensors are cut into chunks, so that applying a diff takes memory for a chunk and not for a tensor. Writing a diff as
+bytes is left to `encode` and `decode`, applying it to `apply`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Values = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int32]
 
 CHUNK = 1_048_320
-"""Weights of a chunk, the last of a tensor being shorter: about 2^20, and a multiple of 1 to 8 (see `encode`)."""
+"""Weights of a chunk, the last of a tensor being shorter: about 2^20, and whole blocks (`block_classes`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Hashed:
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """Some positions of one tensor get exactly the weights they should: deltas[i] is added to the ordinal."""
+    """Some positions of one tensor get exact new weights: deltas[i] is added to the ordinal at positions[i]."""
 
     positions: Positions
     """int64[k], flat (C order), strictly increasing."""
@@ -68,7 +68,7 @@ Stream = Sparse | Hashed | Exact
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What one chunk of one tensor changes by."""
+    """The changes of one chunk of one tensor."""
 
     positions: Positions | None
     """int64[k] within the chunk, strictly increasing; None: every weight of the chunk."""
@@ -82,7 +82,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """How its values meet the weights."""
+        """The rule by which values change weights."""
 
     @property
     def alpha(self) -> int:
@@ -93,18 +93,18 @@ class Source(Protocol):
         """16.16 fixed-point factor of the values."""
 
     def touches(self, tensor: int) -> bool:
-        """Whether tensor number `tensor` has a stream."""
+        """Tell whether tensor number `tensor` has a stream."""
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:
-        """One for every chunk of every tensor, in order; None where nothing is added.
+        """Yield a piece for every chunk of every tensor, in order; None where nothing is added.
 
-        What is read from a payload raises PayloadError when it comes to where the payload is wrong.
+        Raises PayloadError when decoding reaches an error of a payload.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Diff:
-    """What turns a parent into another version: alpha × weights + beta × values, tensor by tensor."""
+    """The change from a parent to another version: alpha × weights + beta × values, tensor by tensor."""
 
     kind: Kind
     streams: tuple[Stream | None, ...]
@@ -122,11 +122,11 @@ class Diff:
         return sum(len(numbers(stream)) for stream in self.streams if stream is not None)
 
     def touches(self, tensor: int) -> bool:
-        """Whether tensor number `tensor` has a stream."""
+        """Tell whether tensor number `tensor` has a stream."""
         return self.streams[tensor] is not None
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:
-        """Cut the diff into one piece a chunk, as `Source` says."""
+        """Yield a piece for every chunk of every tensor, in order; None where nothing is added."""
         for index, (spec, stream) in enumerate(zip(table, self.streams, strict=True)):
             if stream is None:
                 yield from (None for _ in chunks(spec.size))
@@ -148,7 +148,7 @@ def chunks(size: int) -> Iterator[tuple[int, int]]:
 
 
 def spread(stream: Hashed, seed: int, tensor: int, spec: TensorSpec) -> Iterator[Piece]:
-    """Give every weight of tensor number `tensor` its bucket's value, chunk by chunk."""
+    """Yield, chunk by chunk, every weight's bucket value for tensor number `tensor`."""
     largest = max(int(np.max(stream.levels)), -int(np.min(stream.levels)))
     # One more below zero than above, so that every level has its negative.
     levels = stream.levels.astype(np.min_scalar_type(-largest - 1))

@@ -10,6 +10,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +34,8 @@ def load(name: str) -> Any:
 def load_module(place: str) -> ModuleType:
     """Return the module of that dotted name, or the one in a file that ends in .py; raises NoSuchCode.
 
-    A file is run once; modules beside it can be imported by it.
+    A file is run once. While it runs it can import modules beside it; what it imports later, inside a function, must
+    be installed, or imported at its top as well.
     """
     try:
         return _of_file(Path(place).resolve()) if place.endswith(".py") else importlib.import_module(place)
@@ -48,15 +51,28 @@ def _of_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # at the end, so that it hides nothing
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with _importable(str(path.parent)):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+@contextmanager
+def _importable(folder: str) -> Iterator[None]:
+    """Let the modules of a folder be imported while the block runs."""
+    if folder in sys.path:
+        yield
+        return
+    sys.path.append(folder)  # at the end, so that it hides nothing
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # it may be anyone's code that ran
+            sys.path.remove(folder)
 
 
 def _told(place: str, error: BaseException) -> str:

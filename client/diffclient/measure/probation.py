@@ -1,8 +1,8 @@
 """Probation: a new version measures itself on the probe set before it may be used.
 
-The same bits on the same audio make the same errors, one word more or less for another runtime; so a figure
-that differs means that this device computes something else. Any model can be measured: a `Score` is all that
-is asked for, and `score_speech` is the one for recognisers.
+The same bits on the same audio make the same errors, one word more or less where another runtime or processor rounds
+differently; so a figure that differs by more means that this device computes something else. Any model can be measured:
+a `Score` is all that is asked for, and `score_speech` is the one for recognisers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The server's JSON calls as a device makes them: enrol, poll, report. Blobs are `fetch`'s."""
+"""A device's JSON calls to the server: enrol, poll, report.
+
+Blobs are left to `fetch`, the messages' fields to `messages`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ ANSWER_LIMIT = 4 << 20
 def enroll(
     transport: Transport, server: str, token: str, *, model: str, name: str, channel: str = "stable"
 ) -> Enrolment:
-    """Introduce this device to `server` with an enrolment token; return what it may poll with.
+    """Enrol this device at `server` with an enrolment token; return the enrolment that it polls with.
 
     Raises NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
     """
@@ -44,7 +47,7 @@ class Service:
         return self._enrolment.model
 
     def poll(self, digest: str | None, *, full_fallback: bool = True) -> Answer:
-        """Say which digest runs here (None: none) and whether a snapshot is welcome, return what should run.
+        """Report the digest in use (None: none) and whether a snapshot is allowed; return what should run.
 
         Raises NetworkError, AnswerError.
         """

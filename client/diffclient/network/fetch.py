@@ -1,7 +1,7 @@
 """Fetching blobs by their digest: resumable, never longer than promised, verified, durable, from several mirrors.
 
 What arrives is kept in `<downloads>/<digest>.part`, whatever interrupts it, and the next attempt continues there,
-at the same mirror or another. Which blobs are worth fetching is decided by others.
+at the same mirror or another. Choosing the blobs to fetch is left to the updater.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from diffclient.errors import (
     ServerUnreachable,
     WrongLength,
 )
-from diffclient.network.transport import CHUNK, Response, Transport
+from diffclient.network.transport import Response, Transport, chunks
 from diffclient.release.manifest import Blob
 
 Progress = Callable[["Source", int], None]
@@ -36,7 +36,7 @@ _OUT_OF_RANGE = 416
 
 @dataclass(frozen=True)
 class Source:
-    """Where some bytes can be had, and what they have to be: `length` of them, with this digest (hex)."""
+    """A URL and the bytes expected there: their length and their digest (hex)."""
 
     url: str
     length: int
@@ -45,9 +45,9 @@ class Source:
 
 
 class Fetcher:
-    """Fetches from servers that hold the same blobs into one folder; `received` counts the bytes of all bodies.
+    """Downloads into one folder from servers that hold the same blobs; `received` counts the bytes of all bodies.
 
-    `bases` are their addresses; the one that served last is asked first.
+    `bases` are their addresses; the last one that served is asked first.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Fetcher:
         return served
 
     def arrived(self, blob: Blob) -> int:
-        """Return how many bytes of a blob are here from earlier attempts."""
+        """Return how many bytes of a blob earlier attempts have left here."""
         part = self._part(blob.sha256)
         with durable.disk_errors(part):
             return min(part.stat().st_size, blob.length) if part.exists() else 0
@@ -90,7 +90,7 @@ class Fetcher:
         return self._downloads / f"{digest}.part"
 
     def _from_any(self, sources: Sequence[Source], part: Path) -> Source:
-        """Try one source after the other; raise what is worth waiting for, or else what the first one did."""
+        """Try one source after the other; raise a failure worth a retry, or else the first one's."""
         failures: list[DiffClientError] = []
         for source in sources:
             try:
@@ -111,7 +111,7 @@ class Fetcher:
             self._attempt(source, part)
 
     def _attempt(self, source: Source, part: Path) -> None:
-        """Continue `part` to its length and verify it; removes a part that cannot be continued."""
+        """Download the rest of `part` and verify it; remove a part that cannot be continued."""
         try:
             with durable.disk_errors(part, source.length), part.open("ab") as file:
                 start = file.tell() if file.tell() <= source.length else file.truncate(0)
@@ -126,7 +126,7 @@ class Fetcher:
             raise
 
     def _continue(self, source: Source, file: BinaryIO, start: int) -> None:
-        """Append the bytes from `start` on; what arrived is synced even if the rest does not."""
+        """Append the bytes from `start` on; what arrives is synced even if the download breaks off."""
         # A blob's ETag is its digest, so resuming needs no memory of the first answer.
         resume = {"Range": f"bytes={start}-", "If-Range": f'"{source.digest}"'} if start else {}
         try:
@@ -140,7 +140,7 @@ class Fetcher:
             durable.settle(file)
 
     def _receive(self, source: Source, response: Response, file: BinaryIO, done: int) -> None:
-        while chunk := response.read1(CHUNK, decode_content=False):
+        for chunk in chunks(response):
             self.received += len(chunk)
             done += len(chunk)
             if done > source.length:
@@ -153,12 +153,16 @@ class Fetcher:
 
 
 def _offset(response: Response, source: Source, start: int) -> int:
-    """Return where the body belongs: at `start`, or at 0 where the server ignores ranges."""
+    """Return the body's offset in the blob: `start`, or 0 where the server ignores ranges."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise AnswerError("the server compresses a blob that was asked for as it is")
     if response.status == 206:
-        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if not found or [int(group) for group in found.groups()] != [start, source.length - 1, source.length]:
+        offered = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if not offered or [int(group) for group in offered.groups()] != [
+            start,
+            source.length - 1,
+            source.length,
+        ]:
             raise WrongLength(f"the server offers another range than bytes {start}-{source.length - 1}")
         return start
     declared = response.headers.get("Content-Length")

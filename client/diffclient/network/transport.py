@@ -1,6 +1,6 @@
 """HTTP with patience: one request at a time, typed errors, backoff with jitter.
 
-Certificates are verified, as urllib3 does by default. What a body means is read by others: `device_api` (JSON)
+Certificates are verified, as urllib3 does by default. Reading the bodies is left to `device_api` (JSON)
 and `fetch` (blobs).
 """
 
@@ -38,7 +38,7 @@ _PROBLEM_LIMIT = 64 * 1024
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try before the caller hears of it; all times in seconds."""
+    """Retries and timeouts before an error reaches the caller; all times in seconds."""
 
     attempts: int = 4
     first_wait: float = 0.5
@@ -104,17 +104,23 @@ class Transport:
             try:
                 return attempt()
             except ServerUnreachable as error:
-                asked = error.retry_after if isinstance(error, ServerBusy) else None
-                if failures >= self.patience.attempts or (asked or 0) > self.patience.longest_wait:
+                retry_after = error.retry_after if isinstance(error, ServerBusy) else None
+                if failures >= self.patience.attempts or (retry_after or 0) > self.patience.longest_wait:
                     raise
-                self._pause(max(self.patience.wait(failures), asked or 0))
+                self._pause(max(self.patience.wait(failures), retry_after or 0))
         raise AssertionError  # pragma: no cover
+
+
+def chunks(response: Response) -> Iterator[bytes]:
+    """Yield a body as it arrives and as it was sent, at most 64 KiB at a time."""
+    while chunk := response.read1(CHUNK, decode_content=False):
+        yield chunk
 
 
 def read_bounded(response: Response, limit: int) -> bytes:
     """Return a whole body of at most `limit` bytes; raises AnswerTooLong on a longer one."""
     body = bytearray()
-    while chunk := response.read1(CHUNK, decode_content=False):
+    for chunk in chunks(response):
         body += chunk
         if len(body) > limit:
             raise AnswerTooLong(f"the server's answer is longer than {limit:,} bytes: it was not read on")
@@ -142,7 +148,7 @@ def _unreachable(url: str, error: Exception) -> ServerUnreachable:
 
 
 def _cause(error: Exception) -> str:
-    """Return the last, plainest sentence of a nested connection error."""
+    """Return the innermost message of a nested connection error."""
     return str(error).rsplit(": ", 1)[-1].strip("'\") ") or type(error).__name__
 
 

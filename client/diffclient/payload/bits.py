@@ -1,4 +1,4 @@
-"""Fields of bits, each of its own width, one after the other; the most significant bit comes first."""
+"""Packing and unpacking of bit fields of varying width, most significant bit first."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Fields = npt.NDArray[np.uint64]
 Widths = npt.NDArray[np.uint8]
 
 _SPAN = 1 << 16
-_WINDOW_BITS = 57  # what eight bytes hold of a field that begins anywhere in the first of them
+_WINDOW_BITS = 57  # the widest field that eight bytes hold wherever in the first byte it begins
 
 
 def pack(parts: Iterable[tuple[Fields, Widths]]) -> bytes:
     """Return the fields of all parts (uint64, widths of at most 63 bits) as bytes, padded with zero bits."""
     bits = [np.empty(0, np.uint8)]
     for fields, widths in parts:
-        for at in range(0, len(fields), _SPAN):
-            bits.append(_unpacked(fields[at : at + _SPAN], widths[at : at + _SPAN].astype(np.int64)))
+        for start in range(0, len(fields), _SPAN):
+            bits.append(_unpacked(fields[start : start + _SPAN], widths[start : start + _SPAN].astype(np.int64)))
     return np.packbits(np.concatenate(bits)).tobytes()
 
 
@@ -32,7 +32,7 @@ def _unpacked(fields: Fields, widths: npt.NDArray[np.int64]) -> npt.NDArray[np.u
 
 
 class Reader:
-    """Takes fields from what `pack` made."""
+    """A reader of the fields that `pack` packed."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._length = 8 * len(data)

@@ -1,4 +1,4 @@
-"""Classes of blocks: some rows and columns of a tensor change more than others, so each class is coded by itself.
+"""Classes of blocks by how much their rows and columns change; each class is coded by itself.
 
 A block's class is its row's number plus its column's, so a tensor of r rows and c columns of blocks is described by
 r + c small numbers. Rows are the indices of the first axis.
@@ -42,7 +42,7 @@ class Classes:
 
     @property
     def count(self) -> int:
-        """How many classes there are, some of which may be empty."""
+        """The number of classes, some of which may be empty."""
         return int(self.rows.max()) + int(self.columns.max()) + 1
 
     def of(self, first: int, last: int) -> Numbers:
@@ -63,25 +63,25 @@ def lines(spec: TensorSpec, block: int) -> tuple[int, int] | None:
 
 
 def most_lines(spec: TensorSpec) -> tuple[int, int]:
-    """Return rows and columns for the smallest blocks with which a tensor can have classes; 0 if there are none."""
-    return next((found for block in range(1, BLOCK_LIMIT + 1) if (found := lines(spec, block))), (0, 0))
+    """Return rows and columns for the smallest blocks with which a tensor can have classes; (0, 0) if none."""
+    return next((shape for block in range(1, BLOCK_LIMIT + 1) if (shape := lines(spec, block))), (0, 0))
 
 
 def fit(spec: TensorSpec, block: int, changed: Positions, step: float) -> Classes | None:
     """Return classes a factor of 2^step in density apart for blocks of which `changed` hold a change.
 
-    None where all rows and all columns are about alike. How far a row's share differs from the mean is estimated as
-    the mean of a posterior: what chance alone would make of them is taken off.
+    None where all rows and all columns are about alike. A row's deviation from the mean share is shrunk by the variance
+    that chance alone explains (a posterior mean).
     """
     shape = lines(spec, block)
     if shape is None or not len(changed):
         return None
     rows, columns = shape
-    found = Classes(
+    classes = Classes(
         _graded(np.bincount(changed // columns, minlength=rows), step),
         _graded(np.bincount(changed % columns, minlength=columns), step),
     )
-    return found if found.count > 1 else None
+    return classes if classes.count > 1 else None
 
 
 def _graded(counts: npt.NDArray[np.int64], step: float) -> Numbers:

@@ -1,6 +1,6 @@
-"""Planning how a diff is coded: blocks and codebooks for every tensor, those that make the payload shortest.
+"""Choose how a diff is coded: the blocks and codebooks of every tensor that make the payload shortest.
 
-Only encoders need this; `split_runs` makes the numbers, `fit_codebooks` the codebooks.
+Only encoders need this. Splitting streams is left to `split_runs`, fitting codebooks to `fit_codebooks`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from diffclient.tensors.tensor_table import TensorSpec
 
 _GAP_DETAILS = (2, 1, 0)
 _ENOUGH = 300
-"""Blocks that must hold a change before it is tried whether classes of them pay."""
+"""Changed blocks from which on classes are tried."""
 _STEPS = (0.5, 1.0)
-"""Factors of density between classes that are tried, in octaves."""
+"""Ratios of density between neighbouring classes that are tried, in octaves."""
 _COUNT_BITS = 10
-"""About what a count takes in the records."""
+"""Approximate bits of a count in the records."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Plan:
     """One tensor's stream as the numbers that are coded."""
 
     roles: tuple[str, ...]
-    """What each run of a chunk is: gaps, patterns, values."""
+    """The content of each run of a chunk: gaps, patterns or values."""
     block: int
     classes: Classes | None
     counts: tuple[int, ...]
@@ -42,7 +42,7 @@ class Plan:
     """The runs of each chunk, class by class."""
 
     def histogram(self, run: int, ranges: Ranges) -> Counts:
-        """Return how often the tensor uses each range in its runs of that number; never all 0."""
+        """Return how often the tensor uses each range in its runs of that index; never all 0."""
         coded = np.concatenate([chunk[run] for chunk in self.chunks])
         return ranges.count(coded) if len(coded) else (np.arange(len(ranges.bases)) == 0).astype(np.int64)
 
@@ -66,7 +66,7 @@ class Coding:
 
 
 def choose(streams: Sequence[tuple[TensorSpec, Stream]]) -> Coding:
-    """Return how these streams are best coded, each with its tensor."""
+    """Return the shortest coding found for these streams, each given with its tensor."""
     ranges = _ranges([stream for _, stream in streams])
     plans = tuple(_plan(stream, spec, ranges) for spec, stream in streams)
     thrift = 1.0
@@ -99,14 +99,14 @@ def _value_ranges(streams: Sequence[Stream]) -> Ranges:
     )
 
 
-def _suited(candidates: Sequence[Ranges], found: Integers) -> Ranges:
-    """Return ranges as fine as pays for so many numbers."""
-    counted = [(within, within.count(found)) for within in candidates]
+def _suited(candidates: Sequence[Ranges], coded: Integers) -> Ranges:
+    """Return the candidate that codes these numbers in the fewest bits, its codebook included."""
+    counted = [(within, within.count(coded)) for within in candidates]
     return min(counted, key=lambda pair: pair[0].bits(pair[1]) + fit_codebooks.price(pair[1]))[0]
 
 
 def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Plan:
-    """Return the plan with the blocks that take fewest bits."""
+    """Return the plan whose blocks take the fewest bits."""
     if isinstance(stream, Hashed):
         return Plan(("values",), 1, None, (len(stream.levels),), ((numbers(stream),),))
     blocks = [1]
@@ -121,38 +121,44 @@ def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Pla
     changed = places[firsts(places)]
     if len(changed) < _ENOUGH:
         return best
-    dealt = (block_classes.fit(spec, best.block, changed, step) for step in _STEPS)
-    return min((best, *(_cut(stream, spec, best.block, found) for found in dealt if found)), key=bits)
+    candidates = (block_classes.fit(spec, best.block, changed, step) for step in _STEPS)
+    return min((best, *(_cut(stream, spec, best.block, classes) for classes in candidates if classes)), key=bits)
 
 
-def _cut(stream: Sparse | Exact, spec: TensorSpec, block: int, dealt: Classes | None) -> Plan:
-    cuts = tuple(cut(stream, spec.size, block, dealt))
-    runs = tuple(tuple(run for each in chunk for run in each.runs) for chunk in cuts)
+def _cut(stream: Sparse | Exact, spec: TensorSpec, block: int, classes: Classes | None) -> Plan:
+    cuts = tuple(cut(stream, spec.size, block, classes))
+    runs = tuple(tuple(run for piece in chunk for run in piece.runs) for chunk in cuts)
     roles = ("gaps", "values") if block == 1 else ("gaps", f"patterns of {block}", "values", "values", "values")
-    return Plan(roles * len(cuts[0]), block, dealt, tuple(each.count for chunk in cuts for each in chunk), runs)
+    return Plan(roles * len(cuts[0]), block, classes, tuple(piece.count for chunk in cuts for piece in chunk), runs)
 
 
 def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
-    """Return about how many bits a plan takes if it shares its codebooks with no other tensor."""
-    found = 0.0
+    """Return about how many bits a plan takes with codebooks of its own."""
+    total = 0.0
     for role in set(plan.roles):
         histograms = [plan.histogram(run, ranges[role]) for run, other in enumerate(plan.roles) if other == role]
-        found += sum(
+        total += sum(
             ranges[role].bits(group) + fit_codebooks.price(group) for group in fit_codebooks.cluster(histograms)[1]
         )
     if plan.classes:
         lines = (plan.classes.rows, plan.classes.columns)
-        found += sum(float(fit_codebooks.entropy(np.bincount(line))) for line in lines) + _COUNT_BITS * len(plan.counts)
-    return found
+        total += sum(float(fit_codebooks.entropy(np.bincount(grades))) for grades in lines) + _COUNT_BITS * len(
+            plan.counts
+        )
+    return total
 
 
 def _with_books(plans: tuple[Plan, ...], ranges: Mapping[str, Ranges], thrift: float) -> Coding:
     books: list[Codebook] = []
     chosen: dict[tuple[int, int], int] = {}
     for role, within in ranges.items():
-        places = [(at, run) for at, plan in enumerate(plans) for run, other in enumerate(plan.roles) if other == role]
-        members, groups = fit_codebooks.cluster([plans[at].histogram(run, within) for at, run in places], thrift)
+        places = [
+            (index, run) for index, plan in enumerate(plans) for run, other in enumerate(plan.roles) if other == role
+        ]
+        members, groups = fit_codebooks.cluster([plans[index].histogram(run, within) for index, run in places], thrift)
         chosen |= {place: len(books) + member for place, member in zip(places, members, strict=True)}
         books += [within.codebook(group) for group in groups]
-    found = tuple(tuple(chosen[at, run] for run in range(len(plan.roles))) for at, plan in enumerate(plans))
-    return Coding(plans, tuple(books), found)
+    book_numbers = tuple(
+        tuple(chosen[index, run] for run in range(len(plan.roles))) for index, plan in enumerate(plans)
+    )
+    return Coding(plans, tuple(books), book_numbers)

@@ -1,4 +1,4 @@
-"""Codebooks: how integers become symbols of an entropy coder, by ranges that each have a frequency.
+"""Codebooks: map integers to symbols of an entropy coder, by ranges that each have a frequency.
 
 A number is the symbol of its range, and the bits that say where in the range it lies. Ranges are consecutive, so a
 codebook of single numbers is a plain alphabet, and one whose ranges grow is an Elias-gamma code with learnt prefixes.
@@ -18,7 +18,7 @@ Integers = npt.NDArray[np.int64]
 
 FREQUENCY_BITS = 12
 TOTAL = 1 << FREQUENCY_BITS
-"""What the frequencies of a codebook add up to."""
+"""The sum of a codebook's frequencies."""
 
 RANGE_LIMIT = 256
 WIDTH_LIMIT = 63
@@ -40,7 +40,7 @@ class Codebook:
 
     @property
     def flaw(self) -> str | None:
-        """What a codebook of the format may not have; None if there is nothing."""
+        """The rule of the format that the codebook breaks; None if it is valid."""
         if not 0 < len(self.widths) == len(self.frequencies) <= RANGE_LIMIT:
             return "no ranges, or too many"
         if max(self.widths) > WIDTH_LIMIT or self.low < LOWEST or self.end > BEYOND:
@@ -53,7 +53,7 @@ class Codebook:
 
     @cached_property
     def bases(self) -> Integers:
-        """int64[m], where each range begins."""
+        """int64[m], the first integer of each range."""
         begins, base = [], self.low
         for width in self.widths:
             begins.append(base)

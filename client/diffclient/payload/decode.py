@@ -1,7 +1,7 @@
-"""A payload as a diff: opened at once, decoded chunk by chunk.
+"""Decode payloads into diffs, chunk by chunk.
 
 Memory is taken only after the sizes that ask for it were checked against the table and the payload's own length, and
-never for more than a chunk (in hashed, a tensor's buckets). Nothing but this package's errors leaves.
+never for more than a chunk (in hashed, a tensor's buckets). Only this package's errors are raised.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import numpy as np
 
 from diffclient.diff.streams import Diff, Exact, Kind, Piece, Sparse, Stream, chunks, spread
 from diffclient.errors import PayloadError
-from diffclient.payload import frame as payload
-from diffclient.payload import records
+from diffclient.payload import frame, records
 from diffclient.payload.frame import Frame
 from diffclient.payload.read_runs import Sections
 from diffclient.payload.records import Layout, Records
@@ -23,35 +22,35 @@ from diffclient.tensors.tensor_table import Table, TensorSpec
 def decode(data: bytes, table: Table, parent_digest: str) -> Diff:
     """Return the diff in `data` for the parent with this table and digest (hex).
 
-    Raises WrongParent if the payload starts from another version, PayloadTooNew if its format is younger than this
-    client, PayloadError if it is anything but a whole payload.
+    Raises WrongParent if the payload starts from another version, PayloadTooNew if this client does not know its
+    format version, PayloadError if it is not a whole payload.
     """
     return open_payload(data, table, parent_digest).diff()
 
 
 def open_payload(data: bytes, table: Table, parent_digest: str) -> Payload:
-    """Return a payload whose header and records were checked; raises what `decode` raises."""
-    frame = payload.read(data, len(table), parent_digest)
-    found = records.read(frame.records, frame.kind, table)
-    if (frame.lanes > 0) != any(found.layouts):
+    """Return a payload with checked header and records; raises like `decode`."""
+    header = frame.read(data, len(table), parent_digest)
+    payload_records = records.read(header.records, header.kind, table)
+    if (header.lanes > 0) != any(payload_records.layouts):
         raise PayloadError("a payload has lanes if and only if it touches a tensor")
-    return Payload(frame, found, table)
+    return Payload(header, payload_records, table)
 
 
 class Payload:
     """A `Source` that is decoded as it is read."""
 
-    def __init__(self, frame: Frame, found: Records, table: Table) -> None:
-        self._frame, self._records, self._table = frame, found, table
+    def __init__(self, frame: Frame, payload_records: Records, table: Table) -> None:
+        self._frame, self._records, self._table = frame, payload_records, table
         self.kind: Kind = frame.kind
         self.alpha, self.beta = frame.alpha, frame.beta
 
     def touches(self, tensor: int) -> bool:
-        """Whether tensor number `tensor` has a stream."""
+        """Tell whether tensor number `tensor` has a stream."""
         return self._records.layouts[tensor] is not None
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:
-        """Yield what each chunk changes by; raises PayloadError where the payload turns out to be wrong."""
+        """Yield each chunk's changes, None where it has none; raises PayloadError when decoding reaches an error."""
         sections = Sections(self._frame, self._records.books)
         for index, (spec, layout) in enumerate(zip(table, self._records.layouts, strict=True)):
             if layout is None:
@@ -59,12 +58,12 @@ class Payload:
             elif self.kind == "hashed":
                 yield from spread(sections.hashed(spec, layout), self._frame.seed, index, spec)
             else:
-                for found in sections.positioned(spec, layout, self.kind):
-                    yield found and Piece(found[0], found[1] * layout.step, layout.exponent)
+                for changes in sections.positioned(spec, layout, self.kind):
+                    yield changes and Piece(changes[0], changes[1] * layout.step, layout.exponent)
         sections.finish()
 
     def diff(self) -> Diff:
-        """Return all of it in memory; raises PayloadError."""
+        """Return the whole diff in memory; raises PayloadError."""
         sections = Sections(self._frame, self._records.books)
         streams = tuple(
             None if layout is None else self._stream(sections, spec, layout)
@@ -77,11 +76,11 @@ class Payload:
         if self.kind == "hashed":
             return sections.hashed(spec, layout)
         places, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for (start, _), found in zip(chunks(spec.size), sections.positioned(spec, layout, self.kind), strict=True):
-            if found is not None:
-                positions = np.flatnonzero(found[1]) if found[0] is None else found[0]
+        for (start, _), changes in zip(chunks(spec.size), sections.positioned(spec, layout, self.kind), strict=True):
+            if changes is not None:
+                positions = np.flatnonzero(changes[1]) if changes[0] is None else changes[0]
                 places.append(positions + start)
-                numbers.append(found[1][found[1] != 0])
+                numbers.append(changes[1][changes[1] != 0])
         if self.kind == "exact":
             return Exact(np.concatenate(places), np.concatenate(numbers))
         levels = np.concatenate(numbers).astype(np.int32)

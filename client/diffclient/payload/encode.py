@@ -1,4 +1,7 @@
-"""A diff as a payload: every number by the codebook that suits its tensor, so that little more than entropy travels."""
+"""Encode diffs as payloads: every number by a codebook fitted to its tensor, close to the entropy.
+
+The choice of blocks and codebooks is left to `choose_coding`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from diffclient.tensors.tensor_table import Table, TensorSpec
 STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact}
 
 _SYMBOLS_A_LANE = 4000
-"""A lane costs three bytes; few lanes cost time, for a step takes as long with one as with hundreds."""
+"""Symbols for each lane: a lane costs three bytes, but with few lanes decoding is slow."""
 
 
 def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
@@ -38,7 +41,7 @@ def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
 
 
 def payload_length(diff: Diff, table: Table) -> int:
-    """Return the bytes of the diff's payload, which are as many whatever its parent."""
+    """Return the length of the diff's payload in bytes, which does not depend on the parent."""
     return len(encode(diff, table, "0" * 64))
 
 
@@ -46,9 +49,9 @@ def _records(coding: Coding, diff: Diff) -> Records:
     plans = iter(zip(coding.plans, coding.chosen, strict=True))
 
     def layout(stream: Stream) -> Layout:
-        planned, books = next(plans)
+        plan, books = next(plans)
         step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
-        return Layout(planned.block, step, exponent, planned.classes, books, planned.counts)
+        return Layout(plan.block, step, exponent, plan.classes, books, plan.counts)
 
     return Records(coding.books, tuple(None if stream is None else layout(stream) for stream in diff.streams))
 
@@ -90,13 +93,13 @@ def _check_numbers(spec: TensorSpec, stream: Stream, diff: Diff) -> None:
             raise PayloadError(f"{spec.name}: an exponent is for F16 and BF16, and needed there")
         if not 0 < step <= LIMIT or not GRID_MIN <= (stream.exponent or 0) <= GRID_MAX:
             raise PayloadError(f"{spec.name}: step or exponent out of range")
-    (low, high), found = value_range(spec, diff.kind, step), numbers(stream)
-    if len(found) and not low <= int(found.min()) <= int(found.max()) <= high:
+    (low, high), values = value_range(spec, diff.kind, step), numbers(stream)
+    if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
         raise PayloadError(f"{spec.name}: a value is out of range")
 
 
-def _check_positions(spec: TensorSpec, positions: Positions, found: Integers) -> None:
-    if len(positions) != len(found) or not found.all():
+def _check_positions(spec: TensorSpec, positions: Positions, values: Integers) -> None:
+    if len(positions) != len(values) or not values.all():
         raise PayloadError(f"{spec.name}: every position needs one value other than 0")
     if len(positions) and (positions[0] < 0 or positions[-1] >= spec.size or np.any(np.diff(positions) <= 0)):
         raise PayloadError(f"{spec.name}: positions must rise strictly within the tensor")

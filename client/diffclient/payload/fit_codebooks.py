@@ -1,7 +1,6 @@
-"""Choosing codebooks for what is to be coded: ranges that suit the numbers, and no more books than pay for themselves.
+"""Fit codebooks to numbers: choose their ranges and frequencies, and cluster similar tensors to share one.
 
-A codebook of its own makes a tensor's numbers shorter and the records longer; tensors that are alike share one.
-Only encoders need this.
+A codebook of its own makes a tensor's numbers shorter and the records longer. Only encoders need this.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ Counts = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.float64]
 
 _ENTRY_BITS = 10
-"""What a range of a codebook costs in the records, roughly."""
+"""Approximate bits of a codebook's range in the records."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """Consecutive ranges, before it is known how often each is used."""
+    """Consecutive ranges of integers without frequencies."""
 
     bases: Integers
     widths: tuple[int, ...]
 
     def count(self, numbers: Integers) -> Counts:
-        """Return how many of the numbers, all of which lie in the ranges, each range has."""
+        """Return how many of the numbers fall into each range; all must lie in one."""
         which = np.searchsorted(self.bases, numbers, "right") - 1
         return np.bincount(which, minlength=len(self.bases))
 
     def bits(self, counts: Counts) -> float:
-        """Return what numbers of these counts take: the entropy of the ranges and the extra bits."""
+        """Return the bits of numbers with these counts: the entropy of the ranges and the extra bits."""
         return float(entropy(counts) + counts @ np.array(self.widths))
 
     def codebook(self, counts: Counts) -> Codebook:
-        """Return the codebook for numbers of these counts, not all of which are 0."""
+        """Return the codebook for numbers with these counts, not all of which are 0."""
         used = np.flatnonzero(counts)
         first, last = int(used[0]), int(used[-1]) + 1
         return Codebook(int(self.bases[first]), self.widths[first:last], frequencies(counts[first:last]))
@@ -49,31 +48,31 @@ def ranges(low: int, high: int, detail: int) -> Ranges:
 
     A density that falls like a Laplacian's or Gaussian's is nearly even within such a range.
     """
-    found = [(0, 0), (-1, 0)]
+    spans = [(0, 0), (-1, 0)]
     for octave in range(max(high, ~low).bit_length()):
         width = max(0, octave - detail)
         for magnitude in range(1 << octave, 2 << octave, 1 << width):
-            found += [(magnitude, width), (-magnitude - (1 << width), width)]
-    found = sorted((base, width) for base, width in found if base <= high and base + (1 << width) > low)
-    return Ranges(np.array([base for base, _ in found], np.int64), tuple(width for _, width in found))
+            spans += [(magnitude, width), (-magnitude - (1 << width), width)]
+    spans = sorted((base, width) for base, width in spans if base <= high and base + (1 << width) > low)
+    return Ranges(np.array([base for base, _ in spans], np.int64), tuple(width for _, width in spans))
 
 
 def finest(low: int, high: int) -> Ranges:
     """Return the finest ranges over low … high that a codebook can hold."""
     detail = 7
-    while (found := ranges(low, high, detail)) and len(found.widths) > RANGE_LIMIT:
+    while (candidate := ranges(low, high, detail)) and len(candidate.widths) > RANGE_LIMIT:
         detail -= 1
-    return found
+    return candidate
 
 
 def single(low: int, high: int) -> Ranges:
-    """Return one range over low … high: numbers as plain bits."""
+    """Return one range over low … high, which codes numbers as plain bits."""
     width = (high - low).bit_length()
     return Ranges(np.array([min(low, BEYOND - (1 << width))], np.int64), (width,))
 
 
 def entropy(counts: Counts) -> Bits:
-    """Return the bits that symbols of these counts, along the last axis, take: the sum of -c log2(c / total)."""
+    """Return the entropy in bits of symbols with these counts along the last axis: the sum of -c log2(c / total)."""
     bits: Bits = _times_log2(counts.sum(-1)) - _times_log2(counts).sum(-1)
     return bits
 
@@ -83,15 +82,15 @@ def _times_log2(counts: Counts) -> Bits:
 
 
 def frequencies(counts: Counts) -> tuple[int, ...]:
-    """Return counts scaled to a sum of 4096 so that the code is about as short as can be; none that is used is 0."""
-    wanted = counts * (TOTAL / counts.sum())
-    scaled = np.where(counts > 0, np.maximum(1, np.rint(wanted)), 0).astype(np.int64)
+    """Return counts scaled to a sum of 4096 for about the shortest code; used symbols keep at least 1."""
+    ideal = counts * (TOTAL / counts.sum())
+    scaled = np.where(counts > 0, np.maximum(1, np.rint(ideal)), 0).astype(np.int64)
     while (excess := int(scaled.sum()) - TOTAL) != 0:
         step = 1 if excess > 0 else -1
         # What one slot less (or more) costs: the count over the frequency, in units of 1 / ln 2.
-        may = scaled > max(step, 0)
-        cost = np.where(may, step * counts / np.maximum(scaled, 1), np.inf)
-        at_once = max(1, min(abs(excess), len(counts) // 8, np.count_nonzero(may)))
+        movable = scaled > max(step, 0)
+        cost = np.where(movable, step * counts / np.maximum(scaled, 1), np.inf)
+        at_once = max(1, min(abs(excess), len(counts) // 8, np.count_nonzero(movable)))
         scaled[np.argsort(cost, kind="stable")[:at_once]] -= step
     return tuple(map(int, scaled))
 
@@ -102,10 +101,10 @@ def price(counts: Counts) -> float:
 
 
 def cluster(histograms: Sequence[Counts], thrift: float = 1.0) -> tuple[list[int], list[Counts]]:
-    """Put histograms over the same ranges into groups; return each one's group, and the groups' sums.
+    """Put histograms over the same ranges into groups; return each histogram's group, and the groups' sums.
 
-    Greedy, the largest first: each joins the group with which it loses least, unless it had better be alone. More
-    `thrift` makes fewer groups.
+    Greedy, the largest first: each joins the group that costs the fewest extra bits, or founds one if that is cheaper.
+    A larger `thrift` makes fewer groups.
     """
     groups: list[Counts] = []
     bits: list[float] = []

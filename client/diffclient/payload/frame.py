@@ -1,6 +1,6 @@
-"""The outside of a payload (`.ndiff`, docs/format.md): a fixed header and three sections.
+"""The frame of a payload (`.ndiff`, docs/format.md): a fixed header and three sections.
 
-What stands in the sections is left to `records`, `rans` and `bits`; `encode` and `decode` put all of it together.
+The sections' content is left to `records`, `rans` and `bits`, putting it together to `encode` and `decode`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEADER = struct.Struct("<4sBB8siiIIHIII")
 
 @dataclass(frozen=True)
 class Frame:
-    """A payload cut into what its header says of it, and its sections."""
+    """A payload's header fields and its sections."""
 
     kind: Kind
     parent: bytes
@@ -38,7 +38,7 @@ class Frame:
     extra_bits: memoryview
 
     def write(self) -> bytes:
-        """Return the payload."""
+        """Return the payload's bytes."""
         sections = (self.records, self.symbols, self.extra_bits)
         header = HEADER.pack(
             MAGIC, VERSION, CODES[self.kind], self.parent, self.alpha, self.beta, self.seed, self.tensors, self.lanes,
@@ -48,7 +48,7 @@ class Frame:
 
 
 def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
-    """Cut a payload for a table of so many tensors and the parent of this digest (hex).
+    """Split a payload for a table of `tensors` tensors and the parent with this digest (hex).
 
     Raises WrongParent, PayloadTooNew, PayloadError.
     """

@@ -1,4 +1,4 @@
-"""Whole numbers as LEB128: seven bits a byte, the lowest first, in their shortest spelling; signed ones as zigzag."""
+"""Write and read whole numbers as LEB128: seven bits a byte, lowest first, shortest form; signed ones as zigzag."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def zigzag(number: int) -> int:
 
 
 def write(numbers: Iterable[int]) -> bytes:
-    """Return the numbers, none of which is negative, one after the other."""
+    """Return the bytes of the numbers, none of which may be negative."""
     out = bytearray()
     for number in numbers:
         rest = number
@@ -27,7 +27,7 @@ def write(numbers: Iterable[int]) -> bytes:
 
 
 class Reader:
-    """Takes numbers from what `write` made; what is asked for gives the errors their name."""
+    """A reader of the numbers that `write` wrote; `what` names the number in errors."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0

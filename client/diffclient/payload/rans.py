@@ -1,7 +1,7 @@
-"""Interleaved range-ANS: symbols from and to 16-bit words, a step of many lanes at a time, so that numpy can do it.
+"""Interleaved range-ANS coding of symbols as 16-bit words, many lanes in one numpy step.
 
-Duda, "Asymmetric numeral systems", 2013; Giesen, "Interleaved entropy coders", 2014. Symbols come out in order, run by
-run, so a stream of any length is decoded in the memory of what is asked for.
+Duda, "Asymmetric numeral systems", 2013; Giesen, "Interleaved entropy coders", 2014. Symbols are decoded in
+order, run by run, so memory is bounded by a run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Run = tuple[Codebook, Symbols]
 
 
 def encode(runs: Sequence[Run], lanes: int) -> bytes:
-    """Return the states and words from which `Decoder` takes these runs, in this order."""
+    """Return the states and words from which `Decoder` reads these runs, in this order."""
     states = np.full(lanes, _LOWEST_STATE, np.uint32)
     words: list[npt.NDArray[np.uint16]] = []
     for codebook, symbols in reversed(runs):
         frequencies = np.array(codebook.frequencies, np.uint32)
-        for at in reversed(range(0, len(symbols), lanes)):
-            step = symbols[at : at + lanes]
+        for start in reversed(range(0, len(symbols), lanes)):
+            step = symbols[start : start + lanes]
             active, frequency = states[: len(step)], frequencies[step]
             full = active >> np.uint32(20) >= frequency
             words.append(active[full].astype("<u2"))
@@ -41,10 +41,10 @@ def encode(runs: Sequence[Run], lanes: int) -> bytes:
 
 
 class Decoder:
-    """Takes runs of symbols from what `encode` made."""
+    """A decoder of the runs of symbols that `encode` encoded."""
 
     def __init__(self, data: bytes | memoryview, lanes: int) -> None:
-        """Raises PayloadError unless `data` begins with the states of that many lanes."""
+        """Read the lanes' states; raises PayloadError unless `data` begins with that many."""
         if len(data) < 4 * lanes or len(data) % 2:
             raise PayloadError("truncated: the symbols end early")
         self._states = np.frombuffer(data, "<u4", lanes).astype(np.uint32)
@@ -59,8 +59,8 @@ class Decoder:
         lanes = len(self._states)
         if count and not lanes:
             raise PayloadError("symbols without lanes")
-        for at in range(0, count, lanes or 1):
-            step = symbols[at : at + lanes]
+        for start in range(0, count, lanes or 1):
+            step = symbols[start : start + lanes]
             self._step(codebook.slots, self._states[: len(step)], step)
         return symbols
 

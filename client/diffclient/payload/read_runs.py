@@ -1,7 +1,6 @@
-"""The symbols and extra bits of a payload, read from the front as what its records say they are.
+"""Read the symbols and extra bits of a payload as its records describe them, and check them against the table.
 
-What is read is checked against the records and the table; nothing is taken memory for but a chunk's changes, or in
-hashed a tensor's buckets.
+Memory is taken for a chunk's changes only, or for a hashed tensor's buckets.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from diffclient.payload.records import Layout
 from diffclient.tensors.arithmetic import LIMIT, VALUE_LIMIT
 from diffclient.tensors.tensor_table import DTYPES, HALVES, TensorSpec
 
-Found = tuple[Positions | None, Integers]
+Changes = tuple[Positions | None, Integers]
 """A chunk's positions (None: all of its weights) and their levels or deltas."""
 
 
 class Sections:
-    """The symbols and extra bits of a payload, read from the front."""
+    """A sequential reader of a payload's symbols and extra bits."""
 
     def __init__(self, frame: Frame, books: tuple[Codebook, ...]) -> None:
         self._symbols = rans.Decoder(frame.symbols, frame.lanes)
@@ -33,20 +32,20 @@ class Sections:
         self._books = books
 
     def hashed(self, spec: TensorSpec, layout: Layout) -> Hashed:
-        """Return a tensor's buckets."""
+        """Return a tensor's buckets; raises PayloadError."""
         levels = self._numbers(layout.books[0], layout.counts[0])
         _check_values(spec, layout, "hashed", levels)
         return Hashed(levels.astype(np.int32), layout.step, layout.exponent)
 
-    def positioned(self, spec: TensorSpec, layout: Layout, kind: Kind) -> Iterator[Found | None]:
-        """Yield each chunk's changes; None where it has none."""
+    def positioned(self, spec: TensorSpec, layout: Layout, kind: Kind) -> Iterator[Changes | None]:
+        """Yield each chunk's changes, None where it has none; raises PayloadError."""
         per_chunk = layout.classes.count if layout.classes else 1
         counts = zip(*[iter(layout.counts)] * per_chunk, strict=True)
-        for (start, stop), of_chunk in zip(chunks(spec.size), counts, strict=True):
-            if not any(of_chunk):
+        for (start, stop), chunk_counts in zip(chunks(spec.size), counts, strict=True):
+            if not any(chunk_counts):
                 yield None
                 continue
-            positions, values = self._chunk(spec, layout, start, stop, of_chunk)
+            positions, values = self._chunk(spec, layout, start, stop, chunk_counts)
             _check_values(spec, layout, kind, values)
             if positions is not None and not values.all():
                 raise PayloadError(f"{spec.name}: a change by nothing")
@@ -59,27 +58,27 @@ class Sections:
         self._symbols.finish()
         self._bits.finish()
 
-    def _chunk(self, spec: TensorSpec, layout: Layout, start: int, stop: int, counts: Sequence[int]) -> Found:
+    def _chunk(self, spec: TensorSpec, layout: Layout, start: int, stop: int, counts: Sequence[int]) -> Changes:
         total = records.blocks(start, stop, layout.block)
         if layout.classes is None:
             if counts[0] == total and layout.block == 1:
                 return None, self._numbers(layout.books[1], total)
             return self._changes(spec, layout, layout.books, counts[0], range(total))
-        of = layout.classes.of(start // layout.block, start // layout.block + total)
+        class_of = layout.classes.of(start // layout.block, start // layout.block + total)
         books = zip(*[iter(layout.books)] * (len(layout.books) // len(counts)), strict=True)
-        found = [
-            self._changes(spec, layout, chosen, count, np.flatnonzero(of == number))
+        changes = [
+            self._changes(spec, layout, chosen, count, np.flatnonzero(class_of == number))
             for number, (count, chosen) in enumerate(zip(counts, books, strict=True))
             if count
         ]
-        positions, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        positions, values = (np.concatenate(parts) for parts in zip(*changes, strict=True))
         order = np.argsort(positions, kind="stable")
         return positions[order], values[order]
 
     def _changes(
         self, spec: TensorSpec, layout: Layout, books: Sequence[int], count: int, members: range | Positions
     ) -> tuple[Positions, Integers]:
-        """Return the changes in `count` of the blocks that are the members of one class."""
+        """Return the changes in `count` of the blocks `members`, which make up one class."""
         if count > len(members):
             raise PayloadError(f"{spec.name}: {count} changed blocks of {len(members)}")
         changed = np.arange(count)
@@ -104,10 +103,10 @@ class Sections:
 
     def _in_contexts(self, books: Sequence[int], context: npt.NDArray[np.uint8]) -> Integers:
         members = [np.flatnonzero(context == number) for number in range(len(books))]
-        runs = [self._take(book, len(of)) for book, of in zip(books, members, strict=True)]
+        runs = [self._take(book, len(places)) for book, places in zip(books, members, strict=True)]
         values = np.empty(len(context), np.int64)
-        for book, of, run in zip(books, members, runs, strict=True):
-            values[of] = self._integers(book, run)
+        for book, places, run in zip(books, members, runs, strict=True):
+            values[places] = self._integers(book, run)
         return absolute(values, context)
 
     def _numbers(self, book: int, count: int) -> Integers:
@@ -136,7 +135,7 @@ def contexts(positions: Positions, rows: npt.NDArray[np.int64]) -> npt.NDArray[n
 
 
 def absolute(values: Integers, context: npt.NDArray[np.uint8]) -> Integers:
-    """Return the values whose signs, but for those in context 0, are relative to the value before."""
+    """Return the values with absolute signs; outside context 0 they are given relative to the value before."""
     flips: Integers = np.cumsum(values < 0)
     first = np.flatnonzero(context == 0)
     # What the blocks before this one flipped does not count.

@@ -1,7 +1,7 @@
 """The records of a payload: its codebooks, and how each tensor of the parent's table is coded with them.
 
-They stand column by column (all block sizes, all steps …), so that equal ones meet, in one zstandard frame. How much
-a reader may take memory for follows from the table, before anything is decompressed.
+They are stored column by column (all block sizes, all steps …) in one zstandard frame, where equal values compress
+well. The table limits the memory that a reader takes, before anything is decompressed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Touched = tuple[TensorSpec, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """How one touched tensor is coded."""
+    """The coding of one touched tensor."""
 
     block: int
     """Weights of a block, 1 to 8."""
@@ -51,7 +51,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Records:
-    """Everything that must be known before the first symbol."""
+    """The codebooks and layouts, which must be known before the first symbol is read."""
 
     books: tuple[Codebook, ...]
     layouts: tuple[Layout | None, ...]
@@ -59,7 +59,7 @@ class Records:
 
 
 def scales(kind: Kind, spec: TensorSpec) -> bool:
-    """Tell whether the tensor's values are levels of units 2^-exponent."""
+    """Tell whether the tensor's values are in units of 2^-exponent."""
     return kind != "exact" and spec.dtype in HALVES
 
 
@@ -77,7 +77,7 @@ def blocks(start: int, stop: int, block: int) -> int:
 
 
 def write(records: Records, kind: Kind, table: Table) -> bytes:
-    """Return the section."""
+    """Return the bytes of the records' section."""
     touched = [(spec, layout) for spec, layout in zip(table, records.layouts, strict=True) if layout]
     numbers = [len(records.books)]
     for book in records.books:
@@ -99,16 +99,17 @@ def read(section: memoryview, kind: Kind, table: Table) -> Records:
     books = tuple(_book(numbers) for _ in range(numbers.take("codebooks", 0, BOOK_LIMIT)))
     sizes = [_block(numbers, spec, kind) for spec in table]
     touched = [(spec, block) for spec, block in zip(table, sizes, strict=True) if block]
-    dealt = _dealt(numbers, touched, kind)
+    classes = _tensor_classes(numbers, touched, kind)
     steps = [numbers.take(f"{spec.name}: step", 1, LIMIT) if kind != "exact" else 1 for spec, _ in touched]
     exponents = [
         numbers.take_signed(f"{spec.name}: exponent", GRID_MIN, GRID_MAX) if scales(kind, spec) else None
         for spec, _ in touched
     ]
-    chosen = [_books(numbers, *of, kind, books) for of in zip(touched, dealt, strict=True)]
-    counts = [_counts(numbers, *of, kind) for of in zip(touched, dealt, strict=True)]
+    classed = list(zip(touched, classes, strict=True))
+    chosen = [_books(numbers, tensor, tensor_classes, kind, books) for tensor, tensor_classes in classed]
+    counts = [_counts(numbers, tensor, tensor_classes, kind) for tensor, tensor_classes in classed]
     numbers.finish()
-    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, dealt, chosen, counts))
+    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, classes, chosen, counts))
     return Records(books, tuple(next(layouts) if block else None for block in sizes))
 
 
@@ -142,9 +143,9 @@ def _block(numbers: leb128.Reader, spec: TensorSpec, kind: Kind) -> int:
     return block
 
 
-def _dealt(numbers: leb128.Reader, touched: Sequence[Touched], kind: Kind) -> list[Classes | None]:
+def _tensor_classes(numbers: leb128.Reader, touched: Sequence[Touched], kind: Kind) -> list[Classes | None]:
     flags = [numbers.take(f"{spec.name}: classes", 0, 1) if kind != "hashed" else 0 for spec, _ in touched]
-    return [_classes(numbers, *of) if flag else None for flag, of in zip(flags, touched, strict=True)]
+    return [_classes(numbers, *tensor) if flag else None for flag, tensor in zip(flags, touched, strict=True)]
 
 
 def _classes(numbers: leb128.Reader, spec: TensorSpec, block: int) -> Classes:
@@ -156,13 +157,11 @@ def _classes(numbers: leb128.Reader, spec: TensorSpec, block: int) -> Classes:
 
 
 def _books(
-    numbers: leb128.Reader, touched: Touched, dealt: Classes | None, kind: Kind, books: tuple[Codebook, ...]
+    numbers: leb128.Reader, touched: Touched, classes: Classes | None, kind: Kind, books: tuple[Codebook, ...]
 ) -> tuple[int, ...]:
     spec, block = touched
-    runs = 1 if kind == "hashed" else 5 if block > 1 else 2
-    chosen = tuple(
-        numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(runs * (dealt.count if dealt else 1))
-    )
+    runs, count = 1 if kind == "hashed" else 5 if block > 1 else 2, classes.count if classes else 1
+    chosen = tuple(numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(runs * count))
     if kind != "hashed" and any(books[gaps].low < 0 for gaps in chosen[::runs]):
         raise PayloadError(f"{spec.name}: negative gaps")
     for patterns in (books[number] for number in chosen[1::runs] if block > 1):
@@ -171,12 +170,12 @@ def _books(
     return chosen
 
 
-def _counts(numbers: leb128.Reader, touched: Touched, dealt: Classes | None, kind: Kind) -> tuple[int, ...]:
+def _counts(numbers: leb128.Reader, touched: Touched, classes: Classes | None, kind: Kind) -> tuple[int, ...]:
     spec, block = touched
     if kind == "hashed":
         return (numbers.take(f"{spec.name}: buckets", 1, spec.size),)
     return tuple(
         numbers.take(f"{spec.name}: changes", 0, blocks(start, stop, block))
         for start, stop in chunks(spec.size)
-        for _ in range(dealt.count if dealt else 1)
+        for _ in range(classes.count if classes else 1)
     )

@@ -1,7 +1,8 @@
-"""Cutting a stream into what is coded of each chunk: gaps, patterns and values. `decode` puts them together again.
+"""Split a stream into the runs that are coded of each chunk: gaps, patterns and values.
 
-Weights that change are found by block: gaps lead from one block that holds a change to the next, a pattern says which
-of its weights change. Where a kernel's taps lie side by side, blocks of its length see what changes together.
+Changed weights are located by block: gaps lead from one changed block to the next, a pattern says which weights of a
+block change. A block as long as a convolution's kernel covers the weights that change together. Joining the runs is
+left to `read_runs`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _DENSE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What is coded of one class of a chunk."""
+    """The runs of one class of blocks in a chunk."""
 
     count: int
     """Blocks of the class that hold a change; all of them in the dense form."""
@@ -33,16 +34,15 @@ class Cut:
 
 
 def cut(stream: Sparse | Exact, size: int, block: int, classes: Classes | None = None) -> Iterator[tuple[Cut, ...]]:
-    """Yield what is coded of each class of each chunk of a tensor of `size` weights with blocks of `block`."""
+    """Yield the runs of each class for each chunk of a tensor of `size` weights, in blocks of `block` weights."""
     coded = numbers(stream)
     for start, stop in chunks(size):
         first, last = np.searchsorted(stream.positions, (start, stop))
         positions, values = stream.positions[first:last] - start, coded[first:last]
         total = blocks(start, stop, block)
         if classes is not None:
-            yield tuple(
-                _dealt(positions, values, block, classes.of(start // block, start // block + total), classes.count)
-            )
+            class_of = classes.of(start // block, start // block + total)
+            yield tuple(_cut_classes(positions, values, block, class_of, classes.count))
         elif block == 1 and len(positions) > _DENSE * total:
             dense = np.zeros(total, np.int64)
             dense[positions] = values
@@ -51,10 +51,10 @@ def cut(stream: Sparse | Exact, size: int, block: int, classes: Classes | None =
             yield (_cut(positions, values, positions // block, total, block),)
 
 
-def _dealt(positions: Positions, values: Integers, block: int, classes: Numbers, count: int) -> Iterator[Cut]:
+def _cut_classes(positions: Positions, values: Integers, block: int, class_of: Numbers, count: int) -> Iterator[Cut]:
     places = positions // block
     for number in range(count):
-        members = classes == number
+        members = class_of == number
         chosen = members[places]
         ranks = np.cumsum(members) - 1
         total = int(np.count_nonzero(members))
@@ -62,7 +62,7 @@ def _dealt(positions: Positions, values: Integers, block: int, classes: Numbers,
 
 
 def _cut(positions: Positions, values: Integers, places: Positions, total: int, block: int) -> Cut:
-    """Cut changes whose blocks are at `places` of `total`."""
+    """Return the runs of changes whose blocks are at `places` among `total`."""
     if block == 1:
         return Cut(len(places), (_gaps(places, total), values))
     begins = firsts(places)
@@ -75,7 +75,7 @@ def _cut(positions: Positions, values: Integers, places: Positions, total: int, 
 
 
 def firsts(places: Positions) -> Positions:
-    """Return where each new number begins in numbers that do not fall."""
+    """Return the index of each number's first occurrence in sorted numbers."""
     return np.flatnonzero(np.diff(places, prepend=-1))
 
 

@@ -1,1 +1,1 @@
-"""What signed metadata says of a version."""
+"""Manifests, and the names and custom fields of signed targets."""

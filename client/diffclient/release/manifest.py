@@ -1,21 +1,25 @@
-"""The manifest: what binds a payload to the versions that it leads between.
+"""The manifest, which binds a payload to its parent and to the version that it makes.
 
-Integers and strings only, so that it can be signed as canonical JSON. Parsing is strict; fetching
-and trusting it are left to others.
+No manifest is signed as a whole: its parts are, in the custom fields of signed targets, which `target_custom`
+makes of it and joins to one again. So integers and strings only, as canonical JSON has no floats. Servers and
+devices keep it as JSON, read strictly; fetching and trusting it are left to others.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from diffclient.errors import ManifestError
+from diffclient.strict_json import Fields, fields_of
 
 ManifestKind = Literal["snapshot", "sparse", "hashed", "exact"]
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_COUNT_LIMIT = 1 << 53
+NAME_LIMIT = 200
+"""Characters of a model's or a domain's name."""
+
+PROBE_LIMIT = 1000
+"""Parts of a probe set."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Manifest:
     wer_ppm: int
     """Expected word error rate over all probes, in parts per million."""
     version_0_errors: int
-    """The word errors that version 0 makes on the first probe: what drift is measured against."""
+    """Word errors of version 0 on the first probe, the reference for drift."""
     max_drift_ppm: int
     """The most by which WER on the first probe may exceed version 0's."""
 
@@ -63,76 +67,37 @@ class Manifest:
 
 def from_json(value: object) -> Manifest:
     """Read a manifest from plain JSON values; raises ManifestError naming the offending field."""
-    fields = _fields(value, "manifest", Manifest)
-    kind = fields["kind"]
-    if kind not in get_args(ManifestKind):
-        raise ManifestError(f"manifest: unknown kind {kind!r}: update the client")
-    snapshot = kind == "snapshot"
-    if snapshot != (fields["from_digest"] is None) or snapshot != (fields["from_version"] is None):
+    fields = fields_of(value, "manifest", ManifestError).only(*Manifest.__annotations__)
+    kind = fields.choice("kind", get_args(ManifestKind))
+    from_digest, from_version = fields.maybe("from_digest", fields.digest), fields.maybe("from_version", fields.count)
+    if {from_digest is None, from_version is None} != {kind == "snapshot"}:
         raise ManifestError("manifest: a snapshot has no parent, and every diff has one")
     return Manifest(
-        model=_text(fields, "model"),
+        model=fields.text("model", NAME_LIMIT),
         kind=kind,
-        from_digest=None if snapshot else _sha256(fields, "from_digest"),
-        from_version=None if snapshot else _count(fields, "from_version"),
-        to_digest=_sha256(fields, "to_digest"),
-        to_version=_count(fields, "to_version"),
-        payload=_blob(fields["payload"], "payload"),
-        graph=_blob(fields["graph"], "graph"),
-        probes=_probes(fields["probes"]),
-        wer_ppm=_count(fields, "wer_ppm"),
-        version_0_errors=_count(fields, "version_0_errors"),
-        max_drift_ppm=_count(fields, "max_drift_ppm"),
+        from_digest=from_digest,
+        from_version=from_version,
+        to_digest=fields.digest("to_digest"),
+        to_version=fields.count("to_version"),
+        payload=_blob(fields.inside("payload")),
+        graph=_blob(fields.inside("graph")),
+        probes=tuple(map(_probe, fields.objects("probes", PROBE_LIMIT))),
+        wer_ppm=fields.count("wer_ppm"),
+        version_0_errors=fields.count("version_0_errors"),
+        max_drift_ppm=fields.count("max_drift_ppm"),
     )
 
 
-def _probes(value: object) -> tuple[Probe, ...]:
-    if not isinstance(value, list):
-        raise ManifestError("manifest: probes is not a list")
-    return tuple(_probe(item) for item in value)
-
-
-def _probe(value: object) -> Probe:
-    fields = _fields(value, "probe", Probe)
+def _probe(fields: Fields) -> Probe:
+    fields.only(*Probe.__annotations__)
     return Probe(
-        domain=_text(fields, "domain"),
-        blob=_blob(fields["blob"], "blob"),
-        words=_count(fields, "words"),
-        errors=_count(fields, "errors"),
+        domain=fields.text("domain", NAME_LIMIT),
+        blob=_blob(fields.inside("blob")),
+        words=fields.count("words"),
+        errors=fields.count("errors"),
     )
 
 
-def _blob(value: object, name: str) -> Blob:
-    fields = _fields(value, name, Blob)
-    return Blob(sha256=_sha256(fields, "sha256"), length=_count(fields, "length"))
-
-
-def _fields(value: object, name: str, kind: type) -> dict[str, Any]:
-    expected = set(kind.__annotations__)
-    if not isinstance(value, dict):
-        raise ManifestError(f"{name} is not an object")
-    if value.keys() != expected:
-        odd = sorted(map(str, expected.symmetric_difference(value.keys())))
-        raise ManifestError(f"{name}: missing or unknown fields: {', '.join(odd)}")
-    return value
-
-
-def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields[name]
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise ManifestError(f"manifest: {name} is not a text of 1 to 200 characters")
-    return value
-
-
-def _sha256(fields: dict[str, Any], name: str) -> str:
-    value = fields[name]
-    if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise ManifestError(f"manifest: {name} is not a SHA-256 in lower-case hex")
-    return value
-
-
-def _count(fields: dict[str, Any], name: str) -> int:
-    value = fields[name]
-    if type(value) is not int or not 0 <= value < _COUNT_LIMIT:
-        raise ManifestError(f"manifest: {name} is not a whole number from 0 to 2^53 - 1")
-    return value
+def _blob(fields: Fields) -> Blob:
+    fields.only(*Blob.__annotations__)
+    return Blob(sha256=fields.digest("sha256"), length=fields.count("length"))

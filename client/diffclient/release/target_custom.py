@@ -1,9 +1,8 @@
-"""What signed metadata says of a model's files, in the custom fields beside their lengths and hashes.
+"""The custom fields of signed targets: write them for a manifest, and read a manifest back from verified targets.
 
-Pure values: a server makes custom fields of manifests here, and a device makes manifests of the targets that
-it has verified. No manifest is signed as a whole: a step says which versions it joins, the facts of a version
-are said once, with its snapshot, and lengths and hashes stand in the targets that they belong to. Names are
-`target_names`' affair; signing, fetching and verifying that of others.
+Pure values. No manifest is signed as a whole: a step names the versions that it joins, the facts of a version are
+signed once, with its snapshot, and lengths and hashes belong to their targets. Names are left to `target_names`;
+signing, fetching and verifying to others.
 """
 
 from __future__ import annotations
@@ -13,20 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffclient.errors import ManifestError
-from diffclient.release.manifest import Blob, Manifest, ManifestKind, Probe
+from diffclient.release.manifest import NAME_LIMIT, PROBE_LIMIT, Blob, Manifest, ManifestKind, Probe
 from diffclient.release.target_names import TargetKind, diff_name, graph_name, parse, probe_name, snapshot_name
-from diffclient.strict_json import Fields
+from diffclient.strict_json import Fields, fields_of
 
 FIELD = "diffserver"
 """The one field of a target's custom metadata that is read here."""
 
-_PROBE_LIMIT = 1000
-_DOMAIN_LIMIT = 200
-
 
 @dataclass(frozen=True)
 class Step:
-    """What a diff joins; digests in lower-case hex."""
+    """The versions that a diff joins; digests in lower-case hex."""
 
     kind: ManifestKind
     from_digest: str
@@ -47,7 +43,7 @@ class ProbeFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What holds for a version, whichever way leads to it; rates in parts per million."""
+    """The facts of a version, whichever diff or snapshot leads to it; rates in parts per million."""
 
     digest: str
     version: int
@@ -73,7 +69,7 @@ class Downgrade:
     below: int
 
 
-# As it is signed
+# Written by the server
 
 
 def name_of(manifest: Manifest) -> str:
@@ -127,7 +123,7 @@ def downgrade(permission: Downgrade) -> dict[str, Any]:
     return {FIELD: {"digest": permission.digest, "version": permission.version, "below": permission.below}}
 
 
-# As a device reads it
+# Read by devices
 
 
 def read_facts(name: str, custom: object) -> Facts:
@@ -136,8 +132,8 @@ def read_facts(name: str, custom: object) -> Facts:
     return Facts(
         digest=fields.digest("digest"),
         version=_same(fields, "version", parse(name).number),
-        graph=_target(name, fields.values["graph"], "graph"),
-        probes=tuple(_probe(name, part) for part in fields.items("probes", _PROBE_LIMIT)),
+        graph=_target(name, fields.text("graph"), "graph"),
+        probes=tuple(_probe(name, part) for part in fields.items("probes", PROBE_LIMIT)),
         wer_ppm=fields.count("wer_ppm"),
         version_0_errors=fields.count("version_0_errors"),
         max_drift_ppm=fields.count("max_drift_ppm"),
@@ -147,11 +143,8 @@ def read_facts(name: str, custom: object) -> Facts:
 def read_step(name: str, custom: object) -> Step:
     """Read the custom metadata of the diff called `name`; raises ManifestError."""
     fields, expected = _fields(name, custom, "kind from from_version to to_version"), parse(name)
-    kind = fields.text("kind")
-    if kind not in ("sparse", "hashed", "exact"):
-        raise ManifestError(f"{name}: unknown kind {kind[:40]!r}: update the client")
     return Step(
-        kind=kind,  # type: ignore[arg-type]  # checked above
+        kind=fields.choice("kind", ("sparse", "hashed", "exact")),
         from_digest=fields.digest("from"),
         from_version=_same(fields, "from_version", expected.parent),
         to_digest=fields.digest("to"),
@@ -193,24 +186,21 @@ def join(name: str, payload: Blob, step: Step | None, facts: Facts, objects: Map
 
 def _fields(name: str, custom: object, expected: str) -> Fields:
     """Return the fields of one target's custom metadata: exactly those expected."""
-    values = custom.get(FIELD) if isinstance(custom, dict) else None
-    if not isinstance(values, dict) or values.keys() != set(expected.split()):
-        raise ManifestError(f"{name}: the custom metadata must have the fields {expected}, and no others")
-    return Fields(name, values, ManifestError)
+    return fields_of(custom, name, ManifestError).inside(FIELD).only(*expected.split())
 
 
 def _same(fields: Fields, field: str, expected: int | None) -> int:
-    """Return a count that the target's name says as well."""
+    """Return a count, which must equal the number in the target's name."""
     value = fields.count(field)
     if value != expected:
         raise ManifestError(f"{fields.what}: {field} is {value}, the name says {expected}")
     return value
 
 
-def _target(name: str, value: object, kind: TargetKind) -> str:
+def _target(name: str, value: str, kind: TargetKind) -> str:
     """Return the name of another target of the same model."""
-    found = parse(value) if isinstance(value, str) else None
-    if not isinstance(value, str) or not found or (found.kind, found.model) != (kind, parse(name).model):
+    target = parse(value)
+    if (target.kind, target.model) != (kind, parse(name).model):
         raise ManifestError(f"{name}: a {kind} is not named as one of the same model")
     return value
 
@@ -219,7 +209,9 @@ def _probe(name: str, part: object) -> ProbeFacts:
     if not isinstance(part, list) or len(part) != 4:
         raise ManifestError(f"{name}: a probe is a domain, a target, words and errors")
     fields = Fields(name, dict(zip(("domain", "target", "words", "errors"), part, strict=True)), ManifestError)
-    domain = fields.values["domain"]
-    if not isinstance(domain, str) or not 0 < len(domain) <= _DOMAIN_LIMIT:
-        raise ManifestError(f"{name}: a probe's domain is not a text of 1 to {_DOMAIN_LIMIT} characters")
-    return ProbeFacts(domain, _target(name, part[1], "probe"), fields.count("words"), fields.count("errors"))
+    return ProbeFacts(
+        fields.text("domain", NAME_LIMIT),
+        _target(name, fields.text("target"), "probe"),
+        fields.count("words"),
+        fields.count("errors"),
+    )

@@ -1,4 +1,4 @@
-"""The names of targets: made and taken apart in one spelling each.
+"""Make and parse the names of targets.
 
     <model>/v<number // 64>/<number>.snapshot     the weights of a version
     <model>/v<number // 64>/<number>.from.<m>     a diff from version m
@@ -6,7 +6,7 @@
     <model>/graph/<first 16 hex of its SHA-256>
     <model>/probe/<first 16 hex of its SHA-256>   a part of the probe set
 
-The folder of 64 versions is what an archive role is delegated. What targets say is left to `target_custom`.
+Each archive role is delegated one folder of 64 versions. The targets' custom fields are left to `target_custom`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Name:
-    """A target's name, taken apart; what its kind lacks is None."""
+    """The parts of a target's name; those that its kind lacks are None."""
 
     model: str
     kind: TargetKind
@@ -46,7 +46,7 @@ class Name:
 
 
 def check_model(model: str) -> str:
-    """Return a model's name if it can be that of a role and of a folder of targets; raises ManifestError."""
+    """Return `model` if it can name a role and a folder of targets; raises ManifestError otherwise."""
     if not _MODEL.fullmatch(model) or model in _RESERVED:
         raise ManifestError(
             f"{model[:40]!r} cannot be a model's name: use letters, digits, '.', '_' and '-', at most 100, the "
@@ -86,18 +86,18 @@ def probe_name(model: str, sha256: str) -> str:
 
 
 def parse(name: str) -> Name:
-    """Take a target's name apart; raises ManifestError on any spelling that is not made here."""
-    found = _NAME.fullmatch(name)
-    if not found:
+    """Return the parts of a target's name; raises ManifestError on any other spelling."""
+    match = _NAME.fullmatch(name)
+    if not match:
         raise ManifestError(f"{name[:80]!r} is not the name of a target")
-    model = check_model(found["model"])
-    if found["object"]:
-        return Name(model, found["object"], prefix=found["prefix"])  # type: ignore[arg-type]  # one of the pattern's
-    number = int(found["number"])
-    if f"{model}/{found['folder']}" != folder(model, number):
+    model = check_model(match["model"])
+    if match["object"]:
+        return Name(model, match["object"], prefix=match["prefix"])  # type: ignore[arg-type]  # one of the pattern's
+    number = int(match["number"])
+    if f"{model}/{match['folder']}" != folder(model, number):
         raise ManifestError(f"{name[:80]!r} stands in the wrong folder")
-    if found["parent"] is None:
-        return Name(model, found["kind"], number)  # type: ignore[arg-type]  # one of the pattern's
-    if int(found["parent"]) == number:
+    if match["parent"] is None:
+        return Name(model, match["kind"], number)  # type: ignore[arg-type]  # one of the pattern's
+    if int(match["parent"]) == number:
         raise ManifestError(f"{name[:80]!r} leads from a version to itself")
-    return Name(model, "diff", number, int(found["parent"]))
+    return Name(model, "diff", number, int(match["parent"]))

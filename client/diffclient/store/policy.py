@@ -1,6 +1,6 @@
-"""What a device's owner allows an update to cost, and where else its bytes may come from.
+"""The owner's policy: what an update may cost, and which mirrors may serve it.
 
-Rules and their JSON only; `store` keeps them, and the updater asks before it downloads.
+Rules and their JSON only; keeping them is left to `store`, applying them to the updater.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MIRROR_LIMIT = 16
 
 @dataclass(frozen=True)
 class Policy:
-    """What one device allows."""
+    """The limits and mirrors of one device."""
 
     full_fallback: FullFallback = "unmetered"
     max_bytes: int | None = None
@@ -30,13 +30,13 @@ class Policy:
     """Base URLs that serve the same blobs and metadata as the server, asked after it."""
 
     def allows_snapshot(self, metered: bool) -> bool:
-        """Tell whether a snapshot may be fetched over a link that is metered, or is not."""
+        """Tell whether a snapshot may be fetched over the link."""
         return self.full_fallback == "always" or (self.full_fallback == "unmetered" and not metered)
 
     def check(self, kinds: Sequence[ManifestKind], needed: int, metered: bool) -> None:
-        """Refuse steps of these kinds, of which `needed` bytes are missing here.
+        """Check steps of these kinds that need a download of `needed` bytes.
 
-        Raises SnapshotWithheld, TooManyBytes.
+        Raises SnapshotWithheld, TooManyBytes if the policy forbids it.
         """
         if "snapshot" in kinds and not self.allows_snapshot(metered):
             link = " over a metered link" if self.full_fallback == "unmetered" else ""
@@ -56,20 +56,17 @@ class Policy:
 
 
 def read_policy(data: bytes) -> Policy:
-    """Read a policy back; raises StateError."""
+    """Parse a policy; raises StateError."""
     fields = parse(data, "policy.json", StateError)
-    fallback = fields.text("full_fallback")
-    if fallback not in get_args(FullFallback):
-        raise StateError(f"policy.json: full_fallback is one of {', '.join(get_args(FullFallback))}")
     return Policy(
-        full_fallback=fallback,  # type: ignore[arg-type]  # checked above
+        full_fallback=fields.choice("full_fallback", get_args(FullFallback)),
         max_bytes=fields.maybe("max_bytes", fields.count),
         mirrors=_mirrors(fields),
     )
 
 
 def _mirrors(fields: Fields) -> tuple[str, ...]:
-    found = fields.items("mirrors", MIRROR_LIMIT)
-    if not all(isinstance(mirror, str) and mirror.startswith(("http://", "https://")) for mirror in found):
+    mirrors = fields.texts("mirrors", MIRROR_LIMIT)
+    if not all(mirror.startswith(("http://", "https://")) for mirror in mirrors):
         raise StateError("policy.json: mirrors are not addresses")
-    return tuple(found)
+    return tuple(mirrors)

@@ -1,6 +1,6 @@
-"""What a device remembers: the version in use, the one kept, what it has yet to tell.
+"""The state of a device: the version in use, the one kept, and reports to deliver.
 
-Values and their JSON only; `store` keeps them in a file.
+Values and their JSON only; keeping them in a file is left to `store`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from diffclient.errors import ManifestError, StateError
 from diffclient.measure.word_errors import Errors
 from diffclient.network.messages import Enrolment, Report, read_report
 from diffclient.release.manifest import Blob, Manifest, from_json
-from diffclient.strict_json import Fields, fields_of, parse
+from diffclient.strict_json import Fields, parse
 
 FORMAT = 1
 OUTBOX_LIMIT = 20
-"""Reports kept for a server that cannot be reached; the oldest give way."""
+"""Reports kept for a server that cannot be reached; the oldest are dropped."""
 UNFIT_LIMIT = 20
-"""Versions remembered that failed probation; the oldest give way."""
+"""Versions remembered that failed probation; the oldest are dropped."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A version in a slot: the manifest that led to it, and what it measured here on its probe set."""
+    """A version in a slot: its manifest, and its word errors measured here on its probe set."""
 
     manifest: Manifest
     measured: Errors
@@ -82,18 +82,18 @@ class State:
         """The versions that have a slot."""
         return tuple(version for version in (self.current, self.previous) if version)
 
-    def telling(self, report: Report) -> State:
+    def with_report(self, report: Report) -> State:
         """Return the state with one more report to deliver."""
         return replace(self, outbox=(*self.outbox, report)[-OUTBOX_LIMIT:])
 
-    def failing(self, verdict: Unfit) -> State:
+    def with_unfit(self, verdict: Unfit) -> State:
         """Return the state with one more version that is not to be tried again until its basis changes."""
         others = [other for other in self.unfit if other.digest != verdict.digest]
         return replace(self, unfit=(*others, verdict)[-UNFIT_LIMIT:])
 
     def verdict(self, digest: str, basis: str) -> Unfit | None:
-        """Return why a version failed, if it was tried and all that it depended on is as it was."""
-        return next((found for found in self.unfit if (found.digest, found.basis) == (digest, basis)), None)
+        """Return why a version failed, if it was tried on this basis; None otherwise."""
+        return next((unfit for unfit in self.unfit if (unfit.digest, unfit.basis) == (digest, basis)), None)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -103,36 +103,29 @@ class State:
 
 
 def objects(manifest: Manifest) -> tuple[Blob, ...]:
-    """Return the blobs that a version needs beside its weights: the graph and the parts of its probe set."""
+    """Return the blobs that a version needs besides its weights: the graph and the parts of its probe set."""
     return (manifest.graph, *(probe.blob for probe in manifest.probes))
 
 
 def read_state(data: bytes) -> State:
-    """Read a state back; raises StateError."""
+    """Parse a state; raises StateError."""
     fields = parse(data, "state.json", StateError)
     if fields.count("format") != FORMAT:
         raise StateError("state.json was written by another version of this client: use that one")
     return State(
-        current=fields.maybe("current", lambda name: _version(_inside(fields, name))),
-        previous=fields.maybe("previous", lambda name: _version(_inside(fields, name))),
+        current=fields.maybe("current", lambda name: _version(fields.inside(name))),
+        previous=fields.maybe("previous", lambda name: _version(fields.inside(name))),
         held_back=fields.maybe("held_back", fields.digest),
-        failure=fields.maybe("failure", lambda name: _failure(_inside(fields, name))),
-        outbox=tuple(
-            read_report(fields_of(item, "state.json: outbox", StateError))
-            for item in fields.items("outbox", OUTBOX_LIMIT)
-        ),
+        failure=fields.maybe("failure", lambda name: _failure(fields.inside(name))),
+        outbox=tuple(map(read_report, fields.objects("outbox", OUTBOX_LIMIT))),
         unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),
     )
 
 
 def read_kept_enrolment(data: bytes) -> Enrolment:
-    """Read the enrolment back; raises StateError."""
+    """Parse an enrolment; raises StateError."""
     fields = parse(data, "enrolment.json", StateError)
     return Enrolment(**{name: fields.text(name) for name in Enrolment.__annotations__})
-
-
-def _inside(fields: Fields, name: str) -> Fields:
-    return fields_of(fields.values.get(name), f"{fields.what}: {name}", StateError)
 
 
 def _version_json(version: Installed | None) -> dict[str, Any] | None:
@@ -148,13 +141,15 @@ def _version(fields: Fields) -> Installed:
 
 
 def _measured(fields: Fields) -> Errors:
-    inner = _inside(fields, "measured")
+    inner = fields.inside("measured")
     return Errors(inner.count("errors"), inner.count("words"))
 
 
 def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:
-    inner = [fields_of(item, f"{fields.what}: {name}", StateError) for item in fields.items(name, UNFIT_LIMIT)]
-    return tuple(Unfit(item.digest("digest"), item.digest("basis"), item.text("reason")) for item in inner)
+    return tuple(
+        Unfit(item.digest("digest"), item.digest("basis"), item.text("reason"))
+        for item in fields.objects(name, UNFIT_LIMIT)
+    )
 
 
 def _failure(fields: Fields) -> Failure:

@@ -8,8 +8,8 @@
     <root>/policy.json                          what an update may cost, and mirrors
     <root>/enrolment.json                       the server and this device's token; readable by its owner only
 
-Power may fail anywhere: `state.json` names the old version or the new one, and both slots are whole. What may
-be installed is decided by `updater`.
+Power may fail anywhere: `state.json` names the old version or the new one, and both slots are whole. Deciding what to
+install is left to `updater`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DRAFT = "draft.new"
 
 
 class Store:
-    """The folder at `root`, made when first written to. Changing it needs `locked()`; looking does not."""
+    """The folder at `root`, made at the first write. Changing it needs `locked()`; reading does not."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -48,7 +48,7 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process out, and clear away what an interrupted one left.
+        """Lock the store against other processes, and remove what an interrupted one left.
 
         Raises StoreBusy, StoreFailed, StateError.
         """
@@ -66,10 +66,10 @@ class Store:
             self._tidy()
             yield
 
-    # What is known
+    # State, enrolment and policy
 
     def state(self) -> State:
-        """Return what the device remembers; raises StateError, StoreFailed."""
+        """Return the device's state; raises StateError, StoreFailed."""
         try:
             with durable.disk_errors(self._state):
                 return read_state(self._state.read_bytes()) if self._state.exists() else State()
@@ -77,7 +77,7 @@ class Store:
             raise StateError(f"{error}; remove {self._state} to fetch the version afresh") from error
 
     def save(self, state: State) -> None:
-        """Remember `state`, by one rename; this is what switches from one version to another.
+        """Save `state` atomically, which switches from one version to another.
 
         Raises NoSpace, StoreFailed, and StateError on a state that could not be read back.
         """
@@ -86,7 +86,7 @@ class Store:
         durable.write_file(self._state, data)
 
     def enrolment(self) -> Enrolment:
-        """Return what is known of the server; raises NotEnrolled, StateError."""
+        """Return the enrolment; raises NotEnrolled, StateError."""
         if not self.enrolled:
             raise NotEnrolled(f"{self.root} knows no server yet: run `diffclient enroll` first")
         with durable.disk_errors(self._enrolment):
@@ -94,22 +94,22 @@ class Store:
 
     @property
     def enrolled(self) -> bool:
-        """Whether a server is known."""
+        """Whether the store has an enrolment."""
         return self._enrolment.exists()
 
     def enroll(self, enrolment: Enrolment) -> None:
-        """Remember the server; the file holds a secret, so only its owner may read it."""
+        """Save the enrolment in a file that only its owner may read, for its token; raises NoSpace, StoreFailed."""
         data = json.dumps(asdict(enrolment), indent=1).encode()
         read_kept_enrolment(data)
-        durable.write_file(self._enrolment, data, mode=0o600)
+        durable.write_file(self._enrolment, data, durable.PRIVATE)
 
     def policy(self) -> Policy:
-        """Return what updates may cost; raises StateError, StoreFailed."""
+        """Return the policy, or the default one; raises StateError, StoreFailed."""
         with durable.disk_errors(self._policy):
             return read_policy(self._policy.read_bytes()) if self._policy.exists() else Policy()
 
     def allow(self, policy: Policy) -> None:
-        """Remember what updates may cost; raises NoSpace, StoreFailed, and StateError on what cannot be read back."""
+        """Save the policy; raises NoSpace, StoreFailed, and StateError on a policy that could not be read back."""
         data = json.dumps(policy.to_json(), indent=1).encode()
         read_policy(data)
         durable.write_file(self._policy, data)
@@ -117,33 +117,33 @@ class Store:
     # Objects and slots
 
     def object(self, blob: Blob) -> Path:
-        """Return where a blob has its place, whether it is there or not."""
+        """Return the path of a blob, whether it exists or not."""
         return self._objects / blob.sha256
 
     def has(self, blob: Blob) -> bool:
-        """Tell whether a blob is here and whole: every byte is hashed again."""
+        """Tell whether a blob is here and intact, by hashing every byte."""
         path = self.object(blob)
         return path.is_file() and path.stat().st_size == blob.length and durable.sha256(path) == blob.sha256
 
     def weights(self, digest: str) -> Path:
-        """Return the snapshot file of a slot, whether it is there or not."""
+        """Return the path of a slot's snapshot, whether it exists or not."""
         return self._slots / digest / WEIGHTS
 
     def holds(self, digest: str) -> bool:
-        """Tell whether a slot is here and whole: every byte is hashed again."""
+        """Tell whether a slot is here and intact, by hashing every byte."""
         with contextlib.suppress(SnapshotError), durable.disk_errors(self.weights(digest)):
             return Snapshot(self.weights(digest)).digest() == digest
         return False
 
     def draft(self) -> Path:
-        """Return where a new slot's weights are to be written, in an empty folder beside the slots."""
+        """Return the path for a new slot's weights, in an empty folder beside the slots."""
         folder = self._slots / _DRAFT
         durable.remove(folder)
         durable.make_folder(folder)
         return folder / WEIGHTS
 
     def keep(self, digest: str) -> Snapshot:
-        """Read the draft back from the disk, and give it its slot if its digest is `digest`.
+        """Read the draft back from the disk, and rename it to its slot if its digest is `digest`.
 
         Raises DigestMismatch, SnapshotError, StoreFailed.
         """
@@ -151,10 +151,10 @@ class Store:
         with durable.disk_errors(draft):
             durable.sync(draft / WEIGHTS)
             durable.sync(draft)
-            found = Snapshot(draft / WEIGHTS).digest()
-        if found != digest:
+            actual = Snapshot(draft / WEIGHTS).digest()
+        if actual != digest:
             raise DigestMismatch(
-                f"the new weights have digest {found}, not {digest}: `diffclient verify`; if the version in "
+                f"the new weights have digest {actual}, not {digest}: `diffclient verify`; if the version in "
                 "use is damaged, `diffclient update --force` fetches it afresh"
             )
         if slot.exists():
@@ -183,13 +183,13 @@ class Store:
         held_back = state.current.digest
         return state.previous, State(state.previous, held_back=held_back, outbox=state.outbox, unfit=state.unfit)
 
-    def sweep(self, wanted: Iterable[Blob]) -> None:
-        """Remove objects that neither a version here nor `wanted` needs, and downloads of anything not wanted."""
-        coming = {blob.sha256 for blob in wanted}
-        kept = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
-        left = [path for path in self._objects.iterdir() if path.name not in kept | coming]
-        left += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in coming]
-        for path in left:
+    def sweep(self, blobs: Iterable[Blob]) -> None:
+        """Remove the downloads and objects that are not among `blobs`, except objects of the versions here."""
+        needed = {blob.sha256 for blob in blobs}
+        in_use = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
+        unneeded = [path for path in self._objects.iterdir() if path.name not in in_use | needed]
+        unneeded += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in needed]
+        for path in unneeded:
             durable.remove(path)
 
     def _tidy(self) -> None:

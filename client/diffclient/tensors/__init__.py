@@ -1,1 +1,1 @@
-"""What weights are: grids, tensor tables, snapshot files."""
+"""Weights: their grids, tensor tables and snapshot files."""

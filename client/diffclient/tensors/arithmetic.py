@@ -2,7 +2,7 @@
 
 A grid with exponent e holds the multiples of 2^-e. Within 24 bits they are all exact in fp32, so
 weights can travel as floats and be combined as integers. int8 is its own grid; fp16 and bf16 have no room
-for one and are combined in fp32, operation by operation. What a diff is, is left to `diff.streams`.
+for one and are combined in fp32, operation by operation. Diffs themselves are left to `diff.streams`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMIT = 1 << 24
 """The largest magnitude of a weight in grid units: fp32's significand."""
 
 VALUE_LIMIT = 2 * LIMIT
-"""The largest magnitude of a diff value: what leads from one end of the grid to the other."""
+"""The largest magnitude of a diff value: from one end of the grid to the other."""
 
 ENTRY_BITS = 21
 """Bits of the largest weight when a tensor enters its grid; the rest is headroom for diffs."""
@@ -76,7 +76,7 @@ def from_grid(units: Ints, exponent: int) -> Floats:
 def add(weights: Floats, values: Values, exponent: int) -> Floats:
     """Return weights + values × 2^-exponent; the values are in grid units.
 
-    Raises RangeError as `to_grid` and `combine` do. In fp32, where the sum of two numbers of 24 bits has no more.
+    Raises RangeError as `to_grid` and `combine` do. Computed in fp32, which holds the sum exactly within 24 bits.
     """
     total = _scale(weights, exponent)
     if _within(values, -LIMIT, LIMIT):
@@ -97,7 +97,7 @@ def combine(units: Ints, values: Values, alpha: int = ONE, beta: int = ONE) -> I
 
 
 def combine_int8(weights: npt.NDArray[np.int8], values: Values, alpha: int, beta: int) -> npt.NDArray[np.int8]:
-    """Do as `combine` does with int8 weights, which are their own grid; raises RangeError outside int8."""
+    """Return `combine` for int8 weights, which are their own grid; raises RangeError outside int8."""
     return _combine(weights.astype(np.int32), values, alpha, beta, -128, 127).astype(np.int8)
 
 
@@ -107,16 +107,16 @@ def combine_half(
     """Return alpha × weights + beta × values × 2^-exponent, weights being F16 or BF16 (as uint16).
 
     Both products and the sum are rounded to fp32, and the sum once to `dtype`, half to even. Raises
-    RangeError if a value exceeds 24 bits or a result is not finite. What is neither scaled nor added to stays.
+    RangeError if a value exceeds 24 bits or a result is not finite. Weights neither scaled nor changed keep their bits.
     """
     if not _within(values, -LIMIT, LIMIT):
         raise RangeError("a value of the diff exceeds 24 bits: publish a new snapshot")
     added = values.astype(np.float32) * np.float32(2.0**-exponent)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        total = np.float32(alpha / ONE) * _widen(weights, dtype) + np.float32(beta / ONE) * added
+        total = np.float32(alpha / ONE) * float_bits.widen(weights, dtype) + np.float32(beta / ONE) * added
         kept = (values == 0) & (alpha == ONE)
         total[kept] = 0
-        bits = _narrow(total, dtype)
+        bits = float_bits.narrow(total, dtype)
     if not np.all(np.isfinite(total)) or not float_bits.all_finite(bits, dtype):
         raise RangeError("the diff makes a weight that is not finite: publish a new snapshot")
     return np.where(kept, weights, float_bits.plus_zero(bits).view(weights.dtype))
@@ -150,16 +150,3 @@ def _combine(units: Ints, values: Values, alpha: int, beta: int, low: int, high:
     if not _within(result, low, high):
         raise RangeError("the diff drives a weight out of its grid: publish a new snapshot")
     return result.astype(np.int32, copy=False)
-
-
-def _widen(weights: npt.NDArray[Any], dtype: str) -> Floats:
-    """Return F16 or BF16 weights as fp32, exactly: bf16 is the upper half of an fp32."""
-    return weights.astype(np.float32) if dtype == "F16" else (weights.astype(np.uint32) << 16).view(np.float32)
-
-
-def _narrow(numbers: Floats, dtype: str) -> float_bits.Bits:
-    """Round fp32 to the bits of F16 or BF16, half to even; what is too large becomes infinite."""
-    if dtype == "F16":
-        return numbers.astype(np.float16).view(np.uint16)
-    bits = numbers.view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)

@@ -1,6 +1,6 @@
-"""The bits of floating-point numbers: which are finite, which is minus zero.
+"""The bits of floating-point numbers: which are finite, which is minus zero, how halves become fp32 and back.
 
-Works on the raw bits, as unsigned integers, so that bf16, which numpy does not know, is one case of four.
+Raw bits as unsigned integers, so that bf16, which numpy does not know, needs no special case.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Bits = npt.NDArray[np.unsignedinteger[Any]]
 
 EXPONENTS: Mapping[str, int] = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000, "F64": 0x7FF0 << 48}
-"""Where each dtype keeps its exponent; numbers in which it is all ones are infinite or none."""
+"""The mask of each dtype's exponent; a number whose exponent is all ones is not finite."""
 
 
 def bits_of(weights: npt.NDArray[Any]) -> Bits:
@@ -41,3 +41,16 @@ def any_minus_zero(bits: Bits) -> bool:
 def plus_zero(bits: Bits) -> Bits:
     """Return the bits with plus zero for every minus zero."""
     return np.where(bits == sign_bit(bits), bits.dtype.type(0), bits)
+
+
+def widen(weights: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
+    """Return F16 or BF16 weights as fp32, exactly: bf16 is the upper half of an fp32."""
+    return weights.astype(np.float32) if dtype == "F16" else (weights.astype(np.uint32) << 16).view(np.float32)
+
+
+def narrow(numbers: npt.NDArray[np.float32], dtype: str) -> Bits:
+    """Round fp32 to the bits of F16 or BF16, half to even; what is too large becomes infinite."""
+    if dtype == "F16":
+        return numbers.astype(np.float16).view(np.uint16)
+    bits = numbers.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)

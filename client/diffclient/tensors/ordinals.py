@@ -1,8 +1,8 @@
 """Ordinals: the integers that an exact diff adds to, one for every bit pattern of a dtype.
 
-The ordinals of floats have the order of the numbers, so weights that are close have ordinals that are close,
-and what travels is small. Those of integers and BOOL are their bits. Addition is modulo 2^bits, so every
-pattern can be reached from every other, and subtraction undoes it.
+The ordinals of floats have the order of the numbers, so close weights have close ordinals and small deltas. Those
+of integers and BOOL are their bits. Addition is modulo 2^bits, so every pattern can be reached from every other, and
+subtraction undoes it.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def from_ordinals(ordinals: Bits, dtype: str, like: np.dtype[Any]) -> Array:
 
 
 def add(weights: Array, deltas: npt.NDArray[np.signedinteger[Any]], dtype: str) -> Array:
-    """Return the weights whose ordinals are `deltas` further; raises RangeError as `from_ordinals`."""
+    """Return the weights with `deltas` added to their ordinals; raises RangeError as `from_ordinals` does."""
     ordinals = to_ordinals(weights, dtype)
     return from_ordinals(ordinals + deltas.astype(ordinals.dtype), dtype, weights.dtype)
 
 
 def subtract(new: Array, old: Array, dtype: str) -> npt.NDArray[np.int64]:
-    """Return the deltas that `add` turns `old` into `new` with: int64, signed numbers of the dtype's bits."""
+    """Return the deltas with which `add` turns `old` into `new`: int64, signed and as wide as the dtype."""
     difference = to_ordinals(new, dtype) - to_ordinals(old, dtype)
     return difference.view(f"i{difference.itemsize}").astype(np.int64)
 
 
 def _flips(bits: Bits) -> Bits:
-    """Every bit where the highest one is set, else the highest one."""
+    """Return a mask: all bits where the highest is set, else the highest alone."""
     spread = bits.view(f"i{bits.itemsize}") >> (8 * bits.itemsize - 1)
     return float_bits.bits_of(spread) | float_bits.sign_bit(bits)

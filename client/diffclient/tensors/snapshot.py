@@ -1,4 +1,4 @@
-"""Weights at rest: entering a grid, snapshots (safetensors files) and their digest.
+"""Snapshots (safetensors files): round weights to grids, write, read and digest.
 
 A snapshot holds its tensors in name order with nothing between them, and the grid exponents in the
 header's metadata; so equal weights are equal files. Files are read and written tensor by tensor, or less.
@@ -69,7 +69,7 @@ def write_snapshot(path: Path, table: Table, arrays: Iterable[Array]) -> str:
 
 
 class Snapshot:
-    """A snapshot file whose header was checked; weights are read when asked for."""
+    """A snapshot file with a checked header; weights are read on demand."""
 
     def __init__(self, path: Path) -> None:
         """Open `path`; raises SnapshotError unless it is a whole snapshot as `write_snapshot` writes."""
@@ -99,7 +99,7 @@ class Snapshot:
         return {spec.name: self.read(spec.name) for spec in self.table}
 
     def open(self) -> BinaryIO:
-        """Open the file where the first tensor begins; the others follow it in the table's order."""
+        """Open the file at the first tensor; the others follow in the table's order."""
         file = self.path.open("rb")
         file.seek(self._start)
         return file
@@ -111,7 +111,7 @@ class Snapshot:
 
 
 def read_into(file: BinaryIO, memory: memoryview) -> None:
-    """Fill `memory` with what comes next in a snapshot; raises SnapshotError if it ends before."""
+    """Fill `memory` with the next bytes of a snapshot; raises SnapshotError if it ends early."""
     if file.readinto(memory) != len(memory):  # type: ignore[attr-defined]
         raise SnapshotError(f"{file.name}: the file became shorter while it was read")
 

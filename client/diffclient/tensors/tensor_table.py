@@ -1,4 +1,7 @@
-"""The tensor table of a model, as it stands in the header of a snapshot and in the digest."""
+"""The tensor table of a model: its entry in a snapshot's header and in the digest.
+
+The weights themselves are left to `snapshot`.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ Table = tuple[TensorSpec, ...]
 
 
 def fp32_bytes(table: Table) -> int:
-    """Return the bytes of the model's weights as fp32: what a budget is a share of."""
+    """Return the bytes of the model's weights as fp32, the reference of budgets."""
     return 4 * sum(spec.size for spec in table)
 
 
@@ -73,7 +76,7 @@ def digest(table: Table, hashes: Iterable[bytes]) -> str:
 
 
 def header_of(table: Table) -> bytes:
-    """Return the header of a snapshot, its length and padding included: the one spelling that there is."""
+    """Return the canonical header of a snapshot, its length and padding included."""
     grids = {spec.name: spec.grid for spec in table if spec.grid is not None}
     header: dict[str, Any] = {"__metadata__": {_METADATA_KEY: _compact(grids)}}
     start = 0
@@ -91,7 +94,7 @@ def _compact(value: object) -> str:
 
 
 def read_header(file: BinaryIO) -> tuple[Table, int]:
-    """Return the table at the beginning of a snapshot, and where the weights start; raises SnapshotError."""
+    """Return the table at the beginning of a snapshot, and the offset of the weights; raises SnapshotError."""
     prefix = file.read(8)
     length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
     if not 0 < length <= HEADER_LIMIT:

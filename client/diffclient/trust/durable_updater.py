@@ -1,11 +1,11 @@
-"""python-tuf's updater on this client's own disk and network: every file durable, every body bounded.
+"""python-tuf's updater with durable files and bounded downloads.
 
 `<folder>/root.json` is the newest root that was verified, and what the next refresh starts from; each newer one
 replaces it in one step as soon as the one before it vouches for it. `<folder>/<role>.json` is what was verified
 last of each other role, and `<folder>/latest` the time by this device's clock when a new timestamp was last
 accepted: a clock that is set back later does not make expired metadata valid again.
 
-Which rules metadata has to follow is python-tuf's affair; naming its errors, that of `verified_metadata`.
+The rules that metadata must follow are left to python-tuf, naming its errors to `verified_metadata`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from diffclient import durable
 from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable
-from diffclient.network.transport import CHUNK, Transport, read_bounded
+from diffclient.network.transport import Transport, chunks, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
 
@@ -31,11 +31,11 @@ LIMITS = UpdaterConfig(
     snapshot_max_length=2_000_000,
     targets_max_length=5_000_000,
 )
-"""Bytes that metadata may have, where nothing signed says how many it has."""
+"""The most bytes of metadata whose length is not signed."""
 
 
 class MetadataFetcher(FetcherInterface):
-    """Fetches metadata from the first of some addresses that can be reached; counts the bytes of all bodies."""
+    """A fetcher of metadata from the first address that can be reached; `received` counts the bytes of all bodies."""
 
     def __init__(self, transport: Transport, bases: Sequence[str]) -> None:
         self._transport = transport
@@ -54,7 +54,7 @@ class MetadataFetcher(FetcherInterface):
             raise DownloadHTTPError(str(error), error.status) from error
 
     def _from_any(self, url: str, limit: int) -> bytes:
-        """Ask one address after the other; only one that cannot be reached leads to the next."""
+        """Ask the addresses in order, the next one only if the one before cannot be reached."""
         for base in self._bases[:-1]:
             with contextlib.suppress(ServerUnreachable):
                 return self._from_one(base + url, limit)
@@ -70,14 +70,13 @@ class MetadataFetcher(FetcherInterface):
         return body
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """Yield a body of any length; python-tuf's way to targets, which this client does not take."""
+        """Yield a body of any length; required by python-tuf's interface, and not used here."""
         with self._transport.open("GET", url, {}) as response:
-            while chunk := response.read1(CHUNK, decode_content=False):
-                yield chunk
+            yield from chunks(response)
 
 
 class DurableUpdater(Updater):
-    """python-tuf's updater, but whatever it keeps is on the disk before anyone relies on it."""
+    """python-tuf's updater, with every file durable before it is used."""
 
     def __init__(self, folder: Path, fetcher: FetcherInterface, config: UpdaterConfig = LIMITS) -> None:
         self._folder = folder
@@ -89,7 +88,7 @@ class DurableUpdater(Updater):
 
     @property
     def now(self) -> datetime:
-        """The time that expiry is measured against: the clock's, or the latest known where that is later."""
+        """The reference time for expiry: the clock's, or the latest known time if that is later."""
         return self._trusted_set.reference_time
 
     @property
@@ -98,7 +97,7 @@ class DurableUpdater(Updater):
         return bool(self._trusted_set.root.consistent_snapshot)
 
     def _load_local_metadata(self, rolename: str) -> bytes:
-        """Return a kept file; one that the disk does not give back is no reason to forget what it said."""
+        """Return a kept file; raises StoreFailed on one that cannot be read, lest older metadata be accepted."""
         try:
             return super()._load_local_metadata(rolename)
         except FileNotFoundError:
@@ -123,7 +122,7 @@ class DurableUpdater(Updater):
         """Leave root.json alone: it is the newest root itself."""
 
     def _latest(self) -> datetime:
-        """Return when a timestamp was last accepted; long ago if that is not known."""
+        """Return when a timestamp was last accepted; the earliest time if that is not known."""
         path = self._folder / LATEST
         with contextlib.suppress(ValueError), durable.disk_errors(path):
             if path.exists():

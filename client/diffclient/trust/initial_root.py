@@ -1,6 +1,6 @@
-"""How a device comes by its root of trust: a file that its owner hands it, or a digest that the owner knows.
+"""Get a device's first root of trust: from a file, or from the server by a digest that the owner gives.
 
-A root is never taken on a server's word alone.
+A root is never taken on a server's word alone. Storing it is left to `verified_metadata`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def root_of_trust(transport: Transport, server: str, file: Path | None, sha256: 
             "`diffserver keys show` names, or --root-sha256 with its digest"
         )
     data = _read(file) if file else _fetch(transport, f"{base_url(server)}{PATH}/1.root.json")
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256.lower():
-        raise NoRoot(f"the SHA-256 of the root is {found}, not {sha256[:80]}: do not trust it, ask the operator")
+    actual = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and actual != sha256.lower():
+        raise NoRoot(f"the SHA-256 of the root is {actual}, not {sha256[:80]}: do not trust it, ask the operator")
     check_root(data)
     return data
 
 
 def _read(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
-            return opened.read(LIMITS.root_max_length)
+        with file.open("rb") as stream:
+            return stream.read(LIMITS.root_max_length)
     except OSError as error:
         raise NoRoot(f"{file}: {error.strerror or error}; give the root.json that the operator has") from error
 

@@ -1,8 +1,7 @@
-"""The Update Framework as this client uses it: a root of trust, a refresh, targets by name.
+"""Verified metadata of The Update Framework: a root of trust, a refresh, targets by name.
 
-All of python-tuf's errors end here, each as a TrustError of its cause; what metadata was verified is on the disk
-before anyone acts on it (`durable_updater`). What targets say is left to `target_custom`, whether to install them to
-the updater.
+All of python-tuf's errors become a TrustError by cause here. Durability is left to `durable_updater`, the targets'
+custom fields to `target_custom`, the decision to install to the updater.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _CAUSES: tuple[tuple[type[Exception], type[TrustError]], ...] = (
 
 @dataclass(frozen=True)
 class Target:
-    """A target as verified metadata names it: its bytes, and the custom fields as plain JSON."""
+    """A target in verified metadata: its length and hash, and the custom fields as plain JSON."""
 
     name: str
     blob: Blob
@@ -60,7 +59,7 @@ class Target:
 class Trust:
     """The metadata in `folder` and the addresses that newer ones come from, in order of preference.
 
-    Holds for one refresh and the lookups after it; make another for the next. Raises NoRoot, StoreFailed.
+    Good for one refresh and the lookups after it. Raises NoRoot, StoreFailed.
     """
 
     def __init__(self, folder: Path, bases: Sequence[str], transport: Transport) -> None:
@@ -88,23 +87,23 @@ class Trust:
 
         Raises like `refresh`, and ManifestError on a target that has no SHA-256.
         """
-        found = self.info(name)
-        if found is None:
+        info = self.info(name)
+        if info is None:
             return None
-        sha256 = found.hashes.get("sha256", "")
+        sha256 = info.hashes.get("sha256", "")
         if len(sha256) != 2 * hashlib.sha256().digest_size or sha256.strip("0123456789abcdef"):
             raise ManifestError(f"{name}: no SHA-256 in lower-case hex is signed for it")
-        return Target(name, Blob(sha256, found.length), found.custom)
+        return Target(name, Blob(sha256, info.length), info.custom)
 
     def get(self, name: str) -> Target:
         """Return a target like `find`; raises UnknownTarget where there is none."""
-        found = self.find(name)
-        if found is None:
+        target = self.find(name)
+        if target is None:
             raise UnknownTarget(f"no signed metadata names {name}: the server offers what its operator did not sign")
-        return found
+        return target
 
     def info(self, name: str) -> TargetFile | None:
-        """Return python-tuf's own view of a target; raises like `refresh`."""
+        """Return a target as python-tuf has it; raises like `refresh`."""
         with _translated(self._updater):
             return self._updater.get_targetinfo(name)
 
@@ -115,9 +114,9 @@ class Trust:
 
 
 def plant_root(folder: Path, root: bytes) -> int:
-    """Make `root` what `folder` trusts and forget all other metadata there; return the root's version.
+    """Make `root` the root of trust of `folder` and remove all other metadata there; return the root's version.
 
-    Raises NoRoot on bytes that do not vouch for themselves, NoSpace, StoreFailed.
+    Raises NoRoot on bytes that are no root signed by its own keys, NoSpace, StoreFailed.
     """
     version = check_root(root)
     durable.remove(folder)
@@ -138,7 +137,7 @@ def check_root(root: bytes) -> int:
 
 @contextlib.contextmanager
 def _translated(updater: DurableUpdater | None = None) -> Iterator[None]:
-    """Let nothing out but this client's own errors."""
+    """Turn every error into one of this client's own."""
     try:
         yield
     except DiffClientError:
@@ -159,7 +158,7 @@ def _translated(updater: DurableUpdater | None = None) -> Iterator[None]:
 
 
 def _cause(error: Exception) -> type[TrustError]:
-    """Return what to call one of python-tuf's errors, which tells a rollback by its words alone."""
+    """Return the error type for one of python-tuf's errors; a rollback shows only in the message."""
     text = str(error)
     if text.startswith("New ") or ".json version " in text:
         return MetadataRolledBack

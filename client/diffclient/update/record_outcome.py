@@ -32,9 +32,9 @@ def remember(store: Store, service: Service, attempt: Attempt, error: DiffClient
     failure = attempt.failure(error)
     state = replace(attempt.state, failure=failure)
     if attempt.stage == "probation" and _is_verdict(error) and attempt.target and attempt.basis:
-        state = state.failing(Unfit(attempt.target, attempt.basis, failure.reason))
+        state = state.with_unfit(Unfit(attempt.target, attempt.basis, failure.reason))
     if attempt.stage not in ("poll", "trust") or not isinstance(error, NetworkError):
-        state = state.telling(attempt.failed(error, received))
+        state = state.with_report(attempt.failed(error, received))
         state = replace(state, outbox=service.deliver(state.outbox))
     with contextlib.suppress(StoreError):  # of a full disk, say; the first error is the one to raise
         store.save(state)

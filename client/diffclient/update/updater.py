@@ -86,7 +86,7 @@ class Updater:
         with self._store.locked():
             before = self._store.state()
             version, after = self._store.rolled_back(before)
-            after = after.telling(Report("rolled_back", before.digest, version.digest))
+            after = after.with_report(Report("rolled_back", before.digest, version.digest))
             self._store.save(after)
             record_outcome.tell(self._store, self._service, after)
         return version
@@ -153,7 +153,7 @@ class Updater:
         # 10. Switch, by one rename. The report is part of it, so a power cut cannot lose it.
         self._enter(attempt, "switch")
         report = attempt.installed(version, self._fetcher.received)
-        after = after.telling(report)
+        after = after.with_report(report)
         self._store.save(after)
 
         # 11. Report, and clear away what is needed no more.

@@ -1,9 +1,11 @@
 """What operators have done: trainings, the candidates that come of them, and publishing."""
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, TokenFirst, Writing, page
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
@@ -12,6 +14,7 @@ from diffserver.api.problems import declared
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.api.routes.trust import proof_of
 from diffserver.catalog import training_queue, versions
+from diffserver.catalog.workers import workforce
 from diffserver.errors import NotFound
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate, Training
@@ -34,7 +37,7 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, _wh
         )
     with writing(engine) as session:
         training = training_queue.submit(session, body.spec())
-    return TrainingAnswer.model_validate(training)
+        return _described(session, [TrainingAnswer.model_validate(training)])[0]
 
 
 @router.get("/trainings")
@@ -42,14 +45,17 @@ def list_trainings(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
-    return _listed(engine, Training, TrainingAnswer, model, limit, after)
+    found = _listed(engine, Training, TrainingAnswer, model, limit, after)
+    with reading(engine) as session:
+        return Page(items=_described(session, found.items), next=found.next)
 
 
 @router.get("/trainings/{training_id}", responses=declared(404))
 def get_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
     """One training and how far it has come."""
     with reading(engine) as session:
-        return TrainingAnswer.model_validate(training_queue.find(session, training_id))
+        training = training_queue.find(session, training_id)
+        return _described(session, [TrainingAnswer.model_validate(training)])[0]
 
 
 @router.delete("/trainings/{training_id}", dependencies=[Writing], responses=declared(404, 409))
@@ -89,6 +95,12 @@ def publish_candidate(
     with writing(engine) as session:
         version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body))
     return VersionAnswer.model_validate(version)
+
+
+def _described(session: Session, found: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
+    """Say of trainings that nobody is at why that is."""
+    workers = workforce(session)
+    return [one.model_copy(update={"waiting": workers.why_waiting(one.id)}) for one in found]
 
 
 def _listed(

@@ -1,1 +1,1 @@
-"""Commands for the machine that serves."""
+"""Commands for the server's machine."""

@@ -1,10 +1,8 @@
 """Commands that run until they are stopped: serve, worker."""
 
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,13 +11,11 @@ from typing import Annotated
 
 import typer
 
-from diffserver.cli.home import Home, settings
+from diffserver.cli.home import Home, read_settings
+from diffserver.cli.host.supervise import Supervised, end_with_parent
 from diffserver.cli.output import warn
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
-from diffserver.storage import migrate as migrations
-from diffserver.storage.database import connect
-from diffserver.trust.bootstrap import establish
 
 TaskFiles = Annotated[
     list[str] | None,
@@ -45,74 +41,78 @@ def serve(
     with_worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Start a worker beside it.")] = True,
     task_file: TaskFiles = None,
 ) -> None:
-    """Serve devices and operators over HTTP, with one worker beside it.
+    """Serve devices and operators over HTTP, with one worker beside it that is started again whenever it ends.
 
     Examples: `diffserver serve --host 0.0.0.0 --port 8080 --no-worker`, `diffserver serve --task-file gestures.py`
     """
     from diffserver.app import create_app
     from diffserver.connections.serve import serve as listen
+    from diffserver.logs import make_log
+    from diffserver.storage.database import connect
+    from diffserver.trust.bootstrap import establish
 
-    chosen = settings(home, task_file)
-    chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
+    settings = read_settings(home, task_file)
+    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     if with_worker:
-        _require_files(chosen)
-    app = create_app(chosen)
-    engine = connect(chosen.database)
-    anchor = establish(engine, chosen)
+        _require_files(settings)
+    own_worker = Supervised(_worker_command(settings), "worker", make_log()) if with_worker and _can_train() else None
+    app = create_app(settings, own_worker=own_worker.state if own_worker else None)
+    engine = connect(settings.database)
+    anchor = establish(engine, settings)
     engine.dispose()
     warn(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).")
-    # uvicorn stops in order and then raises the signal again, which must not end us before the worker.
+    # uvicorn shuts down and then raises the signal again, which must not end this process before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
-    with _worker_beside(chosen, with_worker):
-        listen(app, chosen)
+    with own_worker or nullcontext():
+        listen(app, settings)
 
 
 def worker(
     home: Home = None,
     once: Annotated[bool, typer.Option(help="Stop when no training waits.")] = False,
     task_file: TaskFiles = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Take trainings from the database, one after another, and make candidates.
 
-    Ctrl-C puts the training at hand back into the queue.
+    Ctrl-C puts the current training back into the queue.
 
     Examples: `diffserver worker --once`, `diffserver worker --task-file gestures.py`
     """
     if find_spec("torch") is None:
         raise Invalid("a worker needs torch", "pip install 'diffserver[train]'")
     from diffserver.pipeline.worker import Worker
+    from diffserver.storage import migrate
+    from diffserver.storage.database import connect
 
-    chosen = settings(home, task_file)
-    _require_files(chosen)
+    settings = read_settings(home, task_file)
+    _require_files(settings)
     signal.signal(signal.SIGTERM, _interrupt)
-    engine = connect(chosen.database)
-    migrations.check(engine)
-    Worker(engine, chosen).run(once)
+    if with_parent:
+        end_with_parent()
+    engine = connect(settings.database)
+    migrate.check(engine)
+    Worker(engine, settings).run(once)
 
 
-def _require_files(chosen: Settings) -> None:
-    for file in chosen.task_files:
+def _require_files(settings: Settings) -> None:
+    for file in settings.task_files:
         path = file.rpartition(".py")[0] + ".py"
         if not Path(path).is_file():
             raise Invalid(f"there is no task file {path}", "correct --task-file or DIFFSERVER_TASK_FILES")
 
 
-@contextmanager
-def _worker_beside(chosen: Settings, wanted: bool) -> Iterator[None]:
-    """Run a worker as a child while the block runs; say so if it can't be, and serve without it."""
-    if wanted and find_spec("torch") is None:
-        warn("no worker: torch is not installed (pip install 'diffserver[train]')")
-        wanted = False
-    if not wanted:
-        yield
-        return
-    files = [word for file in chosen.task_files for word in ("--task-file", file)]
-    child = subprocess.Popen([sys.executable, "-m", "diffserver", "worker", "--home", str(chosen.home), *files])
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait()
+def _can_train() -> bool:
+    """Whether a worker can run here; prints why not."""
+    if find_spec("torch") is not None:
+        return True
+    warn("no worker: torch is not installed (pip install 'diffserver[train]')")
+    return False
+
+
+def _worker_command(settings: Settings) -> list[str]:
+    files = [word for file in settings.task_files for word in ("--task-file", file)]
+    return [sys.executable, "-m", "diffserver", "worker", "--with-parent", "--home", str(settings.home), *files]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -1,1 +1,1 @@
-"""Commands for keys."""
+"""Commands for keys, at the server and on the machines where keys are kept."""

@@ -1,6 +1,6 @@
-"""Commands for keys that run where the server is: what exists and expires, new holders of roles.
+"""Commands for keys at the server: show keys and expiry, and give roles to other keys.
 
-Those for the machines where keys are kept are in `offline`.
+Commands for the machines where keys are kept are left to `offline`.
 """
 
 from pathlib import Path
@@ -11,16 +11,25 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from diffserver.catalog.names import require_model
-from diffserver.cli.home import Home, opened
+from diffserver.cli.home import Home, open_home
 from diffserver.cli.keys import offline
-from diffserver.cli.keys.key_files import Public, Threshold, about_keys, describe_anchor, holders, new_key, public_keys
-from diffserver.cli.keys.offline import RequestFile, say_lacking
+from diffserver.cli.keys.key_files import (
+    Public,
+    Threshold,
+    describe_anchor,
+    describe_keys,
+    holders,
+    new_key,
+    public_keys,
+)
+from diffserver.cli.keys.offline import RequestFile, print_missing_signatures
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.settings import Settings
 from diffserver.storage.database import now, reading, writing
 from diffserver.trust import key_changes, metadata_rows, signing_requests
 from diffserver.trust.admit_model import ONLINE
 from diffserver.trust.bootstrap import write_anchor
+from diffserver.trust.clock import accept, signing_time
 from diffserver.trust.key_changes import Request
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
@@ -33,14 +42,12 @@ Out = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add these commands."""
-    group = typer.Typer(help="Keys: show, create, rotate, sign offline, add a model's.", no_args_is_help=True)
-    for command in (add_model, rotate, renew, submit):
+def add_to(group: typer.Typer) -> None:
+    """Add these commands, and those of `offline`, to the ones for keys."""
+    for command in (add_model, rotate, renew, submit, accept_clock):
         group.command()(command)
     group.command("show")(show_keys)
     offline.add_to(group)
-    app.add_typer(group, name="keys")
 
 
 def show_keys(home: Home = None, as_json: AsJson = False) -> None:
@@ -48,21 +55,21 @@ def show_keys(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `diffserver keys show`
     """
-    chosen, engine = opened(home)
-    keyring = Keyring(chosen.keys)
+    settings, engine = open_home(home)
+    keyring = Keyring(settings.keys)
     with reading(engine) as session:
-        found = _standing(session, keyring)
-    anchor = write_anchor(engine, chosen.home)
+        rows = _role_rows(session, keyring)
+    anchor = write_anchor(engine, settings.home)
     table = [
         (item["role"], item["version"], item["expires"][:10] + (" soon" if item["soon"] else ""),
          f"{item['threshold']} of {len(item['keyids'])}", ", ".join(item["here"]) or "elsewhere")
-        for item in found
+        for item in rows
     ]  # fmt: skip
-    people = listing("Roles", ["role", "version", "expires", "signatures", "keys here"], table)
-    show({**describe_anchor(chosen, anchor), "roles": found}, as_json, people)
+    text = listing("Roles", ["role", "version", "expires", "signatures", "keys here"], table)
+    show({**describe_anchor(settings, anchor), "roles": rows}, as_json, text)
     if not as_json:
         show(None, False, f"Devices enrol with {anchor.path}, or the first root's SHA-256 {anchor.first_sha256}.")
-        show(None, False, about_keys(chosen))
+        show(None, False, describe_keys(settings))
 
 
 def add_model(
@@ -73,16 +80,17 @@ def add_model(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say who signs for a model: the key that is made here, or the ones given, which the server never sees.
+    """Choose who signs for a model: a key made here, or the keys given, whose private halves the server never sees.
 
     Example: `diffserver keys add-model commands --public release.key.json`
     """
     require_model(model)
-    chosen, engine = opened(home)
-    named = holders(chosen, f"model-{model}", ONLINE, public, threshold)
+    settings, engine = open_home(home)
+    new_holders = holders(settings, f"model-{model}", ONLINE, public, threshold)
     with reading(engine) as session:
-        request = key_changes.add_model(metadata_rows.Book(session).look, model, named, now(session))
-    _carry_out(chosen, engine, request, out, as_json)
+        lookup, moment = metadata_rows.CurrentMetadata(session).get, signing_time(session)
+        request = key_changes.add_model(lookup, model, new_holders, moment)
+    _sign_and_submit(settings, engine, request, out, as_json)
 
 
 def rotate(
@@ -93,72 +101,82 @@ def rotate(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a role to other keys: one that is made here, or the ones given. Devices follow at their next poll.
+    """Give a role to other keys: a key made here, or the keys given. Devices follow at their next poll.
 
     A new root is signed by the old keys and the new. Where keys are elsewhere, a request is written for `keys sign`.
 
     Example: `diffserver keys rotate root --public a.key.json --public b.key.json --threshold 2`
     """
-    chosen, engine = opened(home)
-    named = new_key(chosen, role) if public is None else public_keys(public, threshold)
+    settings, engine = open_home(home)
+    new_holders = new_key(settings, role) if public is None else public_keys(public, threshold)
     with reading(engine) as session:
-        look, moment = metadata_rows.Book(session).look, now(session)
+        lookup, moment = metadata_rows.CurrentMetadata(session).get, signing_time(session)
         top = role in (ROOT, TARGETS, ONLINE)
-        request = (key_changes.rotate_top if top else key_changes.rotate_model)(look, role, named, moment)
-    _carry_out(chosen, engine, request, out, as_json)
+        request = (key_changes.rotate_top if top else key_changes.rotate_model)(lookup, role, new_holders, moment)
+    _sign_and_submit(settings, engine, request, out, as_json)
 
 
 def renew(out: Out = None, home: Home = None, as_json: AsJson = False) -> None:
-    """Let root and targets expire a year later. With their keys here the server does so by itself.
+    """Extend the expiry of root and targets by a year. With their keys here the server does so by itself.
 
     Example: `diffserver keys renew --out request.json`
     """
-    chosen, engine = opened(home)
+    settings, engine = open_home(home)
     with reading(engine) as session:
-        request = key_changes.renew_top(metadata_rows.Book(session).look, now(session))
-    _carry_out(chosen, engine, request, out, as_json)
+        request = key_changes.renew_top(metadata_rows.CurrentMetadata(session).get, signing_time(session))
+    _sign_and_submit(settings, engine, request, out, as_json)
 
 
 def submit(request: RequestFile, home: Home = None, as_json: AsJson = False) -> None:
-    """Put a signed request in force; runs where the server is.
+    """Put a signed request in force, on the server's machine.
 
     Example: `diffserver keys submit request.json`
     """
-    chosen, engine = opened(home)
-    _enact(chosen, engine, signing_requests.read(request), as_json)
+    settings, engine = open_home(home)
+    _put_in_force(settings, engine, signing_requests.read(request), as_json)
 
 
-def _carry_out(chosen: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
-    """Sign a request with the keys here; put it in force, or write it down for others to sign."""
-    request.sign(Keyring(chosen.keys, ask=True))
-    if out is None and not request.lacking():
-        _enact(chosen, engine, request, as_json)
+def accept_clock(home: Home = None, as_json: AsJson = False) -> None:
+    """Sign by the present clock, though a clock that was ahead signed something before; check the clock first.
+
+    Example: `diffserver keys accept-clock`
+    """
+    with writing(open_home(home)[1]) as session:
+        moment = accept(session).isoformat()
+    show({"clock": moment}, as_json, f"Metadata is signed by this clock from now on: {moment}")
+
+
+def _sign_and_submit(settings: Settings, engine: Engine, request: Request, out: Path | None, as_json: bool) -> None:
+    """Sign a request with the keys here; put it in force, or write it to a file for others to sign."""
+    request.sign(Keyring(settings.keys, ask=True))
+    if out is None and not request.missing_keyids():
+        _put_in_force(settings, engine, request, as_json)
         return
     path = out or Path("request.json")
     signing_requests.write(path, request)
-    say_lacking(request, path, as_json)
+    print_missing_signatures(request, path, as_json)
 
 
-def _enact(chosen: Settings, engine: Engine, request: Request, as_json: bool) -> None:
+def _put_in_force(settings: Settings, engine: Engine, request: Request, as_json: bool) -> None:
     with writing(engine) as session:
-        signing_requests.submit(session, request, Keyring(chosen.keys, ask=True), now(session))
-    anchor = write_anchor(engine, chosen.home)
-    people = "\n".join([*key_changes.describe(request), f"In force; new devices enrol with {anchor.path}."])
-    show({"roles": sorted(request.metadata), **describe_anchor(chosen, anchor)}, as_json, people)
+        signing_requests.submit(session, request, Keyring(settings.keys, ask=True), signing_time(session))
+    anchor = write_anchor(engine, settings.home)
+    text = "\n".join([*key_changes.describe(request), f"In force; new devices enrol with {anchor.path}."])
+    show({"roles": sorted(request.metadata), **describe_anchor(settings, anchor)}, as_json, text)
 
 
-def _standing(session: Session, keyring: Keyring) -> list[dict[str, Any]]:
-    book, moment, found = metadata_rows.Book(session), now(session), []
+def _role_rows(session: Session, keyring: Keyring) -> list[dict[str, Any]]:
+    in_force, moment, rows = metadata_rows.CurrentMetadata(session), now(session), []
     for role, version, expires in metadata_rows.expiries(session):
-        named = holders_of(book.need(delegator(role)).signed, role)
-        if named is None or ("+" in role and role not in TOP):
+        role_holders = holders_of(in_force.require(delegator(role)).signed, role)
+        if role_holders is None or ("+" in role and role not in TOP):
             continue  # an archive is signed by its model's keys
-        here = [file.name for file in keyring.held(named.keys)]
-        about = {
+        held = [file.name for file in keyring.held(role_holders.keys)]
+        row = {
             "role": role,
             "version": version,
             "expires": expires.isoformat(),
             "soon": is_due(role, expires, moment),
         }
-        found.append({**about, "threshold": named.threshold, "keyids": named.keyids, "here": here})
-    return found
+        rows.append({**row, "threshold": role_holders.threshold, "keyids": role_holders.keyids, "here": held})
+    return rows

@@ -1,4 +1,4 @@
-"""Commands for the machines where keys are kept: create, import, sign, trust. They need no server."""
+"""Commands for the machines where keys are kept: create, import, sign, trust. None needs a server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +8,7 @@ import typer
 from diffserver.cli.output import AsJson, show
 from diffserver.cli.signing import Keys, keys_folder
 from diffserver.errors import Invalid
-from diffserver.trust import key_changes, operator_signing, signing_requests
-from diffserver.trust import keys as keyfiles
+from diffserver.trust import key_changes, keys, operator_signing, signing_requests
 from diffserver.trust.key_changes import Request
 from diffserver.trust.keys import Keyring
 
@@ -17,7 +16,7 @@ RequestFile = Annotated[Path, typer.Argument(metavar="REQUEST", help="A request 
 
 
 def add_to(group: typer.Typer) -> None:
-    """Add these commands to those for keys."""
+    """Add these commands to the group."""
     for command in (create, sign, trust):
         group.command()(command)
     group.command("import")(import_key)
@@ -25,7 +24,7 @@ def add_to(group: typer.Typer) -> None:
 
 def create(
     name: Annotated[str, typer.Argument(help="What to call it: letters, digits, '.', '_', '-'.")],
-    keys: Keys = None,
+    location: Keys = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key pair, encrypted at rest, on this machine.
@@ -35,31 +34,31 @@ def create(
 
     Example: `diffserver keys create release --keys /media/stick/keys`
     """
-    made = keyfiles.create(keys_folder(keys), keyfiles.checked_name(name))
-    value = {"name": made.name, "keyid": made.public.keyid, "file": str(made.path), "uri": made.uri}
-    show(value, as_json, f"Key {made.public.keyid} is in {made.path}; its public half may be passed on.")
+    key = keys.create(keys_folder(location), keys.checked_name(name))
+    value = {"name": key.name, "keyid": key.public.keyid, "file": str(key.path), "uri": key.uri}
+    show(value, as_json, f"Key {key.public.keyid} is in {key.path}; its public half may be passed on.")
 
 
 def import_key(
     name: Annotated[str, typer.Argument(help="What to call it.")],
     uri: Annotated[str, typer.Option("--uri", help="Where the private half is: awskms:…, gcpkms:…, azurekms:…, hsm:…")],
     public: Annotated[Path, typer.Option("--public", help="The public half, as PEM.")],
-    keys: Keys = None,
+    location: Keys = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write down a key whose private half is in a KMS or an HSM, by its URI (securesystemslib).
+    """Record a key whose private half is in a KMS or an HSM, by its URI (securesystemslib).
 
     Example: `diffserver keys import release --uri awskms:alias/diffs --public release.pem`
     """
-    path = keys_folder(keys) / f"{keyfiles.checked_name(name)}{keyfiles.SUFFIX}"
-    made = keyfiles.record(path, keyfiles.read_public(public), uri)
-    value = {"name": made.name, "keyid": made.public.keyid, "file": str(made.path), "uri": made.uri}
-    show(value, as_json, f"Key {made.public.keyid} is in {made.path}.")
+    path = keys_folder(location) / f"{keys.checked_name(name)}{keys.SUFFIX}"
+    key = keys.record(path, keys.read_public(public), uri)
+    value = {"name": key.name, "keyid": key.public.keyid, "file": str(key.path), "uri": key.uri}
+    show(value, as_json, f"Key {key.public.keyid} is in {key.path}.")
 
 
 def sign(
-    request: RequestFile,
-    keys: Keys = None,
+    path: RequestFile,
+    location: Keys = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -67,36 +66,38 @@ def sign(
 
     Example: `diffserver keys sign request.json --keys /media/stick/offline`
     """
-    folder = keys_folder(keys)
-    found = signing_requests.read(request)
-    signing_requests.require_trusted(found, folder / operator_signing.FOLDER / "root.json")
+    folder = keys_folder(location)
+    request = signing_requests.read(path)
+    signing_requests.require_trusted(request, folder / operator_signing.TRUSTED_FOLDER / "root.json")
     if not as_json:
-        show(None, False, "\n".join(key_changes.describe(found)))
+        show(None, False, "\n".join(key_changes.describe(request)))
     if not (yes or as_json or typer.confirm("Sign this?")):
         raise Invalid("nothing was signed", "")
-    before = found.lacking()
-    found.sign(Keyring(folder, ask=True))
-    if before and found.lacking() == before:
+    before = request.missing_keyids()
+    request.sign(Keyring(folder, ask=True))
+    if before and request.missing_keyids() == before:
         raise Invalid(f"none of the keys in {folder} is asked for", "pass --keys; see `diffserver keys show`")
-    signing_requests.write(request, found)
-    say_lacking(found, request, as_json)
+    signing_requests.write(path, request)
+    print_missing_signatures(request, path, as_json)
 
 
 def trust(
-    root: Annotated[Path, typer.Argument(help="The server's root.json.")], keys: Keys = None, as_json: AsJson = False
+    root: Annotated[Path, typer.Argument(help="The server's root.json.")],
+    location: Keys = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Trust a server's root on this machine, so that what is signed here is checked against it.
+    """Trust a server's root on this machine, so that requests are checked against it before they are signed.
 
     Example: `diffserver keys trust root.json --keys ~/keys`
     """
-    folder = keys_folder(keys)
+    folder = keys_folder(location)
     version = operator_signing.trust(Keyring(folder), root)
     show({"root_version": version, "keys": str(folder)}, as_json, f"Root version {version} is trusted in {folder}.")
 
 
-def say_lacking(request: Request, path: Path, as_json: bool) -> None:
-    """Say who has to sign a request yet, and what to type next."""
-    lacking = request.lacking()
+def print_missing_signatures(request: Request, path: Path, as_json: bool) -> None:
+    """Print who must still sign a request, and the next command."""
+    lacking = request.missing_keyids()
     lines = [
         f"{role}: one of {', '.join(keyid[:12] for keyid in keyids)} must sign" for role, keyids in lacking.items()
     ]

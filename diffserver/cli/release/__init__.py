@@ -1,1 +1,1 @@
-"""Commands for what devices get."""
+"""Commands that publish versions and change what is published."""

@@ -1,4 +1,4 @@
-"""Commands that change what was published: downgrade, retire, renew."""
+"""Commands that change published versions: downgrade, retire, renew."""
 
 from typing import Annotated
 
@@ -23,16 +23,16 @@ def downgrade(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a model's devices back to an earlier version, and sign that they may go.
+    """Send a model's devices back to an earlier version, and sign the permission.
 
-    They take it as a snapshot, or from the slot that they kept. The next version that is published ends it.
+    They take it as a snapshot, or from the slot that they kept. Publishing the next version ends the permission.
 
     Example: `diffserver downgrade commands 3`
     """
     with connected(server, token) as remote:
-        asked = {"model": model, "kind": "downgrade", "version": version}
-        found = change(remote, f"/v1/models/{model}/downgrade", {"version": version}, asked, keys)
-    show(found, as_json, f"Devices of {model} go back to version {version} ({found['digest'][:12]}).")
+        expected = {"model": model, "kind": "downgrade", "version": version}
+        answer = change(remote, f"/v1/models/{model}/downgrade", {"version": version}, expected, keys)
+    show(answer, as_json, f"Devices of {model} go back to version {version} ({answer['digest'][:12]}).")
 
 
 def retire(
@@ -48,9 +48,9 @@ def retire(
     Example: `diffserver retire commands --before 900`
     """
     with connected(server, token) as remote:
-        asked = {"model": model, "kind": "retire", "before": before}
-        found = change(remote, f"/v1/models/{model}/retire", {"before": before}, asked, keys)
-    show(found, as_json, f"{found['dropped']} diffs of {model} are dropped.")
+        expected = {"model": model, "kind": "retire", "before": before}
+        answer = change(remote, f"/v1/models/{model}/retire", {"before": before}, expected, keys)
+    show(answer, as_json, f"{answer['dropped']} diffs of {model} are dropped.")
 
 
 def renew(

@@ -1,4 +1,4 @@
-"""Commands for what was trained: candidates, publish, versions, devices."""
+"""Commands for candidates and versions: candidates, publish, versions, devices."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from diffserver.choices.methods import Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, console, listing, show
 from diffserver.cli.remote import Remote
@@ -26,25 +27,27 @@ def candidates(model: ModelName, server: Server = URL, token: Token = None, as_j
     Example: `diffserver candidates commands --json`
     """
     with connected(server, token) as remote:
-        found = list(remote.pages("/v1/candidates", model=model))
+        items = list(remote.pages("/v1/candidates", model=model))
     rows = [
         (item["id"], item["number"], item["method"], item["state"],
          item["payload"] and item["payload"]["length"], f"{item['payload_share']:.2%}",
          item["digest"][:12], "; ".join(item["refusals"]) or "none")
-        for item in found
+        for item in items
     ]  # fmt: skip
     headings = ["id", "version", "method", "state", "payload bytes", "share", "digest", "refusals"]
-    show(found, as_json, listing(f"Candidates of {model}", headings, rows))
+    show(items, as_json, listing(f"Candidates of {model}", headings, rows))
 
 
 def publish(
-    what: Annotated[
+    candidate_or_model: Annotated[
         str | None, typer.Argument(metavar="CANDIDATE|MODEL", help="A candidate's id; with a checkpoint, the model.")
     ] = None,
     from_checkpoint: Annotated[
         Path | None, typer.Option("--from-checkpoint", help="Weights (safetensors) to bring the model to.")
     ] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="exact or sparse: publish that one.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one.")
+    ] = None,
     budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
     max_regression: MaxRegression = 5.0,
     data: Annotated[
@@ -71,72 +74,75 @@ def publish(
     """
     if from_checkpoint is None:
         with connected(server, token) as remote:
-            version = _publish(remote, _candidate_id(what), force, keys)
-        show(version, as_json, _published(version))
+            version = _publish(remote, _candidate_id(candidate_or_model), force, keys)
+        show(version, as_json, _describe_version(version))
         return
     checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:
-        spec = _checkpoint_spec(remote, what, data) | {"domain": domain, "max_regression": max_regression}
+        spec = _checkpoint_spec(remote, candidate_or_model, data) | {"domain": domain, "max_regression": max_regression}
         spec["checkpoint"] = checkpoints.upload(remote, from_checkpoint)
-        made = checkpoints.make(remote, spec, budget)
+        outcomes = checkpoints.make(remote, spec, budget)
         if not as_json:
-            console.print(checkpoints.compare(made))
-        chosen = checkpoints.choose(made, kind, yes, force)
+            console.print(checkpoints.compare(outcomes))
+        chosen = checkpoints.choose(outcomes, kind, yes, force)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
-    people = _published(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
-    show({"candidates": made.candidates, "failures": made.failures, "version": version}, as_json, people)
+    text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
+    show({"candidates": outcomes.candidates, "failures": outcomes.failures, "version": version}, as_json, text)
 
 
-def _candidate_id(what: str | None) -> int:
-    if what is None or not (what.isascii() and what.isdigit()):
-        raise Invalid(f"{what or 'nothing'} is not a candidate's id", "see `diffserver candidates <model>`")
-    return int(what)
+def _candidate_id(text: str | None) -> int:
+    if text is None or not (text.isascii() and text.isdigit()):
+        raise Invalid(f"{text or 'nothing'} is not a candidate's id", "see `diffserver candidates <model>`")
+    return int(text)
 
 
 def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None) -> Any:
     path = f"/v1/candidates/{candidate}"
-    found = remote.get(path)
-    asked = {"kind": "publish", "model": found["model"], "digest": found["digest"]}
-    return change(remote, f"{path}/publish", {"force": force}, asked, keys)
+    details = remote.get(path)
+    expected = {"kind": "publish", "model": details["model"], "digest": details["digest"]}
+    return change(remote, f"{path}/publish", {"force": force}, expected, keys)
 
 
-def _published(version: Mapping[str, Any]) -> str:
+def _describe_version(version: Mapping[str, Any]) -> str:
     forced = ", forced" if version["forced"] else ""
     return f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
 
 
 def _checkpoint_spec(remote: Remote, model: str | None, data: Path | None) -> dict[str, Any]:
-    """What to ask for: the model named, or the only one; the data given, or that of its latest version."""
-    known = [model] if model else [item["name"] for item in remote.pages("/v1/models")]
-    if len(known) != 1:
-        raise Invalid(f"the server has {len(known)} models", f"name one of: {', '.join(known) or 'none'}")
-    found = remote.get(f"/v1/models/{known[0]}")
-    if found["head"] is None:
-        raise Conflict(f"model {known[0]} has no version yet", "publish its base first (diffserver base)")
-    (head,) = remote.get(f"/v1/models/{known[0]}/versions", after=found["head"] - 1, limit=1)["items"]
+    """Return the training's spec: the model named or the only one, the data given or that of its latest version.
+
+    Raises Invalid, Conflict.
+    """
+    models = [model] if model else [item["name"] for item in remote.pages("/v1/models")]
+    if len(models) != 1:
+        raise Invalid(f"the server has {len(models)} models", f"name one of: {', '.join(models) or 'none'}")
+    details = remote.get(f"/v1/models/{models[0]}")
+    if details["head"] is None:
+        raise Conflict(f"model {models[0]} has no version yet", "publish its base first (diffserver base)")
+    (head,) = remote.get(f"/v1/models/{models[0]}/versions", after=details["head"] - 1, limit=1)["items"]
     folder = str(data.absolute()) if data else remote.get(f"/v1/candidates/{head['candidate_id']}")["data"]
-    return {"kind": "update", "model": known[0], "task": found["task"], "data": folder}
+    return {"kind": "update", "model": models[0], "task": details["task"], "data": folder}
 
 
 def versions(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
     """List a model's versions."""
     with connected(server, token) as remote:
-        found = list(remote.pages(f"/v1/models/{model}/versions"))
+        items = list(remote.pages(f"/v1/models/{model}/versions"))
     rows = [
         (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
          f"{item['manifest']['wer_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
-        for item in found
+        for item in items
     ]  # fmt: skip
     headings = ["version", "digest", "kind", "payload bytes", "probe WER", "forced", "published"]
-    show(found, as_json, listing(f"Versions of {model}", headings, rows))
+    show(items, as_json, listing(f"Versions of {model}", headings, rows))
 
 
 def devices(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's devices, what they run and what they measured."""
+    """List a model's devices, the versions that they run and the WER that they measured."""
     with connected(server, token) as remote:
-        found = list(remote.pages(f"/v1/models/{model}/devices"))
+        items = list(remote.pages(f"/v1/models/{model}/devices"))
     rows = []
-    for item in found:
+    for item in items:
         last = item["last_report"] or {}
         measured = last.get("wer_ppm")
         rows.append(
@@ -144,4 +150,4 @@ def devices(model: ModelName, server: Server = URL, token: Token = None, as_json
              None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
         )  # fmt: skip
     headings = ["device", "version", "channel", "last report", "WER measured", "reason", "last seen"]
-    show(found, as_json, listing(f"Devices of {model}", headings, rows))
+    show(items, as_json, listing(f"Devices of {model}", headings, rows))

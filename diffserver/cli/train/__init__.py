@@ -1,1 +1,1 @@
-"""Commands that train."""
+"""Commands that train, enter checkpoints or compare methods."""

@@ -1,6 +1,5 @@
-"""What becomes of a checkpoint on the command line: it is uploaded, made two candidates, and one is chosen."""
+"""Publish a checkpoint from the command line: upload it, make two candidates of it, choose one."""
 
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,21 +10,21 @@ import typer
 from rich.console import Group
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffclient import durable
+from diffserver.choices.methods import EXACT, Use, method_names
 from diffserver.cli.output import line, listing, progress
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
 from diffserver.evaluation import from_json, mean_wer, wer
 
-KINDS = ("exact", "sparse")
 NONE = "none"
 PIECE = 1 << 20
 
 
 @dataclass
-class Made:
-    """What the two trainings came to: a candidate each, or why there is none."""
+class Outcomes:
+    """The outcomes of the two trainings: a candidate each, or the reason for its failure."""
 
     candidates: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -33,103 +32,117 @@ class Made:
 
 def upload(remote: Remote, path: Path) -> str:
     """Bring a checkpoint to the server unless it is there; return its SHA-256. Raises CheckpointError, RemoteError."""
+    # Imported late: numpy, which no other command needs.
+    from diffserver.checkpoints.checkpoint_file import Checkpoint
+
     Checkpoint(path)  # before its bytes travel
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = durable.sha256(path)
     if not remote.exists(f"/v1/blobs/{sha256}"):
         with progress(DownloadColumn(), TransferSpeedColumn()) as bars:
             remote.put(f"/v1/checkpoints/{sha256}", _pieces(path, bars), path.stat().st_size)
     return sha256
 
 
-def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Made:
-    """Have both candidates made of an uploaded checkpoint; raises Conflict if neither could be."""
-    # An exact payload is as large as it is; the budget is what the sparse one has to keep to.
-    budgets = {"exact": 1.0, "sparse": budget}
-    queued = {kind: remote.post("/v1/trainings", {**spec, "method": kind, "budget": budgets[kind]}) for kind in KINDS}
-    made = Made()
+def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Outcomes:
+    """Make all candidates of an uploaded checkpoint; raises Conflict if every one fails."""
+    # The budget binds the other payloads only; an exact one has the size that it needs.
+    requests = {
+        kind: {"method": kind, "budget": 1.0 if kind == EXACT else budget} for kind in method_names(Use.CHECKPOINT)
+    }
+    queued = {kind: remote.post("/v1/trainings", {**spec, **request}) for kind, request in requests.items()}
+    outcomes = Outcomes()
     for kind, training in queued.items():
         try:
             done = follow(remote, training)
-            made.candidates[kind] = remote.get(f"/v1/candidates/{done['candidate_id']}")
+            outcomes.candidates[kind] = remote.get(f"/v1/candidates/{done['candidate_id']}")
         except Conflict as error:
-            made.failures[kind] = error.detail
-    if not made.candidates:
-        raise Conflict("; ".join(dict.fromkeys(made.failures.values())), "see the worker's log")
-    return made
+            outcomes.failures[kind] = error.detail
+    if not outcomes.candidates:
+        raise Conflict("; ".join(dict.fromkeys(outcomes.failures.values())), "see the worker's log")
+    return outcomes
 
 
-def compare(made: Made) -> Group:
-    """Return both candidates side by side, and what is worth knowing of them."""
-    found = made.candidates
+def compare(outcomes: Outcomes) -> Group:
+    """Return a table of both candidates side by side, with their notes and refusals."""
+    candidates = outcomes.candidates
     rows: list[list[object]] = [
-        ["candidate", None, *(one["id"] for one in found.values())],
-        ["payload bytes", None, *(f"{one['payload']['length']:,}" for one in found.values())],
-        ["share of fp32", None, *(f"{one['payload_share']:.2%}" for one in found.values())],
-        ["weights changed", None, *(f"{one['changed_weights']:,}" for one in found.values())],
-        *_accuracy(found),
-        ["refusals", None, *(len(one["refusals"]) or "none" for one in found.values())],
+        ["candidate", None, *(candidate["id"] for candidate in candidates.values())],
+        ["payload bytes", None, *(f"{candidate['payload']['length']:,}" for candidate in candidates.values())],
+        ["share of fp32", None, *(f"{candidate['payload_share']:.2%}" for candidate in candidates.values())],
+        ["weights changed", None, *(f"{candidate['changed_weights']:,}" for candidate in candidates.values())],
+        *_accuracy(candidates),
+        ["refusals", None, *(len(candidate["refusals"]) or "none" for candidate in candidates.values())],
     ]
-    said = [line(f"{kind}: {what}") for kind, one in found.items() for what in (*one["notes"], *one["refusals"])]
-    failed = [line(f"no {kind} candidate: {why}") for kind, why in made.failures.items()]
-    table = listing("What the checkpoint would become; WER in %", ["", "parent", *found], rows)
-    return Group(table, *said, *failed)
+    remarks = [
+        line(f"{kind}: {remark}")
+        for kind, candidate in candidates.items()
+        for remark in (*candidate["notes"], *candidate["refusals"])
+    ]
+    failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
+    table = listing("What the checkpoint would become; WER in %", ["", "parent", *candidates], rows)
+    return Group(table, *remarks, *failures)
 
 
-def choose(made: Made, kind: str | None, yes: bool, force: bool) -> Any | None:
-    """Return the candidate to publish: the one named, the one that the rule of --yes picks, or what a person says.
+def choose(outcomes: Outcomes, kind: str | None, yes: bool, force: bool) -> Any | None:
+    """Return the candidate to publish: of the kind given, by the rule of --yes, or by a prompt; None for neither.
 
-    The rule: the smallest payload of those that nothing speaks against (with `force`, of all). None if the person
-    wants neither. Raises Conflict where there is none.
+    The rule: the smallest payload among the candidates without refusals (with `force`, among all). Raises Conflict if
+    there is none.
     """
     if kind is None and not yes:
-        kind = _ask(made)
+        kind = _ask(outcomes)
     if kind == NONE:
         return None
     if kind is not None:
-        if kind not in made.candidates:
+        if kind not in outcomes.candidates:
             raise Conflict(f"there is no {kind} candidate", "see above")
-        return made.candidates[kind]
-    allowed = [one for one in made.candidates.values() if force or not one["refusals"]]
+        return outcomes.candidates[kind]
+    allowed = [candidate for candidate in outcomes.candidates.values() if force or not candidate["refusals"]]
     if not allowed:
-        refusals = "; ".join(line for one in made.candidates.values() for line in one["refusals"])
+        refusals = "; ".join(text for candidate in outcomes.candidates.values() for text in candidate["refusals"])
         raise Conflict(f"something speaks against every candidate: {refusals}", "see above, or pass --force")
-    return min(allowed, key=lambda one: one["payload"]["length"])
+    return min(allowed, key=lambda candidate: candidate["payload"]["length"])
 
 
-def _ask(made: Made) -> str:
+def _ask(outcomes: Outcomes) -> str:
     while True:
-        said: str = typer.prompt(f"Publish {', '.join(made.candidates)} or {NONE}?", default=NONE)
-        if said in (*made.candidates, NONE):
-            return said
+        choice: str = typer.prompt(f"Publish {', '.join(outcomes.candidates)} or {NONE}?", default=NONE)
+        if choice in (*outcomes.candidates, NONE):
+            return choice
 
 
 def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
-    """Raise Invalid, before anything is done, if no one could choose in the end."""
-    if kind is not None and kind not in KINDS:
-        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(KINDS)}")
+    """Raise Invalid if neither an option nor a person at a terminal can choose the candidate."""
+    kinds = method_names(Use.CHECKPOINT)
+    if kind is not None and kind not in kinds:
+        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(kinds)}")
     if kind is None and not yes and (as_json or not sys.stdin.isatty()):
-        raise Invalid("there is no one to ask which candidate to publish", "pass --kind exact, --kind sparse or --yes")
+        ways = ", ".join(f"--kind {name}" for name in kinds)
+        raise Invalid("there is no one to ask which candidate to publish", f"pass {ways} or --yes")
 
 
-def _accuracy(found: Mapping[str, Any]) -> Iterator[list[object]]:
-    """WER by test set and on average: the parent's, and each candidate's with what it gains or loses."""
-    first = next(iter(found.values()))
+def _accuracy(candidates: Mapping[str, Any]) -> Iterator[list[object]]:
+    """Yield rows of WER by test set and on average: the parent's, and each candidate's with its change."""
+    first = next(iter(candidates.values()))
     parent = from_json(first["evaluation"], "parent")
-    after = [from_json(one["evaluation"], "candidate") for one in found.values()]
-    for domain in after[0]:
+    evaluations = [from_json(evaluation["evaluation"], "candidate") for evaluation in candidates.values()]
+    for domain in evaluations[0]:
         before = wer(parent[domain])
-        yield [domain, f"{before:.2f}", *(_changed(before, wer(one[domain])) for one in after)]
-    yield ["mean", f"{mean_wer(parent):.2f}", *(_changed(mean_wer(parent), mean_wer(one)) for one in after)]
+        yield [domain, f"{before:.2f}", *(_changed(before, wer(evaluation[domain])) for evaluation in evaluations)]
+    yield [
+        "mean",
+        f"{mean_wer(parent):.2f}",
+        *(_changed(mean_wer(parent), mean_wer(evaluation)) for evaluation in evaluations),
+    ]
 
 
 def _changed(before: float, after: float) -> str:
     return f"{after:.2f} ({after - before:+.2f})"
 
 
-def _pieces(path: Path, progress: Progress) -> Iterator[bytes]:
-    bar = progress.add_task("uploads the checkpoint", total=path.stat().st_size)
+def _pieces(path: Path, bars: Progress) -> Iterator[bytes]:
+    bar = bars.add_task("uploads the checkpoint", total=path.stat().st_size)
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece
-            progress.advance(bar, len(piece))
+            bars.advance(bar, len(piece))

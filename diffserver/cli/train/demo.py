@@ -1,4 +1,4 @@
-"""The command `diffserver demo`: makes the corpus if no data is given, runs the demo, shows the table."""
+"""The command `diffserver demo`: make the corpus if no data is given, run the demo, print its report."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from diffserver.cli.output import AsJson, progress, show
+from diffserver.choices.methods import DEFAULT, Use, method_names
+from diffserver.cli.output import AsJson, progress_bar, show
 from diffserver.errors import Invalid
 
 
@@ -17,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    method: Annotated[str, typer.Option(help="sparse or hashed.")] = "sparse",
+    method: Annotated[str, typer.Option(help=f"{' or '.join(method_names(Use.TRAINED_DIFF))}.")] = DEFAULT,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of real recordings: a folder a domain with train.jsonl and test.jsonl."),
@@ -39,23 +40,16 @@ def demo(
         from diffserver.demo.run import Plan, run
     except ImportError as error:
         raise Invalid(f"the demo needs {error.name}", "pip install 'diffserver[demo]'") from error
-    if method not in ("sparse", "hashed"):
-        raise Invalid(f"no diff is made by {method!r}", "choose sparse or hashed")
-    made = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
+    if method not in method_names(Use.TRAINED_DIFF):
+        raise Invalid(f"no diff is made by {method!r}", f"choose {' or '.join(method_names(Use.TRAINED_DIFF))}")
+    report = run(Plan(folder, data or _corpus(folder / "corpus"), task, method, budget, devices, updates, seed))
     written = ", ".join(str(folder / f"report.{kind}") for kind in ("json", "html", "png"))
-    show(asdict(made), as_json, Group(tables(made), f"Written: {written}"))
+    show(asdict(report), as_json, Group(tables(report), f"Written: {written}"))
 
 
 def _corpus(folder: Path) -> Path:
     from diffserver.tasks.asr.corpus import build_corpus
 
-    with progress() as bars:
-        bar = bars.add_task("corpus", total=1.0)
-
-        def show(done: float, message: str) -> bool:
-            bars.update(bar, completed=done, description=message)
-            return True
-
-        build_corpus(folder, on_progress=show)
-        show(1.0, "corpus")  # which may have been there already
+    with progress_bar("corpus") as move:
+        build_corpus(folder, on_progress=move)
     return folder

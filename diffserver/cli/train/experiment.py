@@ -1,11 +1,12 @@
-"""The commands `diffserver experiment …`: chains of updates by several methods, against the full chain."""
+"""The commands `diffserver experiment …`: compare chains of updates by several methods with the full chain."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diffserver.cli.output import progress, show_wide, warn
+from diffserver.choices.methods import BASE, DEFAULT, FULL, Use, method_names
+from diffserver.cli.output import progress, progress_bar, show_wide, warn
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 EXTRA = "pip install 'diffserver[experiment]'"
 QUICK_BASE, QUICK_UPDATE = 60, 20
-"""Steps of a quick experiment's trainings: it shows that everything runs, and nothing about accuracy."""
+"""Steps of a quick experiment's trainings, too few for any accuracy."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,9 +37,9 @@ def chain(
         typer.Option(
             "--method",
             "-m",
-            help="sparse, hashed, topk, topk-tuned, bitdelta, lora, pruned, pruned-tuned, factorised; "
+            help=f"{', '.join(method_names(Use.EXPERIMENT))}; "
             "with parameters, sparse:spread=0.7,steps=900; at budgets of its own, bitdelta@0.04. "
-            "base:… and full:… set parameters of the reference. Repeatable.",
+            f"{BASE}:… and {FULL}:… set parameters of the reference. Repeatable.",
         ),
     ] = None,
     budget: Annotated[
@@ -57,106 +58,97 @@ def chain(
     folder: Annotated[
         Path, typer.Option(help="Work folder: what is finished is kept there and not done again.")
     ] = Path("build/experiment"),
-    results: Json = Path("build/experiment/chain.json"),
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    path: Json = Path("build/experiment/chain.json"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     quick: Annotated[bool, typer.Option(help="Hardly train at all: shows in a minute or two that it runs.")] = False,
     any_code: Annotated[bool, typer.Option(help="Take finished results that other code has made, too.")] = False,
 ) -> None:
     """Train chains of updates by several methods, and measure how far each drifts from full retraining.
 
-    Killed or stopped, the same command goes on where it was.
+    After an interruption, the same command continues where it stopped.
 
     Example: `diffserver experiment chain -m sparse -m topk --budget 0.02 --budget 0.01 --seed 0 --seed 1`
     """
     try:
-        from diffserver.experiment import plan as plans
         from diffserver.experiment.cache import Kept
+        from diffserver.experiment.plan import Plan, entries, find_domains, reference, shortened
         from diffserver.tasks import open_task
     except ImportError as error:
         raise Invalid(f"the experiment needs {error.name}", EXTRA) from error
-    methods = method or ["sparse"]
-    entries = plans.entries(methods, budget or [0.02])
-    base, full = (plans.reference(methods, name) for name in ("base", "full"))
+    methods = method or [DEFAULT]
+    base, full = (reference(methods, name) for name in (BASE, FULL))
     chosen = open_task(task)
-    domains = plans.find_domains(data or _made(chosen, folder, updates, quick), updates)
+    domains = find_domains(data or _make_data(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name
-    plan = plans.Plan(name, domains, entries, tuple(seed or [0]), base, full, device)
-    plan = plans.shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
-    _run(chosen, plan, Kept(folder / "kept", any_code), results)
+    plan = Plan(name, domains, entries(methods, budget or [0.02]), tuple(seed or [0]), base, full, device)
+    plan = shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
+    _run_plan(chosen, plan, Kept(folder / "kept", any_code), path)
 
 
 def join(
     files: Annotated[list[Path], typer.Argument(help="Results of `experiment chain`.")],
-    results: Json = Path("build/experiment/chain.json"),
+    path: Json = Path("build/experiment/chain.json"),
 ) -> None:
     """Put the results of several experiments together: other seeds, methods or budgets.
 
     Example: `diffserver experiment join sparse.json baselines.json --json chain.json`
     """
-    from diffserver.experiment import results as reading
+    from diffserver.experiment import results
 
-    _finish(reading.join([reading.read(path) for path in files]), results)
+    _finish(results.join([results.read(file) for file in files]), path)
 
 
-def _run(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
-    """Run the plan; the results are written after every update."""
+def _run_plan(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
+    """Run the plan; write the results after every update."""
     from diffserver.experiment.chain import run
     from diffserver.experiment.results import Results
     from diffserver.experiment.version_bench import Bench
     from diffserver.methods.method import MethodError
 
-    found = Results()
+    results = Results()
     path.parent.mkdir(parents=True, exist_ok=True)
     with progress() as bars:
         whole, step = bars.add_task("experiment", total=plan.rows), bars.add_task("", total=1.0)
 
-        def hear(done: float, message: str) -> None:
+        def show_progress(done: float, message: str) -> None:
             bars.update(step, completed=done, description=message[:48].ljust(48))
 
         try:
-            for one in run(Bench(task, plan, kept, hear)):
-                found = found.plus(one)
-                found.write(path)
-                bars.console.print(str(one))
+            for row in run(Bench(task, plan, kept, show_progress)):
+                results = results.plus(row)
+                results.write(path)
+                bars.console.print(str(row))
                 bars.advance(whole)
         except MethodError as error:  # of a base, without which there is nothing
             raise Invalid(str(error)) from error
         except KeyboardInterrupt:
             bars.console.print("Stopped. The same command goes on from here.")
             raise
-    _finish(found, path)
+    _finish(results, path)
 
 
-def _finish(found: "Results", path: Path) -> None:
-    """Write results and plots, show the table; end with status 1 if a chain failed."""
+def _finish(results: "Results", path: Path) -> None:
+    """Write results and plots, print the tables; exit with status 1 if a chain failed."""
     from diffserver.experiment.show import plots, tables
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    found.write(path)
+    results.write(path)
     try:
-        drawn = plots(found, path.with_suffix(""))
+        drawn = plots(results, path.with_suffix(""))
     except ImportError as error:
         raise Invalid(f"plots need {error.name}; the results are in {path}", EXTRA) from error
-    show_wide(tables(found), f"Written: {', '.join(map(str, [path, *drawn]))}")
-    for failure in found.failures:
+    show_wide(tables(results), f"Written: {', '.join(map(str, [path, *drawn]))}")
+    for failure in results.failures:
         warn(str(failure))
-    if found.failures:
+    if results.failures:
         raise typer.Exit(1)
 
 
-def _made(task: "Task", folder: Path, updates: int, quick: bool) -> Path:
-    """Data of the task's own making; what of it is there is used again."""
+def _make_data(task: "Task", folder: Path, updates: int, quick: bool) -> Path:
+    """Make the task's own data, or reuse what is there; return its folder. Raises Invalid."""
     from diffserver.tasks import MakesData
 
     if not isinstance(task, MakesData):
         raise Invalid(f"the task {task.name} makes no data of its own", "name a folder with --data")
-    with progress() as bars:
-        bar = bars.add_task("data", total=1.0)
-
-        def hear(done: float, message: str) -> bool:
-            bars.update(bar, completed=done, description=message)
-            return True
-
-        made = task.make_data(folder, updates, quick, hear)
-        hear(1.0, "data")  # which may have been there already
-    return made
+    with progress_bar("data") as move:
+        return task.make_data(folder, updates, quick, move)

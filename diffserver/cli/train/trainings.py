@@ -1,4 +1,4 @@
-"""Commands that train, on whatever machine the workers are: base, train, trainings, cancel."""
+"""Commands that queue trainings for the workers: base, train, trainings, cancel."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
+from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, evaluation_table, line, listing, show, tried_table
 from diffserver.cli.train.checkpoints import upload
@@ -18,8 +19,11 @@ Data = Annotated[
 Domain = Annotated[str | None, typer.Option("--domain", help="The data's folder to train on.")]
 Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
+
+_DIFFS = method_names(Use.TRAINED_DIFF)
+_COMPARED = tuple(name for name in method_names(Use.TRAINING) if name not in _DIFFS)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,8 +72,11 @@ def train(
     domain: Domain = None,
     method: Annotated[
         str,
-        typer.Option(help="sparse, hashed, auto (both; the better is kept), or full (for comparison; not published)."),
-    ] = "sparse",
+        typer.Option(
+            help=f"{', '.join(_DIFFS)}, {AUTO} (tries {' and '.join(method_names(Use.AUTO))}; the better is kept), "
+            f"or {', '.join(_COMPARED)} (for comparison; not published)."
+        ),
+    ] = DEFAULT,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -95,13 +102,13 @@ def train(
 ) -> None:
     """Train a diff against the model's latest version and follow the training to its candidate.
 
-    One training, or with `--max-drift` or `--method auto` up to three; then what was tried is shown.
+    One training, or with `--max-drift` or `--method auto` up to three, which are then shown.
 
     Examples: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`,
     `diffserver train commands --data corpus --max-drift 1.0 --method auto`
     """
-    asked = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
-    _submit(_spec("update", model, data, domain, seed, epochs, device) | asked, server, token, detach, as_json)
+    options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
+    _submit(_spec("update", model, data, domain, seed, epochs, device) | options, server, token, detach, as_json)
 
 
 def trainings(
@@ -110,16 +117,16 @@ def trainings(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """List trainings and how far they are."""
+    """List trainings and their progress."""
     with connected(server, token) as remote:
-        found = list(remote.pages("/v1/trainings", model=model))
+        items = list(remote.pages("/v1/trainings", model=model))
     rows = [
         (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
-         f"{item['progress']:.0%}", item["error"] or item["message"], item["candidate_id"])
-        for item in found
+         f"{item['progress']:.0%}", item["error"] or item["waiting"] or item["message"], item["candidate_id"])
+        for item in items
     ]  # fmt: skip
     headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
-    show(found, as_json, listing("Trainings", headings, rows))
+    show(items, as_json, listing("Trainings", headings, rows))
 
 
 def cancel(
@@ -146,15 +153,15 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
     with connected(server, token) as remote:
         training = remote.post("/v1/trainings", spec)
         if detach:
-            show(training, as_json, f"Training {training['id']} waits for a worker.")
+            show(training, as_json, f"Training {training['id']} waits: {training['waiting']}.")
             return
         training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
     tables = [tried_table(candidate["tried"])] if candidate["tried"] else []
-    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _described(candidate)))
+    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _describe(candidate)))
 
 
-def _described(candidate: dict[str, Any]) -> str:
+def _describe(candidate: dict[str, Any]) -> str:
     size = (
         f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
     )
@@ -162,4 +169,6 @@ def _described(candidate: dict[str, Any]) -> str:
     name = "\n".join((name, *map(line, candidate["notes"])))
     if candidate["refusals"]:
         return name + "\nRefused:" + "".join(f"\n  - {line(refusal)}" for refusal in candidate["refusals"])
-    return name if candidate["method"] == "full" else f"{name}\nPublish it with: diffserver publish {candidate['id']}"
+    if candidate["method"] in _COMPARED:
+        return name
+    return f"{name}\nPublish it with: diffserver publish {candidate['id']}"

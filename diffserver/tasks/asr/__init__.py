@@ -1,1 +1,1 @@
-"""Speech recognition: the reference corpus, manifests, network, graph, and the task that joins them."""
+"""Speech recognition: the reference corpus, manifests, the network, and the task that joins them."""

@@ -1,6 +1,6 @@
-"""Augmentation of mel energies while training: other voices, rates and rooms, drawn from a generator handed in.
+"""Augment mel energies in training: other voices, rates and rooms, drawn from a generator.
 
-Cheap enough to be drawn anew for every batch; the energies are log-mel and not normalised yet.
+Cheap enough to draw anew for every batch. The energies are log-mel; normalising them is left to the task.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ Rng = np.random.Generator
 
 
 def augmented(energies: Features, rng: Rng) -> Features:
-    """A new float32 `[frames, MELS]`: perhaps of another voice and rate or with noise, a little of it masked."""
+    """Return augmented energies, float32 `[frames, MELS]`: perhaps warped or noisy, with a little of them masked."""
     changed = energies
     if rng.random() < WARPED:
         changed = _warped(changed, rng)
@@ -28,7 +28,7 @@ def augmented(energies: Features, rng: Rng) -> Features:
 
 
 def _warped(energies: Features, rng: Rng) -> Features:
-    """Stretched in time and shifted along the bands, which are about logarithmic in frequency."""
+    """Return the energies stretched in time and shifted along the bands, which are about logarithmic in frequency."""
     frames, bands = energies.shape
     rate, pitch = 1 + WARP * rng.uniform(-1, 1, 2)
     in_time = _between(energies, np.linspace(0, frames - 1, max(1, round(frames * rate))))
@@ -36,7 +36,7 @@ def _warped(energies: Features, rng: Rng) -> Features:
 
 
 def _between(rows: Features, places: npt.NDArray[np.float64]) -> Features:
-    """Rows at fractional places, linearly between their neighbours."""
+    """Return rows at fractional places, interpolated linearly."""
     lower = np.minimum(places.astype(np.int64), max(0, len(rows) - 2))
     upper = np.minimum(lower + 1, len(rows) - 1)
     weight = (places - lower).astype(np.float32)[:, None]
@@ -44,7 +44,7 @@ def _between(rows: Features, places: npt.NDArray[np.float64]) -> Features:
 
 
 def _with_noise(energies: Features, rng: Rng) -> Features:
-    """Energies plus those of a steady noise with a random slope over the bands."""
+    """Return the energies plus those of a steady noise with a random slope over the bands."""
     frames, bands = energies.shape
     level = np.percentile(energies, 95) - rng.uniform(LOUDEST, QUIETEST)
     slope = rng.uniform(-2, 2) * np.linspace(-0.5, 0.5, bands)
@@ -54,7 +54,7 @@ def _with_noise(energies: Features, rng: Rng) -> Features:
 
 
 def _masked(energies: Features, rng: Rng) -> Features:
-    """With one stretch of time and one of bands at the utterance's mean."""
+    """Return the energies with one stretch of time and one of bands set to the utterance's mean."""
     changed, mean = energies.copy(), energies.mean(axis=0)
     frames, bands = energies.shape
     width = int(rng.integers(0, min(LONGEST_TIME_MASK, frames // 8) + 1))

@@ -1,12 +1,13 @@
-"""The sentences of the reference corpus: spoken commands with slots, drawn with a seed.
+"""The sentences of the reference corpus: commands with slots, drawn with a seed.
 
-Pure text; voices and audio are left to `synthesis` and `corpus`. No word of an update domain's new names occurs
-in the base domain: `BASE_WORDS` and `new_words` let a test hold that.
+No word of an update domain's new names occurs in the base domain (`BASE_WORDS`, `new_words`). Pure text; voices and
+audio are left to `synthesis` and `corpus`.
 """
 
 import random
 import re
 
+from . import templates
 from .domain import Domain as Domain
 from .more_updates import MORE_UPDATES
 
@@ -79,32 +80,17 @@ UPDATES = (
     ),
     Domain(
         "2-artists",
-        (
-            "play {new}",
-            "play some music by {new}",
-            "play the new song by {new}",
-            "play {new} in the {room}",
-        ),
+        templates.MUSIC,
         ("rihanna", "metallica", "shakira", "eminem", "nirvana", "rosalia", "gorillaz", "billie eilish"),
     ),
     Domain(
         "3-places",
-        (
-            "what is the weather in {new}",
-            "how far is it to {new}",
-            "take me to {new}",
-            "find a hotel in {new}",
-        ),
+        templates.PLACES,
         ("reykjavik", "singapore", "marrakesh", "istanbul", "kathmandu", "zanzibar", "honolulu", "bogota"),
     ),
     Domain(
         "4-devices",
-        (
-            "turn on the {new}",
-            "turn off the {new} in the {room}",
-            "turn on the {new} in the {room}",
-            "is the {new} on in the {room}",
-        ),
+        templates.DEVICES,
         (
             "humidifier",
             "dishwasher",
@@ -118,7 +104,7 @@ UPDATES = (
     ),
     Domain(
         "5-foods",
-        ("add {new} to my list", "order {number} {new}", "how do i cook {new}", "buy {new} and {food}"),
+        templates.FOODS,
         ("quinoa", "halloumi", "zucchini", "kimchi", "tofu", "guacamole", "croissants", "papaya"),
     ),
 )
@@ -132,12 +118,12 @@ BASE_WORDS = frozenset(
 
 
 def new_words(domain: Domain) -> frozenset[str]:
-    """The words that `domain` brings and that no base sentence may contain."""
+    """Return the words that `domain` adds and that no base sentence may contain."""
     return frozenset(" ".join(domain.new).split())
 
 
 def sentence(domain: Domain, rng: random.Random) -> str:
-    """One command of `domain`: lower case letters and spaces."""
+    """Return one command of `domain`: lower-case letters and spaces."""
     template = rng.choice(domain.templates)
 
     def fill(match: re.Match[str]) -> str:

@@ -1,8 +1,7 @@
-"""The reference corpus: one folder a domain with `train.jsonl`, `test.jsonl` and FLAC audio, from a seed.
+"""Make the reference corpus from a seed: a folder for each domain with `train.jsonl`, `test.jsonl` and FLAC audio.
 
-Voices of the test splits are never heard in training. A domain appears whole or not at all (built beside, then
-renamed), and a second call with the same sizes and seed reuses what is there. Sentences come from `commands`,
-speech from `synthesis`.
+The test splits have voices that training does not have. A domain's folder appears only when it is complete, and a
+second call with the same sizes and seed reuses it. Sentences are left to `commands`, speech to `synthesis`.
 """
 
 import json
@@ -19,10 +18,9 @@ import numpy as np
 import soundfile
 
 from diffclient.measure.log_mel import SAMPLE_RATE, Samples
-
-from ..errors import CorpusError
-from .commands import DOMAINS, Domain, sentence
-from .synthesis import ACCENTS, TEST_VARIANTS, TRAIN_VARIANTS, Voice, synthesiser
+from diffserver.tasks.asr.commands import DOMAINS, Domain, sentence
+from diffserver.tasks.asr.synthesis import ACCENTS, TEST_VARIANTS, TRAIN_VARIANTS, Voice, synthesiser
+from diffserver.tasks.errors import CorpusError
 
 CORPUS_VERSION = 1
 SHARD = 500  # utterances that one fresh process speaks: the engine keeps state, so shards fix the bits
@@ -32,7 +30,7 @@ OnProgress = Callable[[float, str], bool]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Utterances in each split, and how many of the updates to make."""
+    """The utterances in each split, and the number of updates."""
 
     base_train: int = 4000
     base_test: int = 400
@@ -41,14 +39,14 @@ class Sizes:
     updates: int = 5
 
     def of(self, domain: Domain, split: str) -> int:
-        """Utterances of `domain`'s `split`."""
+        """Return the number of utterances in `domain`'s `split`."""
         role = "update" if domain.new else "base"
         return int(getattr(self, f"{role}_{split}"))
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A run of utterances made by one process: `first` to `first + count` of a domain's split."""
+    """The utterances that one process makes: `first` to `first + count - 1` of a domain's split."""
 
     domain: int
     split: str
@@ -65,10 +63,9 @@ def build_corpus(
     on_progress: OnProgress | None = None,
     workers: int | None = None,
 ) -> list[Path]:
-    """Makes (or finds) the corpus under `folder`; returns the domains' folders in name order, the base first.
+    """Make the corpus under `folder`, or reuse it; return the domains' folders in name order, the base first.
 
-    Raises:
-        CorpusError: a domain's folder holds something else, espeak-ng is missing, or `on_progress` said stop.
+    Raises CorpusError if a domain's folder holds something else, espeak-ng is missing, or `on_progress` returns False.
     """
     folder.mkdir(parents=True, exist_ok=True)
     domains = DOMAINS[: 1 + sizes.updates]
@@ -127,7 +124,7 @@ def _speak_all(shards: Sequence[Shard], workers: int | None) -> Iterator[str]:
 
 
 def speak_shard(shard: Shard) -> str:
-    """Speaks one shard's utterances into its folder with a manifest of its own; returns the domain's name."""
+    """Speak one shard's utterances into its folder and write their manifest; return the domain's name."""
     domain, folder = DOMAINS[shard.domain], Path(shard.folder)
     key = f"{shard.seed}/{domain.name}/{shard.split}/{shard.first}"
     rng, noise = random.Random(key), np.random.default_rng(list(key.encode()))
@@ -149,7 +146,7 @@ def _voice(rng: random.Random, variants: Sequence[str]) -> Voice:
 
 
 def _recorded(samples: Samples, rng: np.random.Generator) -> Samples:
-    """The utterance as a microphone in a room would give it: silence around, coloured noise, a random gain."""
+    """Return the utterance as recorded in a room: with silence around it, coloured noise and a random gain."""
     before, after = rng.integers(800, 4000, 2)
     speech = np.pad(samples, (int(before), int(after)))
     size = 1 << len(speech).bit_length()  # the Fourier transform of a prime length is slow

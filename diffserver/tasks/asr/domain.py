@@ -1,11 +1,11 @@
-"""What a domain of the reference corpus consists of."""
+"""The definition of a domain of the reference corpus."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One domain of the corpus: its folder's name, its templates, and the values of its `{new}` slot."""
+    """A domain's folder name, its templates, and the values of its `{new}` slot."""
 
     name: str
     templates: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Manifests in NeMo's convention (JSONL: audio_filepath, text, duration, …) and the audio that they name."""
+"""Read manifests in NeMo's convention (JSONL: audio_filepath, text, duration, …) and the audio that they name."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +8,14 @@ import soundfile
 import soxr
 
 from diffclient.measure.log_mel import SAMPLE_RATE, Samples
-
-from ..errors import DataError
-from ..jsonl import Line as JsonLine
-from ..jsonl import read_lines
+from diffserver.tasks.errors import DataError
+from diffserver.tasks.jsonl import JsonLine, read_lines
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz' "
 
 
 @dataclass(frozen=True)
-class Line:
+class Recording:
     """One utterance of a manifest; `place` is the manifest's path and line number, for messages."""
 
     audio: Path
@@ -25,33 +23,32 @@ class Line:
     place: str
 
 
-def read_manifest(path: Path) -> list[Line]:
-    """The utterances of a manifest, in its order; blank lines are skipped.
+def read_manifest(path: Path) -> list[Recording]:
+    """Return the utterances of a manifest, in its order; blank lines are skipped.
 
-    Raises:
-        DataError: the file cannot be read or holds no utterance, or a line is not a JSON object with an
-            `audio_filepath` that exists and a `text` of the alphabet's letters.
+    Raises DataError if the file cannot be read or holds no utterance, or a line is not a JSON object with an
+    `audio_filepath` that exists and a `text` of the alphabet's letters.
     """
-    return [_line(path, line) for line in read_lines(path)]
+    return [_recording(path, line) for line in read_lines(path)]
 
 
-def _line(manifest: Path, line: JsonLine) -> Line:
+def _recording(manifest: Path, line: JsonLine) -> Recording:
     entry, place = line.fields, line.place
     for field in ("audio_filepath", "text"):
         if not isinstance(entry.get(field), str) or not entry[field].strip():
             raise DataError(f"{place}: {field} is missing, empty or not a string")
     audio = manifest.parent / entry["audio_filepath"]
     try:
-        found = audio.is_file()
+        exists = audio.is_file()
     except (OSError, ValueError):  # a name that no file can have
-        found = False
-    if not found:
+        exists = False
+    if not exists:
         raise DataError(f"{place}: there is no audio file {str(audio)!r}")
-    return Line(audio, _text(entry["text"], place), place)
+    return Recording(audio, _text(entry["text"], place), place)
 
 
 def _text(text: str, place: str) -> str:
-    """Lower case, single spaces; every other character must be in the alphabet."""
+    """Return the text in lower case with single spaces; raises DataError on characters outside the alphabet."""
     plain = " ".join(text.lower().split())
     foreign = sorted(set(plain) - set(LETTERS))
     if foreign:
@@ -62,17 +59,16 @@ def _text(text: str, place: str) -> str:
     return plain
 
 
-def read_audio(line: Line) -> Samples:
-    """The utterance as float32 mono at 16 kHz, whatever soundfile reads; channels are averaged.
+def read_audio(recording: Recording) -> Samples:
+    """Return the utterance as float32 mono at 16 kHz, with channels averaged, from any format that soundfile reads.
 
-    Raises:
-        DataError: the file is not audio, is empty or holds values that are not finite.
+    Raises DataError if the file is not audio, is empty or holds values that are not finite.
     """
     try:
-        samples, rate = soundfile.read(line.audio, dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(recording.audio, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise DataError(f"{line.place}: cannot decode {str(line.audio)!r} ({error})") from error
+        raise DataError(f"{recording.place}: cannot decode {str(recording.audio)!r} ({error})") from error
     mono = samples.mean(axis=1, dtype=np.float32)
     if not len(mono) or not np.isfinite(mono).all():
-        raise DataError(f"{line.place}: {str(line.audio)!r} is empty or holds values that are not finite")
+        raise DataError(f"{recording.place}: {str(recording.audio)!r} is empty or holds values that are not finite")
     return np.asarray(mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE), np.float32)

@@ -1,7 +1,7 @@
 """The recogniser's network: masked convolutions over log-mel frames, letters out, trained with CTC.
 
-About one million parameters. Every layer normalises each frame over its channels alone and is masked after it, so
-what comes out for an utterance does not depend on how long the others in its batch are.
+About one million parameters. Every layer normalises each frame over its channels and masks its output, so an
+utterance's output does not depend on the lengths of the others in its batch.
 """
 
 import torch
@@ -26,17 +26,17 @@ class Convolution(nn.Module):
         self.norm = nn.LayerNorm(outputs)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """`lengths`: `[batch]`, the frames that come out of this layer for each utterance."""
+        """Return the layer's output frames; `lengths` `[batch]` counts each utterance's."""
         image = frames.unsqueeze(1).permute(0, 3, 1, 2)
         convolved = self.convolution(image).permute(0, 2, 3, 1).squeeze(1)
         return masked(functional.relu(self.norm(convolved)), lengths)
 
 
 class Network(nn.Module):
-    """From features `[batch, frames, MELS]` and their lengths `[batch]` to log-probabilities and their lengths."""
+    """The network from features `[batch, frames, MELS]` and lengths `[batch]` to log-probabilities and lengths."""
 
     def __init__(self, symbols: int, channels: int = CHANNELS, blocks: int = BLOCKS) -> None:
-        """`symbols`: the letters and the blank, which is number 0."""
+        """Make the layers; `symbols` counts the letters and the blank, which is symbol 0."""
         super().__init__()
         self.symbols = symbols
         self.first = Convolution(MELS, channels, stride=2)
@@ -45,7 +45,7 @@ class Network(nn.Module):
         self.head = nn.Linear(channels, LETTERS_PER_FRAME * symbols)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """float32 `[batch, frames out, symbols]` and int64 `[batch]`; frames beyond a length mean nothing."""
+        """Return float32 `[batch, frames out, symbols]` and int64 `[batch]`; frames beyond a length are undefined."""
         half, quarter = halved(lengths), halved(halved(lengths))
         frames = self.first(masked(features, lengths), half)
         frames = self.second(frames, quarter)
@@ -56,11 +56,11 @@ class Network(nn.Module):
 
 
 def halved(lengths: Tensor) -> Tensor:
-    """How many frames a convolution of stride 2 makes of `lengths` frames."""
+    """Return the lengths after a convolution of stride 2."""
     return (lengths + 1) // 2
 
 
 def masked(frames: Tensor, lengths: Tensor) -> Tensor:
-    """`frames` with everything beyond each utterance's length at zero."""
+    """Return `frames` with zeros beyond each utterance's length."""
     inside = torch.arange(frames.shape[1], device=frames.device)[None, :] < lengths[:, None]
     return frames * inside[:, :, None]

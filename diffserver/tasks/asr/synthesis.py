@@ -1,7 +1,7 @@
-"""Speech from text through espeak-ng, the one module that loads it (GPL-3, extra `demo`).
+"""Synthesise speech with espeak-ng; no other module loads it (GPL-3, extra `demo`).
 
-The engine is one per process and keeps state between utterances: the same calls in the same order in a fresh
-process give the same samples. Which sentences are spoken, noise and files are left to `corpus`.
+A process has one engine, which keeps state between utterances: the same calls in the same order in a fresh process
+give the same samples. Sentences, noise and files are left to `corpus`.
 """
 
 import ctypes
@@ -14,8 +14,7 @@ import numpy as np
 import soxr
 
 from diffclient.measure.log_mel import SAMPLE_RATE, Samples
-
-from ..errors import CorpusError
+from diffserver.tasks.errors import CorpusError
 
 # espeak-ng's own numbers (speak_lib.h): output to a callback, and the two parameters that speakers differ in.
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3
@@ -36,7 +35,7 @@ TRAIN_VARIANTS = tuple(
 
 @dataclass(frozen=True)
 class Voice:
-    """How an utterance is spoken: espeak-ng accent and variant, words a minute, pitch 0–100."""
+    """A voice: espeak-ng's accent and variant, words a minute, and pitch from 0 to 100."""
 
     accent: str
     variant: str
@@ -45,7 +44,7 @@ class Voice:
 
 
 class Synthesiser:
-    """The loaded engine; make one through `synthesiser()`."""
+    """The loaded engine, made by `synthesiser()`."""
 
     def __init__(self, library: ctypes.CDLL, rate: int) -> None:
         self._library, self._rate = library, rate
@@ -61,10 +60,9 @@ class Synthesiser:
         return 0
 
     def speak(self, text: str, voice: Voice) -> Samples:
-        """`text` as float32 samples in [-1, 1] at 16 kHz, mono.
+        """Return `text` as float32 samples in [-1, 1] at 16 kHz, mono.
 
-        Raises:
-            CorpusError: espeak-ng has no such voice, or said nothing.
+        Raises CorpusError if espeak-ng has no such voice or makes no sound.
         """
         name = f"{voice.accent}+{voice.variant}"
         if self._library.espeak_SetVoiceByName(name.encode()):
@@ -82,10 +80,9 @@ class Synthesiser:
 
 @contextmanager
 def synthesiser() -> Iterator[Synthesiser]:
-    """Loads espeak-ng for the time of the block.
+    """Load espeak-ng during the block.
 
-    Raises:
-        CorpusError: `espeakng-loader` is not installed, or the engine does not start.
+    Raises CorpusError if `espeakng-loader` is not installed or the engine does not start.
     """
     try:
         import espeakng_loader

@@ -1,4 +1,7 @@
-"""The speech recognition task: what `diffserver.tasks.Task` asks for, put together from this package's parts."""
+"""The speech recognition task, an implementation of `diffserver.tasks.Task`.
+
+Audio, network and augmentation are left to the other modules of this package.
+"""
 
 import hashlib
 import io
@@ -18,14 +21,13 @@ from diffclient.measure.probation import score_speech
 from diffclient.measure.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer
 from diffclient.measure.word_errors import Errors
 from diffclient.tensors.snapshot import Snapshot
+from diffserver.tasks.asr.augment import augmented
+from diffserver.tasks.asr.manifests import LETTERS, Recording, read_audio, read_manifest
+from diffserver.tasks.asr.network import CHANNELS, Network
+from diffserver.tasks.errors import DataError
+from diffserver.tasks.graph import Input, export
 from diffserver.tasks.probe_pack import pack
-
-from ..errors import DataError
-from ..graph import Input, export
-from ..task import Forward
-from .augment import augmented
-from .manifests import LETTERS, Line, read_audio, read_manifest
-from .network import CHANNELS, Network
+from diffserver.tasks.task import Forward
 
 PROBE_COMPRESSION = 0.96  # of libsndfile's range for Opus: 16 kbit/s, about 5 KB an utterance
 MEASURED_TOGETHER = 16  # utterances in one call of the recogniser
@@ -36,7 +38,7 @@ OUTPUTS = ("scores", "frames_out")
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """One example: what the microphone heard, as mel energies float32 `[frames, MELS]`, and what was said."""
+    """One example: the audio as mel energies, float32 `[frames, MELS]`, and its text."""
 
     energies: Features
     text: str
@@ -53,7 +55,7 @@ class Utterances:
 
 
 class AsrTask:
-    """Letters from log-mel frames. Examples that were read are kept, so that a chain of updates reads them once."""
+    """The task of letters from log-mel frames; examples are cached, so that a chain of updates reads them once."""
 
     name = "asr"
 
@@ -62,27 +64,27 @@ class AsrTask:
         self._read: dict[tuple[Path, str], tuple[bytes, list[Utterance]]] = {}
 
     def network(self, seed: int) -> nn.Module:
-        """A fresh network; with the channels as they are by default, about one million parameters."""
+        """Return a freshly initialised network, by default of about one million parameters."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return Network(1 + len(LETTERS), self._channels)
 
     def examples(self, folder: Path, split: str) -> list[Utterance]:
-        """The utterances of `folder/<split>.jsonl`; raises DataError naming file and line."""
-        lines = read_manifest(folder / f"{split}.jsonl")
-        state = _state(lines)
+        """Return the utterances of `folder/<split>.jsonl`; raises DataError naming file and line."""
+        recordings = read_manifest(folder / f"{split}.jsonl")
+        state = _state(recordings)
         key = (folder.resolve(), split)
         if key not in self._read or self._read[key][0] != state:
-            read = [Utterance(mel_energies(read_audio(line)), line.text) for line in lines]
-            self._read[key] = (state, read)
+            utterances = [Utterance(mel_energies(read_audio(recording)), recording.text) for recording in recordings]
+            self._read[key] = (state, utterances)
         return self._read[key][1]
 
     def size(self, example: Utterance) -> int:
-        """Frames of 10 ms."""
+        """Return the example's frames of 10 ms."""
         return len(example.energies)
 
     def batch(self, examples: Sequence[Utterance], rng: np.random.Generator, device: str) -> Utterances:
-        """These utterances, augmented with `rng`."""
+        """Return the utterances, augmented with `rng`, on `device`."""
         changed = self.augmented(examples, rng)
         features = [normalise(example.energies) for example in changed]
         symbols = [encode(example.text) for example in changed]
@@ -94,88 +96,91 @@ class AsrTask:
         )
 
     def augmented(self, examples: Sequence[Utterance], rng: np.random.Generator) -> list[Utterance]:
-        """What training hears in place of these utterances of one batch."""
+        """Return augmented copies of one batch's utterances."""
         return [Utterance(augmented(example.energies, rng), example.text) for example in examples]
 
     def loss(self, forward: Forward, batch: Utterances) -> Tensor:
-        """CTC loss per letter; an utterance too short for its text counts nothing."""
+        """Return the CTC loss per letter; an utterance too short for its text counts 0."""
         scores, lengths = forward(batch.features, batch.lengths)
         return functional.ctc_loss(
             scores.transpose(0, 1), batch.symbols, lengths, batch.symbol_lengths, zero_infinity=True
         )
 
     def graph(self, network: nn.Module) -> bytes:
-        """The network as ONNX without weights, with the letters and the features' version."""
-        about = {LETTERS_KEY: LETTERS, FEATURES_KEY: str(FEATURES_VERSION)}
-        return export(network, INPUTS, about, OUTPUTS)
+        """Return the network as ONNX without weights, with the letters and the features' version."""
+        properties = {LETTERS_KEY: LETTERS, FEATURES_KEY: str(FEATURES_VERSION)}
+        return export(network, INPUTS, properties, OUTPUTS)
 
     def session(self, graph: bytes, weights: Snapshot) -> Recognizer:
-        """The device's recogniser, on as many threads as training may use."""
+        """Return the device's recogniser, on as many threads as training may use."""
         return Recognizer(graph, weights, threads=torch.get_num_threads())
 
     def measure(self, session: Recognizer, examples: Sequence[Utterance]) -> Errors:
-        """Word errors on these utterances, in batches of about equal length."""
+        """Return the word errors on these utterances, in batches of about equal length."""
         ordered = sorted(examples, key=lambda example: len(example.energies))
         total = Errors(0, 0)
         for start in range(0, len(ordered), MEASURED_TOGETHER):
-            some = ordered[start : start + MEASURED_TOGETHER]
-            heard = session.decode([normalise(example.energies) for example in some])
-            total += count([example.text for example in some], heard)
+            group = ordered[start : start + MEASURED_TOGETHER]
+            texts = session.decode([normalise(example.energies) for example in group])
+            total += count([example.text for example in group], texts)
         return total
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
-        """Word errors on each part of a probe set, as a device counts them."""
+        """Return the word errors on each part of a probe set, as a device counts them."""
         return score_speech(graph, weights, parts)
 
     def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        """A zip of `count` utterances (all, if there are fewer): `probe.jsonl` and `audio/*.opus`, 16 kHz mono."""
-        lines = read_manifest(folder / f"{split}.jsonl")
-        chosen = np.random.default_rng(seed).permutation(len(lines))[:count]
-        return _packed([lines[i] for i in sorted(chosen)])
+        """Return a zip of at most `count` utterances: `probe.jsonl` and `audio/*.opus`, 16 kHz mono."""
+        recordings = read_manifest(folder / f"{split}.jsonl")
+        chosen = np.random.default_rng(seed).permutation(len(recordings))[:count]
+        return _packed([recordings[i] for i in sorted(chosen)])
 
     def make_data(self, folder: Path, updates: int, quick: bool, on_progress: Callable[[float, str], bool]) -> Path:
-        """The reference corpus."""
-        from .reference import make_reference
+        """Make or reuse the reference corpus; return its folder. Raises CorpusError."""
+        from diffserver.tasks.asr.reference import make_reference
 
         return make_reference(folder, updates, quick, on_progress)
 
 
-def count(references: Sequence[str], heard: Sequence[str]) -> Errors:
-    """Word errors of some texts together, as jiwer counts them."""
-    found = jiwer.process_words(list(references), list(heard))
-    errors = found.substitutions + found.deletions + found.insertions
-    return Errors(errors, found.substitutions + found.deletions + found.hits)
+def count(references: Sequence[str], hypotheses: Sequence[str]) -> Errors:
+    """Return the word errors of all texts together, as jiwer counts them."""
+    alignment = jiwer.process_words(list(references), list(hypotheses))
+    errors = alignment.substitutions + alignment.deletions + alignment.insertions
+    return Errors(errors, alignment.substitutions + alignment.deletions + alignment.hits)
 
 
 def encode(text: str) -> Tensor:
-    """The symbols of a text, int64 `[letters]`; 0 is the blank."""
+    """Return the symbols of a text, int64 `[letters]`; 0 is the blank."""
     return torch.tensor([1 + LETTERS.index(letter) for letter in text])
 
 
-def _state(lines: Sequence[Line]) -> bytes:
-    """Changes when a line or a file does, so that what was read before is read again."""
-    files = [(str(line.audio), line.text, (stat := line.audio.stat()).st_size, stat.st_mtime_ns) for line in lines]
+def _state(recordings: Sequence[Recording]) -> bytes:
+    """Return a fingerprint of the manifest's lines and files, by which cached examples are checked."""
+    files = [
+        (str(recording.audio), recording.text, (stat := recording.audio.stat()).st_size, stat.st_mtime_ns)
+        for recording in recordings
+    ]
     return hashlib.sha256(repr(files).encode()).digest()
 
 
-def _packed(lines: Sequence[Line]) -> bytes:
-    """The same utterances make the same bytes, but for Ogg's random stream number."""
+def _packed(recordings: Sequence[Recording]) -> bytes:
+    """Return the utterances as a part of the probe set; equal bytes but for Ogg's random stream number."""
     files, entries = {}, []
-    for number, line in enumerate(lines):
-        samples = read_audio(line)
+    for number, recording in enumerate(recordings):
+        samples = read_audio(recording)
         name = f"audio/{number:04d}.opus"
-        files[name] = _opus(samples, line)
+        files[name] = _opus(samples, recording)
         duration = round(len(samples) / SAMPLE_RATE, 4)
-        entries.append({"audio_filepath": name, "text": line.text, "duration": duration})
+        entries.append({"audio_filepath": name, "text": recording.text, "duration": duration})
     return pack(entries, files)
 
 
-def _opus(samples: Features, line: Line) -> bytes:
+def _opus(samples: Features, recording: Recording) -> bytes:
     content = io.BytesIO()
     try:
         soundfile.write(
             content, samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=PROBE_COMPRESSION
         )
     except soundfile.LibsndfileError as error:
-        raise DataError(f"{line.place}: cannot encode {str(line.audio)!r} as Opus ({error})") from error
+        raise DataError(f"{recording.place}: cannot encode {str(recording.audio)!r} as Opus ({error})") from error
     return content.getvalue()

@@ -1,8 +1,7 @@
-"""Recognising single words, each learned from a few recordings of its own: `asr` with a training that mixes them.
+"""The task of recognising single words from a few recordings each: `asr` with a training that mixes recordings.
 
-Where every recording of a word comes from the same kind of room and has the same silence around it, a network learns
-these instead, and hears the newest word in each recording of that kind. So silence is cut away while training, and
-utterances are joined to others of their batch.
+If all recordings of a word share a room and a length of silence, a network learns those instead of the word. So
+training cuts silence away and joins utterances of a batch. All else is left to `asr`.
 """
 
 from collections.abc import Sequence
@@ -10,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffclient.measure.log_mel import Features
-
-from .augment import Rng
-from .task import AsrTask, Utterance
+from diffserver.tasks.asr.augment import Rng
+from diffserver.tasks.asr.task import AsrTask, Utterance
 
 CUT = 0.7  # the share of utterances that lose some of the silence around them
 JOINED = 0.5  # the share of utterances that get another one before or after them
@@ -22,17 +20,17 @@ MARGIN = 4  # frames around the speech that are never cut away
 
 
 class WordsTask(AsrTask):
-    """Words and short phrases, of which there are a few hundred recordings each."""
+    """The task of words and short phrases with a few hundred recordings each."""
 
     name = "asr-words"
 
     def augmented(self, examples: Sequence[Utterance], rng: Rng) -> list[Utterance]:
-        """These utterances cut and joined at random, and then as `asr` augments them."""
+        """Return the utterances, cut and joined at random and then augmented as in `asr`."""
         return super().augmented(joined([cut(example, rng) for example in examples], rng), rng)
 
 
 def cut(example: Utterance, rng: Rng) -> Utterance:
-    """Perhaps without some of the silence before and after the speech, never without any of the speech."""
+    """Return the utterance, perhaps without some of the silence around its speech."""
     energies = example.energies
     if rng.random() >= CUT:
         return example
@@ -43,12 +41,12 @@ def cut(example: Utterance, rng: Rng) -> Utterance:
 
 
 def joined(examples: Sequence[Utterance], rng: Rng) -> list[Utterance]:
-    """Each utterance, some with another one of these, about as loud, before or after it."""
+    """Return the utterances, some of them joined with another one of about equal loudness."""
     return [_with_another(example, examples, rng) if rng.random() < JOINED else example for example in examples]
 
 
 def _speech(energies: Features) -> tuple[int, int]:
-    """The first and the last frame that may be speech: louder than the silence around it, or blurred with such."""
+    """Return the first and the last frame that may be speech: louder than silence, widened by the smoothing."""
     edges = SMOOTHED // 2
     loudness = np.convolve(
         np.pad(energies.mean(axis=1), edges, "edge"), np.full(SMOOTHED, 1 / SMOOTHED, np.float32), "valid"

@@ -1,1 +1,1 @@
-"""Rules of signed metadata, all pure."""
+"""Pure rules of signed metadata: roles, delegations, versions, targets and their changes."""

@@ -1,4 +1,4 @@
-"""Who signs for which role: the first root, and the delegations of models. Pure."""
+"""Holders of roles: the first root, and the delegations of models. Pure."""
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -32,12 +32,12 @@ class Holders:
 
 
 def first_root(holders: Mapping[str, Holders]) -> Root:
-    """Return a root that names who holds the roles at the top; consistent snapshots."""
+    """Return a root with these holders of the top-level roles; consistent snapshots."""
     return with_holders(Root(consistent_snapshot=True), holders)
 
 
 def with_holders(root: Root, holders: Mapping[str, Holders]) -> Root:
-    """Return a copy of a root with other holders of some roles; keys that nobody needs any longer go."""
+    """Return a copy of a root with other holders of some roles, without keys that are no longer used."""
     root = deepcopy(root)
     for role, chosen in holders.items():
         root.keys |= {key.keyid: key for key in chosen.keys}
@@ -48,34 +48,36 @@ def with_holders(root: Root, holders: Mapping[str, Holders]) -> Root:
 
 
 def holders_of(above: Root | Targets, role: str) -> Holders | None:
-    """Who signs for a role, as the role above it says; None if it does not know the role."""
+    """Return the holders of a role that `above` delegates; None if it does not."""
     try:
-        found = above.get_delegated_role(role)
+        delegated = above.get_delegated_role(role)
     except ValueError:
         return None
-    return Holders(tuple(above.get_key(keyid) for keyid in found.keyids), found.threshold)
+    return Holders(tuple(above.get_key(keyid) for keyid in delegated.keyids), delegated.threshold)
 
 
 def models_of(targets: Targets) -> list[str]:
-    """The models that have a role."""
+    """Return the models that have a role."""
     return list(targets.delegations.roles or {}) if targets.delegations else []
 
 
 def with_model(targets: Targets, model: str, holders: Holders) -> Targets:
-    """Return a copy of the top-level targets in which these hold the model's role."""
-    known = {name: (found, _role(targets, name)) for name in models_of(targets) if (found := holders_of(targets, name))}
+    """Return new top-level targets that delegate the model's role to `holders`."""
+    known = {
+        name: (current, _role(targets, name)) for name in models_of(targets) if (current := holders_of(targets, name))
+    }
     known[model] = (holders, _delegated(model, holders, [f"{model}/*/*"]))
     return Targets(delegations=_delegations(known.values()))
 
 
 def to_archive(model: str, holders: Holders) -> Delegations:
-    """The delegation by a model's role of all that is not in it."""
+    """Return the delegation from a model's role to its archive."""
     paths = [f"{model}/v*/*", f"{model}/graph/*", f"{model}/probe/*"]
     return _delegations([(holders, _delegated(archive_of(model), holders, paths))])
 
 
 def to_shards(model: str, holders: Holders, shards: Iterable[int]) -> Delegations:
-    """The delegations by a model's archive."""
+    """Return the delegations from a model's archive to its shards."""
     roles = (_delegated(shard_of(model, shard), holders, [f"{model}/v{shard}/*"]) for shard in sorted(shards))
     return _delegations((holders, role) for role in roles)
 
@@ -90,7 +92,7 @@ def _delegated(name: str, holders: Holders, paths: list[str]) -> DelegatedRole:
     return DelegatedRole(name, holders.keyids, holders.threshold, terminating=True, paths=paths)
 
 
-def _delegations(known: Iterable[tuple[Holders, DelegatedRole]]) -> Delegations:
-    listed = list(known)
-    keys = {key.keyid: key for holders, _ in listed for key in holders.keys}
-    return Delegations(keys, {role.name: role for _, role in listed})
+def _delegations(roles: Iterable[tuple[Holders, DelegatedRole]]) -> Delegations:
+    entries = list(roles)
+    keys = {key.keyid: key for holders, _ in entries for key in holders.keys}
+    return Delegations(keys, {role.name: role for _, role in entries})

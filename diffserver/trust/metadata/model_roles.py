@@ -1,7 +1,7 @@
-"""A model's roles while they are rewritten: which targets stand in the live role, which are history. Pure.
+"""A model's roles while they change: which targets are in the live role, and which in the archive. Pure.
 
 The live role holds the latest versions and what they need, so that a device one version behind reads one small
-file. What leaves it goes to the shard of its number, graphs and probe parts to the archive itself.
+file. Older versions move to the shard of their number, their graphs and probe parts to the archive itself.
 """
 
 from copy import deepcopy
@@ -13,46 +13,46 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from diffclient.release.target_custom import Facts
 from diffserver.trust.metadata import target_files
 from diffserver.trust.metadata.delegation import Holders, to_archive, to_shards
-from diffserver.trust.metadata.next_metadata import Look, follow
+from diffserver.trust.metadata.next_metadata import RoleLookup, follow
 from diffserver.trust.metadata.roles import archive_of, shard_number, shard_of
 
 WINDOW = 2
-"""So many of the latest versions stand in the live role."""
+"""The number of latest versions in the live role."""
 
 
-class Line:
-    """A working copy of a model's targets; shards are looked up when they are needed."""
+class ModelRoles:
+    """A working copy of the targets of a model's roles; shards are loaded on demand."""
 
-    def __init__(self, model: str, look: Look) -> None:
-        self.model, self._look = model, look
+    def __init__(self, model: str, lookup: RoleLookup) -> None:
+        self.model, self._lookup = model, lookup
         self.live = self._files(model)
         self.archive = self._files(archive_of(model))
         self._shards: dict[int, dict[str, TargetFile]] = {}
 
     def head(self) -> int | None:
-        """The latest version's number; None if there is none."""
+        """Return the latest version's number; None if there is none."""
         return max(target_files.numbers(self.live), default=None)
 
     def facts(self, version: int) -> Facts | None:
-        """What was signed of a version; None if nothing was."""
-        here = target_files.facts(self.live, self.model, version)
-        return here or target_files.facts(self.shard(shard_number(version)), self.model, version)
+        """Return the signed facts of a version; None if there are none."""
+        live_facts = target_files.facts(self.live, self.model, version)
+        return live_facts or target_files.facts(self.shard(shard_number(version)), self.model, version)
 
     def shard(self, number: int) -> dict[str, TargetFile]:
-        """The targets of a shard, empty if there is none yet."""
+        """Return the targets of a shard, empty if there is none yet."""
         if number not in self._shards:
             self._shards[number] = self._files(shard_of(self.model, number))
         return self._shards[number]
 
     def shards(self) -> set[int]:
-        """The numbers of all shards that hold anything."""
-        metadata = self._look(archive_of(self.model))
+        """Return the numbers of all shards that hold targets."""
+        metadata = self._lookup(archive_of(self.model))
         roles = metadata.signed.delegations.roles or {} if metadata and metadata.signed.delegations else {}
         known = {int(role.rpartition("-")[2]) for role in roles}
         return known | {number for number, files in self._shards.items() if files}
 
     def settle(self) -> None:
-        """Move to the archive what is behind the latest versions, and back what they need of it."""
+        """Move older versions to the archive, and the graphs and probe parts that the latest need back out of it."""
         head = self.head() or 0
         for name in list(self.live):
             number = target_files.version_of(name)
@@ -64,27 +64,29 @@ class Line:
         kept = {name: file for name, file in self.live.items() if not _is_object(name)}
         self.live = kept | {name: objects[name] for name in needed}
 
-    def roles(self, holders: Holders, expires: datetime, every: bool = False) -> dict[str, Metadata[Targets]]:
-        """Return the new metadata, unsigned, of the roles that changed; of `every` one to renew or rekey them."""
+    def changed_metadata(
+        self, holders: Holders, expires: datetime, rewrite_all: bool = False
+    ) -> dict[str, Metadata[Targets]]:
+        """Return new unsigned metadata of the roles that changed, or with `rewrite_all` of all roles."""
         shards = self.shards()
-        if every:
+        if rewrite_all:
             for number in shards:
                 self.shard(number)
         archive = to_archive(self.model, holders) if shards else None
-        wanted = {self.model: Targets(targets=_sorted(self.live), delegations=archive)}
+        targets = {self.model: Targets(targets=_sorted(self.live), delegations=archive)}
         if shards:
-            below = to_shards(self.model, holders, shards)
-            wanted[archive_of(self.model)] = Targets(targets=_sorted(self.archive), delegations=below)
+            delegations = to_shards(self.model, holders, shards)
+            targets[archive_of(self.model)] = Targets(targets=_sorted(self.archive), delegations=delegations)
         for number in sorted(set(self._shards) & shards):
-            wanted[shard_of(self.model, number)] = Targets(targets=_sorted(self._shards[number]))
+            targets[shard_of(self.model, number)] = Targets(targets=_sorted(self._shards[number]))
         return {
             role: follow(current, signed, expires)
-            for role, signed in wanted.items()
-            if (current := self._look(role)) is None or every or _differ(current, signed)
+            for role, signed in targets.items()
+            if (current := self._lookup(role)) is None or rewrite_all or _differ(current, signed)
         }
 
     def _files(self, role: str) -> dict[str, TargetFile]:
-        metadata = self._look(role)
+        metadata = self._lookup(role)
         return deepcopy(metadata.signed.targets) if metadata else {}
 
 

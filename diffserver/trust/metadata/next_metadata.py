@@ -1,4 +1,7 @@
-"""What follows a role's metadata: one version more, unsigned, until it expires; who must have signed it. Pure."""
+"""The next version of a role's metadata: its expiry, its content, and the check of its signatures. Pure.
+
+Signing is left to `signing`.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -11,8 +14,8 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets
 from diffserver.errors import BadSignature
 from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, delegator
 
-Look = Callable[[str], Metadata[Any] | None]
-"""A role's metadata in force; None if the role has none."""
+RoleLookup = Callable[[str], Metadata[Any] | None]
+"""A function from a role to its metadata; None if the role has none."""
 
 YEAR = timedelta(days=365)
 
@@ -29,17 +32,17 @@ YEARLY_MARGIN = timedelta(days=60)
 
 
 def expiry(role: str, moment: datetime) -> datetime:
-    """When metadata expires that is signed at a moment; whole seconds, as metadata has it."""
+    """Return when a role's metadata expires that is signed at `moment`, in whole seconds."""
     return (moment + LIFETIMES.get(role, MODEL_LIFETIME)).replace(microsecond=0)
 
 
 def is_due(role: str, expires: datetime, moment: datetime) -> bool:
-    """Whether a role's metadata is to be renewed: well before it expires."""
+    """Tell whether a role's metadata is due for renewal."""
     return expires - moment <= MARGINS.get(role, YEARLY_MARGIN)
 
 
 def follow(current: Metadata[Any] | None, signed: Signed, expires: datetime) -> Metadata[Any]:
-    """Return unsigned metadata that takes the place of `current`."""
+    """Return unsigned metadata of the version after `current`."""
     signed = deepcopy(signed)
     signed.version = current.signed.version + 1 if current else 1
     signed.expires = expires
@@ -47,14 +50,14 @@ def follow(current: Metadata[Any] | None, signed: Signed, expires: datetime) -> 
 
 
 def renewed(current: Metadata[Any], expires: datetime) -> Metadata[Any]:
-    """Return the same again, unsigned, one version later."""
+    """Return the content of `current` as the next version, unsigned."""
     return follow(current, current.signed, expires)
 
 
 def next_snapshot(
     current: Metadata[Any] | None, changed: Mapping[str, Metadata[Any]], expires: datetime
 ) -> Metadata[Any]:
-    """Return the snapshot that names the changed roles' versions; no lengths or hashes, to stay small."""
+    """Return the snapshot that names the changed roles' versions, without lengths and hashes to stay small."""
     meta = dict(current.signed.meta) if current else {}
     meta |= {f"{role}.json": MetaFile(metadata.signed.version) for role, metadata in changed.items()}
     return follow(current, Snapshot(meta=dict(sorted(meta.items()))), expires)
@@ -65,18 +68,18 @@ def next_timestamp(current: Metadata[Any] | None, snapshot: Metadata[Any], expir
     return follow(current, Timestamp(snapshot_meta=MetaFile(snapshot.signed.version)), expires)
 
 
-def require_signed(roles: Iterable[str], look: Look, before: Root | None = None) -> None:
+def require_signed(roles: Iterable[str], lookup: RoleLookup, before: Root | None = None) -> None:
     """Raise BadSignature unless each role's metadata bears its threshold of signatures.
 
-    `look` gives what is to be in force. A new root must be signed by the one `before` it too.
+    `lookup` gives the metadata to be in force. A new root must also be signed by the root `before` it.
     """
     for role in roles:
-        metadata, above = look(role), look(delegator(role))
+        metadata, above = lookup(role), lookup(delegator(role))
         if metadata is None or above is None:
             raise BadSignature(f"role {role} has no metadata", "prepare the change again")
-        by = [above.signed, before] if role == ROOT and before else [above.signed]
-        for one in by:
-            _require(role, metadata, one)
+        delegators = [above.signed, before] if role == ROOT and before else [above.signed]
+        for delegating in delegators:
+            _require(role, metadata, delegating)
 
 
 def _require(role: str, metadata: Metadata[Any], above: Root | Targets) -> None:

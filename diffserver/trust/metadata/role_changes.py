@@ -1,7 +1,7 @@
-"""Changes to what a model's roles say: a version published, a way back permitted, old diffs retired, all renewed.
+"""Changes of a model's roles: publish a version, permit a downgrade, retire old diffs, renew.
 
 Pure. Server and operator apply the same change to metadata that each has verified for itself, and so arrive at the
-same bytes to sign. Each refuses what contradicts what was signed before: an operator signs nothing else.
+same bytes to sign. Both refuse a change that contradicts what was signed before.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,120 +13,120 @@ from diffclient.release.target_custom import Downgrade
 from diffclient.release.target_names import SHARD, check_model
 from diffserver.errors import Conflict, Invalid, NotFound
 from diffserver.trust.metadata import target_files
-from diffserver.trust.metadata.model_roles import WINDOW, Line
+from diffserver.trust.metadata.model_roles import WINDOW, ModelRoles
 
 
 @dataclass(frozen=True)
 class Publish:
-    """The next version: its snapshot's manifest, and those of the diffs that lead to it."""
+    """The next version: the manifests of its snapshot and of the diffs that lead to it."""
 
     manifests: tuple[Manifest, ...]
     kind: Literal["publish"] = "publish"
-    every = False
+    rewrite_all = False
 
-    def apply(self, line: Line) -> None:
-        """Add the version; permissions to go back lapse. Raises Conflict, Invalid."""
-        number = _only_number(self.manifests, line.model)
-        head = line.head()
+    def apply(self, roles: ModelRoles) -> None:
+        """Add the version and drop permissions to downgrade; raises Conflict, Invalid."""
+        number = _only_number(self.manifests, roles.model)
+        head = roles.head()
         if number != (0 if head is None else head + 1):
             raise Conflict(f"version {number} does not follow version {head}", "publish in order")
         for manifest in self.manifests:
-            _require_known_start(line, manifest)
-        line.live = {name: file for name, file in line.live.items() if not target_files.is_downgrade(name)}
-        line.live |= target_files.of_manifests(self.manifests)
-        line.settle()
+            _require_known_start(roles, manifest)
+        roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
+        roles.live |= target_files.of_manifests(self.manifests)
+        roles.settle()
 
     def describe(self) -> str:
-        """Say what it does, in a line."""
+        """Return the change in one line."""
         first = self.manifests[0]
-        ways = ", ".join(_way(manifest) for manifest in self.manifests)
-        return f"version {first.to_version} of {first.model} ({first.to_digest[:12]}): {ways}"
+        diffs = ", ".join(_way(manifest) for manifest in self.manifests)
+        return f"version {first.to_version} of {first.model} ({first.to_digest[:12]}): {diffs}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {"kind": self.kind, "manifests": [manifest.to_json() for manifest in self.manifests]}
 
 
 @dataclass(frozen=True)
 class GoBack:
-    """Devices of version `below` or an earlier one may go back to `version`; bytes of the target are `blob`."""
+    """The permission for devices up to version `below` to go back to `version`; `blob` is the target's content."""
 
     digest: str
     version: int
     below: int
     blob: Blob
     kind: Literal["downgrade"] = "downgrade"
-    every = False
+    rewrite_all = False
 
-    def apply(self, line: Line) -> None:
+    def apply(self, roles: ModelRoles) -> None:
         """Add the permission; raises NotFound, Conflict."""
-        known = line.facts(self.version)
-        if known is None:
-            raise NotFound(f"version {self.version} of {line.model} is not signed", "choose one that was published")
-        if known.digest != self.digest or not self.version < self.below or self.below != line.head():
+        facts = roles.facts(self.version)
+        if facts is None:
+            raise NotFound(f"version {self.version} of {roles.model} is not signed", "choose one that was published")
+        if facts.digest != self.digest or not self.version < self.below or self.below != roles.head():
             raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
         permission = Downgrade(self.digest, self.version, self.below)
-        line.live = {name: file for name, file in line.live.items() if not target_files.is_downgrade(name)}
-        line.live |= target_files.of_downgrade(line.model, permission, self.blob)
+        roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
+        roles.live |= target_files.of_downgrade(roles.model, permission, self.blob)
 
     def describe(self) -> str:
-        """Say what it does, in a line."""
+        """Return the change in one line."""
         return f"devices up to version {self.below} may go back to version {self.version} ({self.digest[:12]})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Retire:
-    """Diffs to versions before `before` are dropped; whoever needs one takes a snapshot."""
+    """The removal of diffs to versions before `before`; devices that need one take a snapshot."""
 
     before: int
     kind: Literal["retire"] = "retire"
-    every = False
+    rewrite_all = False
 
-    def apply(self, line: Line) -> None:
-        """Drop them; raises Conflict if any is of the latest versions."""
-        head = line.head()
+    def apply(self, roles: ModelRoles) -> None:
+        """Drop the diffs; raises Conflict if one leads to a latest version."""
+        head = roles.head()
         if head is None or self.before > head - WINDOW + 1:
             raise Conflict(
                 f"diffs before version {self.before} are not history yet",
                 f"the latest {WINDOW} versions keep theirs; choose at most {max((head or 0) - WINDOW + 1, 0)}",
             )
-        for number in {number for number in line.shards() if number * SHARD < self.before}:
-            files = line.shard(number)
+        for number in {number for number in roles.shards() if number * SHARD < self.before}:
+            files = roles.shard(number)
             for name in [name for name in files if target_files.is_diff(name)]:
                 if (target_files.version_of(name) or 0) < self.before:
                     del files[name]
 
     def describe(self) -> str:
-        """Say what it does, in a line."""
+        """Return the change in one line."""
         return f"diffs to versions before {self.before} are dropped"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Renew:
-    """The same again, to expire later."""
+    """The same targets with a later expiry."""
 
     kind: Literal["renew"] = "renew"
-    every = True
+    rewrite_all = True
 
-    def apply(self, line: Line) -> None:
+    def apply(self, roles: ModelRoles) -> None:
         """Change nothing; raises NotFound if there is nothing to renew."""
-        if line.head() is None:
-            raise NotFound(f"model {line.model} has no signed version", "publish its base first")
+        if roles.head() is None:
+            raise NotFound(f"model {roles.model} has no signed version", "publish its base first")
 
     def describe(self) -> str:
-        """Say what it does, in a line."""
+        """Return the change in one line."""
         return "the same again, to expire later"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
 
@@ -141,7 +141,7 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
     try:
         kind = fields.pop("kind")
         if kind == "publish":
-            return Publish(_some(from_json(manifest) for manifest in fields["manifests"]))
+            return Publish(_not_empty(from_json(manifest) for manifest in fields["manifests"]))
         if kind == "downgrade":
             return GoBack(**fields | {"blob": Blob(**fields["blob"])})
         return _PLAIN[kind](**fields)
@@ -149,28 +149,28 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
         raise Invalid(f"this is no change that this release knows ({error})", "update diffserver here") from error
 
 
-def _some(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
-    found = tuple(manifests)
-    if not found:
+def _not_empty(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    manifests = tuple(manifests)
+    if not manifests:
         raise Invalid("a version without manifests", "ask the server again")
-    return found
+    return manifests
 
 
 def _only_number(manifests: Sequence[Manifest], model: str) -> int:
     check_model(model)
-    said = {(manifest.model, manifest.to_version, manifest.to_digest) for manifest in manifests}
-    if len(said) != 1 or manifests[0].model != model:
+    versions = {(manifest.model, manifest.to_version, manifest.to_digest) for manifest in manifests}
+    if len(versions) != 1 or manifests[0].model != model:
         raise Invalid(f"these manifests are not of one version of {model}", "publish one version at a time")
     if [manifest.kind for manifest in manifests].count("snapshot") != 1:
         raise Invalid("a version needs its snapshot", "publish it with one")
     return manifests[0].to_version
 
 
-def _require_known_start(line: Line, manifest: Manifest) -> None:
+def _require_known_start(roles: ModelRoles, manifest: Manifest) -> None:
     if manifest.from_version is None:
         return
-    known = line.facts(manifest.from_version)
-    if known is None or known.digest != manifest.from_digest:
+    facts = roles.facts(manifest.from_version)
+    if facts is None or facts.digest != manifest.from_digest:
         raise Conflict(
             f"the diff from version {manifest.from_version} does not start from the weights that were signed",
             "train it again",

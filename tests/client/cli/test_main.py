@@ -19,6 +19,7 @@ import pytest
 from diffclient.cli.main import exit_code, main
 from diffclient.cli.options import EPILOG
 from diffclient.errors import (
+    AlreadyEnrolled,
     BrokenChain,
     DiffClientError,
     DigestMismatch,
@@ -50,11 +51,11 @@ class Cli:
     printed: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str) -> tuple[int, Any, str]:
-        """Run one: exit code, what it printed, what it complained of."""
+        """Run one command; return its exit code, the JSON on standard output, and standard error."""
         code = main([*arguments, "--store", str(self.store), "--json"])
-        told = self.printed.readouterr()
-        assert told.out.count("\n") == 1
-        return code, json.loads(told.out), told.err
+        captured = self.printed.readouterr()
+        assert captured.out.count("\n") == 1
+        return code, json.loads(captured.out), captured.err
 
 
 @pytest.fixture
@@ -67,22 +68,22 @@ def enrolled(cli: Cli, server: ScriptedServer) -> Cli:
     root = cli.store.with_name("root.json")
     root.write_bytes(server.repository.first_root)
     who = ["--token", ENROL_TOKEN, "--model", "commands", "--name", "kitchen"]
-    code, told, _ = cli("enroll", server.url + "/", *who, "--root", str(root))
-    assert (code, told["device_id"], told["server"]) == (0, "device-1", server.url)
+    code, printed, _ = cli("enroll", server.url + "/", *who, "--root", str(root))
+    assert (code, printed["device_id"], printed["server"]) == (0, "device-1", server.url)
     return cli
 
 
 def test_from_enrolment_to_rollback(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
     assert enrolled("status")[1]["current"] is None
     for server.target in (0, 1):
-        code, told, _ = enrolled("update", *SCORE)
-        assert (code, told["action"], told["digest"]) == (0, "installed", lineage.digest(server.target))
+        code, printed, _ = enrolled("update", *SCORE)
+        assert (code, printed["action"], printed["digest"]) == (0, "installed", lineage.digest(server.target))
     assert enrolled("update", *SCORE)[1]["action"] == "none"
     status = enrolled("status")[1]
     current, previous = status["current"], status["previous"]
     assert (current["version"], previous["version"]) == (1, 0)
     assert current["wer_ppm"] == current["expected_wer_ppm"] == lineage.expected(1).wer_ppm
-    assert current["drift_ppm"] == told["drift_ppm"] > 0
+    assert current["drift_ppm"] == printed["drift_ppm"] > 0
     assert (status["name"], status["channel"], status["failure"]) == ("kitchen", "stable", None)
     assert enrolled("verify")[1]["digest"] == lineage.digest(1)
     assert enrolled("rollback")[1]["current"]["digest"] == lineage.digest(0)
@@ -102,19 +103,19 @@ def test_people_get_sentences(
     server.target = 1
     enrolled("update", *SCORE)
     assert main(["status", "--store", str(tmp_path / "store")]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert re.search(
-        rf"in use   version 1, {lineage.digest(1)}, WER [\d.]+ % measured, [\d.]+ % expected, drift \+", told
+        rf"in use   version 1, {lineage.digest(1)}, WER [\d.]+ % measured, [\d.]+ % expected, drift \+", printed
     )
-    assert f"kept     version 0, {lineage.digest(0)}" in told
+    assert f"kept     version 0, {lineage.digest(0)}" in printed
     assert main(["rollback", "--store", str(tmp_path / "store")]) == 0
     assert capsys.readouterr().out.startswith("back to version 0")
 
 
 def test_a_root_is_not_taken_on_the_servers_word(cli: Cli, server: ScriptedServer, tmp_path: Path) -> None:
     who = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "commands", "--name", "n"]
-    _, told, complaint = cli(*who)
-    assert told["error"] == "NoRoot"
+    _, printed, complaint = cli(*who)
+    assert printed["error"] == "NoRoot"
     assert "--root root.json" in complaint
     assert "--root-sha256" in complaint
     (tmp_path / "root").write_bytes(server.repository.first_root)
@@ -131,18 +132,18 @@ def test_a_root_is_not_taken_on_the_servers_word(cli: Cli, server: ScriptedServe
 def test_a_server_of_another_root_is_refused(enrolled: Cli, server: ScriptedServer) -> None:
     server.repository = Repository("commands")
     server.sign()
-    code, told, _ = enrolled("update", *SCORE)
-    assert (code, told["stage"], told["cause"]) == (3, "trust", "BadSignature")
+    code, printed, _ = enrolled("update", *SCORE)
+    assert (code, printed["stage"], printed["cause"]) == (3, "trust", "BadSignature")
 
 
 def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
     assert enrolled("policy")[1] == {"full_fallback": "unmetered", "max_bytes": None, "mirrors": []}
-    told = enrolled("policy", "--full-fallback", "never", "--max-bytes", "10", "--mirror", server.url + "/")[1]
-    assert told == {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
-    assert enrolled("policy")[1] == told
+    printed = enrolled("policy", "--full-fallback", "never", "--max-bytes", "10", "--mirror", server.url + "/")[1]
+    assert printed == {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
+    assert enrolled("policy")[1] == printed
     assert enrolled("update", *SCORE)[1]["action"] == "withheld"
-    told = enrolled("update", *SCORE, "--full-fallback", "always")[1]
-    assert (told["stage"], told["cause"]) == ("policy", "TooManyBytes")
+    printed = enrolled("update", *SCORE, "--full-fallback", "always")[1]
+    assert (printed["stage"], printed["cause"]) == ("policy", "TooManyBytes")
     assert enrolled("update", *SCORE, "--full-fallback", "always", "--max-bytes", "0")[1]["action"] == "installed"
     assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == {
         "full_fallback": "never",
@@ -173,20 +174,18 @@ def test_the_conformance_suites_command_is_hidden(capsys: pytest.CaptureFixture[
 
 def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
     def fails(code: int, pattern: str, *arguments: str) -> Any:
-        found, told, complaint = enrolled(*arguments)
-        assert (found, complaint.count("\n")) == (code, 1)
+        actual, answer, complaint = enrolled(*arguments)
+        assert (actual, complaint.count("\n")) == (code, 1)
         assert re.match(f"diffclient: .*{pattern}", complaint)
-        return told
+        return answer
 
-    again = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "m", "--name", "n"]
-    assert fails(2, "--force", *again)["error"] == "NotEnrolled"
     assert fails(1, "diffclient update", "verify")["error"] == "NothingKept"
     fails(1, "nothing to return to", "rollback")
     enrolled("update", *SCORE)
     server.target = 1
     server.rewrite = lambda answer: answer | {"version": 9}
-    told = fails(3, "stage chain.*unchanged", "update", *SCORE)
-    assert (told["stage"], told["cause"]) == ("chain", "BrokenChain")
+    printed = fails(3, "stage chain.*unchanged", "update", *SCORE)
+    assert (printed["stage"], printed["cause"]) == ("chain", "BrokenChain")
     assert enrolled("status")[1]["failure"]["stage"] == "chain"
     server.heal()
     path = next(path for path in (enrolled.store / "objects").iterdir())
@@ -195,7 +194,7 @@ def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, l
     with Store(enrolled.store).locked():
         fails(5, "another process", "update")
     server.fault("/device/poll", script.refuse(401))
-    told = fails(3, "401 out of order: a detail: come back later", "update")
+    printed = fails(3, "401 out of order: a detail: come back later", "update")
     server.close()
 
 
@@ -204,17 +203,28 @@ def test_an_unreachable_server(cli: Cli) -> None:
     assert cli("enroll", "http://127.0.0.1:1", *enroll)[0] == 4
     assert cli("enroll", "ftp://models.example.org", *enroll)[0] == 1
     assert cli("update")[0] == 2
-    code, told, _ = cli("status")
-    assert (code, told["enrolled"]) == (0, False)
+    code, printed, _ = cli("status")
+    assert (code, printed["enrolled"]) == (0, False)
 
 
 def test_an_enrolment_that_is_refused(cli: Cli, server: ScriptedServer) -> None:
     sha256 = hashlib.sha256(server.repository.first_root).hexdigest()
     who = ["--token", "wrong", "--model", "m", "--name", "n", "--root-sha256", sha256]
-    code, told, complaint = cli("enroll", server.url, *who)
-    assert (code, told["error"], told["status"]) == (1, "ServerRefused", 401)
+    code, printed, complaint = cli("enroll", server.url, *who)
+    assert (code, printed["error"], printed["status"]) == (1, "ServerRefused", 401)
     assert "enrol again" in complaint
     assert not cli("status")[1]["enrolled"]
+
+
+def test_a_second_enrolment_needs_force(enrolled: Cli, server: ScriptedServer) -> None:
+    root = str(enrolled.store.with_name("root.json"))
+    again = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "commands", "--name", "hall", "--root", root]
+    code, printed, complaint = enrolled(*again)
+    assert (code, printed["error"]) == (2, "AlreadyEnrolled")
+    assert "--force" in complaint
+    assert enrolled("status")[1]["name"] == "kitchen"
+    assert enrolled(*again, "--force")[0] == 0
+    assert enrolled("status")[1]["name"] == "hall"
 
 
 @pytest.mark.parametrize(
@@ -232,6 +242,7 @@ def test_an_enrolment_that_is_refused(cli: Cli, server: ScriptedServer) -> None:
         (StoreBusy(""), 5),
         (DigestMismatch(""), 6),
         (NotEnrolled(""), 2),
+        (AlreadyEnrolled(""), 2),
         (Stopped(""), 130),
         (KeyboardInterrupt(), 130),
         (DiffClientError(""), 1),
@@ -252,9 +263,9 @@ def test_wrong_usage(arguments: list[str]) -> None:
 def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    told = capsys.readouterr().out
-    assert "diffclient enroll https://" in told
-    assert "exit codes:" in told
+    printed = capsys.readouterr().out
+    assert "diffclient enroll https://" in printed
+    assert "exit codes:" in printed
 
 
 def test_run_polls_until_it_is_stopped(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:

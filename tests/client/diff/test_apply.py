@@ -51,8 +51,8 @@ def mixed_version(path: Path, size: int = 200, dtypes: Sequence[str] = ALL) -> V
 
 
 def patterns(weights: Array) -> list[int]:
-    found: list[int] = weights.reshape(-1).view(f"u{weights.itemsize}").tolist()
-    return found
+    values: list[int] = weights.reshape(-1).view(f"u{weights.itemsize}").tolist()
+    return values
 
 
 def some_places(spec: TensorSpec, rng: np.random.Generator) -> Array:

@@ -48,11 +48,11 @@ def streams(draw: st.DrawFn, size: int) -> Sparse | None:
     drawn = draw(st.dictionaries(st.integers(0, size - 1), st.integers(-300, 300).filter(bool))) if size else {}
     places = sorted(drawn)
     levels = np.array([drawn[place] for place in places], np.int32)
-    found = Sparse(np.array(places, np.int64), levels, draw(st.sampled_from([1, 3, 4, 640, 5 << 10])))
-    return draw(st.sampled_from([found, None]))
+    stream = Sparse(np.array(places, np.int64), levels, draw(st.sampled_from([1, 3, 4, 640, 5 << 10])))
+    return draw(st.sampled_from([stream, None]))
 
 
-DIFFS = st.builds(lambda *found: Diff("sparse", (*found, None)), *(streams(spec.size) for spec in TABLE[:SUMMED]))
+DIFFS = st.builds(lambda *parts: Diff("sparse", (*parts, None)), *(streams(spec.size) for spec in TABLE[:SUMMED]))
 CHAINS = st.lists(DIFFS, max_size=5)
 
 
@@ -63,8 +63,8 @@ def negated(diff: Diff) -> Diff:
     return replace(diff, streams=tuple(map(turned, diff.streams)))
 
 
-def same(one: Totals, other: Totals) -> bool:
-    return all(map(np.array_equal, one, other))
+def same(left: Totals, right: Totals) -> bool:
+    return all(map(np.array_equal, left, right))
 
 
 @given(CHAINS)
@@ -136,10 +136,10 @@ def test_values_as_wide_as_the_grid_keep_a_step_that_a_payload_takes() -> None:
         return Diff("sparse", (Sparse(np.array(places), np.full(len(places), value, np.int32), 1),))
 
     for magnitude in (2 * LIMIT, 2 * LIMIT - 1):
-        (found,) = merge([swing(magnitude, [0, 2]), swing(-magnitude, [1, 3])], table).streams
-        assert isinstance(found, Sparse)
-        assert found.step <= LIMIT
-        assert (found.levels * found.step).tolist() == [magnitude, -magnitude, magnitude, -magnitude]
+        (stream,) = merge([swing(magnitude, [0, 2]), swing(-magnitude, [1, 3])], table).streams
+        assert isinstance(stream, Sparse)
+        assert stream.step <= LIMIT
+        assert (stream.levels * stream.step).tolist() == [magnitude, -magnitude, magnitude, -magnitude]
     with pytest.raises(MergeError, match="more than a grid is wide"):
         merge([swing(LIMIT, [0])] * 3, table)
 

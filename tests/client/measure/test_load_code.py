@@ -32,6 +32,35 @@ def test_a_module_and_a_file_are_found(tmp_path: Path) -> None:
     assert load_code.load(f"{tmp_path}/../{tmp_path.name}/counting.py:Count").runs == [1], "run once, whatever its path"
 
 
+LATE = """
+import package_beside_it
+
+def early(): return package_beside_it.inner()
+
+def late():
+    import also_beside_it
+"""
+
+
+def test_what_is_beside_a_file_can_be_imported_while_the_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (package := tmp_path / "package_beside_it").mkdir()
+    (package / "__init__.py").write_text("def inner():\n    from package_beside_it import part\n    return part.NUMBER")
+    (package / "part.py").write_text("NUMBER = 8")
+    (tmp_path / "also_beside_it.py").write_text("")
+    (tmp_path / "late.py").write_text(LATE)
+    before = list(sys.path)
+    late = load_code.load_module(f"{tmp_path}/late.py")
+    assert sys.path == before
+    assert late.early() == 8, "a package that was imported finds its parts later, too"
+    with pytest.raises(ModuleNotFoundError):
+        late.late()
+    monkeypatch.syspath_prepend(tmp_path)
+    load_code.load_module(f"{tmp_path}/also_beside_it.py")
+    assert str(tmp_path) in sys.path, "what someone else put there stays"
+
+
 def test_a_file_hides_no_module_and_no_other_file(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

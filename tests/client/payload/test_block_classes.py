@@ -11,7 +11,7 @@ from diffclient.tensors.snapshot import TensorSpec
 ROWS, COLUMNS = 60, 80
 SPEC = TensorSpec("w", (ROWS, 20, 4, 5), "F32", 20)
 
-numbers = st.lists(st.integers(0, NUMBER_LIMIT), min_size=1, max_size=6).map(lambda found: np.array(found, np.uint8))
+numbers = st.lists(st.integers(0, NUMBER_LIMIT), min_size=1, max_size=6).map(lambda values: np.array(values, np.uint8))
 
 
 @given(numbers, numbers, st.data())
@@ -57,15 +57,15 @@ def test_even_changes_have_no_classes() -> None:
 
 
 def test_rows_that_change_more_have_larger_numbers() -> None:
-    found = fit(SPEC, 5, changed(np.where(np.arange(ROWS) < 20, 0.05, 0.6)), 1.0)
-    assert found is not None
-    assert found.rows[:20].max() < found.rows[20:].min()
-    assert found.columns.max() == 0
+    classes = fit(SPEC, 5, changed(np.where(np.arange(ROWS) < 20, 0.05, 0.6)), 1.0)
+    assert classes is not None
+    assert classes.rows[:20].max() < classes.rows[20:].min()
+    assert classes.columns.max() == 0
 
 
 def test_rows_that_do_not_change_at_all_are_a_class() -> None:
-    found = fit(SPEC, 5, changed(np.where(np.arange(ROWS) % 2, 0.5, 0.0)), 0.5)
-    assert found is not None
-    assert set(found.rows[::2]) == {0}
-    assert found.rows[1::2].min() > 0
-    assert found.rows.max() <= NUMBER_LIMIT
+    classes = fit(SPEC, 5, changed(np.where(np.arange(ROWS) % 2, 0.5, 0.0)), 0.5)
+    assert classes is not None
+    assert set(classes.rows[::2]) == {0}
+    assert classes.rows[1::2].min() > 0
+    assert classes.rows.max() <= NUMBER_LIMIT

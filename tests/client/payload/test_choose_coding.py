@@ -18,22 +18,22 @@ def sparse(positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Sparse:
 
 def test_kernels_that_change_together_are_coded_together() -> None:
     whole_kernels = (KERNELS[:, None] * 5 + np.arange(5)).reshape(-1)
-    (found,) = choose_coding.choose([(CONV, sparse(whole_kernels))]).plans
-    assert (found.block, found.classes) == (5, None)
-    assert found.roles == ("gaps", "patterns of 5", "values", "values", "values")
+    (plan,) = choose_coding.choose([(CONV, sparse(whole_kernels))]).plans
+    assert (plan.block, plan.classes) == (5, None)
+    assert plan.roles == ("gaps", "patterns of 5", "values", "values", "values")
 
 
 def test_scattered_changes_are_coded_one_by_one() -> None:
-    (found,) = choose_coding.choose([(TensorSpec("flat", (12_000,), "F32", 20), sparse(KERNELS * 5))]).plans
-    assert (found.block, found.roles) == (1, ("gaps", "values"))
+    (plan,) = choose_coding.choose([(TensorSpec("flat", (12_000,), "F32", 20), sparse(KERNELS * 5))]).plans
+    assert (plan.block, plan.roles) == (1, ("gaps", "values"))
 
 
 def test_rows_of_their_own_density_are_classes() -> None:
     dense = np.arange(60) < 20
     chosen = np.flatnonzero(RNG.random((60, 200)) < np.where(dense, 0.5, 0.03)[:, None])
-    (found,) = choose_coding.choose([(TensorSpec("w", (60, 200), "F32", 20), sparse(chosen))]).plans
-    assert found.classes is not None
-    assert found.classes.rows[dense].min() > found.classes.rows[~dense].max()
+    (plan,) = choose_coding.choose([(TensorSpec("w", (60, 200), "F32", 20), sparse(chosen))]).plans
+    assert plan.classes is not None
+    assert plan.classes.rows[dense].min() > plan.classes.rows[~dense].max()
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,10 @@ kinds = pytest.mark.parametrize("kind", GOOD)
 def test_pieces_are_those_of_the_whole_diff(kind: str) -> None:
     opened, whole = open_payload(GOOD[kind], TABLES[kind], PARENT), decode(GOOD[kind], TABLES[kind], PARENT)
     for _ in range(2):  # a payload can be read again
-        for found, expected in zip(opened.pieces(TABLES[kind]), whole.pieces(TABLES[kind]), strict=True):
-            assert (found is None) == (expected is None)
-            if found is not None and expected is not None:
-                assert _changes(found) == _changes(expected)
+        for actual, expected in zip(opened.pieces(TABLES[kind]), whole.pieces(TABLES[kind]), strict=True):
+            assert (actual is None) == (expected is None)
+            if actual is not None and expected is not None:
+                assert _changes(actual) == _changes(expected)
     assert [opened.touches(index) for index in range(len(TABLES[kind]))] == [
         stream is not None for stream in whole.streams
     ]

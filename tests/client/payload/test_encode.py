@@ -40,9 +40,9 @@ def same(first: Stream | None, second: Stream | None) -> bool:
 
 def assert_comes_back(diff: Diff, table: Table = TABLE) -> bytes:
     data = encode(diff, table, PARENT)
-    found = decode(data, table, PARENT)
-    assert (found.kind, found.alpha, found.beta, found.seed) == (diff.kind, diff.alpha, diff.beta, diff.seed)
-    assert all(map(same, found.streams, diff.streams))
+    decoded = decode(data, table, PARENT)
+    assert (decoded.kind, decoded.alpha, decoded.beta, decoded.seed) == (diff.kind, diff.alpha, diff.beta, diff.seed)
+    assert all(map(same, decoded.streams, diff.streams))
     return data
 
 
@@ -54,36 +54,36 @@ def positions(draw: st.DrawFn, size: int) -> list[int]:
 
 @st.composite
 def sparse_streams(draw: st.DrawFn, spec: TensorSpec) -> Sparse | None:
-    found = draw(positions(spec.size))
+    places = draw(positions(spec.size))
     step = draw(st.sampled_from([1, 5 << 10, LIMIT]))
     top = LIMIT // step if spec.dtype == "BF16" else 2 * LIMIT // step
     level = st.integers(-top, top).filter(bool)
-    levels = draw(st.lists(level, min_size=len(found), max_size=len(found)))
+    levels = draw(st.lists(level, min_size=len(places), max_size=len(places)))
     exponent = draw(st.integers(-100, 126)) if spec.dtype == "BF16" else None
-    stream = Sparse(np.array(found, np.int64), np.array(levels, np.int32), step, exponent)
+    stream = Sparse(np.array(places, np.int64), np.array(levels, np.int32), step, exponent)
     return draw(st.sampled_from([stream, None]))
 
 
 @st.composite
 def exact_streams(draw: st.DrawFn, spec: TensorSpec) -> Exact:
-    found = draw(positions(spec.size))
+    places = draw(positions(spec.size))
     top = 2 * LIMIT if spec.grid is not None else 1 << 8 * DTYPES[spec.dtype].itemsize - 1
     delta = st.integers(-top, top - 1).filter(bool)
-    deltas = draw(st.lists(delta, min_size=len(found), max_size=len(found)))
-    return Exact(np.array(found, np.int64), np.array(deltas, np.int64))
+    deltas = draw(st.lists(delta, min_size=len(places), max_size=len(places)))
+    return Exact(np.array(places, np.int64), np.array(deltas, np.int64))
 
 
 factors = st.integers(-16 * ONE, 16 * ONE)
 
 
 @given(st.tuples(*(sparse_streams(TABLE[index]) for index in TRAINABLE)), factors, factors)
-def test_sparse_diffs_come_back(found: tuple[Sparse | None, ...], alpha: int, beta: int) -> None:
-    assert_comes_back(Diff("sparse", (*found[:-1], None, found[-1]), alpha, beta))
+def test_sparse_diffs_come_back(streams: tuple[Sparse | None, ...], alpha: int, beta: int) -> None:
+    assert_comes_back(Diff("sparse", (*streams[:-1], None, streams[-1]), alpha, beta))
 
 
 @given(st.tuples(*map(exact_streams, TABLE)))
-def test_exact_diffs_come_back(found: tuple[Exact, ...]) -> None:
-    assert_comes_back(Diff("exact", found))
+def test_exact_diffs_come_back(streams: tuple[Exact, ...]) -> None:
+    assert_comes_back(Diff("exact", streams))
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 1))
@@ -151,15 +151,15 @@ def test_rows_that_change_more_than_others_are_told_apart() -> None:
     levels = rng.choice([-1, 1], len(uneven)).astype(np.int32)
     assert_comes_back(diff := Diff("sparse", (Sparse(uneven, levels, 1),)), (spec,))
     flat = TensorSpec("w", (spec.size,), "F32", 20)
-    told, untold = (len(encode(diff, (table,), PARENT)) for table in (spec, flat))
-    assert told < untold < 0.95 * limit(spec.size, levels) / 8
+    classed, unclassed = (len(encode(diff, (table,), PARENT)) for table in (spec, flat))
+    assert classed < unclassed < 0.95 * limit(spec.size, levels) / 8
 
 
 def test_distinct_diffs_have_distinct_payloads() -> None:
     stream = Sparse(np.array([3]), np.array([1], np.int32), 1)
     variants = [
-        Diff("sparse", (found, *(None,) * 5), alpha, beta)
-        for found in (stream, None)
+        Diff("sparse", (other, *(None,) * 5), alpha, beta)
+        for other in (stream, None)
         for alpha, beta in ((ONE, ONE), (2 * ONE, ONE), (ONE, -ONE))
     ]
     for first, second in combinations((encode(diff, TABLE, PARENT) for diff in variants), 2):

@@ -12,10 +12,10 @@ from diffclient.payload.codebook import RANGE_LIMIT, TOTAL
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1), st.integers(0, 7))
 def test_ranges_cover_what_was_asked_for_without_gaps(first: int, second: int, detail: int) -> None:
     low, high = sorted((first, second))
-    found = fit_codebooks.ranges(low, high, detail)
-    ends = [int(base) + (1 << width) for base, width in zip(found.bases, found.widths, strict=True)]
-    assert found.bases[0] <= low
-    assert ends[:-1] == found.bases[1:].tolist()
+    ranges = fit_codebooks.ranges(low, high, detail)
+    ends = [int(base) + (1 << width) for base, width in zip(ranges.bases, ranges.widths, strict=True)]
+    assert ranges.bases[0] <= low
+    assert ends[:-1] == ranges.bases[1:].tolist()
     assert high < ends[-1] <= 2**63
 
 
@@ -23,9 +23,9 @@ def test_ranges_cover_what_was_asked_for_without_gaps(first: int, second: int, d
     ("low", "high"), [(0, 0), (-7, 7), (-128, 127), (5, 9), (0, 2**24), (-(2**25), 2**25), (-(2**63), 2**63 - 1)]
 )
 def test_the_finest_ranges_fit_a_codebook(low: int, high: int) -> None:
-    found = fit_codebooks.finest(low, high)
-    assert len(found.widths) <= RANGE_LIMIT
-    assert high - low > 255 or set(found.widths) == {0}
+    ranges = fit_codebooks.finest(low, high)
+    assert len(ranges.widths) <= RANGE_LIMIT
+    assert high - low > 255 or set(ranges.widths) == {0}
 
 
 rare = st.lists(st.integers(0, 1), max_size=255)
@@ -36,9 +36,9 @@ peaks = st.tuples(st.integers(0, 10**9), rare).map(lambda pair: [pair[0], *pair[
 @example([200_000, *[1] * 5, *[0] * 33, 1])
 @example([200_000, *[1] * 10, *[0] * 28, 1])
 def test_frequencies_add_up_and_keep_what_is_used(counts: list[int]) -> None:
-    found = fit_codebooks.frequencies(np.array(counts))
-    assert sum(found) == TOTAL
-    assert [frequency > 0 for frequency in found] == [count > 0 for count in counts]
+    frequencies = fit_codebooks.frequencies(np.array(counts))
+    assert sum(frequencies) == TOTAL
+    assert [frequency > 0 for frequency in frequencies] == [count > 0 for count in counts]
 
 
 def test_frequencies_cost_little_more_than_entropy() -> None:
@@ -48,8 +48,8 @@ def test_frequencies_cost_little_more_than_entropy() -> None:
 
 
 def test_a_codebook_leaves_out_what_is_unused_at_its_ends() -> None:
-    found = fit_codebooks.ranges(-3, 3, 7)
-    book = found.codebook(found.count(np.array([-1, 1, 1])))
+    ranges = fit_codebooks.ranges(-3, 3, 7)
+    book = ranges.codebook(ranges.count(np.array([-1, 1, 1])))
     assert (book.low, book.widths) == (-1, (0, 0, 0))
     assert book.flaw is None
 

@@ -3,27 +3,27 @@ from __future__ import annotations
 import pytest
 
 from diffclient.errors import DiffClientError, PayloadError, PayloadTooNew, WrongParent
-from diffclient.payload import frame as payload
+from diffclient.payload import frame
 from diffclient.tensors.arithmetic import ONE
 
 PARENT = "5a" * 32
 FIELDS = "magic version kind parent alpha beta seed tensors lanes records symbols extra_bits".split()
-GOOD = payload.Frame(
+GOOD = frame.Frame(
     "sparse", bytes.fromhex(PARENT)[:8], ONE, -ONE, 0, 4, 1, memoryview(b"re"), memoryview(b"sym"), memoryview(b"x")
 ).write()
 
 
 def changed(**fields: object) -> bytes:
     """The good payload with other fields in its header."""
-    header = dict(zip(FIELDS, payload.HEADER.unpack_from(GOOD), strict=True)) | fields
-    return payload.HEADER.pack(*header.values()) + GOOD[payload.HEADER.size :]
+    header = dict(zip(FIELDS, frame.HEADER.unpack_from(GOOD), strict=True)) | fields
+    return frame.HEADER.pack(*header.values()) + GOOD[frame.HEADER.size :]
 
 
 def test_a_payload_is_cut_into_header_and_sections() -> None:
-    frame = payload.read(GOOD, 4, PARENT)
-    assert (frame.kind, frame.alpha, frame.beta, frame.seed, frame.lanes) == ("sparse", ONE, -ONE, 0, 1)
-    assert [bytes(part) for part in (frame.records, frame.symbols, frame.extra_bits)] == [b"re", b"sym", b"x"]
-    assert frame.write() == GOOD
+    parsed = frame.read(GOOD, 4, PARENT)
+    assert (parsed.kind, parsed.alpha, parsed.beta, parsed.seed, parsed.lanes) == ("sparse", ONE, -ONE, 0, 1)
+    assert [bytes(part) for part in (parsed.records, parsed.symbols, parsed.extra_bits)] == [b"re", b"sym", b"x"]
+    assert parsed.write() == GOOD
 
 
 HOSTILE: dict[str, tuple[bytes, type[DiffClientError]]] = {
@@ -50,5 +50,5 @@ HOSTILE: dict[str, tuple[bytes, type[DiffClientError]]] = {
 @pytest.mark.parametrize(("data", "error"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_headers_end_in_their_own_error(data: bytes, error: type[DiffClientError]) -> None:
     with pytest.raises(error) as caught:
-        payload.read(data, 4, PARENT)
+        frame.read(data, 4, PARENT)
     assert caught.type is error

@@ -44,9 +44,9 @@ HASHED = Records((ONE_NUMBER,), (Layout(1, 9, None, None, (0,), (24,)), None, No
 EXACT = Records((GAPS,), (None, None, None, Layout(1, 1, None, None, (0, 0), (2,))))
 
 
-@pytest.mark.parametrize(("kind", "found"), [("sparse", SPARSE), ("hashed", HASHED), ("exact", EXACT)])
-def test_records_come_back(kind: Kind, found: Records) -> None:
-    assert same(records.read(memoryview(records.write(found, kind, TABLE)), kind, TABLE), found)
+@pytest.mark.parametrize(("kind", "expected"), [("sparse", SPARSE), ("hashed", HASHED), ("exact", EXACT)])
+def test_records_come_back(kind: Kind, expected: Records) -> None:
+    assert same(records.read(memoryview(records.write(expected, kind, TABLE)), kind, TABLE), expected)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_numbers_stand_column_by_column() -> None:
 
 def instead(column: Sequence[int], at: int, number: int) -> list[list[int]]:
     """The columns with one number changed."""
-    return [[*found[:at], number, *found[at + 1 :]] if found is column else list(found) for found in COLUMNS]
+    return [[*values[:at], number, *values[at + 1 :]] if values is column else list(values) for values in COLUMNS]
 
 
 FLAWS: dict[str, tuple[list[list[int]], str]] = {

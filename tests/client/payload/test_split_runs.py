@@ -14,8 +14,8 @@ def sparse(positions: list[int], levels: list[int]) -> Sparse:
 
 def runs(stream: Sparse | Exact, size: int, block: int, classes: Classes | None = None) -> list[list[list[int]]]:
     """The runs of each class of the only chunk."""
-    (found,) = cut(stream, size, block, classes)
-    return [[run.tolist() for run in each.runs] for each in found]
+    (chunk,) = cut(stream, size, block, classes)
+    return [[run.tolist() for run in piece.runs] for piece in chunk]
 
 
 def test_gaps_lead_from_change_to_change() -> None:
@@ -34,16 +34,16 @@ def test_classes_are_cut_as_if_they_were_alone() -> None:
 
 
 def test_every_chunk_is_cut_by_itself() -> None:
-    found = [chunk for (chunk,) in cut(sparse([3, CHUNK + 4], [1, 2]), 2 * CHUNK + 10, block=1)]
-    assert [each.count for each in found] == [1, 1, 0]
-    assert [each.runs[0].tolist() for each in found] == [[3], [4], []]
+    cuts = [chunk for (chunk,) in cut(sparse([3, CHUNK + 4], [1, 2]), 2 * CHUNK + 10, block=1)]
+    assert [each.count for each in cuts] == [1, 1, 0]
+    assert [each.runs[0].tolist() for each in cuts] == [[3], [4], []]
 
 
 @pytest.mark.parametrize("block", [1, 3])
 def test_a_chunk_in_which_all_blocks_change_has_no_gaps(block: int) -> None:
-    ((found,),) = cut(sparse([0, 1, 2, 3], [1, 2, 3, 4]), 4, block)
-    assert found.runs[0].size == 0
-    assert found.count == -(-4 // block)
+    ((coded,),) = cut(sparse([0, 1, 2, 3], [1, 2, 3, 4]), 4, block)
+    assert coded.runs[0].size == 0
+    assert coded.count == -(-4 // block)
 
 
 def test_where_most_weights_change_each_has_a_value() -> None:

@@ -50,6 +50,7 @@ HOSTILE: dict[str, tuple[list[str], Any]] = {
     "probes an object": (["probes"], {}),
     "probe a number": (["probes"], [3]),
     "name empty": (["model"], ""),
+    "name that steers a terminal": (["model"], "\x1b]0;owned\x07"),
     "name endless": (["model"], "x" * 10_000),
     "unknown field": (["extra"], 1),
 }

@@ -85,6 +85,7 @@ FACTS: dict[str, tuple[list[Any], Any]] = {
     "probe of another model": (["probes", 0, 1], "tts/probe/" + "b" * 16),
     "probe a list": (["probes", 0, 1], [[]]),
     "domain empty": (["probes", 0, 0], ""),
+    "domain that steers a terminal": (["probes", 0, 0], "\x1b]0;owned\x07"),
     "domain endless": (["probes", 0, 0], "x" * 201),
     "words negative": (["probes", 0, 2], -1),
     "errors a text": (["probes", 0, 3], "4"),

@@ -75,10 +75,10 @@ def test_any_other_spelling_is_refused(name: str) -> None:
 def test_no_text_has_two_names(text: str) -> None:
     """What can be taken apart is spelt as it would be made."""
     try:
-        found = parse(text)
+        parsed = parse(text)
     except ManifestError:
         return
-    assert text.startswith(f"{found.model}/")
+    assert text.startswith(f"{parsed.model}/")
 
 
 @pytest.mark.parametrize("model", ["root", "targets", "snapshot", "timestamp", "", ".", "..", "-x", "a/b", "a+b", "ä"])

@@ -68,28 +68,28 @@ def test_the_enrolment_comes_back_and_is_its_owners_alone(store: Store) -> None:
 def test_the_outbox_is_bounded(lineage: Lineage) -> None:
     state = State()
     for number in range(OUTBOX_LIMIT + 5):
-        state = state.telling(Report("failed", None, None, downloaded_bytes=number))
+        state = state.with_report(Report("failed", None, None, downloaded_bytes=number))
     assert [report.downloaded_bytes for report in state.outbox] == list(range(5, OUTBOX_LIMIT + 5))
 
 
 def test_verdicts_are_kept_by_version_and_bounded() -> None:
     state = State()
     for number in range(UNFIT_LIMIT + 3):
-        state = state.failing(Unfit(f"{number:064x}", "a" * 64, "why"))
+        state = state.with_unfit(Unfit(f"{number:064x}", "a" * 64, "why"))
     assert len(state.unfit) == UNFIT_LIMIT
     newest = state.unfit[-1].digest
     assert state.verdict(newest, "a" * 64) == state.unfit[-1]
     assert state.verdict(newest, "b" * 64) is None
     assert state.verdict(f"{0:064x}", "a" * 64) is None  # the oldest gave way
-    again = state.failing(Unfit(newest, "b" * 64, "still"))
+    again = state.with_unfit(Unfit(newest, "b" * 64, "still"))
     assert len(again.unfit) == UNFIT_LIMIT
     assert again.verdict(newest, "a" * 64) is None
 
 
 def test_a_state_of_before_verdicts_were_kept_is_read(lineage: Lineage) -> None:
-    told = full_state(lineage).to_json()
-    del told["unfit"]
-    assert read_state(json.dumps(told).encode()) == replace(full_state(lineage), unfit=())
+    fields = full_state(lineage).to_json()
+    del fields["unfit"]
+    assert read_state(json.dumps(fields).encode()) == replace(full_state(lineage), unfit=())
 
 
 def test_the_policy_comes_back(store: Store) -> None:

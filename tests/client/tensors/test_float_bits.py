@@ -29,3 +29,12 @@ def test_minus_zero_and_nothing_else_becomes_plus_zero(dtype: str) -> None:
     assert not float_bits.any_minus_zero(cleared)
     assert cleared[0] == 0
     assert np.array_equal(cleared[1:], bits[1:])
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16"])
+def test_every_half_comes_back_from_fp32_and_numbers_between_go_to_the_even_one(dtype: str) -> None:
+    for bits in (half[: float_bits.EXPONENTS[dtype]] for half in np.split(EVERY_16_BITS, 2)):
+        wide = float_bits.widen(bits.view(DTYPES[dtype]), dtype)
+        assert np.array_equal(float_bits.narrow(wide, dtype), bits)
+        between = wide[:-1] + (wide[1:] - wide[:-1]) / np.float32(2)
+        assert np.array_equal(float_bits.narrow(between, dtype), bits[:-1] + bits[:-1] % 2)

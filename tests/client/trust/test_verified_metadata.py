@@ -52,13 +52,13 @@ class Rooted:
 
     def __call__(self, *bases: str) -> Trust:
         """Refreshed, as a fresh process would."""
-        found = Trust(
+        trust = Trust(
             self.folder,
             [f"{base}{verified_metadata.PATH}" for base in bases or [self.server.url]],
             Transport(IMPATIENT),
         )
-        found.refresh()
-        return found
+        trust.refresh()
+        return trust
 
     def kept(self) -> dict[str, bytes]:
         """What is on the disk."""
@@ -81,9 +81,9 @@ def asked(server: ScriptedServer) -> list[str]:
 
 
 def test_a_target_is_found_with_its_custom_fields(rooted: Rooted, lineage: Lineage) -> None:
-    found = rooted().get(DIFF)
-    assert found.blob == lineage.diffs[2].payload
-    assert found.custom["diffserver"]["from"] == lineage.digest(2)
+    target = rooted().get(DIFF)
+    assert target.blob == lineage.diffs[2].payload
+    assert target.custom["diffserver"]["from"] == lineage.digest(2)
 
 
 def test_a_poll_with_nothing_new_fetches_one_role(rooted: Rooted, server: ScriptedServer) -> None:
@@ -97,17 +97,17 @@ def test_one_new_version_fetches_three(rooted: Rooted, server: ScriptedServer, r
     rooted().get(DIFF)
     repository.publish()
     server.seen.clear()
-    found = rooted()
-    found.get(DIFF)
+    trust = rooted()
+    trust.get(DIFF)
     assert [name.partition(".")[2] for name in asked(server)] == ["root.json", "json", "snapshot.json", f"{MODEL}.json"]
-    assert found.received == sum(len(repository.files[name]) for name in asked(server)[1:])
+    assert trust.received == sum(len(repository.files[name]) for name in asked(server)[1:])
 
 
 def test_history_is_found_in_the_archive(rooted: Rooted, server: ScriptedServer, repository: Repository) -> None:
     old = snapshot_name(MODEL, 0)
     repository.retire([old])
-    found = rooted()
-    assert found.get(old).blob.length > 0
+    trust = rooted()
+    assert trust.get(old).blob.length > 0
     assert any("%2Barchive-0" in name for name in asked(server))
 
 
@@ -268,9 +268,9 @@ def expired(role: str) -> Callable[[Repository], None]:
 def altered(name: str, old: bytes, new: bytes) -> Callable[[Repository], None]:
     def lie(repository: Repository) -> None:
         repository.publish()
-        found = name.format(**versions(repository))
-        assert old in repository.files[found]
-        repository.files[found] = repository.files[found].replace(old, new)
+        path = name.format(**versions(repository))
+        assert old in repository.files[path]
+        repository.files[path] = repository.files[path].replace(old, new)
 
     return lie
 

@@ -314,13 +314,13 @@ def test_a_name_that_garbles_terminals_is_made_plain(device: Device, lineage: Li
     device.update()
     device.server.target = 1
     step = lineage.diffs[0]
-    odd = tuple(replace(probe, domain="\x1b]0;owned\x07\x00", errors=probe.errors + 9) for probe in step.probes)
+    odd = tuple(replace(probe, domain="\x9b0;owned\x7f", errors=probe.errors + 9) for probe in step.probes)
     device.server.repository.cover([replace(step, probes=odd)], {1: lineage.snapshots[1].payload})
     with pytest.raises(UpdateFailed):
         device.update()
     failure = device.store.state().failure
     assert failure is not None
-    assert "?]0;owned??" in failure.reason
+    assert "?0;owned?" in failure.reason
     assert device.server.reports[-1]["reason"] == failure.reason
 
 

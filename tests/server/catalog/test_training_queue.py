@@ -98,7 +98,7 @@ def test_a_lost_training_is_claimed_again_and_its_first_worker_refused(engine: E
     assert claimed(engine, "second") == training_id
     assert not training_queue.heartbeat(engine, training_id, "lost", 0.9, "")
     assert not training_queue.fail(engine, training_id, "lost", "too late")
-    assert not training_queue.release(engine, training_id, "lost")
+    assert not training_queue.release(engine, "lost")
     with pytest.raises(JobLost, match="taken over by another worker"):
         finish(engine, training_id, "lost")
     with reading(engine) as session:
@@ -139,7 +139,7 @@ def test_a_released_training_is_as_if_never_claimed(engine: Engine) -> None:
     for n in range(training_queue.MAX_ATTEMPTS + 2):
         assert claimed(engine, f"w{n}") == training_id
         assert training_queue.heartbeat(engine, training_id, f"w{n}", 0.4, "epoch 2")
-        assert training_queue.release(engine, training_id, f"w{n}")
+        assert training_queue.release(engine, f"w{n}") == [training_id]
     training = look(engine, training_id)
     assert (training.state, training.attempts, training.progress, training.worker) == ("queued", 0, 0.0, None)
 

@@ -12,8 +12,7 @@ from diffclient.diff.apply import apply
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot
-from diffserver.checkpoints import changes as target
-from diffserver.checkpoints.changes import changes, exact, require_fit
+from diffserver.checkpoints.changes import changes, describe, exact, require_fit
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import mixed, version, write
@@ -52,7 +51,7 @@ def test_a_snapshot_is_a_checkpoint_too_and_nothing_of_it_moves(parent: Snapshot
     checkpoint = Checkpoint(other.path)
     assert arrived(parent, checkpoint, tmp_path / "version").digest() == other.digest()
     roundings = [change.rounding for change in changes(checkpoint, parent) if change.rounding]
-    assert target.describe(roundings) == ["no weight had to be rounded to its grid"]
+    assert describe(roundings) == ["no weight had to be rounded to its grid"]
 
 
 def test_the_parents_own_weights_change_nothing(parent: Snapshot) -> None:
@@ -78,11 +77,11 @@ def test_the_largest_rounding_is_told_with_its_tensor(parent: Snapshot, tmp_path
     shifted = parent.read("grid").astype(np.float64)
     shifted[3, 3] += 0.25 * 2.0**-grid
     tensors["grid"] = ("F32", shifted.astype(np.float32))
-    (found,) = [one for one in changes(Checkpoint(write(tmp_path / "c", tensors)), parent) if one.rounding]
-    assert found.rounding is not None
-    assert 0 < found.rounding.most <= 0.26 * 2.0**-grid
-    (told,) = target.describe([found.rounding])
-    assert "rounded to their grids: the most in grid, by" in told
+    (rounded,) = [change for change in changes(Checkpoint(write(tmp_path / "c", tensors)), parent) if change.rounding]
+    assert rounded.rounding is not None
+    assert 0 < rounded.rounding.most <= 0.26 * 2.0**-grid
+    (line,) = describe([rounded.rounding])
+    assert "rounded to their grids: the most in grid, by" in line
 
 
 def without(name: str) -> Callable[[dict[str, tuple[str, Array]]], None]:

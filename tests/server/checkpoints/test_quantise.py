@@ -62,8 +62,8 @@ def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> 
     assert stream is not None
     assert (stream.step, stream.exponent) == (rung.mantissa, -rung.power)
     assert stream.positions.tolist() == [0, 1]
-    told = stream.levels * stream.step * 2.0 ** -(stream.exponent or 0)
-    assert np.abs(told - numbers[:2]).max() <= rung.value / 2
+    quantised = stream.levels * stream.step * 2.0 ** -(stream.exponent or 0)
+    assert np.abs(quantised - numbers[:2]).max() <= rung.value / 2
 
 
 @pytest.mark.parametrize("dtype", ["F64", "I64", "I32", "I16", "U8", "BOOL", "F32"])

@@ -8,16 +8,16 @@ from typing import Any
 from rich.console import Console
 
 from diffserver.cli.output import tried_table
-from diffserver.pipeline.trial_search import Try
+from diffserver.pipeline.trial_search import Trial
 
-FULL = Try("full", None, 3.126, 0.0, density=0.99998, seconds=37.0)
-SPARSE = Try("sparse", 0.05, 3.5, None, 0.5, 230_000, 0.0493, 0.25, 15, (0.00123, 0.00246), 45.0)
-HASHED = Try("hashed", 0.0125, 3.0, -0.126, 0.5, 57_000, 0.0124, 1.0, 7, (0.5, 0.5), 45.0)
+FULL = Trial("full", None, 3.126, 0.0, density=0.99998, seconds=37.0)
+SPARSE = Trial("sparse", 0.05, 3.5, None, 0.5, 230_000, 0.0493, 0.25, 15, (0.00123, 0.00246), 45.0)
+HASHED = Trial("hashed", 0.0125, 3.0, -0.126, 0.5, 57_000, 0.0124, 1.0, 7, (0.5, 0.5), 45.0)
 
 
-def shown(*tries: tuple[Try, bool]) -> list[list[str]]:
+def shown(*tries: tuple[Trial, bool]) -> list[list[str]]:
     """The cells of each row of the table, as a wide terminal shows them."""
-    rows: list[dict[str, Any]] = [asdict(one) | {"chosen": chosen} for one, chosen in tries]
+    rows: list[dict[str, Any]] = [asdict(trial) | {"chosen": chosen} for trial, chosen in tries]
     console = Console(width=200)
     with console.capture() as capture:
         console.print(tried_table(rows), highlight=False)
@@ -26,7 +26,7 @@ def shown(*tries: tuple[Try, bool]) -> list[list[str]]:
 
 
 def test_every_try_is_a_row() -> None:
-    known = Try("full", None, 3.126, 0.0, seconds=37.0, trained=False)
+    known = Trial("full", None, 3.126, 0.0, seconds=37.0, trained=False)
     assert shown((FULL, False), (SPARSE, False), (HASHED, True), (known, False)) == [
         ["full", "–", "–", "100.00%", "–", "–", "3.13 %", "+0.00", "no"],
         ["sparse", "5.00%", "4.93%", "25.00%", "15", "0.0012–0.0025", "3.50 %", "–", "no"],

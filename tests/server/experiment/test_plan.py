@@ -9,30 +9,31 @@ import pytest
 
 from diffserver.errors import Invalid
 from diffserver.experiment import plan
-from diffserver.experiment.method_kinds import KINDS
 from diffserver.experiment.plan import Domain, entries, find_domains
-from diffserver.training.loop import recipe_for
+from diffserver.methods.definition import load_definition
 from tests.server.experiment.toy_experiments import planned, write_domain, write_domains
 
 
 def test_methods_carry_parameters_and_budgets() -> None:
+    sparse = load_definition("sparse")
     (plainly, first, second, lora) = entries(
         ["sparse", "sparse:spread=0.5,steps=90@0.04,0.01", "full:steps=9", "lora:learning_rate=1e-2"], [0.02]
     )
-    assert (plainly.label, plainly.budget, plainly.kind) == ("sparse", 0.02, KINDS["sparse"])
+    assert (plainly.label, plainly.budget, plainly.definition) == ("sparse", 0.02, sparse)
     assert [first.budget, second.budget] == [0.04, 0.01]
     assert first.label == second.label == "sparse:spread=0.5,steps=90"
-    assert first.kind.recipe == replace(recipe_for("sparse"), steps=90)
-    assert first.kind.schedule.spread == 0.5
-    assert lora.kind.recipe is not None
-    assert lora.kind.recipe.learning_rate == 0.01
+    assert sparse.recipe is not None
+    assert first.definition.recipe == replace(sparse.recipe, steps=90)
+    assert first.definition.schedule.spread == 0.5
+    assert lora.definition.recipe is not None
+    assert lora.definition.recipe.learning_rate == 0.01
     given = [plan.reference(["sparse", "full:steps=9"], name).recipe for name in ("base", "full")]
     assert [recipe and recipe.steps for recipe in given] == [2000, 9]
 
 
 def test_a_package_that_a_method_needs_is_named_at_once() -> None:
     with pytest.raises(Invalid, match=r"needs nowhere\.to\.be\.found.*pip install"):
-        replace(KINDS["lora"], needs="nowhere.to.be.found").load()
+        replace(load_definition("lora"), needs="nowhere.to.be.found").import_needed()
 
 
 @pytest.mark.parametrize(
@@ -77,4 +78,8 @@ def test_a_fingerprint_changes_with_content_and_names(tmp_path: Path) -> None:
 
 def test_shortened_plans_train_little(tmp_path: Path) -> None:
     short = plan.shortened(planned(write_domains(tmp_path), "sparse"), 7, 5)
-    assert [kind.recipe and kind.recipe.steps for kind in (short.base, short.full, short.entries[0].kind)] == [7, 5, 5]
+    assert [one.recipe and one.recipe.steps for one in (short.base, short.full, short.entries[0].definition)] == [
+        7,
+        5,
+        5,
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from diffclient.errors import StoreFailed
 from diffserver.errors import Invalid
 from diffserver.experiment import results, show
 from diffserver.experiment.results import Failure, Results, Row
@@ -43,7 +44,7 @@ def test_what_is_no_results_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="cannot write"):
+    with pytest.raises(StoreFailed, match="nowhere"):
         Results().write(tmp_path / "nowhere" / "chain.json")
 
 

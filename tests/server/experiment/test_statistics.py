@@ -41,6 +41,11 @@ def test_test_sets_weigh_the_same_in_the_interval() -> None:
     assert statistics.drift_interval(version, full) == pytest.approx((12.5, 12.5))
 
 
+def test_totals_add_up_examples() -> None:
+    (total,) = statistics.totals({"a": errors_of(1, 0, 2)}).values()
+    assert (total.errors, total.words, errors_of(1, 0, 2).wer) == (3, 12, 25.0)
+
+
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_overlap_is_jaccards(pairs: list[tuple[bool, bool]]) -> None:

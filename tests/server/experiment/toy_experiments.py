@@ -11,13 +11,14 @@ from torch import nn
 
 from diffclient.measure.word_errors import Errors
 from diffclient.tensors.snapshot import Array, Snapshot
+from diffserver.choices.methods import FULL
 from diffserver.experiment import chain
 from diffserver.experiment.cache import Kept
-from diffserver.experiment.method_kinds import FULL
 from diffserver.experiment.plan import Plan, entries, find_domains
 from diffserver.experiment.results import Results
 from diffserver.experiment.version_bench import Bench
-from diffserver.training.loop import Recipe
+from diffserver.methods.definition import load_definition
+from diffserver.methods.recipe import Recipe
 from tests.server.points import Point, PointsTask
 
 METHODS = (
@@ -34,7 +35,7 @@ DOMAINS = ((0, 1, 2, 3, 4), (5,), (6,), (7,))
 
 
 class FiledPoints(PointsTask):
-    """Points of a domain's folder: `train.jsonl` and `test.jsonl` hold classes, count and seed."""
+    """Points of a domain's folder: `train.jsonl` and `test.jsonl` hold classes, count and seed, and so do probes."""
 
     def examples(self, folder: Path, split: str) -> list[Point]:
         drawn = json.loads((folder / f"{split}.jsonl").read_text())
@@ -48,6 +49,14 @@ class FiledPoints(PointsTask):
 
     def measure(self, session: dict[str, Array], examples: Sequence[Point]) -> Errors:
         return self.errors(session, examples)
+
+    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
+        return (folder / f"{split}.jsonl").read_bytes()
+
+    def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
+        drawn = (json.loads(part.read_text()) for part in parts)
+        sets = (self.domain(part["labels"], part["count"], part["seed"]) for part in drawn)
+        return [self.errors(weights.read_all(), examples) for examples in sets]
 
 
 def write_domain(folder: Path, labels: Sequence[int], seed: int) -> None:
@@ -67,12 +76,12 @@ def write_domains(folder: Path) -> Path:
 def planned(data: Path, *methods: str, budget: float = 0.15, updates: int = 2, seeds: tuple[int, ...] = (0,)) -> Plan:
     recipe = Recipe(steps=60, learning_rate=0.02, batch=16)
     chosen = tuple(
-        replace(entry, kind=replace(entry.kind, recipe=entry.kind.recipe and recipe))
+        replace(entry, definition=replace(entry.definition, recipe=entry.definition.recipe and recipe))
         if ":" not in entry.label
         else entry
         for entry in entries(methods, [budget])
     )
-    full = replace(FULL, recipe=recipe)
+    full = replace(load_definition(FULL), recipe=recipe)
     return Plan("points", find_domains(data, updates), chosen, seeds, base=full, full=full, device="cpu")
 
 

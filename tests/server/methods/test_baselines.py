@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,33 +11,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors import arithmetic
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, fp32_bytes
-from diffserver.methods.bitdelta import BitDelta
-from diffserver.methods.factorised import Factorised
+from diffserver.methods.definition import load_definition
 from diffserver.methods.factors import Factors, pack, unpack
-from diffserver.methods.full import Full
-from diffserver.methods.lora import Lora, choose_ranks
-from diffserver.methods.method import MethodError
+from diffserver.methods.lora import choose_ranks
+from diffserver.methods.method import Method, MethodError, Packed, Result, Weights
+from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
-from diffserver.methods.topk import TUNED_AIM, TopK, TopKSchedule
-from diffserver.training.loop import Lesson, Recipe, train
-from tests.server.points import PointsTask, as_version
+from diffserver.training.loop import Lesson, train
+from tests.server.points import PointsTask, as_version, retrained
 
 OLD, NEW = (0, 1, 2, 3, 4), (5, 6, 7)
 RECIPE = Recipe(steps=150, learning_rate=0.02, batch=32)
 TUNED = Recipe(steps=60, learning_rate=0.02, batch=32)
-BASELINES: dict[str, tuple[Callable[[Setting], Any], Recipe | None]] = {
-    "topk": (TopK, None),
-    "topk-tuned": (lambda setting: TopK(setting, TopKSchedule(aim=TUNED_AIM)), TUNED),
-    "bitdelta": (BitDelta, TUNED),
-    "lora": (Lora, RECIPE),
-    "pruned": (lambda setting: TopK(setting, TopKSchedule(from_nothing=True)), None),
-    "pruned-tuned": (lambda setting: TopK(setting, TopKSchedule(from_nothing=True, aim=TUNED_AIM)), TUNED),
-    "factorised": (Factorised, None),
+BASELINES = {
+    name: replace(load_definition(name), recipe=recipe)
+    for name, recipe in {
+        "topk": None,
+        "topk-tuned": TUNED,
+        "bitdelta": TUNED,
+        "lora": RECIPE,
+        "pruned": None,
+        "pruned-tuned": TUNED,
+        "factorised": None,
+    }.items()
 }
+COMPRESSORS = ("topk", "bitdelta", "factorised")
 MODELS = ("pruned", "pruned-tuned", "factorised")
 """What travels is a whole model."""
 
@@ -47,7 +49,7 @@ MODELS = ("pruned", "pruned-tuned", "factorised")
 def parent(points: PointsTask, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """A version that knows the old classes."""
     lesson = Lesson(points.domain(OLD, 400, seed=1))
-    weights = train(points, points.network(0), Full(points.initial()), lesson, RECIPE, device="cpu")
+    weights = retrained(points, points.initial(), lesson, RECIPE)
     return as_version(tmp_path_factory.mktemp("parent") / "0", weights)
 
 
@@ -59,7 +61,7 @@ def lesson(points: PointsTask) -> Lesson:
 @pytest.fixture(scope="module")
 def full(points: PointsTask, parent: Snapshot, lesson: Lesson) -> dict[str, Array]:
     """The fully retrained model, on the parent's grids."""
-    weights = train(points, points.network(0), Full(parent.read_all()), lesson, RECIPE, device="cpu")
+    weights = retrained(points, parent.read_all(), lesson, RECIPE)
     return {
         spec.name: arithmetic.from_grid(arithmetic.round_to_grid(weights[spec.name], spec.grid or 0), spec.grid or 0)
         for spec in parent.table
@@ -70,22 +72,22 @@ def setting(points: PointsTask, parent: Snapshot, full: dict[str, Array] | None,
     return Setting(parent.read_all(), parent.table, budget, 3, points.network(0), full)
 
 
-def made(name: str, points: PointsTask, chosen: Setting, lesson: Lesson) -> Any:
+def made(name: str, points: PointsTask, chosen: Setting, lesson: Lesson) -> Method:
     """The baseline, trained if it is one that trains."""
-    build, recipe = BASELINES[name]
-    method = build(chosen)
-    if recipe:
-        train(points, points.network(0), method, lesson, recipe, device="cpu", seed=3)
+    definition = BASELINES[name]
+    method = definition.make(chosen)
+    if definition.recipe:
+        train(points, points.network(0), method, lesson, definition.recipe, device="cpu", seed=3)
     return method
 
 
-def shipped(method: Any, parent: Snapshot, out: Path) -> tuple[bytes, dict[str, Array]]:
+def shipped(method: Method, parent: Snapshot, out: Path) -> tuple[bytes, Weights]:
     """The payload, and the weights that a device makes of it."""
-    diff = method.diff()
-    if diff is None:
-        data = method.payload()
-        return data, method.rebuilt(data)
-    data = encode(diff, parent.table, parent.digest())
+    result = method.result()
+    if isinstance(result, Packed):
+        return result.payload, result.weights
+    assert isinstance(result, Diff)
+    data = encode(result, parent.table, parent.digest())
     apply(parent, [open_payload(data, parent.table, parent.digest())], out)
     return data, Snapshot(out).read_all()
 
@@ -138,7 +140,7 @@ def test_tuning_what_is_kept_helps(
 def test_bitdelta_changes_every_weight_at_its_natural_size_by_one_scale_a_tensor(
     points: PointsTask, parent: Snapshot, full: dict[str, Array], tmp_path: Path
 ) -> None:
-    data, weights = shipped(BitDelta(setting(points, parent, full, 0.2)), parent, tmp_path / "1")
+    data, weights = shipped(BASELINES["bitdelta"].make(setting(points, parent, full, 0.2)), parent, tmp_path / "1")
     assert len(data) < 0.08 * fp32_bytes(parent.table)  # one bit of 32, and what a table this small costs
     for name, after in weights.items():
         changed, wanted = after - parent.read(name), full[name] - parent.read(name)
@@ -150,7 +152,7 @@ def test_bitdelta_changes_every_weight_at_its_natural_size_by_one_scale_a_tensor
 def test_bitdelta_in_a_small_budget_changes_whole_rows(
     points: PointsTask, parent: Snapshot, full: dict[str, Array], tmp_path: Path
 ) -> None:
-    _, weights = shipped(BitDelta(setting(points, parent, full, 0.03)), parent, tmp_path / "1")
+    _, weights = shipped(BASELINES["bitdelta"].make(setting(points, parent, full, 0.03)), parent, tmp_path / "1")
     changed = weights["0.weight"] != parent.read("0.weight")
     assert 0 < changed.all(axis=1).sum() < len(changed)
     assert np.array_equal(changed.all(axis=1), changed.any(axis=1))
@@ -159,9 +161,7 @@ def test_bitdelta_in_a_small_budget_changes_whole_rows(
 def test_pruned_keeps_nothing_of_the_parent(
     points: PointsTask, parent: Snapshot, full: dict[str, Array], tmp_path: Path
 ) -> None:
-    _, weights = shipped(
-        TopK(setting(points, parent, full, 0.06), TopKSchedule(from_nothing=True)), parent, tmp_path / "1"
-    )
+    _, weights = shipped(BASELINES["pruned"].make(setting(points, parent, full, 0.06)), parent, tmp_path / "1")
     for name, after in weights.items():
         kept = after != 0
         assert np.count_nonzero(kept) < 0.6 * after.size or after.ndim == 1
@@ -184,37 +184,34 @@ def test_lora_changes_its_layers_by_low_rank_and_nothing_else(
 def test_a_budget_below_anything_is_refused(
     name: str, points: PointsTask, parent: Snapshot, full: dict[str, Array], lesson: Lesson
 ) -> None:
-    def payload() -> None:
-        method = made(name, points, setting(points, parent, full, 0.002), lesson)
-        if method.diff() is None:
-            method.payload()
+    def result() -> Result:
+        return made(name, points, setting(points, parent, full, 0.002), lesson).result()
 
     with pytest.raises(MethodError):
-        payload()
+        result()
 
 
-@pytest.mark.parametrize("build", [TopK, BitDelta, Factorised])
-def test_compressors_need_the_retrained_model(
-    build: Callable[[Setting], Any], points: PointsTask, parent: Snapshot
-) -> None:
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_compressors_need_the_retrained_model(name: str, points: PointsTask, parent: Snapshot) -> None:
     with pytest.raises(MethodError, match="train that first"):
-        build(setting(points, parent, None, 0.06))
+        BASELINES[name].make(setting(points, parent, None, 0.06))
 
 
-@pytest.mark.parametrize("build", [TopK, BitDelta, Factorised])
-def test_tensors_off_the_grid_stay_the_parents(
-    build: Callable[[Setting], Any], points: PointsTask, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_tensors_off_the_grid_stay_the_parents(name: str, points: PointsTask) -> None:
     rng = np.random.default_rng(0)
     table, before = enter_grid({"a": rng.normal(size=(50, 40)).astype(np.float32), "steps": np.arange(4)})
     grid = next(spec.grid for spec in table if spec.grid is not None)
     units = arithmetic.round_to_grid(before["a"] + rng.normal(0, 0.1, (50, 40)).astype(np.float32), grid)
     after = {"a": arithmetic.from_grid(units, grid), "steps": before["steps"]}
-    method = build(Setting(before, table, 0.2, 0, points.network(0), after))
+    method = BASELINES[name].make(Setting(before, table, 0.2, 0, points.network(0), after))
     assert method.weights(1.0)["steps"].tolist() == [0, 1, 2, 3]
-    diff = method.diff()
-    weights = method.rebuilt(method.payload()) if diff is None else None
-    assert weights["steps"].tolist() == [0, 1, 2, 3] if weights else diff.streams[1] is None
+    result = method.result()
+    if isinstance(result, Packed):
+        assert result.weights["steps"].tolist() == [0, 1, 2, 3]
+    else:
+        assert isinstance(result, Diff)
+        assert result.streams[1] is None
 
 
 @settings(deadline=None, max_examples=30)

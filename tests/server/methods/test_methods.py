@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from diffclient.diff.apply import apply
-from diffclient.diff.streams import Hashed, Sparse
+from diffclient.diff.streams import Diff, Hashed, Sparse
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
-from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, fp32_bytes
-from diffserver.methods.full import Full
-from diffserver.methods.method import Method, MethodError
-from diffserver.methods.registry import load_method
-from diffserver.training.loop import Lesson, Recipe, train
-from tests.server.points import PointsTask, as_version
+from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, fp32_bytes
+from diffserver.methods.definition import load_definition
+from diffserver.methods.method import Method, MethodError, Retrained, Weights
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
+from diffserver.training.loop import Lesson, train
+from tests.server.points import PointsTask, as_version, retrained
 
 DIFFS = ("sparse", "hashed")
 OLD, NEW = (0, 1, 2, 3, 4), (5, 6, 7)
@@ -28,13 +30,18 @@ RECIPE = Recipe(steps=150, learning_rate=0.02, batch=32)
 def parent(points: PointsTask, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """A version that knows the old classes."""
     lesson = Lesson(points.domain(OLD, 400, seed=1))
-    weights = train(points, points.network(0), Full(points.initial()), lesson, RECIPE, device="cpu")
+    weights = retrained(points, points.initial(), lesson, RECIPE)
     return as_version(tmp_path_factory.mktemp("parent") / "0", weights)
+
+
+def made(name: str, parent: Weights, table: Table, budget: float, seed: int) -> Method:
+    """The method, untrained; none of these looks at the network."""
+    return load_definition(name).make(Setting(parent, table, budget, seed, nn.Identity()))
 
 
 def trained(points: PointsTask, parent: Snapshot, name: str, budget: float, seed: int = 3) -> Method:
     """The method, having learned the new classes with the old ones replayed."""
-    method = load_method(name, parent.read_all(), parent.table, budget, seed)
+    method = made(name, parent.read_all(), parent.table, budget, seed)
     lesson = Lesson(points.domain(NEW, 300, seed=2), [points.domain(OLD, 400, seed=1)])
     train(points, points.network(0), method, lesson, RECIPE, device="cpu", seed=seed)
     return method
@@ -42,8 +49,8 @@ def trained(points: PointsTask, parent: Snapshot, name: str, budget: float, seed
 
 def shipped(method: Method, parent: Snapshot, out: Path) -> tuple[bytes, Snapshot]:
     """The payload, and the version that a device makes of it."""
-    diff = method.diff()
-    assert diff is not None
+    diff = method.result()
+    assert isinstance(diff, Diff)
     data = encode(diff, parent.table, parent.digest())
     apply(parent, [open_payload(data, parent.table, parent.digest())], out)
     return data, Snapshot(out)
@@ -63,9 +70,9 @@ def test_payload_keeps_to_its_budget_and_uses_it(
 def test_an_update_learns_the_new_and_keeps_the_old(
     points: PointsTask, parent: Snapshot, tmp_path: Path, name: str
 ) -> None:
-    _, made = shipped(trained(points, parent, name, budget=0.1), parent, tmp_path / "1")
+    _, version = shipped(trained(points, parent, name, budget=0.1), parent, tmp_path / "1")
     new, old = points.domain(NEW, 300, seed=7), points.domain(OLD, 300, seed=8)
-    before, after = parent.read_all(), made.read_all()
+    before, after = parent.read_all(), version.read_all()
     assert points.errors(before, new).wer_ppm > 900_000
     assert points.errors(after, new).wer_ppm < 100_000
     assert points.errors(after, old).wer_ppm < points.errors(before, old).wer_ppm + 50_000
@@ -76,65 +83,65 @@ def test_the_device_arrives_at_the_weights_that_training_ended_with(
     points: PointsTask, parent: Snapshot, tmp_path: Path, name: str
 ) -> None:
     method = trained(points, parent, name, budget=0.1)
-    _, made = shipped(method, parent, tmp_path / "1")  # first: it may drop a little to keep to the budget
+    _, version = shipped(method, parent, tmp_path / "1")  # first: it may drop a little to keep to the budget
     with torch.no_grad():
         ended = {name: weight.numpy() for name, weight in method.weights(1.0).items()}
-    differing = sum(int((ended[name] != array).sum()) for name, array in made.read_all().items())
+    differing = sum(int((ended[name] != array).sum()) for name, array in version.read_all().items())
     assert differing <= (20 if name == "sparse" else 0)
 
 
 def test_three_hashed_updates_in_a_row_hash_differently(points: PointsTask, parent: Snapshot, tmp_path: Path) -> None:
     classes = [*OLD]
     for number, new in enumerate(NEW, start=1):
-        method = load_method("hashed", parent.read_all(), parent.table, 0.1, seed=number)
+        method = made("hashed", parent.read_all(), parent.table, 0.1, seed=number)
         lesson = Lesson(points.domain([new], 200, seed=number), [points.domain(classes, 400, seed=9)])
         train(points, points.network(0), method, lesson, RECIPE, device="cpu")
-        data, made = shipped(method, parent, tmp_path / str(number))
+        data, version = shipped(method, parent, tmp_path / str(number))
         assert len(data) <= 0.1 * fp32_bytes(parent.table)
         classes.append(new)
-        assert points.errors(made.read_all(), points.domain(classes, 400, seed=20)).wer_ppm < 120_000
-        parent = made
+        assert points.errors(version.read_all(), points.domain(classes, 400, seed=20)).wer_ppm < 120_000
+        parent = version
 
 
 def test_sparse_leaves_most_weights_as_they_are(points: PointsTask, parent: Snapshot, tmp_path: Path) -> None:
-    diff = trained(points, parent, "sparse", budget=0.04).diff()
-    assert diff is not None
+    diff = trained(points, parent, "sparse", budget=0.04).result()
+    assert isinstance(diff, Diff)
     assert 0 < diff.carried < 0.3 * sum(spec.size for spec in parent.table)
     assert all(isinstance(stream, Sparse | None) for stream in diff.streams)
 
 
 def test_hashed_shares_values_among_positions(points: PointsTask, parent: Snapshot) -> None:
-    diff = trained(points, parent, "hashed", budget=0.025).diff()
-    assert diff is not None
+    diff = trained(points, parent, "hashed", budget=0.025).result()
+    assert isinstance(diff, Diff)
     assert all(isinstance(stream, Hashed) for stream in diff.streams)
     assert diff.carried < 0.7 * sum(spec.size for spec in parent.table)
 
 
 @pytest.mark.parametrize("name", DIFFS)
 def test_an_untrained_diff_changes_nothing(parent: Snapshot, tmp_path: Path, name: str) -> None:
-    method = load_method(name, parent.read_all(), parent.table, 0.1, seed=0)
+    method = made(name, parent.read_all(), parent.table, 0.1, seed=0)
     for weight_name, weight in method.weights(0.0).items():
         assert np.array_equal(weight.detach().numpy(), parent.read(weight_name))
-    _, made = shipped(method, parent, tmp_path / "1")
-    assert all(np.array_equal(made.read(spec.name), parent.read(spec.name)) for spec in parent.table)
+    _, version = shipped(method, parent, tmp_path / "1")
+    assert all(np.array_equal(version.read(spec.name), parent.read(spec.name)) for spec in parent.table)
 
 
 @pytest.mark.parametrize("name", DIFFS)
 def test_tensors_off_the_grid_stay_the_parents(name: str) -> None:
     weights: dict[str, Array] = {"a": np.ones((50, 40), np.float32), "steps": np.arange(4, dtype=np.int64)}
     table, arrays = enter_grid(weights)
-    method = load_method(name, arrays, table, 0.2, seed=0)
+    method = made(name, arrays, table, 0.2, seed=0)
     for parameter in method.parameters():
         torch.nn.init.normal_(parameter)
-    diff = method.diff()
-    assert diff is not None
+    diff = method.result()
+    assert isinstance(diff, Diff)
     assert [stream is None for stream in diff.streams] == [False, True]
     assert method.weights(1.0)["steps"].tolist() == [0, 1, 2, 3]
 
 
 def test_full_retrains_every_weight_and_has_no_diff(points: PointsTask, parent: Snapshot) -> None:
     method = trained(points, parent, "full", budget=0.02)
-    assert method.diff() is None
+    assert isinstance(method.result(), Retrained)
     for name, weight in method.weights(1.0).items():
         assert not np.array_equal(weight.detach().numpy(), parent.read(name))
 
@@ -145,13 +152,13 @@ def test_full_retrains_every_weight_and_has_no_diff(points: PointsTask, parent: 
 )
 def test_what_cannot_be_made_is_refused(parent: Snapshot, name: str, budget: float) -> None:
     with pytest.raises(MethodError):
-        load_method(name, parent.read_all(), parent.table, budget, seed=0)
+        made(name, parent.read_all(), parent.table, budget, seed=0)
 
 
 @pytest.mark.parametrize("name", DIFFS)
 def test_a_budget_below_an_empty_payload_is_refused(parent: Snapshot, name: str) -> None:
-    method = load_method(name, parent.read_all(), parent.table, 0.002, seed=0)
+    method = made(name, parent.read_all(), parent.table, 0.002, seed=0)
     for parameter in method.parameters():
         torch.nn.init.normal_(parameter)
     with pytest.raises(MethodError, match="raise it"):
-        method.diff()
+        method.result()

@@ -61,7 +61,7 @@ def retrained(parent: Snapshot, seed: int = 1) -> dict[str, Array]:
 
 def spec_of(corpus: Path, sha256: str, method: str) -> TrainingSpec:
     budget = 1.0 if method == "exact" else BUDGET
-    return TrainingSpec("update", "m", str(corpus), checkpoint=sha256, method=method, budget=budget)  # type: ignore[arg-type]
+    return TrainingSpec("update", "m", str(corpus), checkpoint=sha256, method=method, budget=budget)
 
 
 @pytest.fixture(scope="module")

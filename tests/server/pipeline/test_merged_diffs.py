@@ -23,12 +23,13 @@ from diffserver.catalog import versions as catalog
 from diffserver.catalog.candidate import NewCandidate, NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.pipeline import merged_diffs
-from diffserver.pipeline.job_context import Result, Work
+from diffserver.pipeline.job_context import Work
 from diffserver.pipeline.parent_version import load_parent
 from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Payload, Shortcut, Step
 from diffserver.tasks import Task
+from diffserver.training.made_version import MadeVersion
 from tests.factories import Version, hashed_diff, sparse_diff, write_version
 from tests.server import factories
 from tests.server.conftest import Service, record, release
@@ -71,7 +72,7 @@ class Line:
         data = encode(diff, before.table, before.digest)
         weights = self.folder / str(number)
         digest = apply(before.snapshot, [open_payload(data, before.table, before.digest)], weights)
-        found = self._shortcuts(Result(weights, digest, before.table, b"", diff.kind, data, 1, 1.0))
+        found = self._shortcuts(MadeVersion(weights, digest, before.table, diff.kind, data))
         self.versions.append(Version(Snapshot(weights), digest))
         self.diffs.append(diff)
         blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
@@ -87,11 +88,11 @@ class Line:
             shortcuts=found,
         )
 
-    def _shortcuts(self, result: Result) -> tuple[NewShortcut, ...]:
+    def _shortcuts(self, made: MadeVersion) -> tuple[NewShortcut, ...]:
         scratch = self.folder / f"scratch-{len(self.versions)}"
         scratch.mkdir()
         work = Work(SPEC, NO_TASK, self.objects, scratch, lambda done, message: True)
-        return merged_diffs.make(work, self.engine, load_parent(SPEC, self.engine, self.objects, scratch), result)
+        return merged_diffs.make(work, self.engine, load_parent(SPEC, self.engine, self.objects, scratch), made)
 
     def _manifest(self, like: NewCandidate, number: int, **changes: Any) -> Mapping[str, Any]:
         manifest = from_json(dict(like.manifest))

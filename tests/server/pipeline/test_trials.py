@@ -15,18 +15,21 @@ pytest.importorskip("torch", reason="training needs torch: pip install 'diffserv
 
 import torch
 
+from diffclient.diff.streams import Diff
 from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Snapshot, enter_grid, fp32_bytes
 from diffserver.catalog import versions
 from diffserver.catalog.candidate import NewCandidate
-from diffserver.catalog.training_request import MethodName, TrainingSpec
+from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.methods import Use, method_names
 from diffserver.evaluation import from_json, mean_wer
-from diffserver.methods.registry import load_method
+from diffserver.methods.definition import load_definition
+from diffserver.methods.setting import Setting
 from diffserver.pipeline import run as pipeline
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.parent_version import find_reference
-from diffserver.pipeline.trial_search import Asked, Try
-from diffserver.pipeline.trials import AUTO, asked_for
+from diffserver.pipeline.trial_search import Goal, Trial
+from diffserver.pipeline.trials import goal_of
 from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate
@@ -38,6 +41,7 @@ from tests.server.pipeline.test_run import Home, update_spec, with_base
 pytestmark = pytest.mark.slow
 
 DOMAINS = ["0-base", "1-athletes"]
+AUTO = method_names(Use.AUTO)
 ANY = 100.0
 """Points of drift that every diff keeps to."""
 
@@ -64,10 +68,10 @@ def run(home: Home, spec: TrainingSpec, listener: Listener) -> NewCandidate:
     return pipeline.run(spec, home.engine, home.objects, folder, listener)
 
 
-def tries(candidate: NewCandidate | Candidate) -> list[Try]:
+def tries(candidate: NewCandidate | Candidate) -> list[Trial]:
     """The rows as the search knew them."""
-    names = {item.name for item in fields(Try)}
-    return [Try(**{name: value for name, value in row.items() if name in names}) for row in candidate.tried]
+    names = {item.name for item in fields(Trial)}
+    return [Trial(**{name: value for name, value in row.items() if name in names}) for row in candidate.tried]
 
 
 def chosen(candidate: NewCandidate | Candidate) -> dict[str, Any]:
@@ -190,7 +194,7 @@ def test_a_fully_retrained_model_of_the_same_data_is_used_again(
 
 
 def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(again: NewCandidate) -> None:
-    asked, measured = Asked(AUTO, 0.02, 0.001), tries(again)
+    asked, measured = Goal(AUTO, 0.02, 0.001), tries(again)
     kept = trial_search.choose(asked, measured)
     assert chosen(again) == asdict(kept) | {"chosen": True}
     too_much = kept.drift is not None and kept.drift > 0.001
@@ -199,16 +203,17 @@ def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(
 
 @pytest.mark.parametrize("method", AUTO)
 @pytest.mark.parametrize("scale", [1e-4, 1.0])
-def test_the_smallest_budget_that_is_tried_has_room_for_a_payload(method: MethodName, scale: float) -> None:
+def test_the_smallest_budget_that_is_tried_has_room_for_a_payload(method: str, scale: float) -> None:
     network = load_task("asr").network(0)
     table, arrays = enter_grid({name: tensor.detach().numpy() for name, tensor in network.state_dict().items()})
-    least = asked_for(TrainingSpec("update", "m", "/data", method=method), table).least_budget
+    least = goal_of(TrainingSpec("update", "m", "/data", method=method), table).least_budget
     assert least < 0.001
-    trained, random = load_method(method, arrays, table, least, seed=1), torch.Generator().manual_seed(0)
+    trained = load_definition(method).make(Setting(arrays, table, least, 1, network))
+    random = torch.Generator().manual_seed(0)
     for parameter in trained.parameters():
         parameter.data.copy_(scale * torch.randn(parameter.shape, generator=random))
-    diff = trained.diff()
-    assert diff is not None
+    diff = trained.result()
+    assert isinstance(diff, Diff)
     assert diff.carried > 0
     assert payload_length(diff, table) <= least * fp32_bytes(table)
 

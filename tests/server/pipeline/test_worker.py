@@ -19,6 +19,7 @@ from diffserver.pipeline.worker import Worker
 from diffserver.settings import Settings
 from diffserver.storage import migrate
 from diffserver.storage.database import connect, reading, writing
+from diffserver.storage.object_store import Objects
 
 TASK = """
 from tests.server.points import PointsTask
@@ -39,11 +40,12 @@ def settings(tmp_path: Path) -> Settings:
     return made
 
 
-def failure(settings: Settings, task: str, data: Path) -> str:
+def failure(settings: Settings, task: str, data: Path, checkpoint: str | None = None) -> str:
     """What a worker records of the training of a base that cannot be trained."""
     engine = connect(settings.database)
     with writing(engine) as session:
-        number = training_queue.submit(session, TrainingSpec("base", task, str(data), task=task)).id
+        spec = TrainingSpec("base", task, str(data), task=task, checkpoint=checkpoint)
+        number = training_queue.submit(session, spec).id
     Worker(engine, settings).run(once=True)
     with reading(engine) as session:
         found = training_queue.find(session, number)
@@ -67,6 +69,20 @@ def test_its_own_tasks_are_found_by_name_and_others_are_told(settings: Settings,
     unknown = failure(settings, "vision", tmp_path)
     assert "there is no task 'vision'; known: asr, asr-words, mine" in unknown
     assert "broken.py:2" in unknown
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a\\u0000b", "\\u001b[31m"])
+@pytest.mark.parametrize("dtype", ["F32", "F99"])
+def test_a_checkpoint_with_a_name_that_nobody_can_write_fails(
+    settings: Settings, tmp_path: Path, name: str, dtype: str
+) -> None:
+    (data := tmp_path / "data" / "0-base").mkdir(parents=True)
+    (data / "test.jsonl").write_text("{}\n")
+    header = f'{{"{name}": {{"dtype": "{dtype}", "shape": [1], "data_offsets": [0, 4]}}}}'.encode()
+    checkpoint = Objects(settings.objects).put(len(header).to_bytes(8, "little") + header + bytes(4))
+    told = failure(settings, "mine", data.parent, checkpoint.sha256)
+    assert told
+    assert told.isprintable()
 
 
 @pytest.mark.parametrize("command", [serve.serve, serve.worker])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from diffclient.errors import StoreFailed
 from diffclient.release.manifest import Blob
 from diffserver.errors import BlobCorrupt, NotFound
 from diffserver.storage.object_store import CHUNK, Objects
@@ -101,7 +102,7 @@ def test_altered_bytes_are_never_handed_out_as_a_whole(local: Objects, tmp_path:
 
 
 def test_an_interrupted_write_leaves_nothing_visible(local: Objects, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StoreFailed):
         local.put(tmp_path / "missing")
     # What the store itself leaves behind when its process dies between writing and renaming.
     stored(tmp_path).parent.mkdir(parents=True)

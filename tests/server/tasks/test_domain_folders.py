@@ -25,8 +25,8 @@ def test_a_domain_has_all_splits_that_are_asked_for(tmp_path: Path) -> None:
     write(tmp_path / "2-test", test="")
     write(tmp_path / "3-both", train="", test="")
     (tmp_path / "4-empty").mkdir()
-    found = {splits: [folder.name for folder in find_domains(tmp_path, splits)] for splits in [("train",), ("test",)]}
-    assert found == {("train",): ["1-train", "3-both"], ("test",): ["2-test", "3-both"]}
+    names = {splits: [folder.name for folder in find_domains(tmp_path, splits)] for splits in [("train",), ("test",)]}
+    assert names == {("train",): ["1-train", "3-both"], ("test",): ["2-test", "3-both"]}
     assert [folder.name for folder in find_domains(tmp_path)] == ["3-both"]
     assert find_domains(tmp_path / "nowhere") == []
 

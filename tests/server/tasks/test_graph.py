@@ -29,8 +29,8 @@ class Attentive(nn.Module):
         self.register_buffer("scale", torch.tensor(0.5), persistent=False)
 
     def forward(self, symbols: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.layer(self.symbols(symbols)) * self.scale * counts[:, :, None]
-        return found, counts.sum(1)
+        output = self.layer(self.symbols(symbols)) * self.scale * counts[:, :, None]
+        return output, counts.sum(1)
 
 
 READINGS = (Input("readings", ("batch", "time", 3)),)
@@ -62,8 +62,10 @@ def test_onnxruntime_computes_what_torch_does_for_any_weights(
     for sizes in ({"batch": 1, "time": 9, "length": 4}, {"batch": 7, "time": 33, "length": 2}):
         given = drawn(inputs, sizes, np.random.default_rng(0))
         expected = network(*map(torch.from_numpy, given.values()))
-        for found, one in zip(session.run(given), expected if isinstance(expected, tuple) else [expected], strict=True):
-            assert np.allclose(found, one.detach().numpy(), atol=1e-4)
+        for actual, output in zip(
+            session.run(given), expected if isinstance(expected, tuple) else [expected], strict=True
+        ):
+            assert np.allclose(actual, output.detach().numpy(), atol=1e-4)
 
 
 def test_the_graph_holds_no_weight_and_nothing_of_this_machine() -> None:
@@ -92,7 +94,7 @@ def test_a_network_that_cannot_be_exported_is_told_with_its_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("array", "told"),
+    ("array", "message"),
     [
         (np.zeros((1, 5, 3)), r"readings is float64 \[1, 5, 3\], not float32 \['batch', 'time', 3\]"),
         (np.zeros((1, 5, 2), np.float32), r"float32 \[1, 5, 2\]"),
@@ -100,7 +102,7 @@ def test_a_network_that_cannot_be_exported_is_told_with_its_cause() -> None:
         (np.full((1, 5, 3), np.inf, np.float32), "not finite"),
     ],
 )
-def test_arrays_that_do_not_fit_are_told(array: Any, told: str) -> None:
+def test_arrays_that_do_not_fit_are_told(array: Any, message: str) -> None:
     READINGS[0].require(np.zeros((2, 9, 3), np.float32))
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         READINGS[0].require(array)

@@ -33,12 +33,12 @@ def test_lines_and_files_arrive_as_they_are(tmp_path: Path, lines: list[Any], fi
     assert [line.place for line in read] == [f"{path}:{2 * number + 1}" for number in range(len(lines))]
     part.write_bytes(pack([line.fields for line in read], files))
     assert part.read_bytes() == pack(lines, files)
-    found = read_part(part, lambda fields, open_: (fields.values, {name: open_(name) for name in files}))
-    assert found == [(line, files) for line in lines]
+    examples = read_part(part, lambda fields, open_: (fields.values, {name: open_(name) for name in files}))
+    assert examples == [(line, files) for line in lines]
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "holds no example"),
         (b"\n \n", "holds no example"),
@@ -51,11 +51,11 @@ def test_lines_and_files_arrive_as_they_are(tmp_path: Path, lines: list[Any], fi
         (None, "cannot read the examples"),
     ],
 )
-def test_what_is_no_file_of_lines_is_named(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_what_is_no_file_of_lines_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "lines.jsonl"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         read_lines(path)
 
 

@@ -108,12 +108,14 @@ def test_server_and_device_measure_the_same_with_the_same_code(task: Task, tmp_p
     assert 0 < measured.errors < 100
     assert abs(measured.errors - errors([said.numpy()], examples).errors) <= 3, "but for what augmenting moves"
     assert task.score(tmp_path / "graph", weights, [tmp_path / "part"]) == [measured]
-    assert sum((task.measure(task.session(graph, weights), [one]) for one in examples), Errors(0, 0)) == measured
+    assert (
+        sum((task.measure(task.session(graph, weights), [example]) for example in examples), Errors(0, 0)) == measured
+    )
 
 
 def test_a_probe_set_is_drawn_by_its_seed_and_holds_the_files_that_lines_name(task: Task, tmp_path: Path) -> None:
     entries = lines(30)
-    folder = write(tmp_path / "d", [{"file": f"{n}.json", "above": one["above"]} for n, one in enumerate(entries)])
+    folder = write(tmp_path / "d", [{"file": f"{n}.json", "above": entry["above"]} for n, entry in enumerate(entries)])
     for number, entry in enumerate(entries):
         (folder / f"{number}.json").write_text(json.dumps(entry["point"]))
     assert task.probe(folder, "test", 2, seed=1) == task.probe(folder, "test", 2, seed=1)
@@ -121,11 +123,11 @@ def test_a_probe_set_is_drawn_by_its_seed_and_holds_the_files_that_lines_name(ta
     (tmp_path / "part").write_bytes(task.probe(folder, "test", 2, seed=1))
     drawn = Above.scorer.examples(tmp_path / "part")
     assert len(drawn) == 2 * Above.probe_factor
-    assert {json.dumps(one["point"]) for one in drawn} <= {json.dumps(entry["point"]) for entry in entries}
+    assert {json.dumps(example["point"]) for example in drawn} <= {json.dumps(entry["point"]) for entry in entries}
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ({"above": True}, "KeyError: 'point'"),
         ({"point": [1, 2, 3], "above": True}, r"point is float32 \[1, 3\], not float32 \['batch', 4\]"),
@@ -137,11 +139,11 @@ def test_a_probe_set_is_drawn_by_its_seed_and_holds_the_files_that_lines_name(ta
         ([1, 2], "not a JSON object"),
     ],
 )
-def test_an_example_that_does_not_fit_is_named(task: Task, tmp_path: Path, entry: Any, told: str) -> None:
+def test_an_example_that_does_not_fit_is_named(task: Task, tmp_path: Path, entry: Any, message: str) -> None:
     folder = write(tmp_path / "d", [*lines(2), entry])
-    with pytest.raises(DataError, match=rf"d/test\.jsonl:3: .*{told}"):
+    with pytest.raises(DataError, match=rf"d/test\.jsonl:3: .*{message}"):
         task.examples(folder, "test")
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         task.probe(folder, "test", 3, seed=0)
 
 
@@ -160,26 +162,26 @@ def test_inputs_of_another_name_or_type_are_told(tmp_path: Path) -> None:
 class Tied(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two = nn.Linear(SIDES, SIDES), nn.Linear(SIDES, SIDES)
-        self.two.weight = self.one.weight
+        self.first, self.second = nn.Linear(SIDES, SIDES), nn.Linear(SIDES, SIDES)
+        self.second.weight = self.first.weight
 
     def forward(self, point: Tensor) -> Tensor:
-        return self.two(self.one(point))  # type: ignore[no-any-return]
+        return self.second(self.first(point))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
         (nn.Sequential(nn.Linear(SIDES, 8), nn.BatchNorm1d(8)), "1.running_mean, 1.running_var.*LayerNorm"),
-        (Tied(), "two.weight: another name of the same weights"),
+        (Tied(), "second.weight: another name of the same weights"),
         (nn.Linear(SIDES, 1).double(), "weight, bias: no float32"),
         (nn.ReLU(), "has no weights"),
     ],
 )
-def test_networks_that_no_diff_can_carry_are_refused_before_they_train(network: nn.Module, told: str) -> None:
+def test_networks_that_no_diff_can_carry_are_refused_before_they_train(network: nn.Module, message: str) -> None:
     class Given(Above):
         def build(self) -> nn.Module:
             return network
 
-    with pytest.raises(TaskError, match=told):
+    with pytest.raises(TaskError, match=message):
         Given().network(0)

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="tasks need torch: pip install 'diffserver[train]'")
 
 from diffserver.tasks import Task, TaskError, load_task, open_task
-from diffserver.tasks.registry import GROUP
+from diffserver.tasks.registry import BUILT_IN, GROUP
 
 TASK = """
 from tests.server.points import PointsTask
@@ -23,11 +23,11 @@ class {kind}(PointsTask):
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """Tasks are kept by name: forget them, as what is installed changes here."""
-    for found in (load_task, open_task):
-        found.cache_clear()
+    for loader in (load_task, open_task):
+        loader.cache_clear()
     yield
-    for found in (load_task, open_task):
-        found.cache_clear()
+    for loader in (load_task, open_task):
+        loader.cache_clear()
 
 
 PLAIN = """
@@ -53,14 +53,19 @@ def install(folder: Path, entry: str) -> None:
 
 
 def test_a_built_in_task_is_found_by_name_and_the_same_each_time() -> None:
-    found: Task = load_task("asr")
-    assert found.name == "asr"
-    assert load_task("asr") is found
+    task: Task = load_task("asr")
+    assert task.name == "asr"
+    assert load_task("asr") is task
+
+
+def test_the_page_on_tasks_names_those_that_are_built_in() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
+    assert f"the built-in {' and '.join(f'`{name}`' for name in BUILT_IN)};" in page
 
 
 def test_a_task_is_found_in_a_file_of_its_own(tmp_path: Path) -> None:
-    found = open_task(write(tmp_path / "task.py"))
-    assert (found.name, type(found).__name__) == ("mine", "Mine")
+    task = open_task(write(tmp_path / "task.py"))
+    assert (task.name, type(task).__name__) == ("mine", "Mine")
 
 
 def test_a_file_with_several_tasks_needs_a_class(tmp_path: Path) -> None:
@@ -124,7 +129,7 @@ def test_a_name_that_is_taken_is_told(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "holds no class that is a task"),
         ("class Mine:\n    name = 'mine'\n    def loss(self): pass\n", "Mine lacks network, examples, size, batch"),
@@ -137,9 +142,9 @@ def test_a_name_that_is_taken_is_told(tmp_path: Path, name: str) -> None:
         ("from diffserver.tasks import Task\nclass Mine(Task):\n    name = 'mine'\n", "Mine lacks network"),
     ],
 )  # fmt: skip
-def test_what_is_no_task_says_why(tmp_path: Path, content: str, told: str) -> None:
+def test_what_is_no_task_says_why(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "task.py").write_text(content)
-    with pytest.raises(TaskError, match=told):
+    with pytest.raises(TaskError, match=message):
         open_task(str(tmp_path / "task.py"))
 
 

@@ -10,15 +10,17 @@ import pytest
 pytest.importorskip("espeakng_loader", reason="the corpus needs espeak-ng: pip install 'diffserver[demo]'")
 
 from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
-from diffserver.methods.full import Full
-from diffserver.methods.registry import load_method
+from diffserver.methods.definition import load_definition
+from diffserver.methods.recipe import Recipe
+from diffserver.methods.setting import Setting
 from diffserver.tasks.asr.corpus import Sizes, build_corpus
 from diffserver.tasks.asr.task import AsrTask
-from diffserver.training.loop import Lesson, Recipe, train
-from tests.server.points import as_version
+from diffserver.training.loop import Lesson, train
+from tests.server.points import as_version, retrained
 
 BUDGET = 0.05
 pytestmark = pytest.mark.slow
@@ -54,18 +56,20 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Speech:
     initial = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     recipe = Recipe(steps=700, learning_rate=6e-3, batch=8)
     lesson = Lesson(task.examples(domains[0], "train"))
-    weights = train(task, network, Full(initial), lesson, recipe, device="cpu")
+    weights = retrained(task, initial, lesson, recipe)
     return Speech(task, domains, task.graph(network), as_version(folder / "0", weights))
 
 
 def update(speech: Speech, parent: Snapshot, name: str, number: int, out: Path) -> tuple[Made, Snapshot]:
     """Train one update on the next domain and apply it as a device does."""
     read = [speech.task.examples(domain, "train") for domain in speech.domains[: number + 1]]
-    method = load_method(name, parent.read_all(), parent.table, BUDGET, seed=number)
+    network = speech.task.network(0)
+    setting = Setting(parent.read_all(), parent.table, BUDGET, number, network)
+    method = load_definition(name).make(setting)
     recipe = Recipe(steps=250, learning_rate=6e-3, batch=8)
-    train(speech.task, speech.task.network(0), method, Lesson(read[-1], read[:-1]), recipe, device="cpu")
-    diff = method.diff()
-    assert diff is not None
+    train(speech.task, network, method, Lesson(read[-1], read[:-1]), recipe, device="cpu")
+    diff = method.result()
+    assert isinstance(diff, Diff)
     data = encode(diff, parent.table, parent.digest())
     apply(parent, [open_payload(data, parent.table, parent.digest())], out)
     made, new = Snapshot(out), speech.domains[number]

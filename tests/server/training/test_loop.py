@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffserver.methods.full import Full
 from diffserver.methods.method import MethodError
-from diffserver.training.loop import Lesson, Recipe, choose_device, recipe_for, train
+from diffserver.methods.recipe import Recipe
+from diffserver.training.loop import Lesson, choose_device
 from diffserver.training.progress import Cancelled
-from tests.server.points import Point, PointsTask
+from tests.server.points import Point, PointsTask, retrained
 
 RECIPE = Recipe(steps=20, learning_rate=0.01, batch=8)
 
@@ -40,7 +40,7 @@ class Forgetful(PointsTask):
 
 
 def run(task: PointsTask, lesson: Lesson, recipe: Recipe = RECIPE, **options: Any) -> dict[str, Any]:
-    return train(task, task.network(0), Full(task.initial()), lesson, recipe, device="cpu", **options)
+    return retrained(task, task.initial(), lesson, recipe, **options)
 
 
 @pytest.mark.parametrize("kind", [PointsTask, Forgetful])
@@ -56,7 +56,7 @@ def test_the_networks_own_weights_are_neither_used_nor_changed(points: PointsTas
     lesson = Lesson(points.domain([0, 1], 50, seed=1))
     networks = [points.network(seed) for seed in (0, 1)]
     before = networks[1].state_dict()["0.weight"].clone()
-    results = [train(points, net, Full(points.initial()), lesson, RECIPE, device="cpu") for net in networks]
+    results = [retrained(points, points.initial(), lesson, RECIPE, network) for network in networks]
     assert np.array_equal(results[0]["0.weight"], results[1]["0.weight"])
     assert torch.equal(networks[1].state_dict()["0.weight"], before)
 
@@ -112,26 +112,21 @@ def test_a_loss_that_is_not_finite_stops_training(points: PointsTask) -> None:
         run(points, Lesson(broken))
 
 
-@pytest.mark.parametrize("name", ["base", "full", "sparse", "hashed"])
-def test_every_kind_of_training_has_a_recipe(name: str) -> None:
-    assert recipe_for(name).epochs is None
-    assert recipe_for(name, epochs=3).epochs == 3
-
-
-@pytest.mark.parametrize(("name", "epochs"), [("dense", None), ("full", 0), ("base", -1)])
-def test_other_recipes_are_refused(name: str, epochs: int | None) -> None:
-    with pytest.raises(MethodError):
-        recipe_for(name, epochs)
-
-
 def test_devices() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(MethodError, match="tpu"):
-        choose_device("tpu")
+    for number in range(torch.cuda.device_count()):
+        assert choose_device(f"cuda:{number}") == f"cuda:{number}"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_missing_cuda_device_is_named() -> None:
-    with pytest.raises(MethodError, match="CUDA"):
-        choose_device("cuda")
+@pytest.mark.parametrize("name", ["tpu", f"cuda:{torch.cuda.device_count()}"])
+def test_a_missing_device_is_named_beside_those_that_are_there(name: str) -> None:
+    with pytest.raises(MethodError, match=f"'{name}' here: train with auto, cpu"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("device", [f"cuda:{number}" for number in range(torch.cuda.device_count())])
+def test_training_on_a_numbered_device_learns_the_same(points: PointsTask, device: str) -> None:
+    lesson = Lesson(points.domain([0, 1], 50, seed=1))
+    here, there = (run(points, lesson, device=name) for name in ("cpu", device))
+    assert all(np.allclose(here[name], there[name], atol=1e-3) for name in here)

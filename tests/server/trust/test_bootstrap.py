@@ -26,7 +26,7 @@ def test_the_first_keys_and_the_root_come_about_without_a_question(engine: Engin
     root = json.loads(anchor.path.read_bytes())["signed"]
     assert (anchor.path, anchor.version) == (settings.home / "root.json", 1)
     assert anchor.first_sha256 == sha256(anchor.path.read_bytes()).hexdigest()
-    ids = {role: tuple(found["keyids"]) for role, found in root["roles"].items()}
+    ids = {role: tuple(fields["keyids"]) for role, fields in root["roles"].items()}
     assert ids["snapshot"] == ids["timestamp"]
     assert len({ids["root"], ids["targets"], ids["timestamp"]}) == 3
     assert root["consistent_snapshot"] is True

@@ -129,8 +129,8 @@ def test_a_model_passes_from_the_server_to_an_operator(service: Service, typed: 
     service.publish_chain(3)
     device = Device(service, tmp_path / "device")
     device.updater()
-    made = typed("create", "release", "--keys", tmp_path / "operator")
-    asked = typed("rotate", "speech", "--public", made["file"])
+    key = typed("create", "release", "--keys", tmp_path / "operator")
+    asked = typed("rotate", "speech", "--public", key["file"])
     assert set(asked["lacking"]) == {"speech", "speech+archive", "speech+archive-0"}
     typed("sign", asked["request"], "--keys", tmp_path / "operator")
     typed("submit", asked["request"])
@@ -146,12 +146,12 @@ def test_a_key_behind_a_uri_of_securesystemslib_signs_online(service: Service, t
     private.write_bytes(signer.private_bytes)
     public.write_text(signer.public_key.keyval["public"])
     online = service.settings.keys / "online"
-    made = typed("import", "kms", "--uri", f"file2:{private}", "--public", public, "--keys", online)
-    assert made["keyid"] == signer.public_key.keyid
-    assert "PRIVATE" not in Path(made["file"]).read_text()
-    typed("rotate", "online", "--public", made["file"])
+    key = typed("import", "kms", "--uri", f"file2:{private}", "--public", public, "--keys", online)
+    assert key["keyid"] == signer.public_key.keyid
+    assert "PRIVATE" not in Path(key["file"]).read_text()
+    typed("rotate", "online", "--public", key["file"])
     service.publish(factories.update("v0", "v1", 1))
-    assert root(service, 2)["roles"]["timestamp"]["keyids"] == [made["keyid"]]
+    assert root(service, 2)["roles"]["timestamp"]["keyids"] == [key["keyid"]]
     assert Device(service, tmp_path / "device").find("speech/v0/1.from.0") is not None
     private.unlink()
     with pytest.raises(KeyMissing, match="key kms can't be opened"):
@@ -171,12 +171,12 @@ def test_a_model_whose_keys_would_not_vouch_for_it_is_refused(service: Service, 
 
 def test_a_request_that_something_overtook_is_refused(service: Service, typed: Type, tmp_path: Path) -> None:
     service.publish_chain(0)
-    one, other = tmp_path / "one.json", tmp_path / "other.json"
-    typed("rotate", "speech", "--out", one)
-    typed("rotate", "speech", "--out", other)
-    typed("submit", one)
+    first, second = tmp_path / "one.json", tmp_path / "other.json"
+    typed("rotate", "speech", "--out", first)
+    typed("rotate", "speech", "--out", second)
+    typed("submit", first)
     with pytest.raises(MetadataMoved, match="targets has been replaced"):
-        typed("submit", other)
+        typed("submit", second)
 
 
 def test_adding_a_model_without_the_targets_key_asks_for_it(service: Service, typed: Type, offline: Path) -> None:
@@ -266,8 +266,8 @@ def test_an_old_root_key_alone_makes_no_new_root(service: Service, typed: Type, 
     device.updater()
     typed("renew", "--out", tmp_path / "request.json")
     value = json.loads((tmp_path / "request.json").read_text())
-    for found in value["metadata"].values():
-        found["signatures"] = []
+    for metadata in value["metadata"].values():
+        metadata["signatures"] = []
     (tmp_path / "request.json").write_text(json.dumps(value))
     typed("sign", tmp_path / "request.json", "--keys", stolen)
     with pytest.raises(BadSignature, match="root was signed by 0/1 keys"):

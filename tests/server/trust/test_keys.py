@@ -19,38 +19,38 @@ def no_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_key_signs_and_is_encrypted_at_rest(tmp_path: Path) -> None:
-    made = keys.create(tmp_path / "online", "release")
-    signature = made.signer().sign(b"words")
+    key = keys.create(tmp_path / "online", "release")
+    signature = key.signer().sign(b"words")
     (read,) = Keyring(tmp_path).files()
     read.public.verify_signature(signature, b"words")
     pem = (tmp_path / "online" / "release.pem").read_text()
     assert pem.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
-    assert "PRIVATE" not in made.path.read_text()
+    assert "PRIVATE" not in key.path.read_text()
     files = ("release.pem", "release.key.json", "passphrase")
     assert {stat.S_IMODE((tmp_path / "online" / name).stat().st_mode) for name in files} == {0o600}
     assert stat.S_IMODE((tmp_path / "online").stat().st_mode) == 0o700
 
 
 def test_a_folder_of_keys_can_be_moved(tmp_path: Path) -> None:
-    made = keys.create(tmp_path / "here" / "offline", "root")
+    key = keys.create(tmp_path / "here" / "offline", "root")
     (tmp_path / "here").rename(tmp_path / "there")
-    (moved,) = Keyring(tmp_path / "there").held([made.public])
-    made.public.verify_signature(moved.signer().sign(b"words"), b"words")
-    assert Keyring(tmp_path / "here").held([made.public]) == []
+    (moved,) = Keyring(tmp_path / "there").held([key.public])
+    key.public.verify_signature(moved.signer().sign(b"words"), b"words")
+    assert Keyring(tmp_path / "here").held([key.public]) == []
     assert [file.name for file in Keyring(tmp_path / "there" / "offline").files()] == ["root"]
 
 
 def test_the_passphrase_of_the_environment_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(keys.PASSPHRASE, "swordfish")
-    made = keys.create(tmp_path, "root")
+    key = keys.create(tmp_path, "root")
     assert not (tmp_path / "passphrase").exists()
-    made.signer()
+    key.signer()
     monkeypatch.setenv(keys.PASSPHRASE, "marlin")
     with pytest.raises(KeyMissing, match="root can't be opened"):
-        made.signer()
+        key.signer()
     monkeypatch.delenv(keys.PASSPHRASE)
     with pytest.raises(KeyMissing, match="need a passphrase; set DIFFSERVER_PASSPHRASE"):
-        made.signer()
+        key.signer()
 
 
 class Terminal(io.StringIO):
@@ -62,13 +62,13 @@ class Terminal(io.StringIO):
 
 def test_a_person_is_asked_and_a_server_waits_for_no_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(keys.PASSPHRASE, "swordfish")
-    made = keys.create(tmp_path, "root")
+    key = keys.create(tmp_path, "root")
     monkeypatch.delenv(keys.PASSPHRASE)
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr(keys, "getpass", lambda prompt: "swordfish")
     with pytest.raises(KeyMissing, match="need a passphrase"):
-        Keyring(tmp_path).held([made.public])[0].signer()
-    Keyring(tmp_path, ask=True).held([made.public])[0].signer()
+        Keyring(tmp_path).held([key.public])[0].signer()
+    Keyring(tmp_path, ask=True).held([key.public])[0].signer()
 
 
 def test_an_hsms_pin_is_a_secret_like_the_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +99,8 @@ def test_names_that_are_no_names(name: str) -> None:
 
 
 def test_a_public_key_comes_from_a_pem_or_a_keys_file(tmp_path: Path) -> None:
-    made = keys.create(tmp_path, "root")
-    assert keys.read_public(made.path) == made.public
+    key = keys.create(tmp_path, "root")
+    assert keys.read_public(key.path) == key.public
     public = generate_private_key(SECP256R1()).public_key()
     pem = tmp_path / "kms.pem"
     pem.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))

@@ -45,10 +45,10 @@ def url(service: Service) -> Iterator[str]:
 def keyring(service: Service, tmp_path: Path) -> Keyring:
     """The operator's keys, to which the model belongs, with the root."""
     folder = tmp_path / "operator"
-    made = keys.create(folder, "release")
+    key = keys.create(folder, "release")
     with writing(service.engine) as session:
         request = key_changes.add_model(
-            metadata_rows.Book(session).look, "speech", Holders((made.public,)), now(session)
+            metadata_rows.CurrentMetadata(session).get, "speech", Holders((key.public,)), now(session)
         )
         request.sign(service.keyring)
         submit(session, request, service.keyring, now(session))
@@ -116,12 +116,12 @@ def challenge_of(service: Service, path: str, body: dict[str, Any]) -> dict[str,
             id="other weights",
         ),
         pytest.param(
-            lambda c: [one.update(to_digest=factories.digest("forged")) for one in c["change"]["manifests"]],
+            lambda c: [manifest.update(to_digest=factories.digest("forged")) for manifest in c["change"]["manifests"]],
             "another digest",
             id="other weights throughout",
         ),
         pytest.param(
-            lambda c: [one.update(to_version=7) for one in c["change"]["manifests"]],
+            lambda c: [manifest.update(to_version=7) for manifest in c["change"]["manifests"]],
             "does not follow",
             id="a later one",
         ),
@@ -158,7 +158,7 @@ def test_a_server_that_leads_back_to_older_metadata_gets_no_signature(
     typed("publish", candidate, "--keys", keyring.folder)
     third = record(service.engine, factories.update("v2", "v3", 3)).id
     challenge = challenge_of(service, f"/v1/candidates/{third}/publish", {})
-    operator_signing.Witness(keyring, url, "speech")
+    operator_signing.OperatorView(keyring, url, "speech")
     genuine = metadata_rows.read
     monkeypatch.setattr(metadata_rows, "read", lambda s, role, v: old if role == "timestamp" else genuine(s, role, v))
     with pytest.raises(MetadataRolledBack):
@@ -170,11 +170,11 @@ def test_what_moved_between_challenge_and_proof_is_refused(
     service: Service, url: str, typed: Type, keyring: Keyring
 ) -> None:
     typed("publish", record(service.engine, factories.base()).id, "--keys", keyring.folder)
-    one, other = (record(service.engine, factories.update("v0", label, 1)) for label in ("v1", "w1"))
-    path = f"/v1/candidates/{one.id}/publish"
+    first, second = (record(service.engine, factories.update("v0", label, 1)) for label in ("v1", "w1"))
+    path = f"/v1/candidates/{first.id}/publish"
     challenge = challenge_of(service, path, {})
-    proof = operator_signing.answer(challenge, {"digest": one.digest}, keyring, url)
-    typed("publish", other.id, "--keys", keyring.folder)
+    proof = operator_signing.answer(challenge, {"digest": first.digest}, keyring, url)
+    typed("publish", second.id, "--keys", keyring.folder)
     answer = service.operator.post(path, json={"proof": proof})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:diffserver:problem:head-moved")
 

@@ -34,8 +34,8 @@ def age(service: Service, roles: Iterable[str]) -> None:
     """Let the rows say that these roles expire within the hour."""
     soon = datetime.now(UTC) + timedelta(hours=1)
     with writing(service.engine) as session:
-        found = RoleMetadata.role.in_(list(roles)) & RoleMetadata.superseded_at.is_(None)
-        session.execute(update(RoleMetadata).where(found).values(expires=soon))
+        in_force = RoleMetadata.role.in_(list(roles)) & RoleMetadata.superseded_at.is_(None)
+        session.execute(update(RoleMetadata).where(in_force).values(expires=soon))
 
 
 def what_is_due(service: Service) -> Due:
@@ -167,15 +167,15 @@ def test_replicas_in_processes_of_their_own_write_one_timestamp(service: Service
 def test_keys_that_are_elsewhere_are_told_and_the_rest_is_renewed(service: Service) -> None:
     (service.settings.keys / "offline").rename(service.settings.home / "elsewhere")
     age(service, ["root", "targets", "timestamp"])
-    found = renew(service.engine, service.keyring, "replica")
-    assert (found.here, set(found.elsewhere)) == (("timestamp",), {"root", "targets"})
+    due = renew(service.engine, service.keyring, "replica")
+    assert (due.here, set(due.elsewhere)) == (("timestamp",), {"root", "targets"})
     assert versions(service)["root"] == 1
 
 
 def test_a_replica_without_keys_renews_nothing(service: Service, tmp_path: Path) -> None:
     age(service, ["timestamp"])
-    found = renew(service.engine, Keyring(tmp_path / "nothing"), "replica")
-    assert found == Due((), ("timestamp",))
+    due = renew(service.engine, Keyring(tmp_path / "nothing"), "replica")
+    assert due == Due((), ("timestamp",))
 
 
 def test_a_server_renews_as_soon_as_it_starts(service: Service) -> None:
@@ -194,7 +194,7 @@ def test_superseded_metadata_goes_after_a_week_and_roots_stay(service: Service) 
     age(service, ["root"])
     renew(service.engine, service.keyring, "replica")
     with writing(service.engine) as session:
-        long_ago = datetime.now(UTC) - metadata_rows.KEPT - DAY
+        long_ago = datetime.now(UTC) - metadata_rows.RETENTION - DAY
         old = update(RoleMetadata).where(RoleMetadata.superseded_at.is_not(None)).values(superseded_at=long_ago)
         session.execute(old)
         metadata_rows.prune(session, now(session))

@@ -16,7 +16,7 @@ from diffserver.storage.tables import Channel, Payload, RoleMetadata, Step, Vers
 from diffserver.trust import key_changes, keys, metadata_rows, releases
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders, holders_of
-from diffserver.trust.metadata.model_roles import Line
+from diffserver.trust.metadata.model_roles import ModelRoles
 from diffserver.trust.metadata.role_changes import from_json_values
 from diffserver.trust.renewal import renew
 from diffserver.trust.sign_change import Proof
@@ -30,10 +30,10 @@ NEVER, PAST = datetime(2200, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC)
 
 def operators_key(service: Service, folder: Path) -> Keyring:
     """Give the model to a key that the server never sees."""
-    made = keys.create(folder, "release")
+    key = keys.create(folder, "release")
     with writing(service.engine) as session:
         request = key_changes.add_model(
-            metadata_rows.Book(session).look, "speech", Holders((made.public,)), now(session)
+            metadata_rows.CurrentMetadata(session).get, "speech", Holders((key.public,)), now(session)
         )
         request.sign(service.keyring)
         submit(session, request, service.keyring, now(session))
@@ -44,20 +44,23 @@ def signed(service: Service, challenge: dict[str, Any], keyring: Keyring) -> Pro
     """What the operator's command does, on the service's own rows."""
     expires = datetime.fromisoformat(challenge["expires"])
     with reading(service.engine) as session:
-        book = metadata_rows.Book(session)
-        line = Line("speech", book.look)
+        in_force = metadata_rows.CurrentMetadata(session)
+        roles = ModelRoles("speech", in_force.get)
         change = from_json_values(challenge["change"])
-        change.apply(line)
-        holders = holders_of(book.need("targets").signed, "speech")
+        change.apply(roles)
+        holders = holders_of(in_force.require("targets").signed, "speech")
         assert holders is not None
-        changed = line.roles(holders, expires, change.every)
+        changed = roles.changed_metadata(holders, expires, change.rewrite_all)
     for metadata in changed.values():
         for file in keyring.held(holders.keys):
             metadata.sign(file.signer(), append=True)
     return Proof(
         expires,
         {role: metadata.signed.version for role, metadata in changed.items()},
-        {role: [one.to_dict() for one in metadata.signatures.values()] for role, metadata in changed.items()},
+        {
+            role: [signature.to_dict() for signature in metadata.signatures.values()]
+            for role, metadata in changed.items()
+        },
     )
 
 
@@ -82,13 +85,13 @@ def test_what_is_published_is_what_devices_verify(service: Service, tmp_path: Pa
     service.publish_chain(3)
     device = Device(service, tmp_path / "device")
     for number in range(4):
-        found = device.find(name := target_names.snapshot_name("speech", number))
-        assert found is not None
-        facts = target_custom.read_facts(name, found.custom)
+        target = device.find(name := target_names.snapshot_name("speech", number))
+        assert target is not None
+        facts = target_custom.read_facts(name, target.custom)
         assert (facts.version, facts.digest) == (number, factories.digest(f"v{number}"))
-    found = device.find("speech/v0/3.from.2")
-    assert found is not None
-    assert service.public.get(f"/v1/blobs/{found.hashes['sha256']}").content == factories.update("v2", "v3", 3).payload
+    target = device.find("speech/v0/3.from.2")
+    assert target is not None
+    assert service.public.get(f"/v1/blobs/{target.hashes['sha256']}").content == factories.update("v2", "v3", 3).payload
     assert device.find("speech/v0/4.from.3") is None
     service.publish(factories.update("v3", "v4", 4))
     assert device.find("speech/v0/4.from.3") is not None, "the same device sees the next"
@@ -165,10 +168,10 @@ def test_a_proof_of_what_moved_meanwhile_is_refused(service: Service, tmp_path: 
     keyring = operators_key(service, tmp_path / "operator")
     base = record(service.engine, factories.base()).id
     publish(service, base, signed(service, challenged(service, base), keyring))
-    one, other = (record(service.engine, factories.update("v0", label, 1)).id for label in ("v1", "w1"))
-    late = signed(service, challenged(service, one), keyring)
+    first, second = (record(service.engine, factories.update("v0", label, 1)).id for label in ("v1", "w1"))
+    late = signed(service, challenged(service, first), keyring)
     if moved == "head":
-        publish(service, other, signed(service, challenged(service, other), keyring))
+        publish(service, second, signed(service, challenged(service, second), keyring))
     else:
         with pytest.raises(SignatureNeeded) as caught, writing(service.engine) as session:
             releases.renew(session, service.keyring, "speech")
@@ -176,7 +179,7 @@ def test_a_proof_of_what_moved_meanwhile_is_refused(service: Service, tmp_path: 
             releases.renew(session, service.keyring, "speech", signed(service, caught.value.challenge, keyring))
     before = counts(service)
     with pytest.raises(MetadataMoved if moved == "metadata" else Conflict):
-        publish(service, one, late)
+        publish(service, first, late)
     assert counts(service) == before
 
 
@@ -216,10 +219,10 @@ def test_proofs_that_prove_nothing(
 
 def test_a_proof_for_one_candidate_publishes_no_other(service: Service, tmp_path: Path) -> None:
     keyring = operators_key(service, tmp_path / "operator")
-    one, other = (record(service.engine, factories.base(label=label)).id for label in ("v0", "w0"))
-    proof = signed(service, challenged(service, one), keyring)
+    first, second = (record(service.engine, factories.base(label=label)).id for label in ("v0", "w0"))
+    proof = signed(service, challenged(service, first), keyring)
     with pytest.raises(BadSignature, match="speech is not signed"):
-        publish(service, other, proof)
+        publish(service, second, proof)
 
 
 def test_publishes_of_several_models_and_renewals_meet(service: Service, tmp_path: Path) -> None:
@@ -267,10 +270,10 @@ def test_of_two_publishes_of_one_model_one_wins(service: Service, tmp_path: Path
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(attempt, ids))
-    (won,) = [one for one in results if isinstance(one, Version)]
-    found = Device(service, tmp_path / "device").find("speech/v0/1.snapshot")
-    assert found is not None
-    assert target_custom.read_facts("speech/v0/1.snapshot", found.custom).digest == won.digest
+    (won,) = [version for version in results if isinstance(version, Version)]
+    target = Device(service, tmp_path / "device").find("speech/v0/1.snapshot")
+    assert target is not None
+    assert target_custom.read_facts("speech/v0/1.snapshot", target.custom).digest == won.digest
     assert in_force(service, "speech")["version"] == 2
 
 
@@ -278,12 +281,12 @@ def test_devices_go_back_where_it_is_signed(service: Service, tmp_path: Path) ->
     service.publish_chain(3)
     answer = service.operator.post("/v1/models/speech/downgrade", json={"version": 1})
     assert (answer.status_code, answer.json()["number"]) == (200, 1)
-    found = Device(service, tmp_path / "device").find("speech/v0/1.downgrade")
-    assert found is not None
-    permission = target_custom.read_downgrade("speech/v0/1.downgrade", found.custom)
+    target = Device(service, tmp_path / "device").find("speech/v0/1.downgrade")
+    assert target is not None
+    permission = target_custom.read_downgrade("speech/v0/1.downgrade", target.custom)
     assert (permission.version, permission.below, permission.digest) == (1, 3, factories.digest("v1"))
-    content = service.public.get(f"/v1/blobs/{found.hashes['sha256']}").content
-    assert len(content) == found.length
+    content = service.public.get(f"/v1/blobs/{target.hashes['sha256']}").content
+    assert len(content) == target.length
     body = {"digest": factories.digest("v3"), "client": "test"}
     polled = service.device().post("/v1/device/poll", json=body).json()
     assert (polled["version"], polled["steps"]) == (1, ["speech/v0/1.snapshot"])

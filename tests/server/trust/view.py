@@ -1,4 +1,4 @@
-"""What a device sees: python-tuf's own updater on the service's answers, from a root on."""
+"""A device's view: python-tuf's own updater on the service's answers, starting from a root."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.server.conftest import Service
 
 
 class Wire(FetcherInterface):
-    """Fetches through a test client, and notes what came."""
+    """A fetcher through a test client that records the files."""
 
     def __init__(self, client: TestClient) -> None:
         self._client = client
@@ -40,9 +40,9 @@ class Device:
     def updater(self) -> Updater:
         """A refreshed updater; raises what python-tuf raises."""
         self.wire.bodies.clear()
-        made = Updater(str(self._folder), "/v1/tuf/", fetcher=self.wire, bootstrap=self._root)
-        made.refresh()
-        return made
+        client = Updater(str(self._folder), "/v1/tuf/", fetcher=self.wire, bootstrap=self._root)
+        client.refresh()
+        return client
 
     def find(self, name: str) -> TargetFile | None:
         """What verified metadata says of a target."""

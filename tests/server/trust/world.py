@@ -1,4 +1,4 @@
-"""A repository in memory, for the rules alone: metadata by role, signed with keys made for it."""
+"""A repository in memory, for tests of the pure rules: metadata by role, with keys of its own."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from diffclient.release.manifest import Manifest, from_json
 from diffserver.trust.metadata.delegation import Holders, with_model
-from diffserver.trust.metadata.model_roles import Line
+from diffserver.trust.metadata.model_roles import ModelRoles
 from diffserver.trust.metadata.next_metadata import follow, require_signed
 from diffserver.trust.metadata.role_changes import Change, Publish
 from tests.server import factories
@@ -33,9 +33,11 @@ class World:
 
     def apply(self, change: Change) -> list[str]:
         """Make a change as the service does; returns the roles that were rewritten."""
-        line = Line("speech", self.roles.get)
-        change.apply(line)
-        changed = line.roles(self.holders, EXPIRES + timedelta(days=len(self.roles)), change.every)
+        model_roles = ModelRoles("speech", self.roles.get)
+        change.apply(model_roles)
+        changed = model_roles.changed_metadata(
+            self.holders, EXPIRES + timedelta(days=len(self.roles)), change.rewrite_all
+        )
         for role, metadata in changed.items():
             assert metadata.signed.version == (self.roles[role].signed.version + 1 if role in self.roles else 1)
             metadata.sign(self.signer)

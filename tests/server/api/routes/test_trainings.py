@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from diffserver.catalog import training_queue
-from diffserver.pipeline.trial_search import Try
+from diffserver.pipeline.trial_search import Trial
 from tests.server import factories
 from tests.server.conftest import Service, record
 
@@ -45,6 +45,10 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
     assert not training_queue.heartbeat(service.engine, 1, "w", 0.6, "")
 
 
+def test_a_training_asks_for_a_device_by_number(service: Service) -> None:
+    assert submit(service, device="cuda:1").json()["spec"]["device"] == "cuda:1"
+
+
 def test_a_failure_says_why(service: Service) -> None:
     submit(service)
     training_queue.claim(service.engine, "w", 60)
@@ -70,6 +74,7 @@ def test_a_failure_says_why(service: Service) -> None:
         {"seed": -1},
         {"epochs": 0},
         {"device": "cuda:0; rm"},
+        {"device": "cuda:01"},
         {"max_regression": -1},
         {"max_drift": 0},
         {"max_drift": -1},
@@ -149,8 +154,8 @@ def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> Non
 
 def test_what_was_tried_is_shown(service: Service) -> None:
     service.publish_chain(0)
-    full = Try("full", None, 3.1, 0.0, seconds=40.5, trained=False)
-    sparse = Try("sparse", 0.02, 3.9, 0.8, -0.5, 20_000, 0.0197, 0.09, 15, (0.001, 0.002), 44.0)
+    full = Trial("full", None, 3.1, 0.0, seconds=40.5, trained=False)
+    sparse = Trial("sparse", 0.02, 3.9, 0.8, -0.5, 20_000, 0.0197, 0.09, 15, (0.001, 0.002), 44.0)
     tried = [asdict(full) | {"chosen": False}, asdict(sparse) | {"chosen": True}]
     made = record(service.engine, factories.update("v0", "v1", 1, tried=tried))
     shown = service.operator.get(f"/v1/candidates/{made.id}").json()["tried"]

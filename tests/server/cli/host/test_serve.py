@@ -21,8 +21,9 @@ LIMIT_SECONDS = 30
 
 
 def children(pid: int) -> list[int]:
-    """The process's children, as Linux tells."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """The process's children, as Linux tells, of all its threads."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for thread in threads for word in thread.read_text().split()]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from diffserver.cli.train.checkpoints import Made, choose, compare, require_choice
+from diffserver.cli.train.checkpoints import Outcomes, choose, compare, require_choice
 from diffserver.errors import Conflict, Invalid
 from tests.imagined import evaluation
 
@@ -26,29 +26,33 @@ def candidate(length: int, *refusals: str, errors: int = 5) -> dict[str, Any]:
 
 EXACT, SPARSE = candidate(260_000), candidate(20_000, errors=6)
 FORGETS = candidate(20_000, "base loses 9 points")
-BOTH = Made({"exact": EXACT, "sparse": SPARSE})
+BOTH = Outcomes({"exact": EXACT, "sparse": SPARSE})
 
 
 @pytest.mark.parametrize(
-    ("made", "kind", "force", "expected"),
+    ("outcomes", "kind", "force", "expected"),
     [
         pytest.param(BOTH, None, False, SPARSE, id="the smaller one"),
-        pytest.param(Made({"exact": candidate(9), "sparse": SPARSE}), None, False, candidate(9), id="even if exact"),
-        pytest.param(Made({"exact": EXACT, "sparse": FORGETS}), None, False, EXACT, id="nothing speaks against it"),
-        pytest.param(Made({"exact": EXACT, "sparse": FORGETS}), None, True, FORGETS, id="forced"),
+        pytest.param(
+            Outcomes({"exact": candidate(9), "sparse": SPARSE}), None, False, candidate(9), id="even if exact"
+        ),
+        pytest.param(Outcomes({"exact": EXACT, "sparse": FORGETS}), None, False, EXACT, id="nothing speaks against it"),
+        pytest.param(Outcomes({"exact": EXACT, "sparse": FORGETS}), None, True, FORGETS, id="forced"),
         pytest.param(BOTH, "exact", False, EXACT, id="named"),
-        pytest.param(Made({"exact": EXACT, "sparse": FORGETS}), "sparse", False, FORGETS, id="named, refused later"),
+        pytest.param(
+            Outcomes({"exact": EXACT, "sparse": FORGETS}), "sparse", False, FORGETS, id="named, refused later"
+        ),
     ],
 )
-def test_the_rule(made: Made, kind: str | None, force: bool, expected: Any) -> None:
-    assert choose(made, kind, yes=kind is None, force=force) == expected
+def test_the_rule(outcomes: Outcomes, kind: str | None, force: bool, expected: Any) -> None:
+    assert choose(outcomes, kind, yes=kind is None, force=force) == expected
 
 
 def test_where_something_speaks_against_all_nothing_is_chosen() -> None:
     with pytest.raises(Conflict, match="base loses 9 points"):
-        choose(Made({"sparse": FORGETS}, {"exact": "no worker"}), None, yes=True, force=False)
+        choose(Outcomes({"sparse": FORGETS}, {"exact": "no worker"}), None, yes=True, force=False)
     with pytest.raises(Conflict, match="no exact candidate"):
-        choose(Made({"sparse": SPARSE}, {"exact": "no worker"}), "exact", yes=True, force=False)
+        choose(Outcomes({"sparse": SPARSE}, {"exact": "no worker"}), "exact", yes=True, force=False)
 
 
 @pytest.mark.parametrize(("said", "expected"), [("exact", EXACT), ("sparse", SPARSE), ("none", None)])
@@ -88,7 +92,7 @@ def test_it_is_known_from_the_start_who_chooses(
 
 def test_both_stand_side_by_side() -> None:
     console = Console(record=True, width=120)
-    console.print(compare(Made({"exact": EXACT, "sparse": FORGETS}, {})))
+    console.print(compare(Outcomes({"exact": EXACT, "sparse": FORGETS}, {})))
     shown = console.export_text()
     for part in (
         "260,000",

@@ -15,10 +15,10 @@ from diffserver.tasks import TaskError
 
 
 def app() -> typer.Typer:
-    made = typer.Typer()
-    made.command("other")(lambda: None)
-    add_to(made)
-    return made
+    group = typer.Typer()
+    group.command("other")(lambda: None)
+    add_to(group)
+    return group
 
 
 def test_help_shows_an_example() -> None:
@@ -48,9 +48,9 @@ def test_a_quick_experiment_runs_through(tmp_path: Path) -> None:
     where = ["--folder", str(tmp_path / "work"), "--json", str(tmp_path / "made" / "chain.json")]
     done = CliRunner().invoke(app(), [*arguments, *where])
     assert done.exit_code == 0, done.output
-    made = results.read(tmp_path / "made" / "chain.json")
-    assert [row.method for row in made.runs] == ["full", "sparse", "topk"]
-    assert all(row.payload_share <= row.budget for row in made.runs)
+    quick_results = results.read(tmp_path / "made" / "chain.json")
+    assert [row.method for row in quick_results.runs] == ["full", "sparse", "topk"]
+    assert all(row.payload_share <= row.budget for row in quick_results.runs)
     assert (tmp_path / "made" / "chain-drift.png").exists()
     joined = CliRunner().invoke(
         app(), ["experiment", "join", str(tmp_path / "made" / "chain.json"), "--json", str(tmp_path / "all.json")]

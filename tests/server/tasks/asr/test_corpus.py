@@ -108,6 +108,6 @@ def test_a_folder_with_something_else_is_left_alone(corpus: Path, tmp_path: Path
 def test_more_updates_can_be_added_later(corpus: Path, tmp_path: Path) -> None:
     build_corpus(tmp_path, Sizes(base_train=2, base_test=1, update_train=2, update_test=1, updates=0))
     before = digests(tmp_path)
-    made = build_corpus(tmp_path, Sizes(base_train=2, base_test=1, update_train=2, update_test=1, updates=1))
-    assert [folder.name for folder in made] == ["0-base", "1-athletes"]
+    folders = build_corpus(tmp_path, Sizes(base_train=2, base_test=1, update_train=2, update_test=1, updates=1))
+    assert [folder.name for folder in folders] == ["0-base", "1-athletes"]
     assert before.items() <= digests(tmp_path).items()

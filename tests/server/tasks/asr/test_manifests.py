@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from diffserver.tasks import DataError
-from diffserver.tasks.asr.manifests import Line, read_audio, read_manifest
+from diffserver.tasks.asr.manifests import Recording, read_audio, read_manifest
 
 FORMATS = [("speech.wav", "PCM_16", 16000), ("speech.flac", "PCM_16", 44100), ("speech.opus", "OPUS", 48000)]
 
@@ -89,7 +89,7 @@ def test_audio_becomes_mono_at_16_khz(tmp_path: Path, name: str, subtype: str, r
     samples = np.repeat(tone(rate)[:, None], channels, axis=1)
     kind = "OGG" if name.endswith("opus") else None
     soundfile.write(path, samples, rate, subtype=subtype, format=kind)
-    read = read_audio(Line(path, "a", "here:1"))
+    read = read_audio(Recording(path, "a", "here:1"))
     assert read.dtype == np.float32
     assert len(read) == pytest.approx(8000, abs=20)
     assert int(np.abs(np.fft.rfft(read[1000:7000])).argmax()) == 440 * 6000 // 16000
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_audio_is_named(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "broken.wav"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"here:9: .*broken\.wav"):
-        read_audio(Line(path, "a", "here:9"))
+        read_audio(Recording(path, "a", "here:9"))
 
 
 @pytest.mark.parametrize("samples", [np.zeros(0), np.full(100, np.nan)], ids=["no samples", "not finite"])
@@ -111,4 +111,4 @@ def test_audio_without_sound_is_named(tmp_path: Path, samples: np.ndarray[Any, A
     path = tmp_path / "odd.wav"
     soundfile.write(path, samples, 16000, subtype="FLOAT")
     with pytest.raises(DataError, match="empty or holds values that are not finite"):
-        read_audio(Line(path, "a", "here:1"))
+        read_audio(Recording(path, "a", "here:1"))

@@ -39,9 +39,9 @@ def version(task: AsrTask, tmp_path_factory: pytest.TempPathFactory) -> Version:
 
 
 def test_tasks_are_found_by_name() -> None:
-    found: Task = load_task("asr")
-    assert found.name == "asr"
-    assert load_task("asr") is found
+    task: Task = load_task("asr")
+    assert task.name == "asr"
+    assert load_task("asr") is task
     with pytest.raises(TaskError, match="known: asr"):
         load_task("vision")
 
@@ -105,8 +105,8 @@ def test_altered_weights_change_the_figure(
     graph, weights = version
     altered = weights.read_all()
     altered["first.convolution.weight"] = altered["first.convolution.weight"][::-1].copy()
-    found = task.measure(task.session(graph, as_version(tmp_path / "altered", altered)), labelled)
-    assert found.errors > found.words // 2
+    errors = task.measure(task.session(graph, as_version(tmp_path / "altered", altered)), labelled)
+    assert errors.errors > errors.words // 2
 
 
 def test_a_probe_set_is_what_devices_read(task: AsrTask, version: Version, tiny_corpus: Path, tmp_path: Path) -> None:

@@ -58,23 +58,23 @@ def test_every_version_is_found_and_joins_to_its_manifest() -> None:
     world = grown(70)
     for number in (0, 1, 63, 64, 68, 69, 70):
         for manifest in manifests(number):
-            found = world.find(name := target_custom.name_of(manifest))
+            target = world.find(name := target_custom.name_of(manifest))
             whole = world.find(target_names.snapshot_name("speech", number))
-            assert found is not None
+            assert target is not None
             assert whole is not None
             facts = target_custom.read_facts(target_names.snapshot_name("speech", number), whole.custom)
-            step = target_custom.read_step(name, found.custom) if manifest.from_version is not None else None
+            step = target_custom.read_step(name, target.custom) if manifest.from_version is not None else None
             objects = target_custom.objects_of(manifest)
-            assert all(world.find(one) for one in facts.objects)
+            assert all(world.find(object_name) for object_name in facts.objects)
             assert target_custom.join(name, manifest.payload, step, facts, objects) == manifest
-            assert (found.hashes["sha256"], found.length) == (manifest.payload.sha256, manifest.payload.length)
+            assert (target.hashes["sha256"], target.length) == (manifest.payload.sha256, manifest.payload.length)
 
 
 def test_probes_and_graphs_of_history_move_to_the_archive_and_back() -> None:
     world = grown(1)
     probes = {number: (Probe("base", factories.blob(f"probes {number}"), 400, 12),) for number in range(2, 7)}
     for number in (2, 3, 4):
-        world.apply(Publish(tuple(replace(one, probes=probes[number]) for one in manifests(number))))
+        world.apply(Publish(tuple(replace(manifest, probes=probes[number]) for manifest in manifests(number))))
     moved = target_names.probe_name("speech", factories.blob("probes 2").sha256)
     assert moved not in live(world)
     assert set(world.roles["speech+archive"].signed.targets) == {
@@ -82,7 +82,7 @@ def test_probes_and_graphs_of_history_move_to_the_archive_and_back() -> None:
         target_names.probe_name("speech", factories.blob("probes").sha256),
     }
     assert world.find(moved)
-    world.apply(Publish(tuple(replace(one, probes=probes[2]) for one in manifests(5))))
+    world.apply(Publish(tuple(replace(manifest, probes=probes[2]) for manifest in manifests(5))))
     assert moved in live(world)
     assert moved not in world.roles["speech+archive"].signed.targets
 
@@ -90,9 +90,9 @@ def test_probes_and_graphs_of_history_move_to_the_archive_and_back() -> None:
 def test_a_way_back_is_permitted_until_the_next_version() -> None:
     world = grown(5)
     assert world.apply(go_back(1, 5)) == ["speech"]
-    found = world.find("speech/v0/1.downgrade")
-    assert found is not None
-    permission = target_custom.read_downgrade("speech/v0/1.downgrade", found.custom)
+    target = world.find("speech/v0/1.downgrade")
+    assert target is not None
+    permission = target_custom.read_downgrade("speech/v0/1.downgrade", target.custom)
     assert permission == target_custom.Downgrade(factories.digest("v1"), 1, 5)
     world.apply(go_back(0, 5))
     assert world.find("speech/v0/1.downgrade") is None, "one at a time"
@@ -112,7 +112,7 @@ def test_retired_diffs_are_gone_and_their_versions_facts_stay() -> None:
 
 def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
     world = grown(70)
-    before = {role: (found.signed.version, found.signed.targets) for role, found in world.roles.items()}
+    before = {role: (metadata.signed.version, metadata.signed.targets) for role, metadata in world.roles.items()}
     assert world.apply(Renew()) == ["speech", "speech+archive", "speech+archive-0", "speech+archive-1"]
     for role, (version, files) in before.items():
         if role != "targets":
@@ -129,14 +129,17 @@ def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
         pytest.param(Publish(()), Invalid, "not of one version", id="nothing"),
         pytest.param(Publish((*manifests(3), *manifests(4))), Invalid, "not of one version", id="two versions"),
         pytest.param(
-            Publish(tuple(replace(one, model="other") for one in manifests(3))),
+            Publish(tuple(replace(manifest, model="other") for manifest in manifests(3))),
             Invalid,
             "not of one",
             id="a foreign model",
         ),
         pytest.param(
             Publish(
-                tuple(replace(one, from_digest=one.from_digest and factories.digest("forged")) for one in manifests(3))
+                tuple(
+                    replace(manifest, from_digest=manifest.from_digest and factories.digest("forged"))
+                    for manifest in manifests(3)
+                )
             ),
             Conflict,
             "does not start from the weights",
@@ -214,8 +217,8 @@ def test_whatever_happens_what_was_published_is_found_and_the_live_role_stays_sm
 def _require_sound(world: World, head: int, retired: int) -> None:
     assert all(world.find(target_names.snapshot_name("speech", number)) for number in range(head + 1))
     parsed = [target_names.parse(name) for name in live(world)]
-    assert {one.number for one in parsed if one.kind in ("snapshot", "diff")} == {head, max(head - 1, 0)}
-    every = [name for role, found in world.roles.items() if role != "targets" for name in found.signed.targets]
+    assert {target.number for target in parsed if target.kind in ("snapshot", "diff")} == {head, max(head - 1, 0)}
+    every = [name for role, metadata in world.roles.items() if role != "targets" for name in metadata.signed.targets]
     assert len(every) == len(set(every)), "each target stands in one role"
-    diffs = [one.number for one in map(target_names.parse, every) if one.kind == "diff"]
+    diffs = [target.number for target in map(target_names.parse, every) if target.kind == "diff"]
     assert all(number is not None and number >= retired for number in diffs)

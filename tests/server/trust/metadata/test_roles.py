@@ -46,7 +46,7 @@ def test_names_lead_back(model: str, number: int, version: int) -> None:
 
 
 @given(MODELS, MODELS, st.integers(0, 100))
-def test_no_models_role_is_anothers(one: str, other: str, number: int) -> None:
-    mine = {one, roles.archive_of(one), roles.shard_of(one, number)}
-    others = {other, roles.archive_of(other), roles.shard_of(other, number)}
-    assert one == other or not mine & others
+def test_no_models_role_is_anothers(first: str, second: str, number: int) -> None:
+    mine = {first, roles.archive_of(first), roles.shard_of(first, number)}
+    others = {second, roles.archive_of(second), roles.shard_of(second, number)}
+    assert first == second or not mine & others

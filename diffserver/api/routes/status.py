@@ -1,0 +1,27 @@
+"""The state of the service, for operators: who takes trainings, and what waits for whom."""
+
+from fastapi import APIRouter
+
+from diffserver import __version__
+from diffserver.api.access import Database, Operator, OwnWorker, TokenFirst
+from diffserver.api.answers import StatusAnswer, WorkerAnswer
+from diffserver.api.problems import declared
+from diffserver.api.routes.health import taking
+from diffserver.catalog.workers import workforce
+from diffserver.storage.database import reading
+
+router = APIRouter(prefix="/v1", tags=["status"], route_class=TokenFirst, responses=declared(401, 403))
+
+
+@router.get("/status")
+def get_status(engine: Database, own_worker: OwnWorker, _who: Operator) -> StatusAnswer:
+    """Workers that are there or were within a day, how many trainings wait, and why."""
+    with reading(engine) as session:
+        found = workforce(session)
+    return StatusAnswer(
+        trainings=taking(found),
+        own_worker=own_worker,
+        version=__version__,
+        why_waiting=next(map(found.why_waiting, found.waiting), None),
+        known_workers=[WorkerAnswer.model_validate(worker) for worker in found.known],
+    )

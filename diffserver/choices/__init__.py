@@ -1,0 +1,1 @@
+"""What a training may be asked for, known without torch."""

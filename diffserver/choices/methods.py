@@ -1,0 +1,62 @@
+"""The methods by name, a line each: where a method's definition stands, and what it may be asked for. Needs no torch.
+
+A new method is one file, which ends with its `Definition`, and one line here: the API, the catalogue's rules, the
+search, the experiment and the command line all go by this table. What a definition is, `methods.definition` says.
+"""
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+BASE, FULL, EXACT, DEFAULT = "base", "full", "exact", "sparse"
+"""Version 0, the full chain's models, a checkpoint to the bit, and what is meant where no method is named."""
+
+AUTO = "auto"
+"""No method, but a request to try some and to keep the best."""
+
+
+class Use(Flag):
+    """What a method may be asked for."""
+
+    TRAINING = auto()
+    """A training may name it."""
+    PUBLISHED = auto()
+    """Devices can get what it makes."""
+    AUTO = auto()
+    """`auto` tries it."""
+    CHECKPOINT = auto()
+    """A checkpoint's weights may travel so."""
+    EXPERIMENT = auto()
+    """An experiment compares it with the full chain."""
+    TRAINED_DIFF = TRAINING | PUBLISHED
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method's line."""
+
+    place: str | None
+    """Of its definition, `module:NAME`, which is imported when it is needed; None where nothing is trained."""
+    use: Use
+
+
+_PRODUCT = Use.TRAINED_DIFF | Use.AUTO | Use.EXPERIMENT
+
+METHODS: dict[str, Entry] = {
+    BASE: Entry("diffserver.methods.full:BASE", Use.PUBLISHED),
+    FULL: Entry("diffserver.methods.full:FULL", Use.TRAINING),
+    EXACT: Entry(None, Use.PUBLISHED | Use.CHECKPOINT),
+    "sparse": Entry("diffserver.methods.sparse:SPARSE", _PRODUCT | Use.CHECKPOINT),
+    "hashed": Entry("diffserver.methods.hashed:HASHED", _PRODUCT),
+    "topk": Entry("diffserver.methods.topk:TOPK", Use.EXPERIMENT),
+    "topk-tuned": Entry("diffserver.methods.topk:TOPK_TUNED", Use.EXPERIMENT),
+    "bitdelta": Entry("diffserver.methods.bitdelta:BITDELTA", Use.EXPERIMENT),
+    "lora": Entry("diffserver.methods.lora:LORA", Use.EXPERIMENT),
+    "pruned": Entry("diffserver.methods.topk:PRUNED", Use.EXPERIMENT),
+    "pruned-tuned": Entry("diffserver.methods.topk:PRUNED_TUNED", Use.EXPERIMENT),
+    "factorised": Entry("diffserver.methods.factorised:FACTORISED", Use.EXPERIMENT),
+}
+
+
+def method_names(use: Use) -> tuple[str, ...]:
+    """Return the methods that have all of these uses, in the table's order."""
+    return tuple(name for name, entry in METHODS.items() if use in entry.use)

@@ -1,0 +1,93 @@
+"""One version in the making: a method is trained, and what it ends with is encoded, decoded and applied as on a device.
+
+From there on only that version counts, never what training held in memory. Which versions are wanted and where they
+are kept is left to the pipeline and to the experiment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
+from diffclient.payload.decode import open_payload
+from diffclient.payload.encode import encode
+from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, write_snapshot
+from diffserver.methods.definition import Definition
+from diffserver.methods.method import MethodError, Packed, Result, Weights
+from diffserver.methods.setting import Setting
+from diffserver.tasks import Task
+from diffserver.training import clip_to_grid
+from diffserver.training.loop import Lesson, train
+from diffserver.training.made_version import MadeVersion
+from diffserver.training.progress import OnProgress
+
+
+class Known(Protocol):
+    """A version that is there."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Its weights."""
+
+    @property
+    def digest(self) -> str:
+        """Its digest."""
+
+
+def make_version(
+    task: Task,
+    definition: Definition,
+    lesson: Lesson,
+    out: Path,
+    *,
+    seed: int,
+    parent: Known | None = None,
+    budget: float = 1.0,
+    full: Known | None = None,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> MadeVersion:
+    """Train by a method from a parent, or version 0 from nothing, and write to `out` what devices will have of it.
+
+    `full` is the fully retrained model that some methods compress.
+
+    Raises MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
+    """
+    network = task.network(seed)
+    if parent is None:
+        weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+        table, _ = enter_grid(weights)
+    else:
+        table, weights = parent.snapshot.table, parent.snapshot.read_all()
+    teacher = None if full is None else full.snapshot.read_all()
+    method = definition.make(Setting(weights, table, budget, seed, network, teacher))
+    if definition.recipe:
+        train(task, network, method, lesson, definition.recipe, seed=seed, device=device, on_progress=on_progress)
+    return settle(method.result(), parent, out)
+
+
+def settle(result: Result, parent: Known | None, out: Path) -> MadeVersion:
+    """Write what a method ended with as a version: a diff applied by the device's code, or weights on their grids.
+
+    Raises MethodError, RangeError, PayloadError.
+    """
+    if isinstance(result, Diff):
+        if parent is None:
+            raise MethodError("version 0 has no parent that a diff could start from")
+        table = parent.snapshot.table
+        payload = encode(result, table, parent.digest)
+        digest = apply(parent.snapshot, [open_payload(payload, table, parent.digest)], out)
+        return MadeVersion(out, digest, table, result.kind, payload)
+    table, arrays = _on_grids(result.weights, parent)
+    packed = result.payload if isinstance(result, Packed) else None
+    return MadeVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)
+
+
+def _on_grids(weights: Weights, parent: Known | None) -> tuple[Table, list[Array]]:
+    """The weights in their table's order; version 0 chooses the grids that its line keeps."""
+    if parent is not None:
+        return parent.snapshot.table, clip_to_grid.enter(parent.snapshot.table, weights)
+    table, entered = enter_grid(weights)
+    return table, [entered[spec.name] for spec in table]

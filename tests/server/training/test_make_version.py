@@ -1,0 +1,102 @@
+"""Versions in the making: what is written is what a device computes, whatever a method ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diffclient.diff.apply import apply
+from diffclient.payload.decode import open_payload
+from diffclient.tensors.snapshot import Snapshot, fp32_bytes
+from diffserver.methods.definition import load_definition
+from diffserver.methods.method import MethodError
+from diffserver.training.loop import Lesson
+from diffserver.training.made_version import MadeVersion
+from diffserver.training.make_version import make_version
+from diffserver.training.progress import Cancelled
+from tests.server.points import PointsTask
+
+BUDGET = 0.15
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version on disk."""
+
+    snapshot: Snapshot
+    digest: str
+
+
+def make(name: str, out: Path, labels: range, **options: Any) -> MadeVersion:
+    task, definition = PointsTask(), load_definition(name)
+    short = replace(definition, recipe=definition.recipe and replace(definition.recipe, steps=60, learning_rate=0.02))
+    lesson = Lesson(task.domain(labels, 200, seed=1))
+    return make_version(task, short, lesson, out, seed=3, device="cpu", **options)
+
+
+def known(made: MadeVersion) -> Version:
+    return Version(Snapshot(made.weights), made.digest)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    return known(make("base", tmp_path_factory.mktemp("base") / "0", range(5)))
+
+
+@pytest.fixture(scope="module")
+def full(base: Version, tmp_path_factory: pytest.TempPathFactory) -> Version:
+    return known(make("full", tmp_path_factory.mktemp("full") / "1", range(8), parent=base))
+
+
+def test_version_0_chooses_the_grids_that_its_line_keeps(base: Version, full: Version) -> None:
+    assert base.digest == base.snapshot.digest()
+    assert all(spec.grid is not None for spec in base.snapshot.table)
+    assert full.digest == full.snapshot.digest() != base.digest
+    assert full.snapshot.table == base.snapshot.table
+
+
+@pytest.mark.parametrize("name", ["sparse", "hashed", "topk", "pruned"])
+def test_a_diff_is_applied_as_a_device_does(name: str, base: Version, full: Version, tmp_path: Path) -> None:
+    made = make(name, tmp_path / "1", range(8), parent=base, budget=BUDGET, full=full)
+    table = base.snapshot.table
+    assert made.payload is not None
+    assert made.kind == ("hashed" if name == "hashed" else "sparse")
+    again = apply(base.snapshot, [open_payload(made.payload, table, base.digest)], tmp_path / "device")
+    assert again == made.digest == Snapshot(made.weights).digest()
+    assert len(made.payload) <= BUDGET * fp32_bytes(table)
+
+
+@pytest.mark.parametrize("name", ["full", "factorised"])
+def test_what_no_diff_carries_is_a_snapshot(name: str, base: Version, full: Version, tmp_path: Path) -> None:
+    made = make(name, tmp_path / "1", range(8), parent=base, budget=BUDGET, full=full)
+    assert (made.kind, made.table) == ("snapshot", base.snapshot.table)
+    assert made.digest == Snapshot(made.weights).digest()
+    if name == "full":
+        assert (made.payload, made.digest) == (None, full.digest), "the same seed makes the same version"
+    else:
+        assert made.payload is not None
+        assert len(made.payload) <= BUDGET * fp32_bytes(made.table)
+
+
+def test_a_version_learns(base: Version, tmp_path: Path) -> None:
+    made = make("sparse", tmp_path / "1", range(8), parent=base, budget=BUDGET)
+    task = PointsTask()
+    new = task.domain(range(5, 8), 200, seed=9)
+    before, after = (task.errors(snapshot.read_all(), new) for snapshot in (base.snapshot, Snapshot(made.weights)))
+    assert after.errors < 0.5 * before.errors
+    assert np.any(Snapshot(made.weights).read("0.weight") == base.snapshot.read("0.weight"))
+
+
+def test_a_diff_needs_a_parent(tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match="no parent"):
+        make("sparse", tmp_path / "0", range(5))
+
+
+def test_nothing_is_written_once_it_is_not_wanted(tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        make("base", tmp_path / "0", range(5), on_progress=lambda done, message: done < 0.5)
+    assert not (tmp_path / "0").exists()
