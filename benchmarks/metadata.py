@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 
 from diffclient.network.transport import Response, Transport
 from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.metric import Metric
 from diffclient.release.target_custom import read_facts
 from diffclient.release.target_names import snapshot_name
 from diffclient.trust.verified_metadata import PATH, Trust, plant_root
@@ -35,6 +36,7 @@ from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 
 MODEL = "commands"
+WER = Metric("WER", "words")
 DOMAINS = 6
 SHORTCUTS = 2
 BEHIND = 40
@@ -68,7 +70,8 @@ def candidate(number: int) -> NewCandidate:
         payload=snapshot if payload is None else Blob(hashlib.sha256(payload).hexdigest(), len(payload)),
         graph=graph,
         probes=tuple(Probe(f"{part}-domain", _blob(f"probe {part}"), 60, number % 9) for part in range(DOMAINS)),
-        wer_ppm=31_250 + number,
+        metric=WER,
+        error_rate_ppm=31_250 + number,
         version_0_errors=12,
         max_drift_ppm=100_000,
     )
@@ -87,7 +90,8 @@ def candidate(number: int) -> NewCandidate:
         budget=0.02,
         payload_share=0.02,
         seconds_train=1.0,
-        evaluation={"base": {"parent": None, "candidate": {"errors": 12, "words": 400}}},
+        metric=WER,
+        evaluation={"base": {"parent": None, "candidate": {"errors": 12, "total": 400}}},
         data="/data",
         manifest=manifest.to_json(),
         domains=["base"],

@@ -81,15 +81,17 @@ class HeadMoved(Conflict):
 
 
 class Refused(Conflict):
-    """A candidate outside its budget or bounds: `refusals` says why, `evaluation` shows it by domain."""
+    """A candidate outside its budget or bounds: `refusals` says why, `evaluation` and `metric` show it by domain."""
 
-    def __init__(self, detail: str, refusals: Sequence[str], evaluation: Mapping[str, Any]) -> None:
+    def __init__(
+        self, detail: str, refusals: Sequence[str], evaluation: Mapping[str, Any], metric: Mapping[str, str]
+    ) -> None:
         super().__init__(detail, "train again, or publish with force; that is recorded")
-        self.refusals, self.evaluation = list(refusals), dict(evaluation)
+        self.refusals, self.evaluation, self.metric = list(refusals), dict(evaluation), dict(metric)
 
     def members(self) -> Mapping[str, Any]:
-        """Return the refusals and the evaluation."""
-        return {"refusals": self.refusals, "evaluation": self.evaluation}
+        """Return the refusals, the evaluation and its metric."""
+        return {"refusals": self.refusals, "evaluation": self.evaluation, "metric": self.metric}
 
 
 class NoPath(Conflict):

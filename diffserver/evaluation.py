@@ -1,4 +1,4 @@
-"""Evaluation: word errors by domain, their means, and the rules by which a candidate is refused.
+"""Evaluation: errors by domain, their rates and means, and the rules by which a candidate is refused.
 
 The figures come from the task, which measures with the device's own code. Pure.
 """
@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
+from diffclient.release.metric import Metric
 
 Evaluation = Mapping[str, Errors]
 """Errors on each domain's test set."""
 
 
-def wer(errors: Errors) -> float:
-    """Word error rate in percent."""
-    return 100 * errors.errors / max(1, errors.words)
+def error_rate(errors: Errors) -> float:
+    """The share of errors, in percent."""
+    return 100 * errors.errors / max(1, errors.total)
 
 
-def mean_wer(evaluation: Evaluation) -> float:
-    """The mean over the test sets of their WER, in percent: every domain weighs the same."""
-    return sum(map(wer, evaluation.values())) / max(1, len(evaluation))
+def mean_error_rate(evaluation: Evaluation) -> float:
+    """The mean over the test sets of their error rates, in percent: every domain weighs the same."""
+    return sum(map(error_rate, evaluation.values())) / max(1, len(evaluation))
 
 
 def recovered(parent: float, full: float, published: float) -> float:
@@ -29,8 +30,8 @@ def recovered(parent: float, full: float, published: float) -> float:
 
 
 def regressions(before: Evaluation, after: Evaluation) -> dict[str, float]:
-    """WER after minus before, in points, on each test set that both have."""
-    return {domain: wer(after[domain]) - wer(before[domain]) for domain in before if domain in after}
+    """The error rate after minus before, in points, on each test set that both have."""
+    return {domain: error_rate(after[domain]) - error_rate(before[domain]) for domain in before if domain in after}
 
 
 @dataclass(frozen=True)
@@ -40,23 +41,25 @@ class Bounds:
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
     max_regression: float | None
-    """The most points of WER that an earlier domain may lose."""
+    """The most points of error rate that an earlier domain may lose."""
     max_drift_ppm: int
-    """The most that WER on the base's probes may exceed version 0's: devices refuse more."""
+    """The most that the error rate on the base's probes may exceed version 0's: devices refuse more."""
 
 
-def refusals(bounds: Bounds, payload_share: float, earlier: Mapping[str, float], probe_drift_ppm: int) -> list[str]:
+def refusals(
+    bounds: Bounds, metric: Metric, payload_share: float, earlier: Mapping[str, float], probe_drift_ppm: int
+) -> list[str]:
     """Say, a line each, where a candidate breaks its bounds; `earlier` are regressions on earlier domains."""
     found = []
     if payload_share > bounds.budget:
         found.append(f"payload is {payload_share:.2%} of the model, over the budget of {bounds.budget:.2%}")
     for domain, points in earlier.items():
         if bounds.max_regression is not None and points > bounds.max_regression:
-            found.append(f"{domain} loses {points:.2f} points of WER, more than {bounds.max_regression:g}")
+            found.append(f"{domain} loses {points:.2f} points of {metric.name}, more than {bounds.max_regression:g}")
     if probe_drift_ppm > bounds.max_drift_ppm:
         found.append(
-            f"WER on the base's probes rises by {probe_drift_ppm / 1e4:.2f} points over version 0's, more than "
-            f"the {bounds.max_drift_ppm / 1e4:g} that devices accept"
+            f"{metric.name} on the base's probes rises by {probe_drift_ppm / 1e4:.2f} points over version 0's, more "
+            f"than the {bounds.max_drift_ppm / 1e4:g} that devices accept"
         )
     return found
 
@@ -74,4 +77,4 @@ def from_json(value: Mapping[str, Any], side: str) -> Evaluation:
 
 
 def _plain(errors: Errors | None) -> dict[str, int] | None:
-    return None if errors is None else {"errors": errors.errors, "words": errors.words}
+    return None if errors is None else {"errors": errors.errors, "total": errors.total}

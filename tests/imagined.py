@@ -13,7 +13,7 @@ def evaluation(**figures: tuple[int | None, int]) -> dict[str, Any]:
     """Errors of parent and candidate on a hundred words each, by domain."""
 
     def side(errors: int | None) -> dict[str, int] | None:
-        return None if errors is None else {"errors": errors, "words": 100}
+        return None if errors is None else {"errors": errors, "total": 100}
 
     return {name: {"parent": side(parent), "candidate": side(now)} for name, (parent, now) in figures.items()}
 
@@ -31,11 +31,11 @@ FULL = {"evaluation": evaluation(base=(6, 7), new=(80, 10)), "seconds_train": 2.
 VERSION = {
     "number": 1,
     "forced": False,
-    "manifest": {"probes": [{"blob": BLOB, "words": 60, "errors": 5}, {"blob": BLOB, "words": 20, "errors": 2}]},
+    "manifest": {"probes": [{"blob": BLOB, "total": 60, "errors": 5}, {"blob": BLOB, "total": 20, "errors": 2}]},
 }
 REPORTS = [
-    {"errors": 7, "wer_ppm": 87_500, "seconds_apply": 0.5},
-    {"errors": 8, "wer_ppm": 100_000, "seconds_apply": 1.5},
+    {"errors": 7, "error_rate_ppm": 87_500, "seconds_apply": 0.5},
+    {"errors": 8, "error_rate_ppm": 100_000, "seconds_apply": 1.5},
 ]
 
 

@@ -124,7 +124,7 @@ def test_the_device_measures_what_the_server_did_one_word_more_or_less(chain: Ch
     for update in chain.updates:
         expected = sum(probe["errors"] for probe in update.version["manifest"]["probes"])
         assert abs(update.outcome["errors"] - expected) <= 1
-        assert update.outcome["words"] == sum(probe["words"] for probe in update.version["manifest"]["probes"])
+        assert update.outcome["total"] == sum(probe["total"] for probe in update.version["manifest"]["probes"])
         assert update.outcome["drift_ppm"] is not None
 
 
@@ -141,7 +141,7 @@ def test_a_candidate_says_what_was_tried_for_it(chain: Chain) -> None:
     assert methods == [["hashed"], ["sparse", "hashed"], ["sparse"], ["sparse"], ["sparse"]]
     for rows in tried[:2]:
         assert (rows[0]["method"], rows[0]["drift"], rows[0]["trained"]) == ("full", 0.0, False)
-        assert all(row["drift"] == pytest.approx(row["mean_wer"] - rows[0]["mean_wer"]) for row in rows)
+        assert all(row["drift"] == pytest.approx(row["mean_error_rate"] - rows[0]["mean_error_rate"]) for row in rows)
     for update, rows in zip(chain.updates, tried, strict=True):
         (chosen,) = (row for row in rows if row["chosen"])
         assert (chosen["method"], chosen["payload_bytes"]) == (
@@ -177,7 +177,7 @@ def test_the_operator_sees_what_devices_measured(chain: Chain) -> None:
     standing = {item["name"]: item for item in chain.site.operator("devices", MODEL)}["follows"]
     last = chain.updates[-1]
     assert (standing["version"], standing["digest"]) == (UPDATES, last.version["digest"])
-    assert standing["last_report"]["wer_ppm"] == last.outcome["wer_ppm"]
+    assert standing["last_report"]["error_rate_ppm"] == last.outcome["error_rate_ppm"]
 
 
 def test_training_on_a_known_domain_fails_with_the_cause(chain: Chain) -> None:

@@ -151,11 +151,12 @@ def test_a_folder_has_few_modules(package: dict[str, Path], loose: int) -> None:
 
 SPEECH = re.compile(
     r"audio|utteranc|speech|spoken|speak|ctc|phone|voice|transcri|recogni[sz]|letters|soundfile|jiwer|soxr"
+    r"|(?<![a-z])(wer|words)(?![a-z])"
 )
 ABOUT_SPEECH = ("tasks.asr", "demo", "cli.train.demo")
 """The demo's job is speech."""
 
-COLUMNS = {"utterances"}
+COLUMNS = {"utterances", "wer_mean", "wer_full_mean"}
 """Names that files of results carry, as the first task gave them."""
 
 

@@ -5,11 +5,15 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
+from diffclient.network.report import Report
+from diffclient.release.metric import Metric
+from diffserver.api.derive import with_fields_of
 from diffserver.api.fields import DIGEST
-from diffserver.api.requests import ReportRequest
 from diffserver.catalog.training_request import Kind
 
 T = TypeVar("T")
+
+METRIC = {"name": "WER", "counts": "words"}
 
 
 class _Answer(BaseModel):
@@ -60,10 +64,9 @@ class ReportCreated(_Answer):
     id: int
 
 
-class ReportAnswer(ReportRequest):
+@with_fields_of(Report)
+class ReportAnswer(_Answer):
     """A report, and who made it."""
-
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
 
     id: int
     device_id: str
@@ -95,6 +98,7 @@ class ModelAnswer(_Answer):
     created: datetime
     head: int | None = Field(description="The latest version's number.")
     digest: str | None = Field(description="The latest version's digest.")
+    metric: Metric | None = Field(examples=[METRIC], description="The latest version's.")
     channels: dict[str, int | None] = Field(examples=[{"stable": 3}])
 
 
@@ -113,7 +117,10 @@ class VersionAnswer(_Answer):
     snapshot: BlobAnswer = Field(validation_alias=AliasPath("candidate", "snapshot"))
     graph: BlobAnswer = Field(validation_alias=AliasPath("candidate", "graph"))
     changed_weights: int = Field(validation_alias=AliasPath("candidate", "changed_weights"))
-    wer: dict[str, dict[str, int]] = Field(examples=[{"base": {"errors": 12, "words": 400}}])
+    metric: Metric = Field(validation_alias=AliasPath("candidate", "metric"), examples=[METRIC])
+    errors: dict[str, dict[str, int]] = Field(
+        examples=[{"base": {"errors": 12, "total": 400}}], description="By test set, of so many that were counted."
+    )
     forced: bool = Field(description="Published in spite of refusals.")
     refusals: list[str] = Field(validation_alias=AliasPath("candidate", "refusals"))
     published_by: str
@@ -143,12 +150,12 @@ class TrainingAnswer(_Answer):
 
 
 class TryAnswer(_Answer):
-    """A training that was tried, and what came of it: WER in percent, drift and regression in points."""
+    """A training that was tried, and what came of it: error rate in percent, drift and regression in points."""
 
     method: str
     budget: float | None = Field(description="Null for the fully retrained model.")
-    mean_wer: float = Field(examples=[4.83], description="Over the base's test set and those of all updates.")
-    drift: float | None = Field(examples=[1.04], description="Over the fully retrained model's mean WER, if known.")
+    mean_error_rate: float = Field(examples=[4.83], description="Over the base's test set and those of all updates.")
+    drift: float | None = Field(examples=[1.04], description="Over the fully retrained model's mean, if known.")
     regression: float | None = Field(description="The most that an earlier domain loses.")
     payload_bytes: int | None
     payload_share: float
@@ -177,7 +184,11 @@ class CandidateAnswer(_Answer):
     graph: BlobAnswer
     changed_weights: int
     seconds_train: float
-    evaluation: dict[str, dict[str, dict[str, int] | None]]
+    metric: Metric = Field(examples=[METRIC])
+    evaluation: dict[str, dict[str, dict[str, int] | None]] = Field(
+        examples=[{"base": {"parent": None, "candidate": {"errors": 12, "total": 400}}}],
+        description="Errors by test set, of so many that were counted, before and after.",
+    )
     refusals: list[str]
     manifest: dict[str, Any]
     domains: list[str]

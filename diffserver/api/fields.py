@@ -17,8 +17,8 @@ DIGEST = "4f0c2e7a" * 8
 PATTERN_DIGEST = r"^[0-9a-f]{64}$"
 PATTERN_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 INT32 = 2**31 - 1
-LINE, PROSE = 200, 20_000
-"""The most characters of a short text and of a long one."""
+LINE = 200
+"""The most characters of a short text."""
 
 YEARS = range(1971, 9998)
 """Moments in these can be brought to any zone."""
@@ -30,8 +30,12 @@ def _exact(text: str) -> str:
     return text
 
 
-def _line(text: str) -> str:
-    return plain(text, LINE) or "?"  # what is all blanks was said, too
+def as_line(text: str, least: int, most: int) -> str:
+    """Return a text as one printable line; one that must not be empty and is all blanks was said, too."""
+    return plain(text, most) or "?" * least
+
+
+_line = partial(as_line, least=1, most=LINE)
 
 
 def _moment(value: object) -> datetime:
@@ -46,13 +50,12 @@ def _moment(value: object) -> datetime:
 Digest = Annotated[str, StringConstraints(pattern=PATTERN_DIGEST)]
 Name = Annotated[str, StringConstraints(pattern=PATTERN_NAME)]
 GivenName = Annotated[str, StringConstraints(min_length=1, max_length=LINE)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=LINE), AfterValidator(_line)]
-Prose = Annotated[str, StringConstraints(max_length=PROSE), AfterValidator(partial(plain, limit=PROSE))]
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=LINE), AfterValidator(partial(as_line, least=1, most=LINE))
+]
 Exact = Annotated[str, StringConstraints(min_length=1, max_length=LINE), AfterValidator(_exact)]
 Folder = Annotated[str, StringConstraints(pattern=r"^/", max_length=4096), AfterValidator(_exact)]
 Count = Annotated[int, Field(ge=0, le=INT32)]
-Bytes = Annotated[int, Field(ge=0, le=2**53)]
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 ModelName = Annotated[str, Path(pattern=PATTERN_NAME, description="The model's name.", examples=["speech"])]

@@ -1,24 +1,12 @@
 """Requests: the bodies that callers send, checked field by field; unknown fields and other types are refused."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from diffserver.api.fields import (
-    DIGEST,
-    INT32,
-    Bytes,
-    Count,
-    Digest,
-    Exact,
-    Folder,
-    GivenName,
-    Line,
-    Moment,
-    Name,
-    Prose,
-    Seconds,
-)
+from diffclient.network.report import Report
+from diffserver.api.derive import with_fields_of
+from diffserver.api.fields import DIGEST, Count, Digest, Exact, Folder, GivenName, Line, Moment, Name
 from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
@@ -45,21 +33,9 @@ class PollRequest(_Request):
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
 
 
+@with_fields_of(Report)
 class ReportRequest(_Request):
     """What became of an update."""
-
-    stage: Literal["installed", "failed", "rolled_back"]
-    from_digest: Digest | None = None
-    to_digest: Digest | None = None
-    failed_stage: Line | None = Field(default=None, examples=["download"])
-    reason: Prose | None = None
-    errors: Count | None = Field(default=None, description="Word errors on the probe set, as measured.")
-    words: Count | None = None
-    wer_ppm: Count | None = None
-    drift_ppm: Annotated[int, Field(ge=-INT32, le=INT32)] | None = None
-    downloaded_bytes: Bytes = 0
-    seconds_apply: Seconds | None = None
-    seconds_total: Seconds | None = None
 
 
 class TrainingRequest(_Request):
@@ -94,7 +70,7 @@ class TrainingRequest(_Request):
         gt=0,
         le=100,
         examples=[1.0],
-        description="Points of mean WER over the fully retrained model's; the smallest payload within it is sought.",
+        description="Points of mean error rate over full retraining's; the smallest payload within it is sought.",
     )
     checkpoint: Digest | None = Field(
         default=None, description="SHA-256 of a checkpoint that was uploaded; then nothing is trained."

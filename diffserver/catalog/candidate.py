@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from diffclient.errors import ManifestError
 from diffclient.release.manifest import Blob, from_json
+from diffclient.release.metric import Metric
 from diffserver.choices.methods import Use, method_names
 from diffserver.errors import Invalid
 
@@ -37,11 +38,11 @@ class NewShortcut:
 class NewCandidate:
     """A trained, self-applied, evaluated diff, or a base, before it is recorded.
 
-    `evaluation` is {domain: {"parent": E|None, "candidate": E}} with E = {"errors": n, "words": n}. `payload`
-    is None for a base and for a fully retrained model; `manifest` may be empty where the method's results are never
-    published. `domains` names all data that the weights have seen, this training's last, and `data_sha256` is their
-    fingerprint. `notes` are for whoever publishes it. `tried` has a row for each training that was tried, as plain
-    JSON values; `reference` is the fully retrained model, if one was trained beside it.
+    `evaluation` is {domain: {"parent": E|None, "candidate": E}} with E = {"errors": n, "total": n}, counted as the
+    `metric` says. `payload` is None for a base and for a fully retrained model; `manifest` may be empty where the
+    method's results are never published. `domains` names all data that the weights have seen, this training's last, and
+    `data_sha256` is their fingerprint. `notes` are for whoever publishes it. `tried` has a row for each training that
+    was tried, as plain JSON values; `reference` is the fully retrained model, if one was trained beside it.
     """
 
     model: str
@@ -58,6 +59,7 @@ class NewCandidate:
     budget: float
     payload_share: float
     seconds_train: float
+    metric: Metric
     evaluation: Mapping[str, Any]
     data: str
     refusals: Sequence[str] = ()
@@ -108,5 +110,7 @@ class NewCandidate:
         said = (manifest.model, manifest.to_version, manifest.to_digest, manifest.from_digest)
         if said != (self.model, self.number, self.digest, self.parent_digest):
             raise Invalid("the candidate's manifest speaks of other versions", REMEDY)
+        if manifest.metric != self.metric:
+            raise Invalid("the candidate's manifest speaks of another metric", REMEDY)
         if (manifest.payload, manifest.graph) != (self.payload_blob or self.snapshot, self.graph):
             raise Invalid("the candidate's manifest speaks of other bytes", REMEDY)

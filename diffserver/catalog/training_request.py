@@ -20,8 +20,8 @@ BUDGET, BUDGET_WITHIN_DRIFT = 0.02, 0.05
 class TrainingSpec:
     """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
 
-    With `max_drift`, points of mean WER over the fully retrained model's, the smallest payload is looked for that keeps
-    to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.
+    With `max_drift`, points of mean error rate over the fully retrained model's, the smallest payload is sought that
+    keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.
 
     With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a diff.
     `off_grid` names a base's fp32 tensors that enter no grid.

@@ -5,7 +5,7 @@ objects themselves are left to others; an object must be stored before a row nam
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Select, exists, insert, literal, select
@@ -140,7 +140,7 @@ def _require_publishable(session: Session, candidate: Candidate, force: bool) ->
     ).first():
         raise Conflict(f"{name} has the very weights of an earlier version", "train on other data")
     if candidate.refusals and not force:
-        raise Refused(f"{name} is refused", candidate.refusals, candidate.evaluation)
+        raise Refused(f"{name} is refused", candidate.refusals, candidate.evaluation, asdict(candidate.metric))
 
 
 def _name(version: Version | None) -> str:

@@ -24,7 +24,8 @@ Token = Annotated[
 ]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 MaxRegression = Annotated[
-    float, typer.Option("--max-regression", help="Most points of WER that an earlier domain may lose; 100: no bound.")
+    float,
+    typer.Option("--max-regression", help="Most points of error rate that an earlier domain may lose; 100: no bound."),
 ]
 
 

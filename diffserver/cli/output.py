@@ -18,10 +18,12 @@ from rich.text import Text
 
 from diffclient.plain_text import plain, printable
 from diffserver.errors import DiffServerError
-from diffserver.evaluation import from_json, wer
+from diffserver.evaluation import error_rate, from_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+NO_METRIC = "error rate"
+"""What a heading says before any version says what it is measured in."""
 LINE, WIDTH = 2000, 120
 """The most characters of others' text in a line or a cell; how wide tables are that go to a file or a pipe."""
 
@@ -57,7 +59,7 @@ def print_error(error: Exception) -> None:
     for refusal in members.get("refusals", []):
         warn(f"  - {refusal}")
     if members.get("evaluation"):
-        progress_console.print(evaluation_table(members["evaluation"]))
+        progress_console.print(evaluation_table(members["evaluation"], members["metric"]))
     if remedy:
         warn(f"  {remedy}")
 
@@ -107,33 +109,35 @@ def progress_bar(what: str) -> Iterator[Callable[[float, str], bool]]:
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table; None is shown as a dash."""
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=line(title), title_justify="left")
     for heading in headings:
-        shown.add_column(heading)
+        shown.add_column(line(heading))
     for row in rows:
         shown.add_row(*("–" if cell is None else line(cell) for cell in row))
     return shown
 
 
-def evaluation_table(evaluation: Mapping[str, Any]) -> Table:
-    """Return a table of the WER by test set before and after the update."""
+def evaluation_table(evaluation: Mapping[str, Any], metric: Mapping[str, str]) -> Table:
+    """Return a table of the error rate by test set before and after the update, in its metric's words."""
     parent, candidate = (from_json(evaluation, side) for side in ("parent", "candidate"))
     rows = [
         (
             domain,
-            errors.words,
-            f"{wer(parent[domain]):.2f} %" if domain in parent else None,
-            f"{wer(errors):.2f} %",
-            f"{wer(errors) - wer(parent[domain]):+.2f}" if domain in parent else None,
+            errors.total,
+            f"{error_rate(parent[domain]):.2f} %" if domain in parent else None,
+            f"{error_rate(errors):.2f} %",
+            f"{error_rate(errors) - error_rate(parent[domain]):+.2f}" if domain in parent else None,
         )
         for domain, errors in candidate.items()
     ]
-    return listing("WER by test set", ["test set", "words", "parent", "candidate", "points"], rows)
+    headings = ["test set", metric["counts"], "parent", "candidate", "points"]
+    name = metric["name"]
+    return listing(f"{name[:1].upper()}{name[1:]} by test set", headings, rows)
 
 
-def tried_table(tried: Sequence[Mapping[str, Any]]) -> Table:
+def tried_table(tried: Sequence[Mapping[str, Any]], metric: Mapping[str, str]) -> Table:
     """Return a table of the trials, the fully retrained model among them."""
-    headings = ["method", "budget", "share", "density", "levels", "steps", "mean WER", "drift", "chosen"]
+    headings = ["method", "budget", "share", "density", "levels", "steps", f"mean {metric['name']}", "drift", "chosen"]
     return listing("What was tried", headings, map(_tried_row, tried))
 
 
@@ -145,7 +149,7 @@ def _tried_row(trial: Mapping[str, Any]) -> list[object]:
         _formatted(trial["density"], "{:.2%}"),
         trial["levels"],
         trial["steps"] and "–".join(dict.fromkeys(f"{step:.2g}" for step in trial["steps"])),
-        f"{trial['mean_wer']:.2f} %",
+        f"{trial['mean_error_rate']:.2f} %",
         _formatted(trial["drift"], "{:+.2f}"),
         "yes" if trial["chosen"] else "no" if trial["trained"] else "known before",
     ]

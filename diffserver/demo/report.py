@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from diffserver.evaluation import Evaluation, from_json, mean_wer, recovered, regressions, wer
+from diffserver.evaluation import Evaluation, error_rate, from_json, mean_error_rate, recovered, regressions
 
 Json = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
     parent = from_json(candidate["evaluation"], "parent")
     published, reference = (from_json(side["evaluation"], "candidate") for side in (candidate, full))
     new = candidate["domains"][-1]
-    new_wers = [wer(side[new]) for side in (parent, reference, published)]
+    new_wers = [error_rate(side[new]) for side in (parent, reference, published)]
     probes = version["manifest"]["probes"]
     expected, measured = sum(probe["errors"] for probe in probes), [report["errors"] for report in reports]
     return Row(
@@ -74,20 +74,20 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
         payload_bytes=candidate["payload"]["length"],
         payload_share=candidate["payload_share"],
         changed_weights=candidate["changed_weights"],
-        wer_parent=mean_wer(parent),
-        wer_full=mean_wer(reference),
-        wer_published=mean_wer(published),
+        wer_parent=mean_error_rate(parent),
+        wer_full=mean_error_rate(reference),
+        wer_published=mean_error_rate(published),
         wer_parent_new=new_wers[0],
         wer_full_new=new_wers[1],
         wer_published_new=new_wers[2],
         recovered=recovered(*new_wers),
-        drift=mean_wer(published) - mean_wer(reference),
+        drift=mean_error_rate(published) - mean_error_rate(reference),
         regression=_worst(parent, published, new),
         forced=version["forced"],
         probe_errors_server=expected,
         probe_errors_device=max(measured, key=lambda errors: abs(errors - expected)),
         probe_errors_devices=measured,
-        wer_device=sum(report["wer_ppm"] for report in reports) / max(1, len(reports)) / 1e4,
+        wer_device=sum(report["error_rate_ppm"] for report in reports) / max(1, len(reports)) / 1e4,
         digest_match=digests_equal,
         seconds_train=candidate["seconds_train"],
         seconds_train_full=full["seconds_train"],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from diffclient.errors import DiffClientError
 from diffclient.tensors.snapshot import fp32_bytes
 from diffserver.choices.methods import FULL
-from diffserver.evaluation import mean_wer, recovered
+from diffserver.evaluation import mean_error_rate, recovered
 from diffserver.experiment import statistics
 from diffserver.experiment.cache import Version
 from diffserver.experiment.plan import Entry
@@ -86,7 +86,7 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
     after, best = bench.errors(version, domains), bench.errors(reference, domains)
     new = domains[-1].name
     before = bench.errors(chain.versions[number - 1], domains[-1:])
-    mean, mean_full = (mean_wer(statistics.totals(errors)) for errors in (after, best))
+    mean, mean_full = (mean_error_rate(statistics.totals(errors)) for errors in (after, best))
     masks, table = chain.masks, version.snapshot.table
     return Row(
         data=bench.plan.data,
@@ -104,7 +104,7 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
         drift_mean=mean - mean_full,
         drift_interval=statistics.drift_interval(after, best, chain.seed),
         drift_by_set=statistics.drift_by_set(after, best),
-        recovered=recovered(before[new].wer, best[new].wer, after[new].wer),
+        recovered=recovered(before[new].error_rate, best[new].error_rate, after[new].error_rate),
         utterances={name: errors.examples for name, errors in after.items()},
         seconds_train=chain.seconds[number],
         seconds_train_full=full.seconds[number],

@@ -15,9 +15,10 @@ from diffserver.errors import Invalid
 
 @dataclass(frozen=True)
 class Row:
-    """One update of a chain: WER in percent, drift in points, budget and shares as fractions.
+    """One update of a chain: error rates in percent, drift in points, budget and shares as fractions.
 
-    Means are over the test sets of the base and of all updates so far.
+    Means are over the test sets of the base and of all updates so far. The names are those of files that were written
+    when speech was the only task.
     """
 
     data: str
@@ -49,7 +50,7 @@ class Row:
     seconds_train_full: float
 
     def __str__(self) -> str:
-        figures = f"WER {self.wer_mean:.2f}, full {self.wer_full_mean:.2f}, drift {self.drift_mean:+.2f}"
+        figures = f"error rate {self.wer_mean:.2f}, full {self.wer_full_mean:.2f}, drift {self.drift_mean:+.2f}"
         return f"seed {self.seed}, {self.method} at {self.budget:.2%}, update {self.update}: {figures}"
 
     @property

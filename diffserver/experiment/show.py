@@ -16,7 +16,7 @@ from rich.text import Text
 
 from diffserver.experiment.results import Results, Row, average, by_chain
 
-CAPTION = "WER in %, means over all test sets so far; drift in points over the full chain; training seconds"
+CAPTION = "Error rates in %, means over all test sets so far; drift in points over the full chain; training seconds"
 INTERVAL = "Of one seed, drift's 95 % interval by a paired bootstrap; of several, the means and the drifts' range"
 LAST = "All at the last update"
 LINES = ("-", "--", ":", "-.")
@@ -47,7 +47,7 @@ COLUMNS: Mapping[str, Callable[[Sequence[Row]], str]] = {
     "share": _figure("payload_share", ".2%"),
     "density": _figure("density", ".1%"),
     "overlap": _figure("overlap", ".2f"),
-    "WER": _figure("wer_mean", ".2f"),
+    "rate": _figure("wer_mean", ".2f"),
     "full": _figure("wer_full_mean", ".2f"),
     "drift": _figure("drift_mean", "+.2f"),
     "interval": _interval,
@@ -55,7 +55,7 @@ COLUMNS: Mapping[str, Callable[[Sequence[Row]], str]] = {
     "train s": _figure("seconds_train", ".0f"),
     "full s": _figure("seconds_train_full", ".0f"),
 }
-SUMMARY = ("share", "WER", "full", "drift", "interval", "recovered", "train s", "full s")
+SUMMARY = ("share", "rate", "full", "drift", "interval", "recovered", "train s", "full s")
 
 
 Chains = Mapping[tuple[str, str, float], Mapping[int, Sequence[Row]]]
@@ -115,7 +115,7 @@ def _draw(path: Path, label: str, title: str, fill: Callable[[Any], None]) -> No
     axes.set_yscale("symlog", linthresh=2)
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(xlabel=label, ylabel="drift, points of WER (logarithmic beyond 2)", title=title)
+    axes.set(xlabel=label, ylabel="drift, points (logarithmic beyond 2)", title=title)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=120)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from diffclient.measure import word_errors
+from diffclient.measure import error_count
 from diffclient.tensors.snapshot import Snapshot
-from diffserver.evaluation import Evaluation, wer
+from diffserver.evaluation import Evaluation, error_rate
 from diffserver.tasks import Example, Session, Task
 
 Counts = npt.NDArray[np.int64]
@@ -29,22 +29,22 @@ class Errors:
     """Errors on a test set: int64 `[examples]` each, in the set's order."""
 
     errors: Counts
-    words: Counts
+    total: Counts
 
     @property
-    def total(self) -> word_errors.Errors:
+    def sum(self) -> error_count.Errors:
         """Those of all examples together."""
-        return word_errors.Errors(int(self.errors.sum()), int(self.words.sum()))
+        return error_count.Errors(int(self.errors.sum()), int(self.total.sum()))
 
     @property
-    def wer(self) -> float:
-        """Word error rate in percent."""
-        return wer(self.total)
+    def error_rate(self) -> float:
+        """The share of errors, in percent."""
+        return error_rate(self.sum)
 
     @property
     def examples(self) -> int:
         """How many there are."""
-        return len(self.words)
+        return len(self.total)
 
 
 BySet = Mapping[str, Errors]
@@ -59,17 +59,17 @@ def errors_of_each(
     for done, example in enumerate(examples, start=1):
         found.append(task.measure(session, [example]))
         on_example(done)
-    return Errors(np.array([one.errors for one in found]), np.array([one.words for one in found]))
+    return Errors(np.array([one.errors for one in found]), np.array([one.total for one in found]))
 
 
 def totals(by_set: BySet) -> Evaluation:
     """Errors on each test set as one pair of numbers."""
-    return {name: errors.total for name, errors in by_set.items()}
+    return {name: errors.sum for name, errors in by_set.items()}
 
 
 def drift_by_set(version: BySet, full: BySet) -> dict[str, float]:
-    """WER minus the full chain's, in points, on each test set."""
-    return {name: version[name].wer - full[name].wer for name in full}
+    """The error rate minus the full chain's, in points, on each test set."""
+    return {name: version[name].error_rate - full[name].error_rate for name in full}
 
 
 def drift_interval(version: BySet, full: BySet, seed: int = 0) -> tuple[float, float]:
@@ -86,11 +86,11 @@ def drift_interval(version: BySet, full: BySet, seed: int = 0) -> tuple[float, f
 
 def _redrawn(version: Errors, full: Errors, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """The set's drift in every resample, float64 `[RESAMPLES]`."""
-    more, words = version.errors - full.errors, full.words
+    more, total = version.errors - full.errors, full.total
     sums = np.empty((RESAMPLES, 2))
     for start in range(0, RESAMPLES, _DRAWN_TOGETHER):
-        drawn = rng.integers(len(words), size=(_DRAWN_TOGETHER, len(words)))
-        sums[start : start + _DRAWN_TOGETHER] = np.stack([more[drawn].sum(axis=1), words[drawn].sum(axis=1)], axis=1)
+        drawn = rng.integers(len(total), size=(_DRAWN_TOGETHER, len(total)))
+        sums[start : start + _DRAWN_TOGETHER] = np.stack([more[drawn].sum(axis=1), total[drawn].sum(axis=1)], axis=1)
     return np.asarray(100 * sums[:, 0] / np.maximum(1, sums[:, 1]))
 
 

@@ -72,7 +72,7 @@ class Bench:
                 session = session or self.task.session(self._device_graph(), version.snapshot)
                 known = self._measure(session, domain)
                 self.kept.keep_evaluation(about, known)
-            found[domain.name] = Errors(np.array(known["errors"], np.int64), np.array(known["words"], np.int64))
+            found[domain.name] = Errors(np.array(known["errors"], np.int64), np.array(known["total"], np.int64))
         return found
 
     def _about(self, order: Order) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Bench:
             self.on_progress(done / len(examples), f"evaluates on {domain.name}")
 
         errors = errors_of_each(self.task, session, examples, on_example)
-        return {"errors": errors.errors.tolist(), "words": errors.words.tolist()}
+        return {"errors": errors.errors.tolist(), "total": errors.total.tolist()}
 
     def _device_graph(self) -> bytes:
         """The graph, which all versions share: a seed decides weights alone."""

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
 from diffclient.release.manifest import Blob, Manifest, Probe
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
-from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import BASE, Use, method_names
 from diffserver.evaluation import Bounds, Evaluation
 from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Result, Work
@@ -17,10 +16,10 @@ from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.domain_folders import fingerprint
 
 MAX_DRIFT_PPM = 100_000
-"""What devices accept: ten points of WER on the base's probes over version 0's."""
+"""What devices accept: ten points of error rate on the base's probes over version 0's."""
 
 BASE_PROBES, UPDATE_PROBES = 24, 8
-"""Utterances that travel with version 0, and that each update adds."""
+"""Examples that travel with version 0, and that each update adds."""
 
 
 def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> Measured:
@@ -53,9 +52,10 @@ def assess(measured: Measured) -> NewCandidate:
         budget=spec.budget,
         payload_share=share,
         seconds_train=result.seconds,
+        metric=work.task.metric,
         evaluation=evaluation.to_json(before, after),
         data=spec.data,
-        refusals=_refusals(spec, parent, share, before, after, probes[0]),
+        refusals=_refusals(work, parent, share, before, after, probes[0]),
         manifest=manifest.to_json() if method in method_names(Use.PUBLISHED) else {},
         domains=domains,
         notes=result.notes,
@@ -92,7 +92,7 @@ def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -
     graph.write_bytes(result.graph)
     scores = work.task.score(graph, Snapshot(result.version.weights), paths)
     pairs = zip(named, scores, strict=True)
-    return tuple(Probe(domain, blob, found.words, found.errors) for (domain, blob), found in pairs)
+    return tuple(Probe(domain, blob, found.total, found.errors) for (domain, blob), found in pairs)
 
 
 def _manifest(
@@ -114,14 +114,15 @@ def _manifest(
         payload=snapshot if made is None else Blob(sha256(made).hexdigest(), len(made)),
         graph=graph,
         probes=probes,
-        wer_ppm=sum((_errors(probe) for probe in probes), Errors(0, 0)).wer_ppm,
+        metric=work.task.metric,
+        error_rate_ppm=sum((_errors(probe) for probe in probes), Errors(0, 0)).error_rate_ppm,
         version_0_errors=(parent.probe_0 if parent else probes[0]).errors,
         max_drift_ppm=MAX_DRIFT_PPM,
     )
 
 
 def _refusals(
-    spec: TrainingSpec,
+    work: Work,
     parent: Parent | None,
     share: float,
     before: Evaluation,
@@ -131,9 +132,10 @@ def _refusals(
     if parent is None:
         return []
     earlier = evaluation.regressions({domain: before[domain] for domain in parent.domains}, after)
-    drift = _errors(base_probe).wer_ppm - _errors(parent.probe_0).wer_ppm
-    return evaluation.refusals(Bounds(spec.budget, spec.max_regression, MAX_DRIFT_PPM), share, earlier, drift)
+    drift = _errors(base_probe).error_rate_ppm - _errors(parent.probe_0).error_rate_ppm
+    bounds = Bounds(work.spec.budget, work.spec.max_regression, MAX_DRIFT_PPM)
+    return evaluation.refusals(bounds, work.task.metric, share, earlier, drift)
 
 
 def _errors(probe: Probe) -> Errors:
-    return Errors(probe.errors, probe.words)
+    return Errors(probe.errors, probe.total)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from diffclient.release.metric import Metric
 from diffserver.catalog.training_request import BUDGET
 from diffserver.choices.methods import FULL
 from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
@@ -23,15 +24,15 @@ WORTHWHILE = 0.9
 
 @dataclass(frozen=True)
 class Goal:
-    """What is looked for: of these methods, the least mean WER in the budget, or the least payload within a drift."""
+    """What is looked for: of these methods, the least errors in the budget, or the least payload within a drift."""
 
     methods: tuple[str, ...]
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
     max_drift: float | None = None
-    """Points of mean WER over the fully retrained model's."""
+    """Points of mean error rate over the fully retrained model's."""
     max_regression: float | None = None
-    """Points of WER that an earlier domain may lose."""
+    """Points of error rate that an earlier domain may lose."""
     least_budget: float = 0.0
     """What no payload fits below."""
 
@@ -52,11 +53,11 @@ class NextTraining:
 
 @dataclass(frozen=True)
 class Trial:
-    """A training and what came of it, as devices compute it; WER in percent, drift and regression in points."""
+    """A training and what came of it, as devices compute it; error rate in percent, drift and regression in points."""
 
     method: str
     budget: float | None
-    mean_wer: float
+    mean_error_rate: float
     drift: float | None = None
     regression: float | None = None
     """The most that an earlier domain loses; below zero if all gain."""
@@ -100,13 +101,13 @@ def choose(goal: Goal, trials: Sequence[Trial]) -> Trial:
     diffs = _wanted(goal, trials)
     held = [trial for trial in diffs if trial.holds(goal)]
     if goal.max_drift is None:
-        return min(held or diffs, key=lambda trial: (trial.mean_wer, trial.payload_share))
+        return min(held or diffs, key=lambda trial: (trial.mean_error_rate, trial.payload_share))
     if held:
-        return min(held, key=lambda trial: (trial.payload_share, trial.mean_wer))
+        return min(held, key=lambda trial: (trial.payload_share, trial.mean_error_rate))
     return min(diffs, key=lambda trial: (_drift(trial), trial.payload_share))
 
 
-def refusal(goal: Goal, trials: Sequence[Trial]) -> str | None:
+def refusal(goal: Goal, trials: Sequence[Trial], metric: Metric) -> str | None:
     """Say which drift the chosen trial has and what would help, if it has too much; else None."""
     chosen = choose(goal, trials)
     if goal.max_drift is None or _drift(chosen) <= goal.max_drift:
@@ -114,7 +115,7 @@ def refusal(goal: Goal, trials: Sequence[Trial]) -> str | None:
     needed = share_on_line(_point(goal, chosen), goal.max_drift, goal.max_drift)
     share = f"about {needed:.1%}" if needed < 1 else "the whole model"
     return (
-        f"drift is {_drift(chosen):.2f} points of mean WER over the fully retrained model, more than "
+        f"drift is {_drift(chosen):.2f} points of mean {metric.name} over the fully retrained model, more than "
         f"{goal.max_drift:g}: a larger budget ({share}, by a rough estimate) or longer training may hold it"
     )
 

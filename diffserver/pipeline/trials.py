@@ -17,7 +17,7 @@ from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import AUTO, FULL, Use, method_names
-from diffserver.evaluation import mean_wer
+from diffserver.evaluation import mean_error_rate
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.diff_statistics import shape_of
@@ -59,7 +59,7 @@ class TrialResults:
 
     def annotate(self, candidate: NewCandidate, reference: NewCandidate | None) -> NewCandidate:
         """Return a candidate that tells of the trials, and of what the search has to say against it."""
-        refusal = trial_search.refusal(self.goal, self.trials)
+        refusal = trial_search.refusal(self.goal, self.trials, candidate.metric)
         return replace(
             candidate,
             refusals=[*candidate.refusals, *([refusal] if refusal else [])],
@@ -124,22 +124,22 @@ def _parent_for(work: Work, own_work: Work, engine: Engine, parent: Parent) -> P
 
 
 def _trial_of_known(full: Candidate, table: Table) -> Trial:
-    mean = mean_wer(evaluation.from_json(full.evaluation, "candidate"))
+    mean = mean_error_rate(evaluation.from_json(full.evaluation, "candidate"))
     density = _density(full.changed_weights, table)
     return Trial(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
 
 
 def _trial_of(training: NextTraining, start: Parent, measured: Measured, before: Sequence[Trial]) -> Trial:
     """The figures of one training; its drift only if a fully retrained model came before it."""
-    result, table, mean = measured.result, start.snapshot.table, mean_wer(measured.errors)
+    result, table, mean = measured.result, start.snapshot.table, mean_error_rate(measured.errors)
     payload, kind = result.version.payload, result.version.kind
-    full = next((trial.mean_wer for trial in before if trial.method == FULL), None)
+    full = next((trial.mean_error_rate for trial in before if trial.method == FULL), None)
     full = mean if training.method == FULL else full
     shape = shape_of(decode(payload, table, start.digest), table) if payload and kind != "snapshot" else None
     return Trial(
         method=training.method,
         budget=training.budget,
-        mean_wer=mean,
+        mean_error_rate=mean,
         drift=None if full is None else mean - full,
         regression=max(evaluation.regressions(start.evaluation, measured.errors).values(), default=None),
         payload_bytes=len(payload) if payload else None,

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
 from diffclient.release.manifest import Blob
+from diffclient.release.metric import LENGTH_LIMIT, Metric
 from diffserver.storage.column_types import Base, Prose, digest_column, length_column, utc_now
 
 STABLE = "stable"
@@ -72,8 +73,8 @@ class Version(Base):
         return self.number - 1 if self.number else None
 
     @property
-    def wer(self) -> dict[str, Any]:
-        """Word errors and words by domain."""
+    def errors(self) -> dict[str, Any]:
+        """Errors, and how much was counted, by domain."""
         return {domain: pair["candidate"] for domain, pair in self.candidate.evaluation.items()}
 
 
@@ -171,6 +172,10 @@ class Candidate(Base):
     budget: Mapped[float]
     payload_share: Mapped[float]
     seconds_train: Mapped[float]
+    metric: Mapped[Metric] = composite(
+        mapped_column("metric_name", String(LENGTH_LIMIT), server_default="error rate"),
+        mapped_column("metric_counts", String(LENGTH_LIMIT), server_default="examples"),
+    )
     evaluation: Mapped[dict[str, Any]]
     refusals: Mapped[list[str]]
     manifest: Mapped[dict[str, Any]]
@@ -240,8 +245,8 @@ class Report(Base):
     failed_stage: Mapped[str | None]
     reason: Mapped[str | None]
     errors: Mapped[int | None]
-    words: Mapped[int | None]
-    wer_ppm: Mapped[int | None]
+    total: Mapped[int | None]
+    error_rate_ppm: Mapped[int | None]
     drift_ppm: Mapped[int | None]
     downloaded_bytes: Mapped[int] = length_column()
     seconds_apply: Mapped[float | None]

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffclient.measure.error_count import Errors
 from diffclient.measure.onnx_session import Session
 from diffclient.measure.probe_set import INDEX
 from diffclient.measure.scorer import Scorer
-from diffclient.measure.word_errors import Errors
+from diffclient.release.metric import Metric
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffserver.tasks.errors import DataError, TaskError
 from diffserver.tasks.graph import Input, export
@@ -48,6 +49,8 @@ class PlainTask(ABC):
     """The network's inputs, in the order of its arguments."""
     scorer: Scorer
     """The measurement. Devices import it (`--score module:name`), so its module must not import torch."""
+    metric: Metric = Metric("error rate", "examples")
+    """The name of its error rate, and of what the scorer counts: for people to read."""
     probe_factor: int = 4
     """Examples in a probe set for each one requested: an example of one item tells less than a sentence of words."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from diffclient.errors import NoSuchCode
 from diffclient.measure import load_code
+from diffclient.release.metric import Metric
 from diffserver.tasks.errors import TaskError
 from diffserver.tasks.task import Task
 
@@ -127,4 +128,6 @@ def _instance(candidate: Any, text: str) -> Task:
     name = getattr(task, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise TaskError(f"{text}: the task's name is {name!r}: use small letters, digits, '.', '_' and '-'")
+    if not isinstance(getattr(task, "metric", None), Metric):
+        raise TaskError(f"{text}: the task does not say its metric, as in metric = Metric('error rate', 'examples')")
     return task

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from diffclient.measure.word_errors import Errors
+    from diffclient.measure.error_count import Errors
+    from diffclient.release.metric import Metric
     from diffclient.tensors.snapshot import Snapshot
 
 Example = Any
@@ -34,6 +35,8 @@ class Task(Protocol):
     """One kind of model and its data."""
 
     name: str
+    metric: Metric
+    """What its errors are called and count."""
 
     def network(self, seed: int) -> nn.Module:
         """Return a freshly initialised network; the same seed gives the same weights."""

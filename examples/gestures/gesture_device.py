@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from diffclient.measure.error_count import Errors
 from diffclient.measure.scorer import Scorer
-from diffclient.measure.word_errors import Errors
 
 GESTURES = ("circle", "push", "raise", "shake", "swipe", "tap", "twist", "wave")
 

@@ -7,6 +7,7 @@ import numpy as np
 from gesture_device import GESTURES, Example
 from torch import Tensor, nn
 
+from diffclient.release.metric import Metric
 from diffserver.tasks import Forward
 from diffserver.tasks.graph import Input
 from diffserver.tasks.plain import Batch, PlainTask
@@ -18,6 +19,7 @@ class Gestures(PlainTask):
     name = "gestures"
     takes = (Input("motion", ("batch", 3, 32)),)
     scorer = gesture_device.score
+    metric = Metric("error rate", "gestures")
 
     def build(self) -> nn.Module:
         """About 44,000 weights."""

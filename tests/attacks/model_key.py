@@ -108,7 +108,7 @@ def _other_graph(device: Device) -> None:
 
 def _misjudged(custom: Any) -> Any:
     facts = custom["diffserver"]
-    probes = [[domain, target, words, max(0, errors - 5)] for domain, target, words, errors in facts["probes"]]
+    probes = [[domain, target, total, max(0, errors - 5)] for domain, target, total, errors in facts["probes"]]
     return {"diffserver": facts | {"probes": probes}}
 
 
@@ -122,7 +122,7 @@ MODEL_KEY = [
     Attack("a step that leads elsewhere", "chain", BrokenChain, naming(LAST, _field(to=ABSENT))),
     Attack("a step that starts elsewhere", "chain", BrokenChain, naming(LAST, _field(**{"from": ABSENT}))),
     Attack("facts of other weights", "chain", ManifestError, naming(WHOLE, _field(digest=ABSENT))),
-    Attack("facts with a fraction", "chain", ManifestError, naming(WHOLE, _field(wer_ppm="0.5"))),
+    Attack("facts with a fraction", "chain", ManifestError, naming(WHOLE, _field(error_rate_ppm="0.5"))),
     Attack("facts that name a path", "chain", ManifestError, naming(WHOLE, _field(graph="../graph"))),
     Attack("facts that name another model's graph", "chain", ManifestError, naming(
         WHOLE, _field(graph=f"dictation/graph/{'0' * 16}"))),

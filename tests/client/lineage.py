@@ -15,10 +15,11 @@ import numpy as np
 
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff
+from diffclient.measure.error_count import Errors
 from diffclient.measure.probation import Score
-from diffclient.measure.word_errors import Errors
 from diffclient.payload.encode import encode
 from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.metric import Metric
 from diffclient.release.target_custom import name_of
 from diffclient.tensors.snapshot import Snapshot, Table
 from tests.factories import Version, sparse_diff, write_version
@@ -29,12 +30,13 @@ DRIFT_BOUND = 900_000
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model: its tensors, its graph, its probe set for some weights, and how it is measured."""
+    """A kind of model: its tensors, its graph, its probe set for some weights, how it is measured, and in what."""
 
     shapes: dict[str, tuple[int, ...]]
     graph: bytes
     probes: Callable[[Snapshot], dict[str, bytes]]
     score: Score
+    metric: Metric
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Lineage:
 
     def expected(self, number: int) -> Errors:
         """The errors that a version makes on the whole probe set."""
-        return sum((Errors(probe.errors, probe.words) for probe in self.snapshots[number].probes), Errors(0, 0))
+        return sum((Errors(probe.errors, probe.total) for probe in self.snapshots[number].probes), Errors(0, 0))
 
     def _enter(self, version: Version) -> Manifest:
         self.versions.append(version)
@@ -122,13 +124,14 @@ class Lineage:
             payload=self.add(version.snapshot.path.read_bytes()),
             graph=self.graph,
             probes=self._probes(version.snapshot),
-            wer_ppm=0,
+            metric=self.kind.metric,
+            error_rate_ppm=0,
             version_0_errors=0,
             max_drift_ppm=DRIFT_BOUND,
         )
-        total = sum((Errors(probe.errors, probe.words) for probe in step.probes), Errors(0, 0))
+        total = sum((Errors(probe.errors, probe.total) for probe in step.probes), Errors(0, 0))
         zero = (self.snapshots or [step])[0].probes[0].errors
-        self.snapshots.append(replace(step, wer_ppm=total.wer_ppm, version_0_errors=zero))
+        self.snapshots.append(replace(step, error_rate_ppm=total.error_rate_ppm, version_0_errors=zero))
         return self.snapshots[-1]
 
     def _probes(self, weights: Snapshot) -> tuple[Probe, ...]:
@@ -137,8 +140,8 @@ class Lineage:
             path.write_bytes(self.blobs[path.name])
         measured = self.kind.score(paths[0], weights, paths[1:])
         return tuple(
-            Probe(domain, blob, errors.words, errors.errors)
-            for (domain, blob), errors in zip(self._parts.items(), measured, strict=True)
+            Probe(domain, blob, found.total, found.errors)
+            for (domain, blob), found in zip(self._parts.items(), measured, strict=True)
         )
 
 
@@ -179,6 +182,7 @@ CLASSIFIER = Kind(
     json.dumps({"matrix": "head.weight"}).encode(),
     labelled,
     classify,
+    Metric("error rate", "vectors"),
 )
 
 

@@ -12,6 +12,7 @@ from diffclient.measure.log_mel import FEATURES_VERSION, MELS, SAMPLE_RATE, Samp
 from diffclient.measure.onnx_session import OUTSIDE
 from diffclient.measure.probation import score_speech
 from diffclient.measure.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer, read_audio
+from diffclient.release.metric import Metric
 from diffclient.tensors.snapshot import Snapshot
 from tests.client.lineage import Kind, probe_zip
 
@@ -73,4 +74,4 @@ def probes(weights: Snapshot) -> dict[str, bytes]:
     return parts
 
 
-SPEECH = Kind(SHAPES, graph(), probes, score_speech)
+SPEECH = Kind(SHAPES, graph(), probes, score_speech, Metric("WER", "words"))

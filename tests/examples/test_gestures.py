@@ -122,14 +122,15 @@ def test_two_sparse_updates_are_learned_within_their_budget(place: Place) -> Non
 
 def test_the_device_measured_every_version_as_the_server_did(place: Place) -> None:
     said = place.said[f"diffclient update --score {SCORE}"]
-    matches = [re.match(r"now at version (\d), WER ([\d.]+) % measured, ([\d.]+) % expected", line) for line in said]
+    pattern = r"now at version (\d), error rate ([\d.]+) % measured \(\d+ of \d+ gestures\), ([\d.]+) % expected"
+    matches = [re.match(pattern, line) for line in said]
     figures = [match.groups() for match in matches if match]
     assert [number for number, _, _ in figures] == ["0", "1", "2"]
     assert all(measured == expected for _, measured, expected in figures)
     current = Store(place.folder / "diffclient-store").state().current
     assert current is not None
     assert current.measured.errors == sum(probe.errors for probe in current.manifest.probes)
-    assert current.measured.words == sum(probe.words for probe in current.manifest.probes) == 96 + 32 + 32
+    assert current.measured.total == sum(probe.total for probe in current.manifest.probes) == 96 + 32 + 32
     [standing] = place.show("diffserver devices gestures")
     assert (standing["version"], standing["digest"]) == (2, current.digest)
 

@@ -25,8 +25,8 @@ def _probes(weights: Snapshot) -> dict[str, bytes]:
     return {name: json.dumps({key: part[key][:VECTORS] for key in part}).encode() for name, part in parts.items()}
 
 
-KIND = Kind(SHAPES, CLASSIFIER.graph, _probes, CLASSIFIER.score)
-"""A model of several tensors, small enough for thousands of trials in minutes."""
+KIND = Kind(SHAPES, CLASSIFIER.graph, _probes, CLASSIFIER.score, CLASSIFIER.metric)
+"""Tensors that are written one by one, and so few weights that thousands of trials take minutes."""
 
 
 class Site:

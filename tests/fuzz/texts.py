@@ -23,8 +23,9 @@ from tuf.api.metadata import Metadata, Root
 
 with atheris.instrument_imports(include=["diffclient"]):
     from diffclient.errors import DiffClientError
-    from diffclient.measure.word_errors import Errors
+    from diffclient.measure.error_count import Errors
     from diffclient.network import messages
+    from diffclient.network.report import Report
     from diffclient.release import manifest, target_custom, target_names
     from diffclient.store import policy, state
     from diffclient.tensors import tensor_table
@@ -45,8 +46,9 @@ DIGEST = "5a" * 32
 BLOB = {"sha256": DIGEST, "length": 9}
 STEP = {
     "model": "m", "kind": "sparse", "from_digest": DIGEST, "from_version": 1, "to_digest": DIGEST, "to_version": 2,
-    "payload": BLOB, "graph": BLOB, "probes": [{"domain": "d", "blob": BLOB, "words": 10, "errors": 1}],
-    "wer_ppm": 5, "version_0_errors": 2, "max_drift_ppm": 100,
+    "payload": BLOB, "graph": BLOB, "probes": [{"domain": "d", "blob": BLOB, "total": 10, "errors": 1}],
+    "metric": {"name": "error rate", "counts": "examples"},
+    "error_rate_ppm": 5, "version_0_errors": 2, "max_drift_ppm": 100,
 }  # fmt: skip
 WHOLE, DIFF, BACK = "m/v0/2.snapshot", "m/v0/2.from.1", "m/v0/2.downgrade"
 UPDATE = {"action": "update", "version": 2, "digest": DIGEST, "steps": [DIFF], "poll_seconds": 60, "notice": None}
@@ -54,7 +56,7 @@ MANIFEST = manifest.from_json(STEP)
 INSTALLED = state.Installed(MANIFEST, Errors(1, 10), 5)
 STATE = state.State(
     INSTALLED, INSTALLED, DIGEST, state.Failure("poll", "why", DIGEST, "2026-01-01T00:00:00+00:00"),
-    (messages.Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
+    (Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
     (state.Unfit(DIGEST, DIGEST, "why"),),
 )  # fmt: skip
 ENROLMENT = {"server": "http://s", "device_id": "1", "token": "t", "model": "m", "channel": "stable", "name": "n"}

@@ -81,7 +81,7 @@ def walk(server: Served, tokens: dict[str, str | None], seconds: float) -> Tally
 
 
 def _operations(server: Served) -> list[Any]:
-    document = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    document: Any = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     return [found.ok() for found in document.get_all_operations()]
 
 

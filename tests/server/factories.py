@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.metric import Metric
 from diffserver.catalog.candidate import NewCandidate
 
-EVALUATION = {"base": {"parent": None, "candidate": {"errors": 12, "words": 400}}}
+WER = Metric("WER", "words")
+EVALUATION = {"base": {"parent": None, "candidate": {"errors": 12, "total": 400}}}
 
 
 def digest(label: str) -> str:
@@ -56,7 +58,8 @@ def _candidate(
         payload=carried,
         graph=graph,
         probes=(Probe("base", blob("probes", 9000), 400, 12),),
-        wer_ppm=30_000,
+        metric=WER,
+        error_rate_ppm=30_000,
         version_0_errors=12,
         max_drift_ppm=20_000,
     )
@@ -75,6 +78,7 @@ def _candidate(
         budget=0.02,
         payload_share=0.02,
         seconds_train=12.5,
+        metric=WER,
         evaluation=EVALUATION,
         data="/data/speech",
         manifest=manifest.to_json(),

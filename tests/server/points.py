@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from torch import Tensor, nn  # noqa: E402
 
-from diffclient.measure.word_errors import Errors  # noqa: E402
+from diffclient.measure.error_count import Errors  # noqa: E402
+from diffclient.release.metric import Metric  # noqa: E402
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot  # noqa: E402
 from diffserver.methods.full import Full  # noqa: E402
 from diffserver.methods.recipe import Recipe  # noqa: E402
@@ -38,6 +39,7 @@ class PointsTask:
     """Tells apart noisy points around a few centres: enough to show what a method learns and forgets."""
 
     name = "points"
+    metric = Metric("error rate", "points")
 
     def network(self, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):

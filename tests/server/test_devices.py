@@ -61,6 +61,7 @@ class Site:
             "digest": whole.to_digest,
             "snapshot": whole.payload,
             "graph": whole.graph,
+            "metric": step.metric,
             "manifest": step.to_json(),
         }
         if number == 0:

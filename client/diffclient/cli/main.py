@@ -136,7 +136,7 @@ def _verify(arguments: argparse.Namespace, store: Store) -> None:
         if current is None:
             raise NothingKept("no version is installed here yet: run `diffclient update`")
         store.verify(current)
-    line = f"every byte of version {current.manifest.to_version} is in place: {current.digest}"
+    line = f"every byte is in place: {output.version_line(current)}"
     output.print_result(arguments.json, {"verified": True, **(output.version_json(current) or {})}, line)
 
 

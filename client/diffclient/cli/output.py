@@ -11,9 +11,11 @@ from dataclasses import asdict
 from typing import Any
 
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
+from diffclient.measure.error_count import Errors
 from diffclient.network.fetch import Source
 from diffclient.network.messages import Enrolment
 from diffclient.plain_text import plain, printable
+from diffclient.release.metric import Metric
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
 from diffclient.update.outcome import Outcome, Stage
@@ -44,7 +46,8 @@ def outcome_line(outcome: Outcome) -> str:
         return "something new is there, but only a snapshot leads to it, which the policy does not allow on this link"
     if outcome.action == "none":
         return "nothing is published yet" if outcome.version is None else f"up to date: version {outcome.version}"
-    figures = _figures(outcome.wer_ppm, outcome.expected_wer_ppm, outcome.drift_ppm)
+    counted = (outcome.metric, outcome.errors, outcome.total)
+    figures = _figures(*counted, outcome.expected_error_rate_ppm, outcome.drift_ppm)
     return f"now at version {outcome.version}{figures}; {outcome.downloaded_bytes:,} bytes fetched"
 
 
@@ -53,7 +56,8 @@ def version_line(version: Installed | None) -> str:
     if version is None:
         return "nothing"
     manifest = version.manifest
-    figures = _figures(version.wer_ppm, manifest.wer_ppm, version.drift_ppm)
+    counted = (manifest.metric, version.measured.errors, version.measured.total)
+    figures = _figures(*counted, manifest.error_rate_ppm, version.drift_ppm)
     return f"version {manifest.to_version}, {version.digest}{figures}"
 
 
@@ -64,10 +68,11 @@ def version_json(version: Installed | None) -> dict[str, Any] | None:
     return {
         "version": version.manifest.to_version,
         "digest": version.digest,
+        "metric": asdict(version.manifest.metric),
         "errors": version.measured.errors,
-        "words": version.measured.words,
-        "wer_ppm": version.wer_ppm,
-        "expected_wer_ppm": version.manifest.wer_ppm,
+        "total": version.measured.total,
+        "error_rate_ppm": version.error_rate_ppm,
+        "expected_error_rate_ppm": version.manifest.error_rate_ppm,
         "drift_ppm": version.drift_ppm,
         "max_drift_ppm": version.manifest.max_drift_ppm,
     }
@@ -156,8 +161,13 @@ def _progress(text: str) -> None:
         print(f"\r\x1b[K{printable(text)}", end="", file=sys.stderr, flush=True)
 
 
-def _figures(wer: int | None, expected: int | None, drift: int | None) -> str:
-    if wer is None or expected is None:
+def _figures(
+    metric: Metric | None, errors: int | None, total: int | None, expected: int | None, drift: int | None
+) -> str:
+    """Say how well a version does, in its metric's words; nothing where nothing was counted."""
+    if metric is None or errors is None or not total or expected is None:
         return ""
+    measured = Errors(errors, total).error_rate_ppm / 1e4
     drifted = "" if drift is None else f", drift {drift / 1e4:+.2f} points"
-    return f", WER {wer / 1e4:.2f} % measured, {expected / 1e4:.2f} % expected{drifted}"
+    counted = f"{errors:,} of {total:,} {metric.counts}"
+    return f", {metric.name} {measured:.2f} % measured ({counted}), {expected / 1e4:.2f} % expected{drifted}"

@@ -1,6 +1,6 @@
 """Probation: a new version measures itself on the probe set before it may be used.
 
-The same bits on the same audio make the same errors, one word more or less where another runtime or processor rounds
+The same bits on the same examples make the same errors, one more or less where another runtime or processor rounds
 differently; so a figure that differs by more means that this device computes something else. Any model can be measured:
 a `Score` is all that is asked for, and `score_speech` is the one for recognisers.
 """
@@ -13,13 +13,14 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import index
 from pathlib import Path
 
 from diffclient import durable
 from diffclient.errors import DiffClientError, NoSuchCode, ProbationFailed
 from diffclient.measure import load_code
+from diffclient.measure.error_count import COUNT_LIMIT, Errors
 from diffclient.measure.recognizer import Recognizer, measure, read_audio
-from diffclient.measure.word_errors import Errors
 from diffclient.release.manifest import Manifest
 from diffclient.tensors.snapshot import Snapshot
 
@@ -29,7 +30,7 @@ Score = Callable[[Path, Snapshot, Sequence[Path]], Sequence[Errors]]
 _RUNTIME = ("diffclient", "numpy", "onnxruntime", "soundfile")
 
 TOLERANCE = 1
-"""Words by which the errors on all parts together may differ from the manifest's."""
+"""How many errors more or less than the manifest says may be made on all parts together."""
 
 
 def score_speech(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
@@ -83,11 +84,22 @@ def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> 
     """
     try:
         with durable.disk_errors(graph):
-            return tuple(score(graph, weights, parts))
+            found = score(graph, weights, parts)
+            # Whole numbers of numpy would not go into JSON.
+            return _countable(tuple(Errors(index(part.errors), index(part.total)) for part in found))
     except DiffClientError:
         raise
     except Exception as error:  # the scorer may be anyone's code, and must not take the device down
         raise ProbationFailed(f"the model cannot be measured: {type(error).__name__}: {error}") from error
+
+
+def _countable(measured: tuple[Errors, ...]) -> tuple[Errors, ...]:
+    """Return what was measured, if a report can tell it; raises ProbationFailed."""
+    total = sum(measured, Errors(0, 0))
+    least = min((min(found.errors, found.total) for found in measured), default=0)
+    if least < 0 or max(total.errors, total.total) > COUNT_LIMIT:
+        raise ProbationFailed(f"the scorer counts {total.errors} errors in {total.total}, which no report can tell")
+    return measured
 
 
 def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
@@ -95,16 +107,20 @@ def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
 
     None where there is no probe set. Raises ProbationFailed.
     """
-    if [found.words for found in measured] != [probe.words for probe in manifest.probes]:
-        raise ProbationFailed("the probe set does not have the words that the manifest counts")
+    metric = manifest.metric
+    if [found.total for found in measured] != [probe.total for probe in manifest.probes]:
+        raise ProbationFailed(f"the probe set does not have the {metric.counts} that the manifest counts")
     pairs = list(zip(manifest.probes, measured, strict=True))
     if sum(abs(found.errors - probe.errors) for probe, found in pairs) > TOLERANCE:
-        figures = ", ".join(f"{probe.domain} {found.errors} (not {probe.errors})" for probe, found in pairs)
-        raise ProbationFailed(f"this device measures other word errors than its manifest says: {figures}")
+        figures = ", ".join(
+            f"{probe.domain} {found.errors} (not {probe.errors}) of {found.total} {metric.counts}"
+            for probe, found in pairs
+        )
+        raise ProbationFailed(f"this device measures another {metric.name} than its manifest says: errors on {figures}")
     drift = _drift(manifest, measured)
     if drift is not None and drift > manifest.max_drift_ppm:
         raise ProbationFailed(
-            f"drift against version 0 is {drift / 1e4:.2f} points of WER, the manifest allows "
+            f"drift against version 0 is {drift / 1e4:.2f} points of {metric.name}, the manifest allows "
             f"{manifest.max_drift_ppm / 1e4:.2f}"
         )
     return drift
@@ -113,4 +129,4 @@ def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
 def _drift(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
     if not measured:
         return None
-    return measured[0].wer_ppm - replace(measured[0], errors=manifest.version_0_errors).wer_ppm
+    return measured[0].error_rate_ppm - replace(measured[0], errors=manifest.version_0_errors).error_rate_ppm

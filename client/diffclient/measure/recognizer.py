@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from diffclient.errors import RecognizerError
+from diffclient.measure.error_count import Errors
 from diffclient.measure.log_mel import FEATURES_VERSION, SAMPLE_RATE, Features, Samples, log_mel
 from diffclient.measure.onnx_session import Session
-from diffclient.measure.word_errors import Errors, word_errors
+from diffclient.measure.word_errors import word_errors
 from diffclient.tensors.snapshot import Snapshot
 
 FEATURES, LENGTHS = "features", "lengths"

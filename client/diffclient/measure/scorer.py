@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffclient.measure.error_count import Errors
 from diffclient.measure.onnx_session import Session
 from diffclient.measure.probe_set import read_part
-from diffclient.measure.word_errors import Errors
 from diffclient.tensors.snapshot import Array, Snapshot
 
 Example = Any
@@ -60,5 +60,5 @@ class Scorer:
             some = examples[start : start + self.together]
             found = self.errors(session.run(self.inputs(some)), some)
             # Whole numbers of numpy would not go into JSON.
-            total += Errors(int(found.errors), int(found.words))
+            total += Errors(int(found.errors), int(found.total))
         return total

@@ -1,24 +1,6 @@
-"""Word errors: counting them in a text, adding them up, and their rate."""
+"""Word errors: what a recogniser got wrong in a text."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Word errors (substituted, inserted, deleted) on so many reference words."""
-
-    errors: int
-    words: int
-
-    @property
-    def wer_ppm(self) -> int:
-        """The word error rate in parts per million, rounded down; 0 for no words."""
-        return self.errors * 1_000_000 // self.words if self.words else 0
-
-    def __add__(self, other: Errors) -> Errors:
-        return Errors(self.errors + other.errors, self.words + other.words)
 
 
 def word_errors(reference: str, hypothesis: str) -> int:

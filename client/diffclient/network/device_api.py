@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from diffclient import __version__
 from diffclient.errors import AnswerError, NetworkError, ServerRefused
-from diffclient.network.messages import Answer, Enrolment, Report, read_answer, read_enrolment
+from diffclient.network.messages import Answer, Enrolment, read_answer, read_enrolment
+from diffclient.network.report import Report
 from diffclient.network.transport import Transport, read_bounded
 from diffclient.release.target_names import check_model
 

@@ -1,22 +1,20 @@
-"""What travels between a device and its server as JSON: answers, problems and reports, read strictly.
+"""What a server answers a device as JSON, read strictly: what to run, its enrolment, problems.
 
-Nothing here opens a connection (`device_api` does) or decides what to install (`route` and `updater` do).
+Nothing here opens a connection (`device_api` does) or decides what to install (`route` and `updater` do); what a
+device says itself is `report`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
 
 from diffclient.errors import AnswerError, FormatError, ManifestError, ServerRefused
 from diffclient.release.target_names import parse as parse_name
-from diffclient.strict_json import Fields, parse
+from diffclient.strict_json import parse
 
 STEP_LIMIT = 1000
 POLL_LONGEST = 24 * 3600
 """No answer may silence a device for more than a day."""
-
-ReportStage = Literal["installed", "failed", "rolled_back"]
 
 
 @dataclass(frozen=True)
@@ -41,28 +39,6 @@ class Answer:
     poll_seconds: int
     withheld: bool = False
     """Whether something new is there to which only a snapshot leads, which this device does not want now."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a device tells its server after an update or a rollback; times in seconds."""
-
-    stage: ReportStage
-    from_digest: str | None
-    to_digest: str | None
-    failed_stage: str | None = None
-    reason: str | None = None
-    errors: int | None = None
-    words: int | None = None
-    wer_ppm: int | None = None
-    drift_ppm: int | None = None
-    downloaded_bytes: int = 0
-    seconds_apply: float | None = None
-    seconds_total: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
 
 
 def read_answer(data: bytes) -> Answer:
@@ -97,24 +73,6 @@ def read_enrolment(data: bytes, server: str, name: str) -> Enrolment:
         server=server,
         name=name,
         **{key: fields.text(key) for key in ("device_id", "token", "model", "channel")},
-    )
-
-
-def read_report(fields: Fields) -> Report:
-    """Read a report back that was kept; raises the fields' error."""
-    return Report(
-        stage=fields.choice("stage", get_args(ReportStage)),
-        from_digest=fields.maybe("from_digest", fields.digest),
-        to_digest=fields.maybe("to_digest", fields.digest),
-        failed_stage=fields.maybe("failed_stage", fields.text),
-        reason=fields.maybe("reason", fields.text),
-        errors=fields.maybe("errors", fields.count),
-        words=fields.maybe("words", fields.count),
-        wer_ppm=fields.maybe("wer_ppm", fields.count),
-        drift_ppm=fields.maybe("drift_ppm", fields.whole),
-        downloaded_bytes=fields.count("downloaded_bytes"),
-        seconds_apply=fields.maybe("seconds_apply", fields.seconds),
-        seconds_total=fields.maybe("seconds_total", fields.seconds),
     )
 
 

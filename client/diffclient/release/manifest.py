@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from diffclient.errors import ManifestError
+from diffclient.release.metric import Metric
 from diffclient.strict_json import Fields, fields_of
 
 ManifestKind = Literal["snapshot", "sparse", "hashed", "exact"]
@@ -32,11 +33,11 @@ class Blob:
 
 @dataclass(frozen=True)
 class Probe:
-    """One part of the probe set, and the word errors that this version makes on its words."""
+    """One part of the probe set, how much there is in it that counts, and the errors that this version makes."""
 
     domain: str
     blob: Blob
-    words: int
+    total: int
     errors: int
 
 
@@ -53,12 +54,13 @@ class Manifest:
     payload: Blob
     graph: Blob
     probes: tuple[Probe, ...]
-    wer_ppm: int
-    """Expected word error rate over all probes, in parts per million."""
+    metric: Metric
+    error_rate_ppm: int
+    """What is expected over all probes, in parts per million."""
     version_0_errors: int
-    """Word errors of version 0 on the first probe, the reference for drift."""
+    """Errors of version 0 on the first probe, the reference for drift."""
     max_drift_ppm: int
-    """The most by which WER on the first probe may exceed version 0's."""
+    """The most by which the error rate on the first probe may exceed version 0's."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -82,7 +84,8 @@ def from_json(value: object) -> Manifest:
         payload=_blob(fields.inside("payload")),
         graph=_blob(fields.inside("graph")),
         probes=tuple(map(_probe, fields.objects("probes", PROBE_LIMIT))),
-        wer_ppm=fields.count("wer_ppm"),
+        metric=Metric(**fields.inside("metric").only(*Metric.__annotations__).values),
+        error_rate_ppm=fields.count("error_rate_ppm"),
         version_0_errors=fields.count("version_0_errors"),
         max_drift_ppm=fields.count("max_drift_ppm"),
     )
@@ -93,7 +96,7 @@ def _probe(fields: Fields) -> Probe:
     return Probe(
         domain=fields.text("domain", NAME_LIMIT),
         blob=_blob(fields.inside("blob")),
-        words=fields.count("words"),
+        total=fields.count("total"),
         errors=fields.count("errors"),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from diffclient.errors import ManifestError
 from diffclient.release.manifest import NAME_LIMIT, PROBE_LIMIT, Blob, Manifest, ManifestKind, Probe
+from diffclient.release.metric import Metric
 from diffclient.release.target_names import TargetKind, diff_name, graph_name, parse, probe_name, snapshot_name
 from diffclient.strict_json import Fields, fields_of
 
@@ -33,11 +34,11 @@ class Step:
 
 @dataclass(frozen=True)
 class ProbeFacts:
-    """A part of the probe set by its target's name, and the word errors that a version makes on its words."""
+    """A part of the probe set by its target's name, how much counts in it, and the errors that a version makes."""
 
     domain: str
     target: str
-    words: int
+    total: int
     errors: int
 
 
@@ -50,7 +51,8 @@ class Facts:
     graph: str
     """The name of the graph's target."""
     probes: tuple[ProbeFacts, ...]
-    wer_ppm: int
+    metric: Metric
+    error_rate_ppm: int
     version_0_errors: int
     max_drift_ppm: int
 
@@ -93,10 +95,11 @@ def facts(manifest: Manifest) -> dict[str, Any]:
             "version": manifest.to_version,
             "graph": graph_name(manifest.model, manifest.graph.sha256),
             "probes": [
-                [probe.domain, probe_name(manifest.model, probe.blob.sha256), probe.words, probe.errors]
+                [probe.domain, probe_name(manifest.model, probe.blob.sha256), probe.total, probe.errors]
                 for probe in manifest.probes
             ],
-            "wer_ppm": manifest.wer_ppm,
+            "metric": [manifest.metric.name, manifest.metric.counts],
+            "error_rate_ppm": manifest.error_rate_ppm,
             "version_0_errors": manifest.version_0_errors,
             "max_drift_ppm": manifest.max_drift_ppm,
         }
@@ -128,13 +131,14 @@ def downgrade(permission: Downgrade) -> dict[str, Any]:
 
 def read_facts(name: str, custom: object) -> Facts:
     """Read the custom metadata of the snapshot called `name`; raises ManifestError."""
-    fields = _fields(name, custom, "digest version graph probes wer_ppm version_0_errors max_drift_ppm")
+    fields = _fields(name, custom, "digest version graph probes metric error_rate_ppm version_0_errors max_drift_ppm")
     return Facts(
         digest=fields.digest("digest"),
         version=_same(fields, "version", parse(name).number),
         graph=_target(name, fields.text("graph"), "graph"),
         probes=tuple(_probe(name, part) for part in fields.items("probes", PROBE_LIMIT)),
-        wer_ppm=fields.count("wer_ppm"),
+        metric=_metric(name, fields.values["metric"]),
+        error_rate_ppm=fields.count("error_rate_ppm"),
         version_0_errors=fields.count("version_0_errors"),
         max_drift_ppm=fields.count("max_drift_ppm"),
     )
@@ -177,8 +181,9 @@ def join(name: str, payload: Blob, step: Step | None, facts: Facts, objects: Map
         to_version=facts.version,
         payload=payload,
         graph=objects[facts.graph],
-        probes=tuple(Probe(part.domain, objects[part.target], part.words, part.errors) for part in facts.probes),
-        wer_ppm=facts.wer_ppm,
+        probes=tuple(Probe(part.domain, objects[part.target], part.total, part.errors) for part in facts.probes),
+        metric=facts.metric,
+        error_rate_ppm=facts.error_rate_ppm,
         version_0_errors=facts.version_0_errors,
         max_drift_ppm=facts.max_drift_ppm,
     )
@@ -207,11 +212,17 @@ def _target(name: str, value: str, kind: TargetKind) -> str:
 
 def _probe(name: str, part: object) -> ProbeFacts:
     if not isinstance(part, list) or len(part) != 4:
-        raise ManifestError(f"{name}: a probe is a domain, a target, words and errors")
-    fields = Fields(name, dict(zip(("domain", "target", "words", "errors"), part, strict=True)), ManifestError)
+        raise ManifestError(f"{name}: a probe is a domain, a target, a total and errors")
+    fields = Fields(name, dict(zip(("domain", "target", "total", "errors"), part, strict=True)), ManifestError)
     return ProbeFacts(
         fields.text("domain", NAME_LIMIT),
         _target(name, fields.text("target"), "probe"),
-        fields.count("words"),
+        fields.count("total"),
         fields.count("errors"),
     )
+
+
+def _metric(name: str, value: object) -> Metric:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ManifestError(f"{name}: a metric is its name and what it counts")
+    return Metric(*value)

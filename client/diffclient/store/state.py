@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from diffclient import bounds
 from diffclient.errors import ManifestError, StateError
-from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Enrolment, Report, read_report
+from diffclient.measure.error_count import Errors
+from diffclient.network.messages import Enrolment
+from diffclient.network.report import Report
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffclient.strict_json import Fields, parse
 
@@ -28,7 +30,7 @@ class Installed:
     manifest: Manifest
     measured: Errors
     drift_ppm: int | None
-    """WER on the first probe minus version 0's; None where there is no probe set."""
+    """The error rate on the first probe minus version 0's; None where there is no probe set."""
 
     @property
     def digest(self) -> str:
@@ -36,9 +38,9 @@ class Installed:
         return self.manifest.to_digest
 
     @property
-    def wer_ppm(self) -> int | None:
-        """Word error rate as measured, in parts per million; None where there is no probe set."""
-        return self.measured.wer_ppm if self.measured.words else None
+    def error_rate_ppm(self) -> int | None:
+        """The error rate as measured, in parts per million; None where there is no probe set."""
+        return self.measured.error_rate_ppm if self.measured.total else None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def read_state(data: bytes) -> State:
         previous=fields.maybe("previous", lambda name: _version(fields.inside(name))),
         held_back=fields.maybe("held_back", fields.digest),
         failure=fields.maybe("failure", lambda name: _failure(fields.inside(name))),
-        outbox=tuple(map(read_report, fields.objects("outbox", OUTBOX_LIMIT))),
+        outbox=tuple(bounds.read(Report, item) for item in fields.objects("outbox", OUTBOX_LIMIT)),
         unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),
     )
 
@@ -142,7 +144,7 @@ def _version(fields: Fields) -> Installed:
 
 def _measured(fields: Fields) -> Errors:
     inner = fields.inside("measured")
-    return Errors(inner.count("errors"), inner.count("words"))
+    return Errors(inner.count("errors"), inner.count("total"))
 
 
 def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:

@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
-from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Answer, Report, ReportStage
+from diffclient.measure.error_count import Errors
+from diffclient.network.messages import Answer
+from diffclient.network.report import Report, ReportStage
 from diffclient.plain_text import plain
+from diffclient.release.manifest import Manifest
+from diffclient.release.metric import Metric
 from diffclient.store.state import Failure, Installed, State
 
 Stage = Literal[
@@ -32,10 +35,11 @@ class Outcome:
     digest: str | None
     from_digest: str | None
     poll_seconds: int
+    metric: Metric | None = None
     errors: int | None = None
-    words: int | None = None
-    wer_ppm: int | None = None
-    expected_wer_ppm: int | None = None
+    total: int | None = None
+    error_rate_ppm: int | None = None
+    expected_error_rate_ppm: int | None = None
     drift_ppm: int | None = None
     payload_bytes: int = 0
     """Bytes received of payloads; `downloaded_bytes` counts graph and probe set too."""
@@ -84,36 +88,31 @@ class Attempt:
 
     def _report(self, stage: ReportStage, received: int, **more: Any) -> Report:
         total = sum(self.measured, Errors(0, 0))
-        known = total.words > 0
+        known = total.total > 0
         return Report(
             stage,
             self.state.digest,
             self.target,
             errors=total.errors if known else None,
-            words=total.words if known else None,
-            wer_ppm=total.wer_ppm if known else None,
+            total=total.total if known else None,
+            error_rate_ppm=total.error_rate_ppm if known else None,
             downloaded_bytes=received - self.received_before,
             seconds_apply=self.seconds_apply,
             seconds_total=time.monotonic() - self.started,
             **more,
         )
 
-    def outcome(self, answer: Answer, report: Report, expected: int) -> Outcome:
-        """Return the outcome of an update that was installed and reported so; `expected` is the manifest's WER."""
+    def outcome(self, answer: Answer, report: Report, target: Manifest) -> Outcome:
+        """Return the outcome of an update that installed the target and was reported so."""
+        told = {name: value for name, value in report.to_json().items() if name in Outcome.__annotations__}
         return Outcome(
             "installed",
             answer.version,
             answer.digest,
-            report.from_digest,
-            answer.poll_seconds,
-            errors=report.errors,
-            words=report.words,
-            wer_ppm=report.wer_ppm,
-            expected_wer_ppm=expected,
-            drift_ppm=report.drift_ppm,
+            poll_seconds=answer.poll_seconds,
+            metric=target.metric,
+            expected_error_rate_ppm=target.error_rate_ppm,
             payload_bytes=self.payload_bytes,
-            downloaded_bytes=report.downloaded_bytes,
             metadata_bytes=self.metadata_bytes,
-            seconds_apply=report.seconds_apply,
-            seconds_total=report.seconds_total,
+            **told,
         )

@@ -20,10 +20,11 @@ from diffclient.errors import (
     UpdateFailed,
 )
 from diffclient.measure import probation
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
 from diffclient.network.device_api import Service
 from diffclient.network.fetch import Fetcher
-from diffclient.network.messages import Answer, Report
+from diffclient.network.messages import Answer
+from diffclient.network.report import Report
 from diffclient.release.manifest import Manifest
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State, objects
@@ -159,7 +160,7 @@ class Updater:
         # 11. Report, and clear away what is needed no more.
         self._enter(attempt, "report")
         record_outcome.tell(self._store, self._service, after)
-        return attempt.outcome(answer, report, target.wer_ppm)
+        return attempt.outcome(answer, report, target)
 
     def _enter(self, attempt: Attempt, stage: Stage) -> None:
         attempt.stage = stage

@@ -86,5 +86,6 @@ def _show(session: Session, model: Model) -> ModelAnswer:
         created=model.created_at,
         head=None if latest is None else latest.number,
         digest=None if latest is None else latest.digest,
+        metric=None if latest is None else latest.candidate.metric,
         channels={row.name: row.number for row in pointing},
     )

@@ -8,7 +8,7 @@ import typer
 
 from diffserver.choices.methods import Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, console, listing, show
+from diffserver.cli.output import NO_METRIC, AsJson, console, listing, show
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints
@@ -68,7 +68,7 @@ def publish(
     Where the server does not hold the model's key, the version is checked and signed here.
 
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
-    budget allows. Both are shown with their WER; one is published.
+    budget allows. Both are shown with their error rates; one is published.
 
     Examples: `diffserver publish 7`, `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`
     """
@@ -130,24 +130,26 @@ def versions(model: ModelName, server: Server = URL, token: Token = None, as_jso
         items = list(remote.pages(f"/v1/models/{model}/versions"))
     rows = [
         (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
-         f"{item['manifest']['wer_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
+         f"{item['manifest']['error_rate_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
         for item in items
     ]  # fmt: skip
-    headings = ["version", "digest", "kind", "payload bytes", "probe WER", "forced", "published"]
+    metric = items[-1]["metric"]["name"] if items else NO_METRIC
+    headings = ["version", "digest", "kind", "payload bytes", f"probe {metric}", "forced", "published"]
     show(items, as_json, listing(f"Versions of {model}", headings, rows))
 
 
 def devices(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's devices, the versions that they run and the WER that they measured."""
+    """List a model's devices, the versions that they run and the error rate that they measured."""
     with connected(server, token) as remote:
         items = list(remote.pages(f"/v1/models/{model}/devices"))
+        metric = (remote.get(f"/v1/models/{model}")["metric"] or {}).get("name", NO_METRIC)
     rows = []
     for item in items:
         last = item["last_report"] or {}
-        measured = last.get("wer_ppm")
+        measured = last.get("error_rate_ppm")
         rows.append(
             (item["name"], item["version"], item["channel"], last.get("stage"),
              None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
         )  # fmt: skip
-    headings = ["device", "version", "channel", "last report", "WER measured", "reason", "last seen"]
+    headings = ["device", "version", "channel", "last report", f"{metric} measured", "reason", "last seen"]
     show(items, as_json, listing(f"Devices of {model}", headings, rows))

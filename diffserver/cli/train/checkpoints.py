@@ -1,7 +1,7 @@
 """Publish a checkpoint from the command line: upload it, make two candidates of it, choose one."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from diffserver.cli.output import line, listing, progress
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
-from diffserver.evaluation import from_json, mean_wer, wer
+from diffserver.evaluation import error_rate, from_json, mean_error_rate
 
 NONE = "none"
 PIECE = 1 << 20
@@ -79,7 +79,8 @@ def compare(outcomes: Outcomes) -> Group:
         for remark in (*candidate["notes"], *candidate["refusals"])
     ]
     failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
-    table = listing("What the checkpoint would become; WER in %", ["", "parent", *candidates], rows)
+    metric = next(iter(candidates.values()))["metric"]["name"]
+    table = listing(f"What the checkpoint would become; {metric} in %", ["", "parent", *candidates], rows)
     return Group(table, *remarks, *failures)
 
 
@@ -122,22 +123,17 @@ def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
 
 
 def _accuracy(candidates: Mapping[str, Any]) -> Iterator[list[object]]:
-    """Yield rows of WER by test set and on average: the parent's, and each candidate's with its change."""
+    """Yield rows of error rates by test set and on average: the parent's, and each candidate's with its change."""
     first = next(iter(candidates.values()))
     parent = from_json(first["evaluation"], "parent")
-    evaluations = [from_json(evaluation["evaluation"], "candidate") for evaluation in candidates.values()]
-    for domain in evaluations[0]:
-        before = wer(parent[domain])
-        yield [domain, f"{before:.2f}", *(_changed(before, wer(evaluation[domain])) for evaluation in evaluations)]
-    yield [
-        "mean",
-        f"{mean_wer(parent):.2f}",
-        *(_changed(mean_wer(parent), mean_wer(evaluation)) for evaluation in evaluations),
-    ]
+    after = [from_json(candidate["evaluation"], "candidate") for candidate in candidates.values()]
+    for domain in after[0]:
+        yield _changes(domain, error_rate(parent[domain]), [error_rate(evaluation[domain]) for evaluation in after])
+    yield _changes("mean", mean_error_rate(parent), [mean_error_rate(evaluation) for evaluation in after])
 
 
-def _changed(before: float, after: float) -> str:
-    return f"{after:.2f} ({after - before:+.2f})"
+def _changes(name: str, before: float, after: Sequence[float]) -> list[object]:
+    return [name, f"{before:.2f}", *(f"{rate:.2f} ({rate - before:+.2f})" for rate in after)]
 
 
 def _pieces(path: Path, bars: Progress) -> Iterator[bytes]:

@@ -88,7 +88,7 @@ def train(
         float | None,
         typer.Option(
             "--max-drift",
-            help="Look for the smallest payload within so many points of mean WER over the fully retrained model's.",
+            help="Look for the smallest payload whose mean error rate is within so many points of full retraining's.",
         ),
     ] = None,
     max_regression: MaxRegression = 5.0,
@@ -157,8 +157,10 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
             return
         training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
-    tables = [tried_table(candidate["tried"])] if candidate["tried"] else []
-    show(candidate, as_json, Group(*tables, evaluation_table(candidate["evaluation"]), _describe(candidate)))
+    metric = candidate["metric"]
+    tables = [tried_table(candidate["tried"], metric)] if candidate["tried"] else []
+    evaluation = evaluation_table(candidate["evaluation"], metric)
+    show(candidate, as_json, Group(*tables, evaluation, _describe(candidate)))
 
 
 def _describe(candidate: dict[str, Any]) -> str:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffclient.measure.error_count import Errors
 from diffclient.measure.log_mel import FEATURES_VERSION, MELS, SAMPLE_RATE, Features, mel_energies, normalise
 from diffclient.measure.probation import score_speech
 from diffclient.measure.recognizer import FEATURES, FEATURES_KEY, LENGTHS, LETTERS_KEY, Recognizer
-from diffclient.measure.word_errors import Errors
+from diffclient.release.metric import Metric
 from diffclient.tensors.snapshot import Snapshot
 from diffserver.tasks.asr.augment import augmented
 from diffserver.tasks.asr.manifests import LETTERS, Recording, read_audio, read_manifest
@@ -58,6 +59,7 @@ class AsrTask:
     """The task of letters from log-mel frames; examples are cached, so that a chain of updates reads them once."""
 
     name = "asr"
+    metric = Metric("WER", "words")
 
     def __init__(self, channels: int = CHANNELS) -> None:
         self._channels = channels

@@ -82,7 +82,7 @@ def test_from_enrolment_to_rollback(enrolled: Cli, server: ScriptedServer, linea
     status = enrolled("status")[1]
     current, previous = status["current"], status["previous"]
     assert (current["version"], previous["version"]) == (1, 0)
-    assert current["wer_ppm"] == current["expected_wer_ppm"] == lineage.expected(1).wer_ppm
+    assert current["error_rate_ppm"] == current["expected_error_rate_ppm"] == lineage.expected(1).error_rate_ppm
     assert current["drift_ppm"] == printed["drift_ppm"] > 0
     assert (status["name"], status["channel"], status["failure"]) == ("kitchen", "stable", None)
     assert enrolled("verify")[1]["digest"] == lineage.digest(1)
@@ -104,9 +104,10 @@ def test_people_get_sentences(
     enrolled("update", *SCORE)
     assert main(["status", "--store", str(tmp_path / "store")]) == 0
     printed = capsys.readouterr().out
-    assert re.search(
-        rf"in use   version 1, {lineage.digest(1)}, WER [\d.]+ % measured, [\d.]+ % expected, drift \+", printed
-    )
+    figures = r"error rate [\d.]+ % measured \(\d+ of 400 vectors\), [\d.]+ % expected, drift \+"
+    assert re.search(rf"in use   version 1, {lineage.digest(1)}, {figures}", printed)
+    assert main(["verify", "--store", str(tmp_path / "store")]) == 0
+    assert re.match(rf"every byte is in place: version 1, {lineage.digest(1)}, {figures}", capsys.readouterr().out)
     assert f"kept     version 0, {lineage.digest(0)}" in printed
     assert main(["rollback", "--store", str(tmp_path / "store")]) == 0
     assert capsys.readouterr().out.startswith("back to version 0")

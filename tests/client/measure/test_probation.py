@@ -6,13 +6,16 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from diffclient.errors import InferenceError, ProbationFailed, ProbeError, UpdateFailed
 from diffclient.measure import probation
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import COUNT_LIMIT, Errors
 from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.metric import Metric
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
 from tests.client.conftest import enrolled
@@ -20,15 +23,16 @@ from tests.client.lineage import DRIFT_BOUND, Lineage, felt_diff
 from tests.client.scripted_server import ScriptedServer
 from tests.client.speech import SPEECH
 
+BIRDS = Metric("mistakes", "birds")
 BLOBS = [Blob(f"{number:064x}", 1) for number in range(3)]
 
 
 def manifest(expected: Sequence[tuple[int, int]], before: int = 0, max_drift_ppm: int = 1_000_000) -> Manifest:
     probes = tuple(
-        Probe(f"domain {number}", BLOBS[number], words, errors) for number, (errors, words) in enumerate(expected)
+        Probe(f"domain {number}", BLOBS[number], total, errors) for number, (errors, total) in enumerate(expected)
     )
     return Manifest(
-        "m", "snapshot", None, None, "a" * 64, 0, BLOBS[2], BLOBS[2], probes, 0, before, max_drift_ppm
+        "m", "snapshot", None, None, "a" * 64, 0, BLOBS[2], BLOBS[2], probes, BIRDS, 0, before, max_drift_ppm
     )  # fmt: skip
 
 
@@ -42,14 +46,14 @@ def errors(pairs: Sequence[tuple[int, int]]) -> list[Errors]:
         ([(10, 100), (5, 50)], [(10, 100), (5, 50)], True),
         ([(10, 100), (5, 50)], [(11, 100), (5, 50)], True),
         ([(10, 100), (5, 50)], [(10, 100), (4, 50)], True),
-        ([(10, 100), (5, 50)], [(11, 100), (4, 50)], False),  # one word, not one a part
+        ([(10, 100), (5, 50)], [(11, 100), (4, 50)], False),  # one, not one a part
         ([(10, 100), (5, 50)], [(8, 100), (5, 50)], False),
         ([(10, 100)], [(10, 99)], False),
         ([(10, 100), (5, 50)], [(10, 100)], False),
         ([], [], True),
     ],
 )
-def test_one_word_more_or_less(expected: list[tuple[int, int]], measured: list[tuple[int, int]], passes: bool) -> None:
+def test_one_error_more_or_less(expected: list[tuple[int, int]], measured: list[tuple[int, int]], passes: bool) -> None:
     if passes:
         probation.check(manifest(expected), errors(measured))
     else:
@@ -57,7 +61,10 @@ def test_one_word_more_or_less(expected: list[tuple[int, int]], measured: list[t
             probation.check(manifest(expected), errors(measured))
 
 
-@pytest.mark.parametrize(("before", "drift"), [(10, 0), (6, 40_000), (5, 50_000), (12, -20_000), (4, None)])
+@pytest.mark.parametrize(
+    ("before", "drift"),
+    [(10, 0), (6, 40_000), (5, 50_000), (12, -20_000), (4, None), (2**53 - 1, 100_000 - COUNT_LIMIT)],
+)
 def test_drift_against_version_0(before: int, drift: int | None) -> None:
     found, measured = manifest([(10, 100)], before, max_drift_ppm=50_000), errors([(10, 100)])
     if drift is None:
@@ -65,6 +72,20 @@ def test_drift_against_version_0(before: int, drift: int | None) -> None:
             probation.check(found, measured)
     else:
         assert probation.check(found, measured) == drift
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ([(8, 100)], r"another mistakes than its manifest says: errors on domain 0 8 \(not 5\) of 100 birds"),
+        ([(5, 99)], "does not have the birds that the manifest counts"),
+    ],
+)
+def test_a_failure_is_told_in_the_metrics_words(measured: list[tuple[int, int]], told: str) -> None:
+    with pytest.raises(ProbationFailed, match=told):
+        probation.check(manifest([(5, 100)]), errors(measured))
+    with pytest.raises(ProbationFailed, match=r"6\.00 points of mistakes"):
+        probation.check(manifest([(6, 100)], max_drift_ppm=50_000), errors([(6, 100)]))
 
 
 def test_without_a_probe_set_there_is_no_drift() -> None:
@@ -91,9 +112,9 @@ def test_a_recogniser_measures_itself_on_the_device(spoken: Lineage, tmp_path: P
     device = enrolled(Store(tmp_path), server, probation.score_speech)
     for server.target in (0, 2):
         outcome = device.update()
-        assert (outcome.errors, outcome.words) == (
+        assert (outcome.errors, outcome.total) == (
             spoken.expected(server.target).errors,
-            spoken.expected(server.target).words,
+            spoken.expected(server.target).total,
         )
         assert outcome.drift_ppm is not None
         assert outcome.drift_ppm <= DRIFT_BOUND
@@ -110,7 +131,7 @@ def test_a_recogniser_with_altered_weights_is_found_out(spoken: Lineage, tmp_pat
     device = enrolled(Store(tmp_path / "store"), server, probation.score_speech)
     device.update()
     server.lineage, server.target = altered, 1
-    forged = replace(altered.diffs[0], probes=honest.probes, wer_ppm=honest.wer_ppm)
+    forged = replace(altered.diffs[0], probes=honest.probes, error_rate_ppm=honest.error_rate_ppm)
     altered.blobs |= spoken.blobs
     server.repository.cover([forged], {1: altered.snapshots[1].payload})
     with pytest.raises(UpdateFailed) as failed:
@@ -135,6 +156,29 @@ def test_what_cannot_be_measured(
     weights = Snapshot(spoken.versions[0].snapshot.path)
     with pytest.raises(error):
         probation.run(probation.score_speech, tmp_path / "graph", weights, [tmp_path / "part"])
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        [(-1, 10)],
+        [(1, -10)],
+        [(2**31, 10)],
+        [(1, 2**30), (1, 2**30)],
+        [(np.int64(1), 10.0)],
+        [("1", 10)],
+        None,
+    ],
+    ids=str,
+)
+def test_a_scorer_that_counts_what_no_report_can_tell(lineage: Lineage, counted: Any) -> None:
+    def score(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
+        return errors(counted)
+
+    weights = lineage.versions[0].snapshot
+    with pytest.raises(ProbationFailed):
+        probation.run(score, Path("graph"), weights, [])
+    assert probation.run(lambda *_: [Errors(np.int64(1), 10)], Path("graph"), weights, []) == (Errors(1, 10),)  # type: ignore[arg-type]
 
 
 def test_the_basis_of_a_verdict(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,21 @@
-"""The device's recogniser: graph and weights apart, greedy letters, word errors."""
+"""The device's recogniser: graph and weights apart, greedy letters, their errors."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import onnx
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from diffclient.errors import RecognizerError
+from diffclient.measure.error_count import Errors
 from diffclient.measure.log_mel import SAMPLE_RATE, Samples, log_mel
 from diffclient.measure.recognizer import Recognizer, measure, read_audio
-from diffclient.measure.word_errors import Errors, word_errors
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot
 from tests.client.speech import LETTERS, SHAPES, graph
-
-WORDS = st.lists(st.sampled_from(["call", "anna", "the", "a", "light"]), max_size=8)
 
 
 def snapshot(path: Path, tensors: dict[str, Array]) -> Snapshot:
@@ -121,17 +115,3 @@ def test_reads_mono_audio_at_16_khz(tmp_path: Path) -> None:
 def test_other_audio_is_a_typed_error(content: bytes) -> None:
     with pytest.raises(RecognizerError):
         read_audio(content)
-
-
-@given(WORDS.filter(bool), WORDS)
-def test_word_errors_are_those_of_jiwer(reference: Sequence[str], hypothesis: Sequence[str]) -> None:
-    expected = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
-    counted = expected.substitutions + expected.insertions + expected.deletions
-    assert word_errors(" ".join(reference), " ".join(hypothesis)) == counted
-
-
-def test_rates_are_counted_from_sums() -> None:
-    total = Errors(1, 3) + Errors(0, 4)
-    assert total == Errors(1, 7)
-    assert total.wer_ppm == 142_857
-    assert Errors(0, 0).wer_ppm == 0

@@ -12,10 +12,10 @@ import pytest
 
 from diffclient.errors import ProbationFailed, ProbeError
 from diffclient.measure import probation
+from diffclient.measure.error_count import Errors
 from diffclient.measure.onnx_session import Session
 from diffclient.measure.probation import Score
 from diffclient.measure.scorer import Fields, Opener, Scorer
-from diffclient.measure.word_errors import Errors
 from diffserver.tasks.probe_pack import pack
 from tests.client import sums
 
@@ -67,7 +67,7 @@ def test_parts_and_examples_in_memory_make_the_same_errors(tmp_path: Path, graph
     assert isinstance(PLAIN, Scorer)
     assert PLAIN.measure(Session(sums.graph(), weights), ten) == found[0]
     assert PLAIN.measure(Session(sums.graph(), weights), []) == Errors(0, 0)
-    assert json.dumps([found[0].errors, found[0].words]) == "[3, 30]"
+    assert json.dumps([found[0].errors, found[0].total]) == "[3, 30]"
 
 
 def test_the_files_that_lines_name_are_read_from_the_part(tmp_path: Path, graph: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffclient.errors import AnswerError, FormatError, ServerRefused, StateError
-from diffclient.network.messages import POLL_LONGEST, Report, read_answer, read_enrolment, read_problem, read_report
-from diffclient.strict_json import fields_of
+from diffclient.errors import AnswerError, FormatError, ServerRefused
+from diffclient.network.messages import POLL_LONGEST, read_answer, read_enrolment, read_problem
 from tests.client.lineage import Lineage
 
 ENROLLED = {"device_id": "7", "token": "t", "model": "m", "channel": "stable"}
@@ -133,17 +132,3 @@ def test_a_problem_carries_title_detail_and_remedy() -> None:
 def test_a_problem_that_is_none_says_what_its_status_does(body: bytes) -> None:
     assert str(read_problem(502, "Bad Gateway", body)) == "502 Bad Gateway"
     assert isinstance(read_problem(502, "Bad Gateway", body), ServerRefused)
-
-
-@pytest.mark.parametrize(
-    "report",
-    [
-        Report("installed", None, "a" * 64, None, None, 3, 50, 60_000, -100, 12345, 0.5, 1.5),
-        Report("failed", "a" * 64, None, "download", "it broke off"),
-        Report("rolled_back", "a" * 64, "b" * 64),
-    ],
-    ids=lambda report: report.stage,
-)
-def test_a_report_comes_back(report: Report) -> None:
-    copy = json.loads(json.dumps(report.to_json()))
-    assert read_report(fields_of(copy, "report", StateError)) == report

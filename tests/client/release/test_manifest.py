@@ -8,9 +8,10 @@ import pytest
 
 from diffclient.errors import ManifestError
 from diffclient.release.manifest import Blob, Manifest, Probe, from_json
+from diffclient.release.metric import Metric
 
 DIGEST = "ab" * 32
-PROBE = Probe("0-base", Blob("cd" * 32, 900), words=60, errors=4)
+PROBE = Probe("0-base", Blob("cd" * 32, 900), total=60, errors=4)
 DIFF = Manifest(
     "asr",
     "sparse",
@@ -21,11 +22,12 @@ DIFF = Manifest(
     Blob("01" * 32, 50),
     Blob("23" * 32, 70),
     (PROBE,),
+    Metric("WER", "words"),
     66_667,
     3,
     30_000,
 )
-SNAPSHOT = Manifest("asr", "snapshot", None, None, DIGEST, 0, DIFF.payload, DIFF.graph, (), 0, 0, 0)
+SNAPSHOT = Manifest("asr", "snapshot", None, None, DIGEST, 0, DIFF.payload, DIFF.graph, (), DIFF.metric, 0, 0, 0)
 
 
 @pytest.mark.parametrize("manifest", [DIFF, replace(DIFF, kind="exact"), SNAPSHOT])
@@ -52,6 +54,13 @@ HOSTILE: dict[str, tuple[list[str], Any]] = {
     "name empty": (["model"], ""),
     "name that steers a terminal": (["model"], "\x1b]0;owned\x07"),
     "name endless": (["model"], "x" * 10_000),
+    "metric a text": (["metric"], "WER"),
+    "metric of more": (["metric", "unit"], "%"),
+    "metric without a name": (["metric", "name"], ""),
+    "metric's name endless": (["metric", "name"], "x" * 41),
+    "metric's name a number": (["metric", "name"], 3),
+    "metric counts in a garbled terminal": (["metric", "counts"], "words\x1b[2J"),
+    "metric counts in two lines": (["metric", "counts"], "words\nversion 9"),
     "unknown field": (["extra"], 1),
 }
 

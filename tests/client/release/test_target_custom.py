@@ -11,11 +11,13 @@ import pytest
 from diffclient.errors import ManifestError
 from diffclient.release import target_custom
 from diffclient.release.manifest import Blob, Manifest, Probe
+from diffclient.release.metric import Metric
 from diffclient.release.target_custom import Downgrade
 
 GRAPH, FIRST, SECOND = (Blob(letter * 64, 70) for letter in "abc")
+WER = Metric("WER", "words")
 PROBES = (Probe("0-base", FIRST, 60, 4), Probe("1-places", SECOND, 30, 0))
-DIFF = Manifest("asr", "sparse", "1" * 64, 63, "2" * 64, 64, Blob("d" * 64, 50), GRAPH, PROBES, 44_444, 3, 30_000)
+DIFF = Manifest("asr", "sparse", "1" * 64, 63, "2" * 64, 64, Blob("d" * 64, 50), GRAPH, PROBES, WER, 44_444, 3, 30_000)
 SNAPSHOT = replace(DIFF, kind="snapshot", from_digest=None, from_version=None, payload=Blob("e" * 64, 5000))
 FACTS_NAME, STEP_NAME = "asr/v1/64.snapshot", "asr/v1/64.from.63"
 
@@ -87,9 +89,13 @@ FACTS: dict[str, tuple[list[Any], Any]] = {
     "domain empty": (["probes", 0, 0], ""),
     "domain that steers a terminal": (["probes", 0, 0], "\x1b]0;owned\x07"),
     "domain endless": (["probes", 0, 0], "x" * 201),
-    "words negative": (["probes", 0, 2], -1),
+    "total negative": (["probes", 0, 2], -1),
     "errors a text": (["probes", 0, 3], "4"),
-    "wer beyond 2^53": (["wer_ppm"], 2**53),
+    "error rate beyond 2^53": (["error_rate_ppm"], 2**53),
+    "metric a text": (["metric"], "WER"),
+    "metric of one part": (["metric"], ["WER"]),
+    "metric's name a number": (["metric", 0], 3),
+    "metric counts in a garbled terminal": (["metric", 1], "words\x1b[2J"),
     "bound null": (["max_drift_ppm"], None),
     "unknown field": (["extra"], 1),
 }

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from diffclient.errors import DigestMismatch, NotEnrolled, SnapshotError, StateError, StoreBusy, StoreFailed
-from diffclient.measure.word_errors import Errors
-from diffclient.network.messages import Enrolment, Report
+from diffclient.measure.error_count import Errors
+from diffclient.network.messages import Enrolment
+from diffclient.network.report import Report
 from diffclient.release.manifest import Blob
 from diffclient.store.policy import Policy
 from diffclient.store.state import OUTBOX_LIMIT, UNFIT_LIMIT, Failure, Installed, State, Unfit, read_state
@@ -38,7 +39,7 @@ def full_state(lineage: Lineage) -> State:
         held_back="b" * 64,
         failure=Failure("download", "it broke off", None, "2026-01-01T00:00:00+00:00"),
         outbox=(Report("failed", None, "c" * 64, "download", "it broke off", seconds_total=0.25),),
-        unfit=(Unfit("d" * 64, "e" * 64, "it measures other word errors"),),
+        unfit=(Unfit("d" * 64, "e" * 64, "it measures another error rate"),),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diffclient.errors import Backwards, BrokenChain, DiffClientError, ManifestError, UnknownTarget, WrongModel
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
 from diffclient.network.messages import Answer
 from diffclient.network.transport import Transport
 from diffclient.release.manifest import Blob, Manifest

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from diffclient.errors import DigestMismatch, NothingKept, UpdateFailed
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
 from diffclient.release.target_custom import name_of
 from tests.client.conftest import Device
 from tests.client.lineage import Lineage
@@ -24,13 +24,13 @@ def test_first_install_is_measured_and_reported(device: Device, lineage: Lineage
     expected = lineage.expected(0)
     assert (outcome.action, outcome.version, outcome.from_digest) == ("installed", 0, None)
     assert device.digest() == outcome.digest == lineage.digest(0)
-    assert (outcome.errors, outcome.words) == (expected.errors, expected.words)
-    assert outcome.wer_ppm == outcome.expected_wer_ppm == expected.wer_ppm
+    assert (outcome.errors, outcome.total) == (expected.errors, expected.total)
+    assert outcome.error_rate_ppm == outcome.expected_error_rate_ppm == expected.error_rate_ppm
     assert outcome.drift_ppm == 0
     [report] = device.server.reports
     assert report["stage"] == "installed"
     assert (report["from_digest"], report["to_digest"]) == (None, lineage.digest(0))
-    assert (report["errors"], report["words"]) == (expected.errors, expected.words)
+    assert (report["errors"], report["total"]) == (expected.errors, expected.total)
     assert report["downloaded_bytes"] == outcome.downloaded_bytes == served(device.server)
     assert 0 < report["seconds_apply"] <= report["seconds_total"]
 
@@ -57,7 +57,7 @@ def test_a_chain_is_applied_in_one_pass(device: Device, lineage: Lineage) -> Non
     assert outcome.downloaded_bytes == outcome.payload_bytes  # graph and probe set were here already
     assert slots(device) == {lineage.digest(0), lineage.digest(3)}
     first = [lineage.snapshots[number].probes[0] for number in (0, 3)]
-    drift = [Errors(probe.errors, probe.words).wer_ppm for probe in first]
+    drift = [Errors(probe.errors, probe.total).error_rate_ppm for probe in first]
     assert outcome.drift_ppm == drift[1] - drift[0] > 0
     assert {path.name for path in (device.store.root / "objects").iterdir()} == {
         blob.sha256 for blob in (lineage.graph, *(probe.blob for probe in lineage.snapshots[0].probes))
@@ -91,13 +91,14 @@ def test_first_install_through_version_0_knows_its_drift(device: Device, lineage
     assert device.digest() == lineage.digest(2)
     assert slots(device) == {lineage.digest(2)}
     before, now = (lineage.snapshots[number].probes[0] for number in (0, 2))
-    assert outcome.drift_ppm == Errors(now.errors, now.words).wer_ppm - Errors(before.errors, before.words).wer_ppm
+    rates = [Errors(probe.errors, probe.total).error_rate_ppm for probe in (now, before)]
+    assert outcome.drift_ppm == rates[0] - rates[1]
 
 
 def test_first_install_of_a_later_version_knows_its_drift(device: Device, lineage: Lineage) -> None:
     device.server.target = 2
     zero, two = (lineage.snapshots[number].probes[0] for number in (0, 2))
-    assert device.update().drift_ppm == (two.errors - zero.errors) * 1_000_000 // zero.words
+    assert device.update().drift_ppm == (two.errors - zero.errors) * 1_000_000 // zero.total
 
 
 def test_the_version_kept_is_not_fetched_again(device: Device, lineage: Lineage) -> None:
@@ -222,7 +223,7 @@ def test_a_lost_object_is_all_that_force_fetches(device: Device, lineage: Lineag
 
 
 def test_a_model_without_a_probe_set(device: Device, lineage: Lineage) -> None:
-    bare = replace(lineage.snapshots[0], probes=(), wer_ppm=0)
+    bare = replace(lineage.snapshots[0], probes=(), error_rate_ppm=0)
     device.server.repository.cover([bare], {})
     outcome = device.update()
     assert (outcome.action, outcome.errors, outcome.drift_ppm) == ("installed", None, None)

@@ -133,7 +133,7 @@ def misjudged(server: ScriptedServer, line: Lineage, steps: list[Manifest]) -> l
 
 
 def miscounted(server: ScriptedServer, line: Lineage, steps: list[Manifest]) -> list[Manifest]:
-    probes = tuple(replace(probe, words=probe.words + 1) for probe in steps[-1].probes)
+    probes = tuple(replace(probe, total=probe.total + 1) for probe in steps[-1].probes)
     return [*steps[:-1], replace(steps[-1], probes=probes)]
 
 
@@ -239,7 +239,7 @@ PAYLOADS = [
 ]  # fmt: skip
 PROBATIONS = [
     Attack("expects other errors", "probation", ProbationFailed, stepping(misjudged)),
-    Attack("expects other words", "probation", ProbationFailed, stepping(miscounted)),
+    Attack("expects another total", "probation", ProbationFailed, stepping(miscounted)),
     Attack("drifts too far", "probation", ProbationFailed, last(max_drift_ppm=1)),
     Attack("has a graph that does not run", "probation", ProbationFailed, carrying(lambda _l, _h: b"{}", "graph")),
 ]
@@ -298,7 +298,7 @@ def test_altered_weights_show_in_what_is_measured(device: Device, lineage: Linea
     altered.extend(felt_diff(altered.versions[0].table, seed=5))
     honest, forged = lineage.snapshots[1], altered.diffs[0]
     assert abs(altered.expected(1).errors - lineage.expected(1).errors) > 1
-    forged = replace(forged, probes=honest.probes, wer_ppm=honest.wer_ppm)
+    forged = replace(forged, probes=honest.probes, error_rate_ppm=honest.error_rate_ppm)
     device.server.lineage, device.server.target = altered, 1
     device.server.repository.cover([forged], {1: altered.snapshots[1].payload})
     with pytest.raises(UpdateFailed) as failed:

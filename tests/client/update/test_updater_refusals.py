@@ -217,7 +217,7 @@ def test_what_failed_probation_is_not_tried_again(device: Device, lineage: Linea
     failing(device, "probation", ProbationFailed)
     [told] = [report for report in device.server.reports if report["stage"] == "failed"]
     assert told["failed_stage"] == "probation"
-    assert "other word errors" in told["reason"]
+    assert "this device measures another error rate" in told["reason"]
     device.server.seen.clear()
     for _ in range(2):
         outcome = device.update()
@@ -290,8 +290,8 @@ def test_a_disk_or_a_memory_that_fails_is_no_verdict(device: Device, lineage: Li
 def test_drift_beyond_the_bound_fails_probation_and_is_remembered(device: Device, lineage: Lineage) -> None:
     """The bound is on what adds up since version 0, however small each step was."""
     zero, two, three = (lineage.snapshots[number].probes[0] for number in (0, 2, 3))
-    bound = (three.errors - zero.errors) * 1_000_000 // three.words - 1
-    assert (three.errors - two.errors) * 1_000_000 // three.words <= bound  # the last step alone stays inside
+    bound = (three.errors - zero.errors) * 1_000_000 // three.total - 1
+    assert (three.errors - two.errors) * 1_000_000 // three.total <= bound  # the last step alone stays inside
     for device.server.target in (0, 1, 2):
         device.update()
     tight = replace(lineage.diffs[2], max_drift_ppm=bound)

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from diffclient.release.manifest import Blob
+from diffclient.release.metric import Metric
 from diffserver.errors import Invalid
 from tests.server import factories
 
@@ -31,6 +32,7 @@ def test_a_fully_retrained_model_needs_no_manifest() -> None:
         ({"payload": b"other bytes"}, "other bytes"),
         ({"payload": None}, "other bytes"),
         ({"graph": factories.blob("another graph")}, "other bytes"),
+        ({"metric": Metric("WER", "letters")}, "another metric"),
         ({"parent_digest": None}, "no parent"),
         ({"number": 0}, "number 0"),
         ({"kind": "base"}, "number 0"),

@@ -1,5 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from sqlalchemy import Engine, func, select
@@ -122,7 +122,8 @@ def test_a_refused_candidate_shows_why_and_can_be_forced(engine: Engine) -> None
     candidate = record(engine, factories.update("v0", "v1", 1, refusals=refusals))
     with pytest.raises(Refused) as caught, writing(engine) as session:
         catalog.publish(session, candidate.id)
-    assert caught.value.members() == {"refusals": refusals, "evaluation": factories.EVALUATION}
+    shown = {"refusals": refusals, "evaluation": factories.EVALUATION, "metric": asdict(factories.WER)}
+    assert caught.value.members() == shown
     with writing(engine) as session:
         version = catalog.publish(session, candidate.id, force=True, by="anna")
     assert (version.forced, version.published_by) == (True, "anna")

@@ -1,4 +1,4 @@
-"""What commands show of trainings: a row each, and dashes for what there is not."""
+"""What commands show of trainings and candidates: a row each, and dashes for what there is not."""
 
 from __future__ import annotations
 
@@ -6,30 +6,52 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
-from diffserver.cli.output import tried_table
+from diffserver.cli.output import evaluation_table, tried_table
 from diffserver.pipeline.trial_search import Trial
+from tests.imagined import evaluation
 
 FULL = Trial("full", None, 3.126, 0.0, density=0.99998, seconds=37.0)
 SPARSE = Trial("sparse", 0.05, 3.5, None, 0.5, 230_000, 0.0493, 0.25, 15, (0.00123, 0.00246), 45.0)
 HASHED = Trial("hashed", 0.0125, 3.0, -0.126, 0.5, 57_000, 0.0124, 1.0, 7, (0.5, 0.5), 45.0)
 
 
-def shown(*tries: tuple[Trial, bool]) -> list[list[str]]:
-    """The cells of each row of the table, as a wide terminal shows them."""
-    rows: list[dict[str, Any]] = [asdict(trial) | {"chosen": chosen} for trial, chosen in tries]
+METRIC = {"name": "error rate", "counts": "gestures"}
+
+
+def cells(table: Table) -> list[list[str]]:
+    """The cells of each row of a table, as a wide terminal shows them; the title and the headings come first."""
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(tried_table(rows), highlight=False)
-    lines = [line for line in capture.get().splitlines() if "│" in line]
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+        console.print(table, highlight=False)
+    title, *lines = capture.get().splitlines()
+    rows = [line.replace("┃", "│").strip("│ ") for line in lines if "│" in line or "┃" in line]
+    return [[title.strip()], *([cell.strip() for cell in row.split("│")] for row in rows)]
 
 
-def test_every_try_is_a_row() -> None:
+def tried(*trials: tuple[Trial, bool]) -> list[list[str]]:
+    """What is shown of these, chosen or not."""
+    rows: list[dict[str, Any]] = [asdict(trial) | {"chosen": chosen} for trial, chosen in trials]
+    return cells(tried_table(rows, METRIC))
+
+
+def test_every_trial_is_a_row() -> None:
     known = Trial("full", None, 3.126, 0.0, seconds=37.0, trained=False)
-    assert shown((FULL, False), (SPARSE, False), (HASHED, True), (known, False)) == [
+    title, headings, *rows = tried((FULL, False), (SPARSE, False), (HASHED, True), (known, False))
+    assert (title, headings[-3:]) == (["What was tried"], ["mean error rate", "drift", "chosen"])
+    assert rows == [
         ["full", "–", "–", "100.00%", "–", "–", "3.13 %", "+0.00", "no"],
         ["sparse", "5.00%", "4.93%", "25.00%", "15", "0.0012–0.0025", "3.50 %", "–", "no"],
         ["hashed", "1.25%", "1.24%", "100.00%", "7", "0.5", "3.00 %", "-0.13", "yes"],
         ["full", "–", "–", "–", "–", "–", "3.13 %", "+0.00", "known before"],
+    ]
+
+
+def test_an_evaluation_is_told_in_its_metrics_words() -> None:
+    assert cells(evaluation_table(evaluation(old=(4, 6), new=(None, 9)), METRIC)) == [
+        ["Error rate by test set"],
+        ["test set", "gestures", "parent", "candidate", "points"],
+        ["old", "100", "4.00 %", "6.00 %", "+2.00"],
+        ["new", "100", "–", "9.00 %", "–"],
     ]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from diffserver.experiment import statistics
 
 
-def errors_of(*counts: int, words: int = 4) -> statistics.Errors:
-    return statistics.Errors(np.array(counts), np.full(len(counts), words))
+def errors_of(*counts: int, total: int = 4) -> statistics.Errors:
+    return statistics.Errors(np.array(counts), np.full(len(counts), total))
 
 
 def test_the_interval_holds_the_drift_and_narrows_with_more_utterances() -> None:
@@ -20,7 +20,7 @@ def test_the_interval_holds_the_drift_and_narrows_with_more_utterances() -> None
     for count in (50, 800):
         version, full = (errors_of(*rng.binomial(4, rate, count)) for rate in (0.2, 0.1))
         low, high = statistics.drift_interval({"a": version}, {"a": full})
-        assert low < version.wer - full.wer < high
+        assert low < version.error_rate - full.error_rate < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 3
 
@@ -37,13 +37,13 @@ def test_the_interval_is_paired_and_seeded() -> None:
 
 def test_test_sets_weigh_the_same_in_the_interval() -> None:
     version = {"small": errors_of(*[1] * 10), "large": errors_of(*[0] * 1000)}
-    full = {name: errors_of(*[0] * len(one.words)) for name, one in version.items()}
+    full = {name: errors_of(*[0] * len(errors.total)) for name, errors in version.items()}
     assert statistics.drift_interval(version, full) == pytest.approx((12.5, 12.5))
 
 
 def test_totals_add_up_examples() -> None:
     (total,) = statistics.totals({"a": errors_of(1, 0, 2)}).values()
-    assert (total.errors, total.words, errors_of(1, 0, 2).wer) == (3, 12, 25.0)
+    assert (total.errors, total.total, errors_of(1, 0, 2).error_rate) == (3, 12, 25.0)
 
 
 @settings(max_examples=30)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from diffclient.measure.word_errors import Errors
+from diffclient.measure.error_count import Errors
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffserver.choices.methods import FULL
 from diffserver.experiment import chain

@@ -120,8 +120,8 @@ def test_learns_something_at_a_generous_budget(
     method = made(name, points, setting(points, parent, full, 0.4 if name in MODELS else 0.2), lesson)
     _, weights = shipped(method, parent, tmp_path / "1")
     new = points.domain(NEW, 300, seed=7)
-    assert points.errors(parent.read_all(), new).wer_ppm > 900_000
-    assert points.errors(weights, new).wer_ppm < 1e6 * most
+    assert points.errors(parent.read_all(), new).error_rate_ppm > 900_000
+    assert points.errors(weights, new).error_rate_ppm < 1e6 * most
 
 
 @pytest.mark.parametrize("name", ["topk", "pruned"])

@@ -73,9 +73,9 @@ def test_an_update_learns_the_new_and_keeps_the_old(
     _, version = shipped(trained(points, parent, name, budget=0.1), parent, tmp_path / "1")
     new, old = points.domain(NEW, 300, seed=7), points.domain(OLD, 300, seed=8)
     before, after = parent.read_all(), version.read_all()
-    assert points.errors(before, new).wer_ppm > 900_000
-    assert points.errors(after, new).wer_ppm < 100_000
-    assert points.errors(after, old).wer_ppm < points.errors(before, old).wer_ppm + 50_000
+    assert points.errors(before, new).error_rate_ppm > 900_000
+    assert points.errors(after, new).error_rate_ppm < 100_000
+    assert points.errors(after, old).error_rate_ppm < points.errors(before, old).error_rate_ppm + 50_000
 
 
 @pytest.mark.parametrize("name", DIFFS)
@@ -99,7 +99,7 @@ def test_three_hashed_updates_in_a_row_hash_differently(points: PointsTask, pare
         data, version = shipped(method, parent, tmp_path / str(number))
         assert len(data) <= 0.1 * fp32_bytes(parent.table)
         classes.append(new)
-        assert points.errors(version.read_all(), points.domain(classes, 400, seed=20)).wer_ppm < 120_000
+        assert points.errors(version.read_all(), points.domain(classes, 400, seed=20)).error_rate_ppm < 120_000
         parent = version
 
 

@@ -116,7 +116,7 @@ def test_both_are_measured_on_every_test_set_and_tell_of_rounding(made: dict[str
         manifest = from_json(candidate.manifest)
         assert (candidate.method, manifest.kind, manifest.to_version) == (method, method, 1)
         assert candidate.domains == ["0-base"]
-        assert candidate.evaluation["0-base"]["parent"]["words"] == candidate.evaluation["0-base"]["candidate"]["words"]
+        assert candidate.evaluation["0-base"]["parent"]["total"] == candidate.evaluation["0-base"]["candidate"]["total"]
         assert [probe.domain for probe in manifest.probes] == ["0-base"]
         origin, rounding = candidate.notes
         assert origin.startswith("made of the checkpoint ")

@@ -119,7 +119,7 @@ def test_the_version_recorded_is_what_a_device_computes(home: Home, candidate: N
 def test_the_first_new_domain_is_chosen_and_every_test_set_evaluated(candidate: NewCandidate) -> None:
     assert list(candidate.domains) == ["0-base", "1-athletes"]
     assert set(candidate.evaluation) == {"0-base", "1-athletes"}
-    assert all(side["words"] > 0 for pair in candidate.evaluation.values() for side in pair.values())
+    assert all(side["total"] > 0 for pair in candidate.evaluation.values() for side in pair.values())
 
 
 def test_the_probe_set_grows_by_a_part_and_keeps_the_first(home: Home, candidate: NewCandidate) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffclient.release.metric import Metric
 from diffserver.choices.methods import FULL
 from diffserver.pipeline.size_estimate import AIM, BOLDEST, SLOPE
 from diffserver.pipeline.trial_search import (
@@ -25,6 +26,7 @@ from diffserver.pipeline.trial_search import (
 
 BOTH: tuple[str, ...] = ("sparse", "hashed")
 KNOWN = Trial(FULL, None, 3.0, 0.0, trained=False)
+ERRORS = Metric("mistakes", "birds")
 MISS = 0.985
 """The share of its budget that a payload takes."""
 
@@ -69,7 +71,7 @@ def test_one_method_within_a_budget_is_one_training() -> None:
     trials = searched(goal, power(1.0))
     assert plan(trials) == [("hashed", 0.02)]
     assert choose(goal, trials) is trials[0]
-    assert refusal(goal, trials) is None
+    assert refusal(goal, trials, ERRORS) is None
 
 
 def test_the_fully_retrained_model_alone_takes_no_budget() -> None:
@@ -116,7 +118,7 @@ def test_on_a_line_the_payload_found_is_near_the_smallest_that_holds(slope: floa
     if best > MISS * 0.05:
         assert trials[-1].budget == 0.05, "all of the budget was tried"
         assert choose(goal, trials) is trials[-1]
-        assert "drift is" in str(refusal(goal, trials))
+        assert "drift is" in str(refusal(goal, trials, ERRORS))
         return
     kept = choose(goal, trials)
     assert kept.drift is not None
@@ -147,7 +149,7 @@ def test_the_second_method_is_given_more_where_the_first_one_breaks_the_bound() 
     trials = searched(goal, drift, KNOWN)
     assert plan(trials) == [("sparse", 0.02), ("hashed", pytest.approx(aimed(MISS * 0.02, 1.4)))]
     assert choose(goal, trials).method == "hashed"
-    assert refusal(goal, trials) is None
+    assert refusal(goal, trials, ERRORS) is None
     assert plan(searched(goal, drift)) == [(FULL, None), ("sparse", 0.02), ("hashed", 0.05)], "the last one gets all"
     assert plan(searched(replace(goal, budget=0.02), drift, KNOWN)) == [("sparse", 0.02), ("hashed", 0.02)]
 
@@ -178,11 +180,11 @@ def test_where_none_holds_the_least_drift_is_kept_and_says_what_would_help() -> 
     goal = Goal(BOTH, 0.02, max_drift=0.5)
     trials = searched(goal, lambda method, share: 1.5 if method == "sparse" else 1.0, KNOWN)
     assert choose(goal, trials).method == "hashed"
-    said = refusal(goal, trials)
+    said = refusal(goal, trials, ERRORS)
     assert said is not None
-    assert said.startswith("drift is 1.00 points of mean WER over the fully retrained model, more than 0.5")
+    assert said.startswith("drift is 1.00 points of mean mistakes over the fully retrained model, more than 0.5")
     assert f"a larger budget (about {MISS * 0.02 * 2 ** (-1 / SLOPE):.1%}, by a rough estimate)" in said
-    assert "the whole model" in str(refusal(replace(goal, max_drift=0.001), trials))
+    assert "the whole model" in str(refusal(replace(goal, max_drift=0.001), trials, ERRORS))
 
 
 def test_what_is_tried_next_lies_between_what_held_and_what_broke() -> None:
@@ -217,7 +219,7 @@ def test_a_bound_on_regressions_is_searched_for_too() -> None:
     assert following.budget is not None
     assert forgets.payload_share < following.budget < first.payload_share
     assert choose(goal, [KNOWN, first, forgets]) is first
-    assert refusal(goal, [KNOWN, forgets]) is None, "that it forgets is said elsewhere"
+    assert refusal(goal, [KNOWN, forgets], ERRORS) is None, "that it forgets is said elsewhere"
 
 
 Noise = st.floats(-50, 50) | st.sampled_from([0.0, -0.0, 1e-300, 1e6])
@@ -266,8 +268,8 @@ def test_whatever_is_measured(
     diffs = [trial for trial in trained if trial.method in methods]
     if any(trial.holds(goal) for trial in diffs):
         assert kept.holds(goal)
-    said = refusal(goal, trials)
+    said = refusal(goal, trials, ERRORS)
     assert (said is not None) == (max_drift is not None and (kept.drift or 0.0) > max_drift)
     if max_drift is not None and kept.holds(goal):
         assert kept.payload_share == min(trial.payload_share for trial in diffs if trial.holds(goal))
-    assert not math.isnan(kept.mean_wer)
+    assert not math.isnan(kept.mean_error_rate)

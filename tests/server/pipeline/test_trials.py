@@ -22,7 +22,7 @@ from diffserver.catalog import versions
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import Use, method_names
-from diffserver.evaluation import from_json, mean_wer
+from diffserver.evaluation import from_json, mean_error_rate
 from diffserver.methods.definition import load_definition
 from diffserver.methods.setting import Setting
 from diffserver.pipeline import run as pipeline
@@ -80,7 +80,7 @@ def chosen(candidate: NewCandidate | Candidate) -> dict[str, Any]:
 
 
 def mean(candidate: NewCandidate | Candidate) -> float:
-    return mean_wer(from_json(candidate.evaluation, "candidate"))
+    return mean_error_rate(from_json(candidate.evaluation, "candidate"))
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def auto(home: Home, tiny_corpus: Path) -> tuple[NewCandidate, Listener]:
     return run(home, replace(update_spec(tiny_corpus), method="auto", max_regression=None), listener), listener
 
 
-def test_auto_keeps_the_diff_with_the_least_mean_wer(auto: tuple[NewCandidate, Listener]) -> None:
+def test_auto_keeps_the_diff_with_the_least_mean_error_rate(auto: tuple[NewCandidate, Listener]) -> None:
     candidate, _ = auto
     assert [(row["method"], row["budget"]) for row in candidate.tried] == [("sparse", 0.02), ("hashed", 0.02)]
     kept = chosen(candidate)
-    assert kept["mean_wer"] == min(row["mean_wer"] for row in candidate.tried) == mean(candidate)
+    assert kept["mean_error_rate"] == min(row["mean_error_rate"] for row in candidate.tried) == mean(candidate)
     assert (kept["method"], kept["payload_bytes"]) == (candidate.method, len(candidate.payload or b""))
     assert (candidate.reference, [row["drift"] for row in candidate.tried]) == (None, [None, None])
 
@@ -166,7 +166,7 @@ def test_drift_is_measured_against_the_model_that_was_fully_retrained_beside_it(
     assert (full.id, full.number, full.kind, full.payload) == (bounded.id - 1, 1, "update", None)
     assert full.parent_digest == bounded.parent_digest, "the full chain begins at version 0"
     assert chosen(bounded)["drift"] == pytest.approx(mean(bounded) - mean(full))
-    assert bounded.tried[0]["mean_wer"] == mean(full)
+    assert bounded.tried[0]["mean_error_rate"] == mean(full)
     assert home.objects.exists(full.snapshot.sha256)
     with reading(home.engine) as session:
         assert session.scalar(select(func.count()).select_from(Candidate)) == 3, "base, full and the one that was kept"
@@ -184,11 +184,11 @@ def test_a_fully_retrained_model_of_the_same_data_is_used_again(
 ) -> None:
     full, *diffs = again.tried
     known = reference(home)
-    assert (full["method"], full["trained"], full["mean_wer"]) == ("full", False, mean(known))
+    assert (full["method"], full["trained"], full["mean_error_rate"]) == ("full", False, mean(known))
     assert full["density"] == bounded.tried[0]["density"] > 0.5
     assert {row["method"] for row in diffs} == set(AUTO)
     assert len(diffs) <= trial_search.MOST_TRAININGS
-    assert all(row["trained"] and row["drift"] == row["mean_wer"] - full["mean_wer"] for row in diffs)
+    assert all(row["trained"] and row["drift"] == row["mean_error_rate"] - full["mean_error_rate"] for row in diffs)
     assert again.reference is None
     assert again.notes == [f"drift is against candidate {known.id}, which was fully retrained on the same data before"]
 

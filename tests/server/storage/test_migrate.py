@@ -3,11 +3,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, MetaData, Table, insert, inspect, text
+from sqlalchemy import Engine, MetaData, Table, insert, inspect, select, text
 
+from diffclient.release.metric import Metric
 from diffserver.app import create_app
 from diffserver.errors import DatabaseTooNew, NotMigrated, Unavailable
 from diffserver.settings import Settings
@@ -86,6 +88,7 @@ def test_migrating_again_changes_nothing(migrated: Engine) -> None:
 def test_candidates_of_earlier_releases_are_kept(engine: Engine, release: str) -> None:
     new = factories.update("v0", "v1", 1, notes=["known"])
     values = {"state": "open", "created_at": utc_now(), **new.columns()}
+    values |= {"metric_name": "WER", "metric_counts": "words"}
     for name in ("snapshot", "graph"):
         values |= {f"{name}_sha256": values[name].sha256, f"{name}_length": values[name].length}
     with engine.execution_options(writes=True).connect() as connection, connection.begin():
@@ -102,6 +105,80 @@ def test_candidates_of_earlier_releases_are_kept(engine: Engine, release: str) -
     assert (kept.tried, kept.data_sha256) == ([], None)
 
 
+BLOB = {"sha256": factories.digest("a blob"), "length": 9}
+OLD_MANIFEST = {"probes": [{"domain": "words", "blob": BLOB, "words": 60, "errors": 4}], "wer_ppm": 66_666}
+OLD_EVALUATION = {"words": {"parent": None, "candidate": {"errors": 12, "words": 400}}}
+NEW_EVALUATION = {"words": {"parent": None, "candidate": {"errors": 12, "total": 400}}}
+
+
+def measured_before_metrics(model: str) -> dict[str, dict[str, Any]]:
+    """A row in each table that said what a model measured, before metrics had names; its domain is called words."""
+    digest, now = factories.digest(model), utc_now()
+    blob = {"snapshot_sha256": digest, "snapshot_length": 9, "graph_sha256": digest, "graph_length": 9}
+    figures = {"changed_weights": 0, "budget": 0.0, "payload_share": 0.0, "seconds_train": 0.0}
+    version = {"model": model, "number": 0, "digest": digest}
+    return {
+        "models": {"name": model, "task": "asr" if model == "speech" else "gestures", "created_at": now},
+        "candidates": {
+            **version, **blob, **figures, "id": len(model), "kind": "base", "method": "base", "state": "published",
+            "manifest": OLD_MANIFEST, "evaluation": OLD_EVALUATION, "tried": [{"method": "full", "mean_wer": 3.5}],
+            "refusals": [], "notes": [], "domains": ["words"], "data": "/data", "created_at": now,
+        },
+        "versions": {
+            **version, "id": len(model), "candidate_id": len(model), "forced": False, "published_by": "me",
+            "published_at": now,
+        },
+        "steps": {"id": len(model), "model": model, "to_digest": digest, "length": 9, "manifest": OLD_MANIFEST},
+        "channels": {"model": model, "name": "stable"},
+        "devices": {
+            "id": model, "model": model, "name": model, "channel": "stable", "client": "", "enrolled_at": now
+        },
+        "reports": {
+            "id": len(model), "device_id": model, "stage": "installed", "errors": 4, "words": 60, "wer_ppm": 66_666,
+            "downloaded_bytes": 9, "created_at": now,
+        },
+    }  # fmt: skip
+
+
+def documents(engine: Engine, reports: str) -> list[Any]:
+    """All that is measured, as it stands in the database; the columns of reports are given."""
+    columns = {"candidates": "manifest evaluation tried", "steps": "manifest", "reports": reports}
+    found: list[Any] = []
+    with engine.connect() as connection:
+        for name, wanted in columns.items():
+            table = Table(name, MetaData(), autoload_with=connection)
+            rows = connection.execute(select(*(table.c[one] for one in wanted.split())).order_by(table.c.id))
+            found += map(tuple, rows)
+    return found
+
+
+def test_what_was_measured_before_metrics_is_kept_under_its_new_names_and_back(engine: Engine) -> None:
+    with engine.execution_options(writes=True).connect() as connection, connection.begin():
+        command.upgrade(migrate._config(connection), "0004")
+        for rows in map(measured_before_metrics, ("speech", "gestures")):
+            for name, row in rows.items():
+                connection.execute(insert(Table(name, MetaData(), autoload_with=connection)).values(row))
+    before = documents(engine, "errors words wer_ppm")
+    assert migrate.upgrade(engine) == ("0004", LATEST)
+    probes = [{"domain": "words", "blob": BLOB, "total": 60, "errors": 4}]
+    manifests = [
+        {"probes": probes, "error_rate_ppm": 66_666, "metric": metric}
+        for metric in ({"name": "WER", "counts": "words"}, {"name": "error rate", "counts": "examples"})
+    ]
+    tried = [{"method": "full", "mean_error_rate": 3.5}]
+    assert documents(engine, "errors total error_rate_ppm") == [
+        *((manifest, NEW_EVALUATION, tried) for manifest in manifests),
+        *((manifest,) for manifest in manifests),
+        *[(4, 60, 66_666)] * 2,
+    ]
+    with reading(engine) as session:
+        speech, gestures = session.scalars(select(Candidate).order_by(Candidate.id))
+    assert (speech.metric, gestures.metric) == (Metric("WER", "words"), Metric("error rate", "examples"))
+    with engine.execution_options(writes=True).connect() as connection, connection.begin():
+        command.downgrade(migrate._config(connection), "0004")
+    assert documents(engine, "errors words wer_ppm") == before
+
+
 def test_the_way_back_leads_to_the_same_tables(migrated: Engine) -> None:
     def columns() -> dict[str, set[str]]:
         looked = inspect(migrated)
@@ -110,7 +187,8 @@ def test_the_way_back_leads_to_the_same_tables(migrated: Engine) -> None:
     after = columns()
     with migrated.execution_options(writes=True).connect() as connection, connection.begin():
         command.downgrade(migrate._config(connection), "0002")
-    assert after["candidates"] - columns()["candidates"] == {"tried", "data_sha256"}
+    assert after["candidates"] - columns()["candidates"] == {"tried", "data_sha256", "metric_name", "metric_counts"}
+    assert after["reports"] - columns()["reports"] == {"total", "error_rate_ppm"}
     assert migrate.upgrade(migrated) == ("0002", LATEST)
     assert columns() == after
 

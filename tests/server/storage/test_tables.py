@@ -21,5 +21,6 @@ def test_a_version_knows_its_parent_and_its_errors(engine: Engine) -> None:
     assert (first.parent, second.parent) == (None, 0)
     with reading(engine) as session:
         row = session.get_one(Version, second.id)
-    assert row.wer == {"base": {"errors": 12, "words": 400}}
+    assert row.errors == {"base": {"errors": 12, "total": 400}}
+    assert row.candidate.metric == factories.WER
     assert row.candidate.domains == ["base"]

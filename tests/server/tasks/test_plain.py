@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="tasks need torch: pip install 'diff
 
 from torch import Tensor, nn  # noqa: E402
 
+from diffclient.measure.error_count import Errors  # noqa: E402
 from diffclient.measure.scorer import Fields, Opener, Scorer  # noqa: E402
-from diffclient.measure.word_errors import Errors  # noqa: E402
 from diffserver.tasks import DataError, Forward, Task, TaskError  # noqa: E402
 from diffserver.tasks.graph import Input  # noqa: E402
 from diffserver.tasks.plain import Batch, PlainTask  # noqa: E402
@@ -104,7 +104,7 @@ def test_server_and_device_measure_the_same_with_the_same_code(task: Task, tmp_p
     with torch.no_grad():
         said = network.eval()(task.batch(examples, np.random.default_rng(0), "cpu").inputs[0])
     measured = task.measure(task.session(graph, weights), examples)
-    assert measured.words == 100
+    assert measured.total == 100
     assert 0 < measured.errors < 100
     assert abs(measured.errors - errors([said.numpy()], examples).errors) <= 3, "but for what augmenting moves"
     assert task.score(tmp_path / "graph", weights, [tmp_path / "part"]) == [measured]

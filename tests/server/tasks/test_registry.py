@@ -31,6 +31,7 @@ def fresh() -> Iterator[None]:
 
 
 PLAIN = """
+from diffclient.release.metric import Metric
 from diffserver.tasks.plain import PlainTask
 
 class Mine(PlainTask):
@@ -138,6 +139,8 @@ def test_a_name_that_is_taken_is_told(tmp_path: Path, name: str) -> None:
         (TASK.format(name="Mine", kind="Mine"), "the task's name is 'Mine'"),
         (TASK.format(name="a/b", kind="Mine"), "the task's name is 'a/b'"),
         (TASK.format(name="x" * 65, kind="Mine"), "the task's name is 'xxx"),
+        (TASK.format(name="mine", kind="Mine") + "    metric = 'WER'\n", "does not say its metric, as in metric ="),
+        (PLAIN + "    metric = Metric('', 'words')\n", "a metric's name and what it counts are texts of 1 to 40"),
         (TASK.format(name="mine", kind="Mine") + "    def __init__(self, size): pass\n", r"Mine\(\) raises TypeError"),
         ("from diffserver.tasks import Task\nclass Mine(Task):\n    name = 'mine'\n", "Mine lacks network"),
     ],

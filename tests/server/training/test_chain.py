@@ -45,7 +45,7 @@ class Speech(NamedTuple):
     def wer(self, version: Snapshot, domain: Path) -> float:
         """WER on the training voices, in percent: a corpus this small does not generalise."""
         session = self.task.session(self.graph, version)
-        return self.task.measure(session, self.task.examples(domain, "train")).wer_ppm / 1e4
+        return self.task.measure(session, self.task.examples(domain, "train")).error_rate_ppm / 1e4
 
 
 @pytest.fixture(scope="module")

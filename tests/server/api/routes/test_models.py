@@ -40,7 +40,8 @@ def test_versions_show_how_they_were_made(service: Service) -> None:
     assert (one["refusals"], one["published_by"]) == (["over the budget"], "test")
     assert one["payload"] == one["manifest"]["payload"]
     assert one["snapshot"] == {"sha256": factories.blob("v1").sha256, "length": 1_000_000}
-    assert one["wer"] == {"base": {"errors": 12, "words": 400}}
+    assert one["errors"] == {"base": {"errors": 12, "total": 400}}
+    assert one["metric"] == {"name": "WER", "counts": "words"}
     assert one["manifest"] == new.manifest
 
 

@@ -18,6 +18,7 @@ def candidate(length: int, *refusals: str, errors: int = 5) -> dict[str, Any]:
         "payload": {"length": length},
         "payload_share": length / 1e6,
         "changed_weights": 3 * length,
+        "metric": {"name": "mistakes", "counts": "birds"},
         "evaluation": evaluation(base=(4, errors), new=(None, 9) if errors == 0 else (40, 9)),
         "refusals": list(refusals),
         "notes": ["made of the checkpoint abc"],
@@ -95,6 +96,7 @@ def test_both_stand_side_by_side() -> None:
     console.print(compare(Outcomes({"exact": EXACT, "sparse": FORGETS}, {})))
     shown = console.export_text()
     for part in (
+        "mistakes in %",
         "260,000",
         "26.00%",
         "20,000",

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from diffclient.measure.error_count import Errors
 from diffclient.measure.log_mel import normalise
 from diffclient.measure.probe_set import read_probe
 from diffclient.measure.recognizer import read_audio
-from diffclient.measure.word_errors import Errors
 from diffclient.tensors.snapshot import Snapshot
 from diffserver.tasks import DataError, Task, TaskError, load_task
 from diffserver.tasks.asr import manifests
@@ -106,7 +106,7 @@ def test_altered_weights_change_the_figure(
     altered = weights.read_all()
     altered["first.convolution.weight"] = altered["first.convolution.weight"][::-1].copy()
     errors = task.measure(task.session(graph, as_version(tmp_path / "altered", altered)), labelled)
-    assert errors.errors > errors.words // 2
+    assert errors.errors > errors.total // 2
 
 
 def test_a_probe_set_is_what_devices_read(task: AsrTask, version: Version, tiny_corpus: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_probe_set_is_what_devices_read(task: AsrTask, version: Version, tiny_
     assert part.stat().st_size < 7 * 12_000
     (tmp_path / "graph.onnx").write_bytes(version[0])
     [errors] = task.score(tmp_path / "graph.onnx", version[1], [part])
-    assert errors.words == sum(len(utterance.text.split()) for utterance in utterances)
+    assert errors.total == sum(len(utterance.text.split()) for utterance in utterances)
 
 
 def test_a_probe_set_is_drawn_by_its_seed_and_is_at_most_the_split(task: AsrTask, tiny_corpus: Path) -> None:

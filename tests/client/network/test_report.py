@@ -1,0 +1,33 @@
+"""A device's report: as it is sent, and read back from where it is kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from diffclient.bounds import allowed, read
+from diffclient.errors import StateError
+from diffclient.network.report import Report
+from diffclient.strict_json import fields_of
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report("installed", None, "a" * 64, None, None, 3, 50, 60_000, -100, 12345, 0.5, 1.5),
+        Report("failed", "a" * 64, None, "download", "it broke off"),
+        Report("rolled_back", "a" * 64, "b" * 64),
+    ],
+    ids=lambda report: report.stage,
+)
+def test_a_report_comes_back(report: Report) -> None:
+    copy = json.loads(json.dumps(report.to_json()))
+    assert read(Report, fields_of(copy, "report", StateError)) == report
+
+
+def test_every_field_says_what_it_means_with_an_example_within_its_bounds() -> None:
+    for name, may in allowed(Report).items():
+        assert may.about, name
+        assert may.about.text.endswith("."), name
+        assert may.holds(may.about.example), name
