@@ -15,15 +15,17 @@ from fastapi.routing import APIRoute
 
 from diffserver import __version__
 from diffserver.api import problems
+from diffserver.api.guesses import Guesses
 from diffserver.api.limits import BodyLimit, PollGate, WriteGate
 from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
-from diffserver.storage import migrate
+from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
 from diffserver.storage.object_store import Objects
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
+from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 30
 PARTS = (health, trust, blobs, device, models, checkpoints, trainings, status)
@@ -43,6 +45,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         log.info("started", version=__version__, revision=migrate.latest())
         app.state.renewal = renewal = Renewal(engine, Keyring(settings.keys), _replica(), log)
         renewal.start()
+        uploads.sweep(settings.home)
         yield
         renewal.stop()
         engine.dispose()
@@ -61,6 +64,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     )
     app.state.settings, app.state.objects = settings, objects
     app.state.engine = engine.execution_options(wait_seconds=settings.write_seconds)
+    app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)

@@ -7,6 +7,7 @@ DiffServerError
 ├── Unauthenticated         no token, or one that is not valid
 ├── Forbidden               a valid token of another role
 ├── NotFound                a name or number of nothing that exists
+│   └── BlobLost            bytes that are promised, and that the stores no longer hold
 ├── Invalid                 a request that contradicts itself
 │   └── CheckpointError     a checkpoint that is damaged, or that does not fit the model
 ├── Conflict                a request that the present state does not allow
@@ -19,6 +20,7 @@ DiffServerError
 │   └── BadSignature        metadata without the signatures that it needs
 ├── KeyMissing              a key that is not here, or can't be opened
 ├── Busy                    more requests than the server takes on at once
+│   └── TooMany             more than one caller may have in some time
 ├── Unavailable             a dependency of the service that can't be reached
 │   └── ClockBehind         a clock that shows a time in the past
 └── BlobCorrupt             stored bytes that do not match their SHA-256
@@ -62,6 +64,10 @@ class Forbidden(DiffServerError):
 
 class NotFound(DiffServerError):
     """A name or number of nothing that exists."""
+
+
+class BlobLost(NotFound):
+    """Bytes that rows promise, and that the stores no longer hold, or hold damaged."""
 
 
 class Invalid(DiffServerError):
@@ -140,6 +146,10 @@ class Busy(DiffServerError):
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail, f"come back after {retry_after} seconds")
         self.retry_after = retry_after
+
+
+class TooMany(Busy):
+    """More than one caller may have in some time; come back after `retry_after` seconds."""
 
 
 class Unavailable(DiffServerError):

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli.host import serve, setup
+from diffserver.cli.host import prune, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import print_error
 from diffserver.cli.release import changes, publishing
@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 setup.add_to(app)
 serve.add_to(app)
+prune.add_to(app)
+verify.add_to(app)
 trainings.add_to(app)
 status.add_to(app)
 publishing.add_to(app)

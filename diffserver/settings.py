@@ -8,7 +8,7 @@ that they stand for, DIFFSERVER_URL and DIFFSERVER_TOKEN, and read by typer.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,35 @@ TOKEN_FILE, ROOT_FILE = "operator.token", "root.json"
 
 DATABASES = ("sqlite", "postgresql")
 OBJECTS = ("file", "s3", "gs", "az", "memory")
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """The most that one device may report, and the wrong tokens that one address may send in a row.
+
+    An address gets one of those back every three seconds.
+    """
+
+    reports_per_hour: int = 60
+    reports_per_day: int = 500
+    wrong_tokens: int = 20
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many days things are kept, counted from when they were made or ended; `diffserver prune` removes older ones.
+
+    `reports_each` is how many reports of a device are kept at most, however young. `uploads` holds for every object
+    that no row names, `devices` for those that were not seen for so long.
+    """
+
+    reports: int = 90
+    reports_each: int = 1000
+    candidates: int = 30
+    trainings: int = 90
+    uploads: int = 7
+    devices: int = 365
+    tokens: int = 90
 
 
 @dataclass(frozen=True)
@@ -54,6 +83,8 @@ class Settings:
     header_seconds: int = 10
     body_seconds: int = 30
     least_speed: int = 1024
+    quotas: Quotas = Quotas()
+    keep: Retention = Retention()
 
     @property
     def keys(self) -> Path:
@@ -93,6 +124,8 @@ class Settings:
             least_speed=read("LEAST_SPEED", _between(1, 1 << 30), cls.least_speed),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
+            quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),
+            keep=Retention(**_counts(read, Retention(), "KEEP_", 100_000)),
         )
 
 
@@ -137,6 +170,11 @@ def _home(read: _Reader) -> Path:
 
 def _keys_in(home: Path) -> Path:
     return home / "keys"
+
+
+def _counts(read: _Reader, usual: Quotas | Retention, prefix: str, most: int) -> dict[str, int]:
+    """The fields of a value that is all whole numbers, each from a variable of its own."""
+    return {name: read(prefix + name.upper(), _between(1, most), count) for name, count in asdict(usual).items()}
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from diffserver.api.answers import Page
+from diffserver.api.guesses import Guesses
 from diffserver.api.limits import WriteGate
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
@@ -24,6 +25,7 @@ from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Token
 from diffserver.trust.keys import Keyring
+from diffserver.upkeep.watch import ObjectWatch
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -49,6 +51,11 @@ async def _objects(request: Request) -> Objects:
     return objects
 
 
+async def _watch(request: Request) -> ObjectWatch:
+    watch: ObjectWatch = request.app.state.watch
+    return watch
+
+
 async def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
@@ -61,6 +68,7 @@ async def _own_worker(request: Request) -> str:
 Config = Annotated[Settings, Depends(_settings)]
 Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
+Watch = Annotated[ObjectWatch, Depends(_watch)]
 Keys = Annotated[Keyring, Depends(_keyring)]
 OwnWorker = Annotated[str, Depends(_own_worker)]
 
@@ -93,7 +101,7 @@ def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
         bearer = await scheme(request)
         if bearer is None:
             raise Unauthenticated("no token was sent", f"send: Authorization: Bearer <{role} token>")
-        token = await run_in_threadpool(_identify, request.app.state.engine, bearer.credentials)
+        token = await run_in_threadpool(_identify, request, bearer.credentials)
         request.state.token, request.state.token_id = token, token.id
         if token.device_id:
             request.state.device_id = token.device_id
@@ -109,11 +117,16 @@ def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
     return who
 
 
-def _identify(engine: Engine, secret: str) -> Token:
-    with reading(engine) as session:
+def _identify(request: Request, secret: str) -> Token:
+    guesses: Guesses = request.app.state.guesses
+    address, digest = request.client.host if request.client else "", tokens.digest_of(secret)
+    guesses.admit(address, digest)
+    with reading(request.app.state.engine) as session:
         token = tokens.identify(session, secret)
     if token is None:
+        guesses.wrong(address, digest)
         raise Unauthenticated("the token is not valid", "ask the operator of the server for a new one")
+    guesses.right(digest)
     return token
 
 

@@ -211,6 +211,13 @@ class HealthAnswer(_Answer):
     status: Literal["ok"] = "ok"
 
 
+class ObjectsAnswer(_Answer):
+    """How many objects the server has found missing, of the latest versions', or damaged."""
+
+    missing: int
+    damaged: int
+
+
 class TakingAnswer(_Answer):
     """Whether anyone takes trainings, beside this server or elsewhere."""
 
@@ -219,11 +226,17 @@ class TakingAnswer(_Answer):
     waiting: int = Field(examples=[0], description="How many trainings nobody is at.")
 
 
-class ReadyAnswer(HealthAnswer):
+class WorkforceAnswer(HealthAnswer):
     """That requests are served, with or without workers."""
 
     trainings: TakingAnswer
     own_worker: str = Field(examples=["runs"], description="How the worker does that was started with this server.")
+
+
+class ReadyAnswer(WorkforceAnswer):
+    """The same, with what is known of the objects."""
+
+    objects: ObjectsAnswer
 
 
 class WorkerAnswer(_Answer):
@@ -236,8 +249,8 @@ class WorkerAnswer(_Answer):
     last_seen: datetime = Field(description="By the database's clock.")
 
 
-class StatusAnswer(ReadyAnswer):
-    """The same for operators, with each worker that was seen within a day, and why the next training waits."""
+class StatusAnswer(WorkforceAnswer):
+    """The workforce for operators, with each worker that was seen within a day, and why the next training waits."""
 
     version: str = Field(examples=["0.1.0"], description="The server's release.")
     why_waiting: str | None = Field(description="Why the training that waits longest does; null if none waits.")

@@ -34,6 +34,7 @@ STATUS: Mapping[type[errors.DiffServerError], int] = {
     errors.Invalid: 422,
     errors.Conflict: 409,
     errors.KeyMissing: 503,
+    errors.TooMany: 429,
     errors.Busy: 503,
     errors.Unavailable: 503,
 }
@@ -90,8 +91,12 @@ MEANING: Mapping[int, str] = {
     413: "The body is too large.",
     416: "The range begins behind the last byte.",
     422: "A field is missing, ill-typed, out of range, or contradicts another.",
+    429: "More than one caller may ask for in some time; `Retry-After` says when to come back.",
     503: "Too busy, or the database or object store does not answer; `Retry-After` says when to come back.",
 }
+
+CALLER = (401, 403, 429)
+"""What whoever shows a token may be answered because of it."""
 
 
 def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -88,9 +88,10 @@ def show_wide(*renderables: Any) -> None:
     (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)
 
 
-def progress(*columns: ProgressColumn) -> Progress:
-    """Return bars on standard error, each with its description and these columns."""
-    return Progress(_Description(), *(columns or (BarColumn(), TimeElapsedColumn())), console=progress_console)
+def progress(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """Return bars on standard error, each with its description and these columns; none if `quiet`."""
+    columns = columns or (BarColumn(), TimeElapsedColumn())
+    return Progress(_Description(), *columns, console=progress_console, disable=quiet)
 
 
 @contextmanager

@@ -255,7 +255,10 @@ class Report(Base):
 
 
 class Token(Base):
-    """A token by its SHA-256; the secret itself is kept nowhere."""
+    """A token by its SHA-256; the secret itself is kept nowhere.
+
+    It is valid before `expires_at` and, to enrol with, `uses` times; null sets no limit.
+    """
 
     __tablename__ = "tokens"
     __table_args__ = (CheckConstraint("role in ('operator', 'enroll', 'device')", name="role"),)
@@ -266,7 +269,10 @@ class Token(Base):
     sha256: Mapped[str] = digest_column(unique=True)
     device_id: Mapped[str | None] = mapped_column(ForeignKey("devices.id"))
     device: Mapped[Device | None] = relationship(lazy="joined")
+    uses: Mapped[int | None]
+    used: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
 

@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from diffserver.settings import TOKEN_FILE, Settings
 from diffserver.storage.database import connect, writing
+from diffserver.storage.object_store import Objects
 from diffserver.trust import releases
 from diffserver.trust.keys import Keyring
 from tests.server.conftest import chain, record
@@ -111,7 +112,9 @@ def served(home: Path, files: int | None = None, versions: int = 2, **settings: 
 def _fill(home: Path, versions: int) -> None:
     chosen = Settings.under(home)
     engine = connect(chosen.database)
-    for new in chain(versions):
+    snapshot = Objects(chosen.objects).put(b"a snapshot")  # a server whose objects are all lost is not ready
+    base, *updates = chain(versions)
+    for new in (base, *(replace(update, snapshot=snapshot) for update in updates)):
         candidate = record(engine, new)
         with writing(engine) as session:
             releases.publish(session, Keyring(chosen.keys), candidate.id, by="test")

@@ -6,7 +6,9 @@ from typing import Any
 
 from diffclient.release.manifest import Blob, Manifest, Probe
 from diffclient.release.metric import Metric
-from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.candidate import NewCandidate, NewShortcut
+from diffserver.storage.object_store import Objects
+from tests.client.lineage import Lineage
 
 WER = Metric("WER", "words")
 EVALUATION = {"base": {"parent": None, "candidate": {"errors": 12, "total": 400}}}
@@ -31,9 +33,33 @@ def update(parent: str, label: str, number: int, model: str = "speech", **change
     return _candidate(model, "update", "sparse", parent, label, number, payload, changes)
 
 
+def shortcut(start: str, number: int) -> NewShortcut:
+    """A merged diff from a version further back, of some bytes."""
+    return NewShortcut(digest(start), number, b"merged")
+
+
 def full(parent: str, label: str, number: int) -> NewCandidate:
     """A fully retrained model, for comparison."""
     return _candidate("speech", "update", "full", parent, label, number, None, {"manifest": {}})
+
+
+def of_lineage(lineage: Lineage, number: int, objects: Objects) -> NewCandidate:
+    """A version of the lineage as training would have left it, its objects stored."""
+    whole = lineage.snapshots[number]
+    step = lineage.diffs[number - 1] if number else whole
+    for blob in (whole.payload, whole.graph, *(probe.blob for probe in whole.probes)):
+        objects.put(lineage.blobs[blob.sha256])
+    facts: dict[str, Any] = {
+        "digest": whole.to_digest,
+        "snapshot": whole.payload,
+        "graph": whole.graph,
+        "metric": step.metric,
+        "manifest": step.to_json(),
+    }
+    if number == 0:
+        return base(lineage.model, **facts)
+    facts |= {"parent_digest": lineage.digest(number - 1), "payload": lineage.blobs[step.payload.sha256]}
+    return update("parent", "child", number, model=lineage.model, **facts)
 
 
 def _candidate(

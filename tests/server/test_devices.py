@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvicorn
@@ -53,21 +52,7 @@ class Site:
 
     def candidate(self, number: int) -> NewCandidate:
         """A version of the lineage as training would have left it."""
-        line, whole = self.lineage, self.lineage.snapshots[number]
-        step = line.diffs[number - 1] if number else whole
-        for blob in (whole.payload, whole.graph, *(probe.blob for probe in whole.probes)):
-            self.service.objects.put(line.blobs[blob.sha256])
-        facts: dict[str, Any] = {
-            "digest": whole.to_digest,
-            "snapshot": whole.payload,
-            "graph": whole.graph,
-            "metric": step.metric,
-            "manifest": step.to_json(),
-        }
-        if number == 0:
-            return factories.base(MODEL, **facts)
-        facts |= {"parent_digest": line.digest(number - 1), "payload": line.blobs[step.payload.sha256]}
-        return factories.update("parent", "child", number, model=MODEL, **facts)
+        return factories.of_lineage(self.lineage, number, self.service.objects)
 
     def device(self, name: str = "kitchen") -> Store:
         """A device that knows the server and its root."""

@@ -7,7 +7,7 @@ import pytest
 import diffserver
 from diffserver import settings
 from diffserver.errors import SettingsError
-from diffserver.settings import Settings
+from diffserver.settings import Quotas, Retention, Settings
 
 
 def test_defaults_lie_under_home(tmp_path: Path) -> None:
@@ -41,11 +41,22 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_HEADER_SECONDS": "3",
         "DIFFSERVER_BODY_SECONDS": "4",
         "DIFFSERVER_LEAST_SPEED": "5",
+        "DIFFSERVER_REPORTS_PER_HOUR": "1",
+        "DIFFSERVER_REPORTS_PER_DAY": "2",
+        "DIFFSERVER_WRONG_TOKENS": "3",
+        "DIFFSERVER_KEEP_REPORTS": "4",
+        "DIFFSERVER_KEEP_REPORTS_EACH": "5",
+        "DIFFSERVER_KEEP_CANDIDATES": "6",
+        "DIFFSERVER_KEEP_TRAININGS": "7",
+        "DIFFSERVER_KEEP_UPLOADS": "8",
+        "DIFFSERVER_KEEP_DEVICES": "9",
+        "DIFFSERVER_KEEP_TOKENS": "10",
         "UNRELATED": "x",
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5,
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5, Quotas(1, 2, 3),
+        Retention(4, 5, 6, 7, 8, 9, 10),
     )  # fmt: skip
 
 
@@ -96,6 +107,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("MAX_POLLS", "1.5"),
         ("LEAST_SPEED", "0"),
         ("HEADER_SECONDS", "0"),
+        ("KEEP_UPLOADS", "0"),
+        ("REPORTS_PER_DAY", "0"),
         ("MAX_BODY", "10"),
         ("DATABASE", "mysql://db/x"),
         ("DATABASE", "diffserver.db"),

@@ -1,11 +1,13 @@
 """Blobs: payloads, snapshots, graphs and parts of the probe set, by their SHA-256.
 
 Public and immutable, so that any cache may carry them; a device knows the digest from a manifest. Payloads
-come from rows, all else from the object store; both are streamed in pieces.
+come from rows, all else from the object store; both are streamed in pieces. Whoever asks for the whole gets its last
+piece only if all of it is what its name says; a part can't be checked here.
 """
 
 import base64
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request
@@ -13,18 +15,21 @@ from sqlalchemy import Engine, func, select
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from diffserver.api.access import Database, Store
+from diffserver.api.access import Database, Store, Watch
 from diffserver.api.fields import DIGEST, PATTERN_DIGEST
 from diffserver.api.problems import declared
 from diffserver.api.ranges import Unsatisfiable, known, wanted
-from diffserver.errors import NotFound
+from diffserver.errors import BlobLost, NotFound
 from diffserver.storage.database import reading
 from diffserver.storage.object_store import CHUNK, Objects
 from diffserver.storage.tables import Payload
+from diffserver.upkeep.watch import ObjectWatch
 
 router = APIRouter(prefix="/v1/blobs", tags=["blobs"])
 
 BINARY = "application/octet-stream"
+
+TELL = "tell its operator to run: diffserver verify --repair"
 
 Sha256 = Annotated[str, Path(pattern=PATTERN_DIGEST, examples=[DIGEST])]
 Conditional = Annotated[str | None, Header()]
@@ -56,12 +61,14 @@ def get_blob(
     request: Request,
     engine: Database,
     objects: Store,
+    watch: Watch,
     range: Conditional = None,
     if_range: Conditional = None,
     if_none_match: Conditional = None,
 ) -> Response:
     """Bytes by their SHA-256: all of them, or the single part that `Range` asks for."""
-    row, length = _find(engine, objects, sha256)
+    found = _find(engine, objects, watch, sha256)
+    length = found.length
     etag = f'"{sha256}"'
     headers = _headers(sha256, etag)
     if known(etag, if_none_match):
@@ -78,19 +85,40 @@ def get_blob(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=BINARY)
-    pieces = _row_pieces(engine, sha256, start, stop) if row else objects.stream(sha256, start, stop)
+    pieces = _row_pieces(engine, sha256, start, stop) if found.row else objects.stream(sha256, start, stop)
+    if (start, stop) == (0, length):
+        pieces = watch.checked(pieces, sha256, found.tag)
     return StreamingResponse(pieces, status, headers, media_type=BINARY)
 
 
-def _find(engine: Engine, objects: Objects, sha256: str) -> tuple[bool, int]:
+@dataclass(frozen=True)
+class _Found:
+    """Where a blob is; an object has a tag that changes when it is written."""
+
+    row: bool
+    length: int
+    tag: str | None = None
+
+
+def _find(engine: Engine, objects: Objects, watch: ObjectWatch, sha256: str) -> _Found:
     with reading(engine) as session:
         length = session.scalar(select(Payload.length).where(Payload.sha256 == sha256))
     if length is not None:
-        return True, length
-    length = objects.length(sha256)
-    if length is None:
-        raise NotFound(f"there is no blob {sha256}", "poll again for the manifests that hold now")
-    return False, length
+        found = _Found(True, length)
+    elif stored := objects.find(sha256):
+        found = _Found(False, stored.length, stored.tag)
+    else:
+        raise _absent(watch, sha256)
+    if watch.is_damaged(sha256, found.tag):
+        raise BlobLost(f"blob {sha256} is damaged on the server", TELL)
+    return found
+
+
+def _absent(watch: ObjectWatch, sha256: str) -> NotFound:
+    what = watch.name_of(sha256)
+    if what is None:
+        return NotFound(f"there is no blob {sha256}", "poll again for the manifests that hold now")
+    return BlobLost(f"blob {sha256}, the {what}, is missing on the server", TELL)
 
 
 def _row_pieces(engine: Engine, sha256: str, start: int, stop: int) -> Iterator[bytes]:

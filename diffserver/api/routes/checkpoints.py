@@ -1,7 +1,6 @@
 """Checkpoints: weights that were trained elsewhere, uploaded under their SHA-256 so that a training may use them."""
 
 import hashlib
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,12 +8,13 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from diffserver.api.access import Operator, Store, TokenFirst
+from diffserver.api.access import Config, Operator, Store, TokenFirst
 from diffserver.api.answers import BlobAnswer
-from diffserver.api.problems import declared
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.blobs import BINARY, Sha256
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
+from diffserver.storage import uploads
 from diffserver.storage.object_store import CHUNK, Objects
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=TokenFirst)
@@ -22,11 +22,12 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=T
 BODY = {"requestBody": {"required": True, "content": {BINARY: {}}, "description": "A safetensors file."}}
 
 
-@router.put("/{sha256}", status_code=201, openapi_extra=BODY, responses=declared(401, 403, 422))
-async def put_checkpoint(sha256: Sha256, request: Request, objects: Store, _who: Operator) -> BlobAnswer:
-    """Store a safetensors file whose bytes have this SHA-256; what is there already may be sent again."""
-    with tempfile.TemporaryDirectory(prefix="diffserver-upload-") as folder:
-        path = Path(folder) / "checkpoint.safetensors"
+@router.put("/{sha256}", status_code=201, openapi_extra=BODY, responses=declared(*CALLER, 422))
+async def put_checkpoint(
+    sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator
+) -> BlobAnswer:
+    """Store a safetensors file whose bytes have this SHA-256; what is there already is replaced."""
+    with uploads.draft(config.home) as path:
         arrived = await _receive(request, path)
         if arrived != sha256:
             raise CheckpointError(
@@ -40,7 +41,7 @@ async def _receive(request: Request, path: Path) -> str:
     """Write the body to a file as it comes, and return its SHA-256; raises CheckpointError if it breaks off."""
     digest = hashlib.sha256()
     try:
-        with path.open("xb") as file:
+        with path.open("wb") as file:
             async for part in _gathered(request.stream()):
                 digest.update(part)
                 await run_in_threadpool(file.write, part)

@@ -5,9 +5,9 @@ from fastapi import APIRouter, Depends, Request
 from diffserver.api.access import Config, Database, DeviceToken, Enroller, TokenFirst, Writing
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
-from diffserver.api.problems import declared
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest
-from diffserver.catalog import devices
+from diffserver.catalog import devices, quotas, tokens
 from diffserver.errors import Unauthenticated
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Device, Report, Token
@@ -15,15 +15,16 @@ from diffserver.storage.tables import Device, Report, Token
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
 
 
-@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(401, 403, 404, 422))
-def enroll(body: EnrollRequest, engine: Database, _who: Enroller) -> EnrollAnswer:
+@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404, 422))
+def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
     """Take a device in and give it a token of its own."""
     with writing(engine) as session:
+        tokens.spend(session, who)
         device, secret = devices.enroll(session, body.model, body.name, body.channel)
     return EnrollAnswer(device_id=device.id, token=secret, model=device.model, channel=device.channel)
 
 
-@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(401, 403, 409, 422))
+@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409, 422))
 def poll(body: PollRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device = _device(who)
@@ -41,7 +42,18 @@ def poll(body: PollRequest, request: Request, engine: Database, config: Config, 
     )
 
 
-@router.post("/device/reports", status_code=201, dependencies=[Writing], responses=declared(401, 403, 422))
+def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
+    """Before the report waits to be written: a device that reports too much waits for no writer, and no one for it."""
+    with reading(engine) as session:
+        quotas.require_reports(session, _device(who).id, config.quotas)
+
+
+@router.post(
+    "/device/reports",
+    status_code=201,
+    dependencies=[Depends(_within_quota), Writing],
+    responses=declared(*CALLER, 422),
+)
 def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
     """Record what became of an update: installed, failed at a stage, or rolled back."""
     with writing(engine) as session:

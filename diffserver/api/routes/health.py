@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from diffserver.api.access import Database, OwnWorker, Store
-from diffserver.api.answers import HealthAnswer, ReadyAnswer, TakingAnswer
+from diffserver.api.access import Database, OwnWorker, Watch
+from diffserver.api.answers import HealthAnswer, ObjectsAnswer, ReadyAnswer, TakingAnswer
 from diffserver.catalog.workers import Workforce, workforce
 from diffserver.errors import Unavailable
 from diffserver.storage import migrate
@@ -19,13 +19,23 @@ async def live() -> HealthAnswer:
 
 
 @router.get("/readyz")
-def ready(engine: Database, objects: Store, own_worker: OwnWorker) -> ReadyAnswer:
-    """The database is there and migrated, and objects can be written; tells besides whether anyone takes trainings."""
+def ready(engine: Database, watch: Watch, own_worker: OwnWorker) -> ReadyAnswer:
+    """The database is there and migrated, objects can be written, and those of the latest versions are there.
+
+    Tells besides whether anyone takes trainings.
+    """
     migrate.check(engine)
-    if not objects.writable():
+    state = watch.state()
+    if not state.writable:
         raise Unavailable("the object store can't be written to", "check DIFFSERVER_OBJECTS and its rights")
+    if state.lost:
+        raise Unavailable(
+            f"the object store has none of the {state.expected} objects of the latest versions",
+            "check DIFFSERVER_OBJECTS; if the store was lost, restore it and run: diffserver verify",
+        )
+    found = ObjectsAnswer(missing=len(state.missing), damaged=state.damaged)
     with reading(engine) as session:
-        return ReadyAnswer(trainings=taking(workforce(session)), own_worker=own_worker)
+        return ReadyAnswer(trainings=taking(workforce(session)), own_worker=own_worker, objects=found)
 
 
 def taking(found: Workforce) -> TakingAnswer:

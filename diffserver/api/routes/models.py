@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, TokenFirst, page
 from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
-from diffserver.api.problems import declared
+from diffserver.api.problems import CALLER, declared
 from diffserver.catalog import devices, versions
 from diffserver.storage.database import reading
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
-router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(401, 403, 422))
+router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER, 422))
 
 
 @router.get("/models")

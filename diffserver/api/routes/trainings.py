@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, TokenFirst, Writing, page
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
-from diffserver.api.problems import declared
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.api.routes.trust import proof_of
 from diffserver.catalog import training_queue, versions
@@ -23,7 +23,7 @@ from diffserver.trust import releases
 Row = TypeVar("Row", Training, Candidate)
 Answer = TypeVar("Answer", TrainingAnswer, CandidateAnswer)
 
-router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(401, 403, 422))
+router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(*CALLER, 422))
 
 OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 

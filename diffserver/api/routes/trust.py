@@ -8,7 +8,7 @@ from starlette.responses import Response
 from diffserver.api.access import Database, Keys, Operator, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
-from diffserver.api.problems import declared
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ChangeRequest, DowngradeRequest, RetireRequest
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
 
 JSON = "application/json"
 FOR_EVER = "public, max-age=31536000, immutable"
-CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(401, 403, 404, 409, 422)}
+CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALLER, 404, 409, 422)}
 """Of every endpoint that changes a model's roles."""
 
 

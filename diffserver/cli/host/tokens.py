@@ -1,6 +1,9 @@
 """Commands for the tokens that operators and devices show the server: create, list, revoke."""
 
-from typing import Annotated
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 import typer
 
@@ -8,7 +11,20 @@ from diffserver.catalog import tokens
 from diffserver.cli.home import Home, open_home
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.errors import Invalid
-from diffserver.storage.database import writing
+from diffserver.storage.column_types import utc_now
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Token
+
+USUAL = {"enroll": "30d", "operator": "never"}
+"""When tokens expire of which nothing was said."""
+
+LONGEST_DAYS = 36_500
+
+UNITS: Mapping[str, Callable[[int], timedelta]] = {
+    "m": lambda count: timedelta(minutes=count),
+    "h": lambda count: timedelta(hours=count),
+    "d": lambda count: timedelta(days=count),
+}
 
 
 def add_to(group: typer.Typer) -> None:
@@ -21,41 +37,85 @@ def add_to(group: typer.Typer) -> None:
 def token_create(
     role: Annotated[str, typer.Argument(help="operator or enroll.")],
     name: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "unnamed",
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="30d|12h|90m|never",
+            help="How long it is valid. [default: 30d for enroll, never for operator]",
+            show_default=False,
+        ),
+    ] = None,
+    uses: Annotated[
+        int | None,
+        typer.Option(min=1, max=2**31 - 1, help="How many devices may enrol with it. [default: any number]"),
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, once.
 
-    Example: `diffserver token create enroll --name "factory line 2"`
+    Example: `diffserver token create enroll --name "factory line 2" --expires 7d --uses 100`
     """
-    if role not in ("operator", "enroll"):
+    if role not in USUAL:
         raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
+    until = _moment(expires or USUAL[role], utc_now())
     with writing(open_home(home)[1]) as session:
-        token, secret = tokens.create(session, "operator" if role == "operator" else "enroll", name)
-        show({"id": token.id, "role": role, "token": secret}, as_json, secret)
+        named: tokens.Role = "operator" if role == "operator" else "enroll"
+        token, secret = tokens.create(session, named, name, expires_at=until, uses=uses)
+        show({**_described(token), "token": secret}, as_json, secret)
 
 
 def token_list(home: Home = None, as_json: AsJson = False) -> None:
-    """List all tokens, never their secrets."""
-    with writing(open_home(home)[1]) as session:
-        items = [
-            {
-                "id": item.id,
-                "role": item.role,
-                "name": item.name,
-                "created_at": item.created_at.isoformat(),
-                "revoked_at": item.revoked_at and item.revoked_at.isoformat(),
-            }
-            for item in tokens.list_all(session)
-        ]
-    headings = ["id", "role", "name", "created_at", "revoked_at"]
-    show(items, as_json, listing("Tokens", headings, [list(item.values()) for item in items]))
+    """List all tokens, never their secrets; of devices' tokens, which device they belong to."""
+    with reading(open_home(home)[1]) as session:
+        items = [_described(item) for item in tokens.list_all(session)]
+    headings = ["id", "role", "name", "device", "enrolled", "created", "expires", "revoked"]
+    rows = [
+        (item["id"], item["role"], item["name"], item["device_id"], _enrolled(item),
+         item["created_at"], item["expires_at"], item["revoked_at"])
+        for item in items
+    ]  # fmt: skip
+    show(items, as_json, listing("Tokens", headings, rows))
 
 
 def token_revoke(
-    number: Annotated[int, typer.Argument(help="The token's id.")], home: Home = None, as_json: AsJson = False
+    which: Annotated[str, typer.Argument(metavar="TOKEN|DEVICE", help="A token's id, or a device's.")],
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Revoke a token for ever."""
+    """End the validity of a token, or of all that a device has, for ever.
+
+    Examples: `diffserver token revoke 7`, `diffserver token revoke 0199a7c41d5e3f0a9b8c7d6e`
+    """
+    device = re.fullmatch(r"[0-9a-f]{24}", which) is not None
+    if not device and not (which.isascii() and which.isdigit() and int(which) < 2**31):
+        raise Invalid(f"{which!r} is no id of a token or a device", "see `diffserver token list`")
     with writing(open_home(home)[1]) as session:
-        tokens.revoke(session, number)
-    show({"id": number, "revoked": True}, as_json, f"Token {number} is revoked.")
+        ended = tokens.revoke_device(session, which) if device else [tokens.revoke(session, int(which))]
+        ids = [token.id for token in ended]
+    text = ", ".join(f"Token {number} is revoked" for number in ids)
+    value = {"ids": ids, "device_id": which} if device else {"id": ids[0]}
+    show({**value, "revoked": True}, as_json, f"{text}.")
+
+
+def _moment(expires: str, now: datetime) -> datetime | None:
+    if expires == "never":
+        return None
+    parts = re.fullmatch(r"([1-9][0-9]{0,8})([mhd])", expires)
+    lasting = UNITS[parts[2]](int(parts[1])) if parts else None
+    if lasting is None or lasting > timedelta(days=LONGEST_DAYS):
+        raise Invalid(f"{expires!r} is no time to be valid for", "pass --expires 30d, 12h, 90m or never")
+    return now + lasting
+
+
+def _described(token: Token) -> dict[str, Any]:
+    moments = ("created_at", "expires_at", "revoked_at")
+    plain = {name: getattr(token, name) for name in ("id", "role", "name", "device_id", "uses", "used")}
+    return plain | {name: (moment := getattr(token, name)) and moment.isoformat() for name in moments}
+
+
+def _enrolled(token: Mapping[str, Any]) -> str | None:
+    """How many devices have enrolled with a token, and of how many."""
+    if token["role"] == "device":
+        return None
+    return str(token["used"]) if token["uses"] is None else f"{token['used']} of {token['uses']}"

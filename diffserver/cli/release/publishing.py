@@ -148,8 +148,8 @@ def devices(model: ModelName, server: Server = URL, token: Token = None, as_json
         last = item["last_report"] or {}
         measured = last.get("error_rate_ppm")
         rows.append(
-            (item["name"], item["version"], item["channel"], last.get("stage"),
+            (item["id"], item["name"], item["version"], item["channel"], last.get("stage"),
              None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
         )  # fmt: skip
-    headings = ["device", "version", "channel", "last report", f"{metric} measured", "reason", "last seen"]
+    headings = ["id", "device", "version", "channel", "last report", f"{metric} measured", "reason", "last seen"]
     show(items, as_json, listing(f"Devices of {model}", headings, rows))

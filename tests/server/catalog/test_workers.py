@@ -73,6 +73,7 @@ def test_an_operator_sees_workers_and_why_trainings_wait(service: Service) -> No
         "status": "ok",
         "own_worker": "none was started with this server",
         "trainings": {"workers": 1, "busy": 1, "waiting": 0},
+        "objects": {"missing": 0, "damaged": 0},
     }
     assert service.operator.get(f"/v1/trainings/{number}").json()["waiting"] is None
 

@@ -1,5 +1,7 @@
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def stored(folder: Path) -> Path:
 def test_bytes_come_back_under_their_digest(objects: Objects) -> None:
     assert objects.put(DATA) == Blob(NAME, len(DATA))
     assert objects.get(NAME) == DATA
-    assert (objects.exists(NAME), objects.length(NAME)) == (True, len(DATA))
+    found = objects.find(NAME)
+    assert found is not None
+    assert (found.sha256, found.length, objects.exists(NAME)) == (NAME, len(DATA), True)
 
 
 def test_a_file_is_stored_like_its_bytes(objects: Objects, tmp_path: Path) -> None:
@@ -74,18 +78,38 @@ def test_what_is_missing_is_named(objects: Objects, tmp_path: Path, read: Callab
     assert not (tmp_path / "x").exists()
 
 
-def test_what_is_there_is_not_written_again(local: Objects, tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [DATA, DATA[:100], b"\xff" + DATA[1:]])
+def test_what_is_there_is_replaced_and_young_again(local: Objects, tmp_path: Path, there: bytes) -> None:
     local.put(DATA)
-    before = stored(tmp_path).stat()
+    stored(tmp_path).write_bytes(there)
+    os.utime(stored(tmp_path), (0, 0))
+    before = local.find(NAME)
     local.put(DATA)
-    assert stored(tmp_path).stat().st_ino == before.st_ino
-
-
-def test_a_truncated_object_is_replaced(local: Objects, tmp_path: Path) -> None:
-    local.put(DATA)
-    stored(tmp_path).write_bytes(DATA[:100])
-    local.put(DATA)
+    after = local.find(NAME)
+    assert before is not None
+    assert after is not None
     assert local.get(NAME) == DATA
+    assert after.modified > before.modified
+    assert after.tag != before.tag
+
+
+def test_only_objects_are_listed_and_half_written_ones_are_told_apart(local: Objects, tmp_path: Path) -> None:
+    local.put(DATA)
+    local.writable()
+    draft = stored(tmp_path).with_name(f"{NAME}#1")
+    for stray in (draft, tmp_path / "sha256" / "stray", stored(tmp_path).with_name("0" * 64)):
+        stray.write_bytes(b"stray")
+    assert [(one.sha256, one.length) for one in local.list_all()] == [(NAME, len(DATA))]
+    moment = datetime.now(UTC)
+    assert local.unfinished(moment + timedelta(minutes=1)) == [draft]
+    assert local.unfinished(moment - timedelta(minutes=1)) == []
+
+
+def test_what_is_removed_is_gone(objects: Objects) -> None:
+    objects.put(DATA)
+    for _ in range(2):
+        objects.remove(NAME)
+        assert not objects.exists(NAME)
 
 
 @pytest.mark.parametrize("damage", [DATA[:-1], b"\xff" + DATA[1:], b""])

@@ -1,0 +1,39 @@
+"""Quotas: how much one device may report in an hour and in a day.
+
+Requests that come at the same moment are each judged by what was there before, so that a few more may pass.
+"""
+
+from datetime import datetime, timedelta
+from math import ceil
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from diffserver.errors import TooMany
+from diffserver.settings import Quotas
+from diffserver.storage.column_types import utc_now
+from diffserver.storage.tables import Report
+
+
+def require_reports(session: Session, device_id: str, quotas: Quotas) -> None:
+    """Raise TooMany if a device has reported as much as it may for now."""
+    moment = utc_now()
+    for count, window, name in (
+        (quotas.reports_per_hour, timedelta(hours=1), "an hour"),
+        (quotas.reports_per_day, timedelta(days=1), "a day"),
+    ):
+        wait = wait_seconds(_nth_latest(session, device_id, count), window, moment)
+        if wait:
+            raise TooMany(f"a device may make {count} reports in {name}", wait)
+
+
+def wait_seconds(nth_latest: datetime | None, window: timedelta, moment: datetime) -> int:
+    """How long until the n-th latest event is older than the window, within which n are allowed; 0 if it is."""
+    if nth_latest is None:
+        return 0
+    return max(0, ceil((nth_latest + window - moment).total_seconds()))
+
+
+def _nth_latest(session: Session, device_id: str, count: int) -> datetime | None:
+    made = select(Report.created_at).where(Report.device_id == device_id).order_by(Report.id.desc())
+    return session.scalar(made.offset(count - 1).limit(1))

@@ -1,0 +1,95 @@
+"""The command that reads every object and payload again, and mends what can be mended."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diffserver.cli.home import Home, open_home
+from diffserver.cli.output import AsJson, listing, progress, show
+from diffserver.errors import Invalid
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from diffserver.storage.object_store import Objects
+    from diffserver.upkeep.damage import Damage, Inventory
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(verify)
+
+
+def verify(
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Make snapshots again where that is possible; remove damage without a name."),
+    ] = False,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", help="With --repair: a file, or a folder of files, to take lost bytes from. Repeatable."
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every object and payload and compare it with the database; ends with status 1 if damage remains.
+
+    Safe while the server runs.
+
+    Examples: `diffserver verify`, `diffserver verify --repair --from /backup/objects`
+    """
+    from diffserver.storage.object_store import Objects
+    from diffserver.upkeep.damage import take_inventory
+    from diffserver.upkeep.repair import repair as mend
+
+    if sources and not repair:
+        raise Invalid("--from says where to repair from", "pass --repair too")
+    for source in sources or ():
+        if not source.exists():
+            raise Invalid(f"there is no {source}", "correct --from")
+    settings, engine = open_home(home)
+    objects = Objects(settings.objects)
+    parts = take_inventory(engine, objects)
+    found = _read(engine, objects, parts, quiet=as_json)
+    work = settings.home if settings.home.is_dir() else None
+    done = mend(engine, objects, found, sources or [], work) if repair and found else {}
+    known = [_described(damage, done.get(damage)) for damage in found]
+    remaining = len(found) - len(done)
+    summary = {"read": len(parts.parts), "bytes": parts.length, "damaged": len(found), "remaining": remaining}
+    headings = ["what", "SHA-256", "is", "repair"]
+    rows = [(one["what"], str(one["sha256"])[:12], one["problem"], one["repair"]) for one in known]
+    text = listing("Damage", headings, rows) if found else "Nothing is damaged."
+    show(summary | {"damage": known}, as_json, text)
+    if not as_json:
+        show(
+            None, False, f"{len(parts.parts):,} objects and payloads read, {len(found)} damaged, {remaining} remain so."
+        )
+    if remaining:
+        raise typer.Exit(1)
+
+
+def _read(engine: "Engine", objects: "Objects", parts: "Inventory", quiet: bool) -> list["Damage"]:
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    from diffserver.upkeep.damage import find_damage
+
+    with progress(DownloadColumn(), TransferSpeedColumn(), quiet=quiet) as bars:
+        bar = bars.add_task("reads", total=parts.length)
+        return find_damage(engine, objects, parts, lambda count: bars.advance(bar, count))
+
+
+def _described(damage: "Damage", done: str | None) -> dict[str, object]:
+    from diffserver.upkeep.named_bytes import Held
+
+    one = damage.bytes
+    return {
+        "kind": "payload" if isinstance(one, Held) else "object",
+        "sha256": one.sha256,
+        "length": one.length,
+        "what": one.what or "no row names it",
+        "problem": damage.problem,
+        "repair": done,
+    }

@@ -1,0 +1,1 @@
+"""Upkeep: what is kept and what goes, what is damaged and what mends it."""

@@ -1,0 +1,162 @@
+"""What a server notices of its bytes by itself: damage as it reads, objects that are not there, a store that is not.
+
+What it has noticed is told once in the log, and counted for whoever asks for its health. Reading everything is the
+affair of `diffserver verify`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Generic, TypeVar
+
+from sqlalchemy import Engine, func, select, tuple_
+
+from diffserver.errors import BlobCorrupt
+from diffserver.logs import Log
+from diffserver.storage.database import reading
+from diffserver.storage.object_store import Objects, verified
+from diffserver.storage.tables import Version
+from diffserver.upkeep.named_bytes import Named, all_named, objects_of
+
+Value = TypeVar("Value")
+
+FRESH_SECONDS = 5.0
+"""For so long the store is not asked again."""
+
+ROW_SECONDS = 60.0
+"""For so long a payload that was read damaged is not read again; an object is once it was written again."""
+
+LATEST = 20
+"""Of so many models, those that published last, the latest version's objects are looked for."""
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """Whether objects can be written, and how many are known to be missing or damaged of those that matter."""
+
+    writable: bool
+    expected: int
+    missing: tuple[Named, ...]
+    damaged: int
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing at all is there of what should be: another store, or an empty one."""
+        return self.expected > 0 and len(self.missing) == self.expected
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Damage as it was read: of an object with a tag, of a row until a time."""
+
+    tag: str | None
+    until: float
+
+
+class _Fresh(Generic[Value]):
+    """A value that one thread at a time makes again when it is old; the others take the old one meanwhile."""
+
+    def __init__(self, make: Callable[[], Value], seconds: float) -> None:
+        self._make, self._seconds = make, seconds
+        self._lock = threading.Lock()
+        self._made: tuple[float, Value] | None = None
+
+    def get(self) -> Value:
+        """The value; only the very first has to be waited for."""
+        made = self._made
+        if made is not None and time.monotonic() - made[0] <= self._seconds:
+            return made[1]
+        if not self._lock.acquire(blocking=made is None) and made is not None:
+            return made[1]
+        try:
+            if self._made is made:
+                self._made = time.monotonic(), self._make()
+            assert self._made is not None
+            return self._made[1]
+        finally:
+            self._lock.release()
+
+
+class ObjectWatch:
+    """What one process knows of the bytes that it serves."""
+
+    def __init__(self, engine: Engine, objects: Objects, log: Log, fresh_seconds: float = FRESH_SECONDS) -> None:
+        self._engine, self._objects, self._log = engine, objects, log
+        self._damaged: dict[str, _Seen] = {}
+        self._told: set[str] = set()
+        self._state = _Fresh(self._look, fresh_seconds)
+        self._names = _Fresh(self._read_names, fresh_seconds)
+
+    def checked(self, pieces: Iterator[bytes], sha256: str, tag: str | None) -> Iterator[bytes]:
+        """Yield all bytes of a blob but for the last piece if they are not those of its name; raises BlobCorrupt.
+
+        `tag` is that of the object; None for a payload.
+        """
+        try:
+            yield from verified(pieces, sha256)
+        except BlobCorrupt as error:
+            self._damaged[sha256] = _Seen(tag, time.monotonic() + ROW_SECONDS)
+            self._tell(sha256, "damaged", error.detail)
+            raise
+
+    def is_damaged(self, sha256: str, tag: str | None) -> bool:
+        """Whether a blob was read damaged and is, as far as can be told, still the same."""
+        seen = self._damaged.get(sha256)
+        if seen is None:
+            return False
+        if seen.tag == tag and (tag is not None or time.monotonic() < seen.until):
+            return True
+        self._damaged.pop(sha256, None)
+        self._told.discard(sha256)
+        return False
+
+    def name_of(self, sha256: str) -> str | None:
+        """What rows call a blob, as of a few seconds ago; None if none names it."""
+        return self._names.get().get(sha256)
+
+    def state(self) -> ObjectState:
+        """How things stand, as of a few seconds ago."""
+        return self._state.get()
+
+    def _read_names(self) -> dict[str, str | None]:
+        with reading(self._engine) as session:
+            return {one.sha256: one.what for one in all_named(session)}
+
+    def _look(self) -> ObjectState:
+        writable = self._objects.writable()
+        expected = self._expected()
+        stored = {one.sha256: self._objects.find(one.sha256) for one in expected}
+        missing = tuple(one for one in expected if stored[one.sha256] is None)
+        for one in missing:
+            self._tell(one.sha256, "missing", f"{one.what} is not in the object store")
+        for one in expected:
+            if stored[one.sha256] is not None and one.sha256 not in self._damaged:
+                self._told.discard(one.sha256)
+        damaged = [sha256 for sha256 in list(self._damaged) if self.is_damaged(sha256, self._tag(sha256))]
+        return ObjectState(writable, len(expected), missing, len(damaged))
+
+    def _expected(self) -> list[Named]:
+        latest = select(Version.model, func.max(Version.number)).group_by(Version.model)
+        query = select(Version).where(tuple_(Version.model, Version.number).in_(latest))
+        with reading(self._engine) as session:
+            versions = session.scalars(query.order_by(Version.id.desc()).limit(LATEST)).all()
+        found = chain.from_iterable(map(_objects_of, versions))
+        return list({one.sha256: one for one in found}.values())
+
+    def _tag(self, sha256: str) -> str | None:
+        seen = self._damaged[sha256]
+        found = None if seen.tag is None else self._objects.find(sha256)
+        return None if found is None else found.tag
+
+    def _tell(self, sha256: str, what: str, detail: str) -> None:
+        if sha256 not in self._told:
+            self._told.add(sha256)
+            self._log.error(f"object {what}", object=sha256, detail=detail, remedy="run: diffserver verify --repair")
+
+
+def _objects_of(version: Version) -> Iterator[Named]:
+    what, snapshot = f"version {version.number} of {version.model}", version.candidate.snapshot
+    yield Named(snapshot.sha256, snapshot.length, f"snapshot of {what}")
+    yield from objects_of(version.candidate.manifest, what)
