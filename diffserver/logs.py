@@ -125,7 +125,7 @@ def _request_id(scope: Scope) -> str:
 
 def _request_fields(scope: Scope, sender: _ResponseSender) -> dict[str, Any]:
     route, state = scope.get("route"), scope["state"]
-    fields = {name: state[name] for name in ("request_id", "token_id", "device_id") if name in state}
+    fields = {name: state[name] for name in ("request_id", "token_id", "device_id", "note") if name in state}
     # The template, never the path: names and digests would make every line its own kind.
     path = getattr(route, "path", None) or "unknown"
     return fields | {"method": scope["method"], "path": path, "status": sender.status or 0}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from diffclient.strict_json import Fields, printable
+from diffclient.strict_json import Fields, is_printable
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Text:
     def holds(self, value: Any) -> bool:
         """Tell whether a text is in its bounds."""
         fits = not self.pattern or re.fullmatch(self.pattern, value)
-        return bool(self.least <= len(value) <= self.most and printable(value) and fits)
+        return bool(self.least <= len(value) <= self.most and is_printable(value) and fits)
 
     def __str__(self) -> str:
         return f"a text of {self.least:,} to {self.most:,} characters" + (f", {self.pattern}" if self.pattern else "")

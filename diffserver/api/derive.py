@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, StringConstraints
 
 from diffclient.bounds import Allowed, Choice, Number, Text, allowed
-from diffserver.api.fields import require_printable
+from diffserver.api.fields import as_line
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -37,9 +38,11 @@ def _within(may: Allowed) -> Any:
     match may.bound:
         case Number(least, most):
             return Annotated[may.type, pydantic.Field(ge=least, le=most)]
+        case Text(least, most, ""):
+            length = StringConstraints(min_length=least, max_length=most)
+            return Annotated[str, length, AfterValidator(partial(as_line, least=least, most=most))]
         case Text(least, most, pattern):
-            length = StringConstraints(min_length=least, max_length=most, pattern=f"^{pattern}$" if pattern else None)
-            return Annotated[str, length, AfterValidator(require_printable)]
+            return Annotated[str, StringConstraints(min_length=least, max_length=most, pattern=f"^{pattern}$")]
         case Choice(texts):
             return Literal[texts]
 

@@ -12,6 +12,7 @@ from typing import Literal
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.names import require_name
 from diffserver.errors import Forbidden, NotFound
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Token
@@ -27,7 +28,8 @@ def create(
     expires_at: datetime | None = None,
     uses: int | None = None,
 ) -> tuple[Token, str]:
-    """Make a token; returns its row and the secret, which can't be had again."""
+    """Make a token; returns its row and the secret, which can't be had again. Raises Invalid."""
+    require_name(name, "token")
     secret = f"ds_{role}_{secrets.token_urlsafe(32)}"
     limits = {"expires_at": expires_at, "uses": uses}
     token = Token(role=role, name=name, sha256=digest_of(secret), device_id=device_id, **limits)

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.command(arguments, Store(arguments.store))
     except (DiffClientError, KeyboardInterrupt) as error:
         if arguments.json:
-            output.print_result(True, output.error_json(error), "")
+            output.print_result(True, output.error_json(error))
         output.print_error(output.error_line(error))
         return exit_code(error)
     except Exception as error:  # a fault of ours: still one line, unless someone wants to see where
@@ -122,12 +122,12 @@ def _policy(arguments: argparse.Namespace, store: Store) -> None:
         policy = options.policy(arguments, store.policy())
         if policy != store.policy():
             store.allow(policy)
-    output.print_result(arguments.json, policy.to_json(), output.policy_lines(policy))
+    output.print_result(arguments.json, policy.to_json(), *output.policy_lines(policy))
 
 
 def _status(arguments: argparse.Namespace, store: Store) -> None:
     state, enrolment = store.state(), store.enrolment() if store.enrolled else None
-    output.print_result(arguments.json, output.status_json(state, enrolment), output.status_lines(state, enrolment))
+    output.print_result(arguments.json, output.status_json(state, enrolment), *output.status_lines(state, enrolment))
 
 
 def _verify(arguments: argparse.Namespace, store: Store) -> None:

@@ -1,4 +1,7 @@
-"""The command line's output: a line for people, a JSON object for scripts, progress for a terminal."""
+"""The command line's output: lines for people, a JSON object for scripts, progress for a terminal.
+
+Nothing else prints: what a server or a file said shows every character as itself or as a question mark.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
 from diffclient.measure.error_count import Errors
 from diffclient.network.fetch import Source
-from diffclient.network.messages import Enrolment, plain
+from diffclient.network.messages import Enrolment
+from diffclient.plain_text import plain, printable
 from diffclient.release.metric import Metric
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
@@ -20,16 +24,16 @@ from diffclient.update.poll_loop import StopSign
 _LINE_LIMIT = 2000
 
 
-def print_result(as_json: bool, value: dict[str, Any], line: str) -> None:
-    """Print `value` as one line of JSON, or else `line`."""
+def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
+    """Print `value` as one line of JSON, or else the lines."""
     _progress("")
-    print(json.dumps(value) if as_json else line, flush=True)
+    print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
 def print_error(line: str) -> None:
     """Print a line to standard error."""
     _progress("")
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -74,7 +78,7 @@ def version_json(version: Installed | None) -> dict[str, Any] | None:
     }
 
 
-def status_lines(state: State, enrolment: Enrolment | None) -> str:
+def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
     """Return the enrolment, the versions and the pending work of a device, a line each."""
     server = f"{enrolment.model} ({enrolment.channel}) from {enrolment.server}" if enrolment else "not enrolled"
     lines = [
@@ -89,7 +93,7 @@ def status_lines(state: State, enrolment: Enrolment | None) -> str:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
         lines.append(f"reports  {len(state.outbox)} waiting for the server")
-    return "\n".join(lines)
+    return lines
 
 
 def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
@@ -107,16 +111,14 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
     }
 
 
-def policy_lines(policy: Policy) -> str:
+def policy_lines(policy: Policy) -> list[str]:
     """Return the policy's limits, a line each."""
     cap = "any" if policy.max_bytes is None else f"{policy.max_bytes:,}"
-    return "\n".join(
-        [
-            f"snapshots  {policy.full_fallback}",
-            f"bytes      {cap} an update",
-            f"mirrors    {', '.join(policy.mirrors) or 'none'}",
-        ]
-    )
+    return [
+        f"snapshots  {policy.full_fallback}",
+        f"bytes      {cap} an update",
+        f"mirrors    {', '.join(policy.mirrors) or 'none'}",
+    ]
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
@@ -156,7 +158,7 @@ class Progress:
 def _progress(text: str) -> None:
     """Replace the last line of standard error, if that is a terminal."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{printable(text)}", end="", file=sys.stderr, flush=True)
 
 
 def _figures(

@@ -86,12 +86,6 @@ def read_problem(status: int, reason: str, data: bytes) -> ServerRefused:
     return ServerRefused(status, title or reason, detail, remedy)
 
 
-def plain(text: str, limit: int) -> str:
-    """Return a message as one line that any terminal and any database takes, cut to `limit` characters."""
-    line = " ".join(text.split())
-    return "".join(char if char.isprintable() else "?" for char in line)[:limit]
-
-
 def short(digest: str | None) -> str:
     """Return a digest as people compare it."""
     return f"{digest[:12]}…" if digest else "nothing"

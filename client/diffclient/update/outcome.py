@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
 from diffclient.measure.error_count import Errors
-from diffclient.network.messages import Answer, plain
+from diffclient.network.messages import Answer
 from diffclient.network.report import Report, ReportStage
+from diffclient.plain_text import plain
 from diffclient.release.manifest import Manifest
 from diffclient.release.metric import Metric
 from diffclient.store.state import Failure, Installed, State

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from diffserver.api.access import Database, Store, Watch
 from diffserver.api.fields import DIGEST, PATTERN_DIGEST
+from diffserver.api.problems import declared
 from diffserver.api.ranges import Unsatisfiable, known, wanted
 from diffserver.errors import BlobLost, NotFound
 from diffserver.storage.database import reading
@@ -41,10 +42,20 @@ Conditional = Annotated[str | None, Header()]
         200: {"description": "All bytes.", "content": {BINARY: {}}},
         206: {"description": "The part that `Range` asks for.", "content": {BINARY: {}}},
         304: {"description": "The caller has these bytes."},
-        416: {"description": "The range begins behind the last byte."},
+        **declared(404, 416, 422),
     },
 )
-@router.head("/{sha256}", response_class=Response, operation_id="head_blob", summary="Head Blob")
+@router.head(
+    "/{sha256}",
+    response_class=Response,
+    operation_id="head_blob",
+    summary="Head Blob",
+    responses={
+        206: {"description": "The part that `Range` asks for."},
+        304: {"description": "The caller has these bytes."},
+        **declared(404, 416, 422),
+    },
+)
 def get_blob(
     sha256: Sha256,
     request: Request,
@@ -111,11 +122,12 @@ def _absent(watch: ObjectWatch, sha256: str) -> NotFound:
 
 
 def _row_pieces(engine: Engine, sha256: str, start: int, stop: int) -> Iterator[bytes]:
-    # A session for each piece: a slow reader must not hold a connection for minutes.
+    # A session for each piece, over before it is sent: a slow reader must not hold a connection for minutes.
     for place in range(start, stop, CHUNK):
         piece = func.substr(Payload.data, place + 1, min(CHUNK, stop - place))
         with reading(engine) as session:
-            yield session.execute(select(piece).where(Payload.sha256 == sha256)).scalar_one()
+            data = session.execute(select(piece).where(Payload.sha256 == sha256)).scalar_one()
+        yield data
 
 
 def _headers(sha256: str, etag: str) -> dict[str, str]:

@@ -13,8 +13,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-def live() -> HealthAnswer:
-    """The process answers; says nothing about what it depends on."""
+async def live() -> HealthAnswer:
+    """The process answers, whatever else it is busy with; says nothing about what it depends on."""
     return HealthAnswer()
 
 

@@ -3,13 +3,14 @@
 from fastapi import APIRouter
 
 from diffserver import __version__
-from diffserver.api.access import Database, Operator, OwnWorker
+from diffserver.api.access import Database, Operator, OwnWorker, TokenFirst
 from diffserver.api.answers import StatusAnswer, WorkerAnswer
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.health import taking
 from diffserver.catalog.workers import workforce
 from diffserver.storage.database import reading
 
-router = APIRouter(prefix="/v1", tags=["status"])
+router = APIRouter(prefix="/v1", tags=["status"], route_class=TokenFirst, responses=declared(*CALLER))
 
 
 @router.get("/status")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diffserver.cli.home import Home, open_home
-from diffserver.cli.output import AsJson, listing, progress_console, show
+from diffserver.cli.output import AsJson, listing, progress, show
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -72,14 +72,13 @@ def verify(
 
 
 def _read(engine: "Engine", objects: "Objects", parts: "Inventory", quiet: bool) -> list["Damage"]:
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
     from diffserver.upkeep.damage import find_damage
 
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=progress_console, disable=quiet) as progress:
-        bar = progress.add_task("reads", total=parts.length)
-        return find_damage(engine, objects, parts, lambda count: progress.advance(bar, count))
+    with progress(DownloadColumn(), TransferSpeedColumn(), quiet=quiet) as bars:
+        bar = bars.add_task("reads", total=parts.length)
+        return find_damage(engine, objects, parts, lambda count: bars.advance(bar, count))
 
 
 def _described(damage: "Damage", done: str | None) -> dict[str, object]:

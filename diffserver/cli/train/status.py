@@ -3,7 +3,7 @@
 import typer
 
 from diffserver.cli.connection import URL, Server, Token, connected
-from diffserver.cli.output import AsJson, listing, show
+from diffserver.cli.output import AsJson, line, listing, show
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,5 +26,5 @@ def status(server: Server = URL, token: Token = None, as_json: AsJson = False) -
     if not as_json:
         waiting = found["trainings"]["waiting"]
         why = f"; the first because {found['why_waiting']}" if waiting else ""
-        show(None, False, f"Worker beside the server: {found['own_worker']}.")
-        show(None, False, f"Trainings waiting: {waiting}{why}.")
+        show(None, False, line(f"Worker beside the server: {found['own_worker']}."))
+        show(None, False, line(f"Trainings waiting: {waiting}{why}."))
