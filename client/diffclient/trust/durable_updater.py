@@ -21,7 +21,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from diffclient import durable
 from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable
-from diffclient.network.transport import CHUNK, Transport, read_bounded
+from diffclient.network.transport import Transport, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
 
@@ -54,11 +54,12 @@ class MetadataFetcher(FetcherInterface):
             raise DownloadHTTPError(str(error), error.status) from error
 
     def _from_any(self, url: str, limit: int) -> bytes:
-        """Ask one address after the other; only one that cannot be reached leads to the next."""
+        """Ask one address after the other; only one that cannot be reached leads to the next, and is asked last now."""
         for base in self._bases[:-1]:
             with contextlib.suppress(ServerUnreachable):
                 return self._from_one(base + url, limit)
-        return self._from_one(self._bases[-1] + url, limit)
+            self._bases.append(self._bases.pop(0))
+        return self._from_one(self._bases[0] + url, limit)
 
     def _from_one(self, url: str, limit: int) -> bytes:
         try:
@@ -72,8 +73,7 @@ class MetadataFetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         """Yield a body of any length; python-tuf's way to targets, which this client does not take."""
         with self._transport.open("GET", url, {}) as response:
-            while chunk := response.read1(CHUNK, decode_content=False):
-                yield chunk
+            yield from response.pieces
 
 
 class DurableUpdater(Updater):
