@@ -280,6 +280,7 @@ class InternalError(DiffClientError):
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(f"internal error: {cause!r}; set DIFFCLIENT_DEBUG=1 and report it")
+        self.__cause__ = cause
 
 
 class Stopped(DiffClientError):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from diffclient.network.messages import STEP_LIMIT
 from diffserver.api.fields import DIGEST, INT32, Bytes, Count, Digest, Folder, Line, Name, Prose, Seconds
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, MethodName, TrainingSpec
 
@@ -27,6 +28,12 @@ class PollRequest(_Request):
     digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
+    without: tuple[Line, ...] = Field(
+        default=(),
+        max_length=STEP_LIMIT,
+        examples=[["speech/v0/3.from.2"]],
+        description="Names of steps that failed on the device; the answer leaves them out.",
+    )
 
 
 class ReportRequest(_Request):

@@ -1,8 +1,13 @@
-"""What the command line says: a line for people, a JSON object for scripts, progress for a terminal."""
+"""What the command line says: a line for people, a JSON object for scripts, progress for a terminal.
+
+Standard error may be gone, or on a full disk: then there is nobody left to tell, and nothing ends for that.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -10,16 +15,17 @@ from typing import Any
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
 from diffclient.network.fetch import Source
 from diffclient.network.messages import Enrolment, plain
+from diffclient.network.proxies import hidden
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
+from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome, Stage
-from diffclient.update.poll_loop import StopSign
 
 _LINE_LIMIT = 2000
 
 
 def say(as_json: bool, value: dict[str, Any], line: str) -> None:
-    """Print the value as one line of JSON, or else the line."""
+    """Print the value as one line of JSON, or else the line; raises OSError where nobody takes it."""
     _progress("")
     print(json.dumps(value) if as_json else line, flush=True)
 
@@ -27,7 +33,17 @@ def say(as_json: bool, value: dict[str, Any], line: str) -> None:
 def complain(line: str) -> None:
     """Print a line where errors go."""
     _progress("")
-    print(line, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def give_up_unwritten() -> None:
+    """Drop what standard output or standard error did not take, or Python complains of it at the very end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -41,7 +57,8 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.action == "none":
         return "nothing is published yet" if outcome.version is None else f"up to date: version {outcome.version}"
     figures = _figures(outcome.wer_ppm, outcome.expected_wer_ppm, outcome.drift_ppm)
-    return f"now at version {outcome.version}{figures}; {outcome.downloaded_bytes:,} bytes fetched"
+    detour = f", by another way, since the first one failed at stage {outcome.detour}" if outcome.detour else ""
+    return f"now at version {outcome.version}{figures}; {outcome.downloaded_bytes:,} bytes fetched{detour}"
 
 
 def version_line(version: Installed | None) -> str:
@@ -103,15 +120,25 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
 
 
 def policy_lines(policy: Policy) -> str:
-    """Return what updates may cost, a line each."""
+    """Return what updates may cost and how they come, a line each."""
     cap = "any" if policy.max_bytes is None else f"{policy.max_bytes:,}"
+    time = f"{policy.max_seconds:,} s" if policy.max_seconds else "any"
     return "\n".join(
         [
             f"snapshots  {policy.full_fallback}",
             f"bytes      {cap} an update",
             f"mirrors    {', '.join(policy.mirrors) or 'none'}",
+            f"time       {time} an update",
+            f"speed      {policy.least_speed:,} bytes a second at least, over {policy.patience:g} s",
+            f"proxy      {hidden(policy.proxy) if policy.proxy else 'as the environment says'}",
+            f"ca file    {policy.ca_file or 'none beside the system'}",
         ]
     )
+
+
+def policy_json(policy: Policy) -> dict[str, Any]:
+    """Return the same for scripts; a proxy's password stays where it is."""
+    return policy.to_json() | {"proxy": hidden(policy.proxy) if policy.proxy else None}
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
@@ -137,8 +164,10 @@ class Progress:
         self._stop = stop
 
     def stage(self, stage: Stage) -> None:
-        """Hear of the next step."""
+        """Hear of the next step; from the switch on, what is done is only told."""
         self._stop.check()
+        if stage == "switch":
+            self._stop.no_more_hurry()
         _progress(stage)
 
     def received(self, source: Source, done: int) -> None:
@@ -150,8 +179,9 @@ class Progress:
 
 def _progress(text: str) -> None:
     """Replace the terminal's last line, if it is a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _figures(wer: int | None, expected: int | None, drift: int | None) -> str:

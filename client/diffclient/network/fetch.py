@@ -112,7 +112,7 @@ class Fetcher:
         raise (failures or refused)[0]
 
     def _from_one(self, source: Source, part: Path) -> None:
-        resumed = part.exists()
+        resumed = durable.exists(part)
         try:
             self._attempt(source, part)
         except DigestMismatch:

@@ -1,11 +1,11 @@
-"""What a device's owner allows an update to cost, and where else its bytes may come from.
+"""What a device's owner allows an update to cost, how long it may take, and which ways its bytes may come.
 
 Rules and their JSON only; `store` keeps them, and the updater asks before it downloads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -28,6 +28,16 @@ class Policy:
     """The most bytes of one update, metadata apart; None: any."""
     mirrors: tuple[str, ...] = ()
     """Base URLs that serve the same blobs and metadata as the server, asked after it."""
+    max_seconds: int = 3600
+    """The most seconds of one update, which then ends as failed; 0: any."""
+    patience: float = 30.0
+    """Seconds in which an answer has to begin, and over which its speed is measured."""
+    least_speed: int = 100
+    """Bytes a second below which an answer is given up; what arrived of a blob is kept."""
+    proxy: str | None = None
+    """The proxy for all requests, `none` for no proxy at all; None: as the environment says."""
+    ca_file: str | None = None
+    """Certificates (PEM) that vouch for servers beside the system's."""
 
     def allows_snapshot(self, metered: bool) -> bool:
         """Tell whether a snapshot may be fetched over a link that is metered, or is not."""
@@ -61,10 +71,22 @@ def read_policy(data: bytes) -> Policy:
     fallback = fields.text("full_fallback")
     if fallback not in get_args(FullFallback):
         raise StateError(f"policy.json: full_fallback is one of {', '.join(get_args(FullFallback))}")
+    # What came with later clients may be missing.
+    later: dict[str, Callable[[str], Any]] = {
+        "max_seconds": fields.count,
+        "patience": fields.seconds,
+        "least_speed": fields.count,
+        "proxy": fields.text,
+        "ca_file": fields.text,
+    }
+    found = {name: fields.maybe(name, read) for name, read in later.items()}
+    if found["patience"] == 0:
+        raise StateError("policy.json: patience is not more than 0 seconds")
     return Policy(
         full_fallback=fallback,  # type: ignore[arg-type]  # checked above
         max_bytes=fields.maybe("max_bytes", fields.count),
         mirrors=_mirrors(fields),
+        **{name: value for name, value in found.items() if value is not None},
     )
 
 

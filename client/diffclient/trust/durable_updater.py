@@ -3,7 +3,9 @@
 `<folder>/root.json` is the newest root that was verified, and what the next refresh starts from; each newer one
 replaces it in one step as soon as the one before it vouches for it. `<folder>/<role>.json` is what was verified
 last of each other role, and `<folder>/latest` the time by this device's clock when a new timestamp was last
-accepted: a clock that is set back later does not make expired metadata valid again.
+accepted: a clock that is set back later does not make expired metadata valid again. Clocks may be wrong, so neither
+binds a device for long: a timestamp that would hold for longer than LONGEST is refused, and a `latest` that lies
+further ahead than that is forgotten.
 
 Which rules metadata has to follow is python-tuf's affair; naming its errors, that of `verified_metadata`.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
@@ -20,10 +22,16 @@ from tuf.api.metadata import Root, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from diffclient import durable
-from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable
+from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable, ValidTooLong
 from diffclient.network.transport import Transport, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
+
+LONGEST = timedelta(days=7)
+"""How far ahead a timestamp may expire. Servers give it a day; the rest is for clocks that disagree."""
+
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+"""A clock that says less than when this client was written never was set, and is no judge of others."""
 
 LIMITS = UpdaterConfig(
     root_max_length=512_000,
@@ -79,13 +87,15 @@ class MetadataFetcher(FetcherInterface):
 class DurableUpdater(Updater):
     """python-tuf's updater, but whatever it keeps is on the disk before anyone relies on it."""
 
-    def __init__(self, folder: Path, fetcher: FetcherInterface, config: UpdaterConfig = LIMITS) -> None:
+    def __init__(self, folder: Path, fetcher: FetcherInterface, longest: timedelta | None = LONGEST) -> None:
         self._folder = folder
+        self._longest = longest
         with durable.disk_errors(folder):
             durable.sync(folder)  # a rename that an interrupted process did not see through is relied on from now on
             root = (folder / ROOT).read_bytes()
-        super().__init__(str(folder), "", fetcher=fetcher, config=config, bootstrap=root)
-        self._trusted_set.reference_time = max(self._trusted_set.reference_time, self._latest())
+        super().__init__(str(folder), "", fetcher=fetcher, config=LIMITS, bootstrap=root)
+        self.clock = self._trusted_set.reference_time
+        self._trusted_set.reference_time = max(self.clock, self._latest())
 
     @property
     def now(self) -> datetime:
@@ -107,8 +117,24 @@ class DurableUpdater(Updater):
             with durable.disk_errors(self._folder / rolename):
                 raise
 
+    def _load_timestamp(self) -> None:
+        super()._load_timestamp()
+        self._require_short()  # also of one that was kept when the clock said otherwise
+
+    def _require_short(self) -> None:
+        """Refuse a timestamp that would hide for long that newer ones are withheld; raises ValidTooLong."""
+        expires = self._trusted_set.timestamp.expires
+        if self._longest and self.now >= WRITTEN and expires > self.now + self._longest:
+            raise ValidTooLong(
+                f"timestamp.json would hold until {expires:%Y-%m-%d %H:%M} UTC, and no server gives it more than "
+                f"{self._longest.days} days from now ({self.now:%Y-%m-%d %H:%M} UTC by this device's clock): the "
+                "server's clock is ahead, or was when it signed, or this device's is behind; once both are right, "
+                "updates go on"
+            )
+
     def _persist_metadata(self, rolename: str, data: bytes) -> None:
         if rolename == Timestamp.type:
+            self._require_short()
             self._persist_file(str(self._folder / LATEST), self.now.isoformat(timespec="seconds").encode())
         super()._persist_metadata(rolename, data)
 
@@ -123,9 +149,11 @@ class DurableUpdater(Updater):
         """Leave root.json alone: it is the newest root itself."""
 
     def _latest(self) -> datetime:
-        """Return when a timestamp was last accepted; long ago if that is not known."""
+        """Return when a timestamp was last accepted; long ago if that is not known, or cannot have been."""
         path = self._folder / LATEST
+        found = datetime.min.replace(tzinfo=UTC)
         with contextlib.suppress(ValueError), durable.disk_errors(path):
             if path.exists():
-                return datetime.fromisoformat(path.read_text()).astimezone(UTC)
-        return datetime.min.replace(tzinfo=UTC)
+                found = datetime.fromisoformat(path.read_text()).astimezone(UTC)
+        ahead = self._longest and self.clock >= WRITTEN and found - self.clock > self._longest
+        return self.clock if ahead else found

@@ -23,6 +23,7 @@ from diffclient.trust.verified_metadata import Trust
 class Leg:
     """One step: a diff, or a snapshot, which starts from nothing."""
 
+    name: str
     kind: ManifestKind
     from_digest: str | None
     from_version: int | None
@@ -33,10 +34,11 @@ class Leg:
 
 @dataclass(frozen=True)
 class Route:
-    """The steps, and the last one's manifest; no steps where the version is here already."""
+    """The steps, the last one's manifest, and the version's snapshot; no steps where the version is here already."""
 
     legs: tuple[Leg, ...]
     target: Manifest
+    whole: Blob | None = None
 
 
 def find(trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
@@ -47,7 +49,8 @@ def find(trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
     _check_names([parse(name) for name in answer.steps], answer, model)
     legs = tuple(_leg(trust, name) for name in answer.steps)
     _check_digests(legs, answer, digest)
-    return Route(legs, _manifest(trust, answer.steps[-1]))
+    target = _manifest(trust, answer.steps[-1])
+    return Route(legs, target, trust.get(snapshot_name(target.model, target.to_version)).blob)
 
 
 def check_forward(trust: Trust, target: Manifest, current: Installed | None) -> None:
@@ -94,9 +97,9 @@ def _leg(trust: Trust, name: str) -> Leg:
     target = trust.get(name)
     if parse(name).kind == "snapshot":
         facts = read_facts(name, target.custom)
-        return Leg("snapshot", None, None, facts.digest, facts.version, target.blob)
+        return Leg(name, "snapshot", None, None, facts.digest, facts.version, target.blob)
     step = read_step(name, target.custom)
-    return Leg(step.kind, step.from_digest, step.from_version, step.to_digest, step.to_version, target.blob)
+    return Leg(name, step.kind, step.from_digest, step.from_version, step.to_digest, step.to_version, target.blob)
 
 
 def _manifest(trust: Trust, name: str) -> Manifest:

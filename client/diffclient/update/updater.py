@@ -16,7 +16,9 @@ from diffclient.diff.apply import apply
 from diffclient.errors import (
     DiffClientError,
     DigestMismatch,
+    InternalError,
     Stopped,
+    TookTooLong,
     UpdateFailed,
 )
 from diffclient.measure import probation
@@ -30,7 +32,7 @@ from diffclient.store.state import Installed, State, objects
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
 from diffclient.trust.verified_metadata import Trust
-from diffclient.update import fetch_and_decode, record_outcome, route
+from diffclient.update import fetch_and_decode, other_way, record_outcome, route
 from diffclient.update.outcome import Attempt, Outcome, Stage
 from diffclient.update.route import Route
 
@@ -74,9 +76,10 @@ class Updater:
                 return self._update(attempt, force)
             except Stopped:
                 raise
-            except DiffClientError as error:
-                record_outcome.remember(self._store, self._service, attempt, error, self._fetcher.received)
-                raise UpdateFailed(attempt.stage, error) from error
+            except Exception as error:
+                cause = error if isinstance(error, DiffClientError) else InternalError(error)
+                record_outcome.remember(self._store, self._service, attempt, cause, self._fetcher.received)
+                raise UpdateFailed(attempt.stage, cause) from error
 
     def rollback(self) -> Installed:
         """Return to the version kept, by one rename, and hold back the one left until the target changes.
@@ -118,33 +121,8 @@ class Updater:
         if attempt.state.verdict(target.to_digest, attempt.basis) and not force:
             return record_outcome.rest(self._store, attempt, answer, "unfit")
 
-        # 4. Ask the policy, before a byte of them is fetched.
-        self._enter(attempt, "policy")
-        held = not way.legs or self._store.holds(target.to_digest)
-        legs = () if held else way.legs
-        missing = fetch_and_decode.missing(self._store, legs, objects(target))
-        self._policy.check([leg.kind for leg in legs], fetch_and_decode.cost(self._fetcher, missing), metered)
-
-        # 5. Download what is missing; what arrives is kept, whatever happens next.
-        self._enter(attempt, "download")
-        attempt.payload_bytes = fetch_and_decode.download(self._store, self._fetcher, legs, missing)
-
-        if not held:
-            # 6. Decode every payload against its parent's table.
-            self._enter(attempt, "decode")
-            began = time.monotonic()
-            parent, chain = fetch_and_decode.decode(self._store, legs)
-
-            # 7. Apply the chain in one pass into a new slot, beside the one in use.
-            self._enter(attempt, "apply")
-            draft = self._store.draft()
-            with durable.disk_errors(draft, durable.size(parent.path)):
-                apply(parent, chain, draft)
-
-            # 8. Read it back from the disk to its digest: every byte must be the server's.
-            self._enter(attempt, "digest")
-            self._store.keep(target.to_digest)
-            attempt.seconds_apply = time.monotonic() - began
+        # 4. to 8. Make the new version, by another way where this one is damaged.
+        self._make_somehow(attempt, trust, way, digest, metered)
 
         # 9. Probation: the new version measures itself.
         self._enter(attempt, "probation")
@@ -161,6 +139,52 @@ class Updater:
         record_outcome.tell(self._store, self._service, after)
         return attempt.outcome(answer, report, target.wer_ppm)
 
+    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, digest: str | None, metered: bool) -> None:
+        """Make the target by this way or, as long as steps turn out to be damaged, by one that leaves them out."""
+        left_out: tuple[str, ...] = ()
+        while True:
+            try:
+                return self._make(attempt, way, metered)
+            except DiffClientError as error:
+                failed = other_way.suspects(self._store, way, attempt, error)
+                left_out += failed
+                other = self._other_way(trust, way, attempt.state, digest, metered, left_out) if failed else None
+                if other is None:
+                    raise
+                attempt.turn(error)
+                way = other
+
+    def _make(self, attempt: Attempt, way: Route, metered: bool) -> None:
+        # 4. Ask the policy, before a byte of them is fetched.
+        self._enter(attempt, "policy")
+        target = way.target
+        held = not way.legs or self._store.holds(target.to_digest)
+        legs = () if held else way.legs
+        missing = fetch_and_decode.missing(self._store, legs, objects(target))
+        self._policy.check([leg.kind for leg in legs], fetch_and_decode.cost(self._fetcher, missing), metered)
+
+        # 5. Download what is missing; what arrives is kept, whatever happens next.
+        self._enter(attempt, "download")
+        attempt.payload_bytes += fetch_and_decode.download(self._store, self._fetcher, legs, missing)
+        if held:
+            return
+
+        # 6. Decode every payload against its parent's table.
+        self._enter(attempt, "decode")
+        began = time.monotonic()
+        parent, chain = fetch_and_decode.decode(self._store, legs)
+
+        # 7. Apply the chain in one pass into a new slot, beside the one in use.
+        self._enter(attempt, "apply")
+        draft = self._store.draft()
+        with durable.disk_errors(draft, durable.size(parent.path)):
+            apply(parent, chain, draft)
+
+        # 8. Read it back from the disk to its digest: every byte must be the server's.
+        self._enter(attempt, "digest")
+        self._store.keep(target.to_digest)
+        attempt.seconds_apply = time.monotonic() - began
+
     def _enter(self, attempt: Attempt, stage: Stage) -> None:
         attempt.stage = stage
         self._on_stage(stage)
@@ -174,6 +198,21 @@ class Updater:
         way = route.find(trust, answer, digest, self._service.model)
         route.check_forward(trust, way.target, state.current)
         return way
+
+    def _other_way(
+        self, trust: Trust, way: Route, state: State, digest: str | None, metered: bool, left_out: tuple[str, ...]
+    ) -> Route | None:
+        """Ask for a way to the same version that leaves these steps out; None where there is none."""
+        try:
+            welcome = self._policy.allows_snapshot(metered)
+            answer = self._service.poll(digest, full_fallback=welcome, without=left_out)
+            if answer.digest != way.target.to_digest or not answer.steps or set(answer.steps) & set(left_out):
+                return None
+            return self._way(trust, answer, state, digest)
+        except (Stopped, TookTooLong):
+            raise
+        except DiffClientError:
+            return None  # what the way before failed by is what has to be told
 
     def _sound(self, state: State, force: bool) -> bool:
         """Tell whether the version in use can be built upon; looked into when forced, for it takes time."""

@@ -27,7 +27,7 @@ def poll(body: PollRequest, engine: Database, config: Config, who: DeviceToken) 
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device = _device(who)
     with reading(engine) as session:
-        answer = devices.answer(session, device, body.digest, body.full_fallback)
+        answer = devices.answer(session, device, body.digest, body.full_fallback, body.without)
     devices.remember(engine, device, body.digest, body.client)
     return PollAnswer(
         action="update" if answer.steps else "none",
