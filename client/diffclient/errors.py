@@ -268,10 +268,13 @@ class TookTooLong(UpdateError):
 
 
 class UpdateFailed(UpdateError):
-    """An update failed at `stage` because of `cause`; the version that ran before still does."""
+    """An update failed at `stage` because of `cause`; the version that ran before still does.
 
-    def __init__(self, stage: str, cause: DiffClientError) -> None:
-        super().__init__(f"update failed at stage {stage}: {cause} (the version in use is unchanged)")
+    `more` says what led to that stage, where it was not the usual.
+    """
+
+    def __init__(self, stage: str, cause: DiffClientError, more: str = "") -> None:
+        super().__init__(f"update failed at stage {stage}: {cause}{more} (the version in use is unchanged)")
         self.stage, self.cause = stage, cause
 
 

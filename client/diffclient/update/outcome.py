@@ -73,10 +73,14 @@ class Attempt:
     def failure(self, error: DiffClientError) -> Failure:
         """Return what to remember of an update that failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        reason = str(error) or type(error).__name__
-        if self.detour:
-            reason += f"; tried since another way failed at stage {self.detour.stage}: {self.detour.reason}"
+        reason = (str(error) or type(error).__name__) + self.why_this_way
         return Failure(self.stage, plain(reason, _REASON_LIMIT), self.target, now)
+
+    @property
+    def why_this_way(self) -> str:
+        """What failed before this way was taken, as the end of a message; empty where nothing did."""
+        before = self.detour
+        return f"; tried since another way failed at stage {before.stage}: {before.reason}" if before else ""
 
     def turn(self, error: DiffClientError) -> None:
         """Take another way after a failure."""

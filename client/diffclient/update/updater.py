@@ -79,7 +79,7 @@ class Updater:
             except Exception as error:
                 cause = error if isinstance(error, DiffClientError) else InternalError(error)
                 record_outcome.remember(self._store, self._service, attempt, cause, self._fetcher.received)
-                raise UpdateFailed(attempt.stage, cause) from error
+                raise UpdateFailed(attempt.stage, cause, attempt.why_this_way) from error
 
     def rollback(self) -> Installed:
         """Return to the version kept, by one rename, and hold back the one left until the target changes.

@@ -23,7 +23,8 @@ class DripServer:
     """Stands before a scripted server; what is asked below `path` is sent in a `way`."""
 
     def __init__(self, behind: ScriptedServer) -> None:
-        self.path, self.way = "nothing", whole
+        self.path = "nothing"
+        self.way: Way = whole
         self._behind = behind
         self._closed = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
