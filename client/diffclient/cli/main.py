@@ -1,21 +1,19 @@
 """The command `diffclient`: what a device's owner, or its service manager, types.
 
-Wires the parts together; `options` knows the options and `output` words what is said. An error is one line and an
-exit code.
+`options` knows the options, `wiring` puts an updater together, and `output` words what is said. An error is one line
+and an exit code.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from diffclient.cli import options, output
+from diffclient.cli.wiring import make_transport, make_updater
 from diffclient.errors import (
     DiffClientError,
     DigestMismatch,
@@ -28,21 +26,14 @@ from diffclient.errors import (
     UpdateFailed,
 )
 from diffclient.measure.probation import Score, load_score, score_speech
-from diffclient.network.device_api import Service, enroll
-from diffclient.network.fetch import Fetcher
-from diffclient.network.transport import Patience, Transport
+from diffclient.network.device_api import enroll
 from diffclient.store.policy import Policy
 from diffclient.store.store import Store
 from diffclient.trust import initial_root
-from diffclient.trust.verified_metadata import PATH as METADATA
-from diffclient.trust.verified_metadata import Trust, plant_root
+from diffclient.trust.verified_metadata import plant_root
 from diffclient.update import poll_loop
 from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome
-from diffclient.update.updater import Updater
-
-ANSWER_WINDOWS = 10
-"""How many times the policy's patience an answer may take in all, unless it is a blob."""
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (Stopped, 130),
@@ -111,7 +102,7 @@ def _enroll(arguments: argparse.Namespace, store: Store) -> None:
         if store.enrolled and not arguments.force:
             raise NotEnrolled(f"{store.root} is enrolled already: use another --store, or --force to replace it")
         policy = options.policy(arguments, store.policy())
-        transport = _transport(policy)
+        transport = make_transport(policy)
         # The root first: without one, an enrolment token would be spent for nothing.
         root = initial_root.root_of_trust(transport, arguments.server, arguments.root, arguments.root_sha256)
         wishes = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
@@ -147,7 +138,7 @@ def _poll(arguments: argparse.Namespace, store: Store, stop: StopSign, score: Sc
     """Update once, in the time that the policy gives as it stands now."""
     policy = options.policy(arguments, store.policy())
     with stop.within(policy.max_seconds):
-        return _updater(arguments, store, policy, stop, score).update(force=arguments.force)
+        return make_updater(arguments, store, policy, stop, score).update(force=arguments.force)
 
 
 def _policy(arguments: argparse.Namespace, store: Store) -> None:
@@ -178,34 +169,9 @@ def _verify(arguments: argparse.Namespace, store: Store) -> None:
 
 
 def _rollback(arguments: argparse.Namespace, store: Store) -> None:
-    version = _updater(arguments, store, store.policy(), StopSign(), score_speech).rollback()
+    version = make_updater(arguments, store, store.policy(), StopSign(), score_speech).rollback()
     line = f"back to {output.version_line(version)}"
     output.say(arguments.json, {"current": output.version_json(version)}, line)
-
-
-def _updater(arguments: argparse.Namespace, store: Store, policy: Policy, stop: StopSign, score: Score) -> Updater:
-    enrolment, progress, transport = store.enrolment(), output.Progress(stop), _transport(policy, stop.pause)
-    bases = [enrolment.server, *policy.mirrors]
-    return Updater(
-        store,
-        Service(transport, enrolment),
-        Fetcher(transport, bases, store.downloads, progress.received),
-        lambda: Trust(store.trust, [base + METADATA for base in bases], transport),
-        policy,
-        options.metered(arguments, policy.patience),
-        score,
-        progress.stage,
-    )
-
-
-def _transport(policy: Policy, pause: Callable[[float], None] = time.sleep) -> Transport:
-    patience = Patience(
-        connect_timeout=min(Patience.connect_timeout, policy.patience),
-        read_timeout=policy.patience,
-        least_bytes=math.ceil(policy.least_speed * policy.patience),
-        answer_timeout=ANSWER_WINDOWS * policy.patience,
-    )
-    return Transport(patience, pause, policy.proxy, Path(policy.ca_file) if policy.ca_file else None)
 
 
 def _score(arguments: argparse.Namespace) -> Score:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -97,27 +95,6 @@ def policy(arguments: argparse.Namespace, kept: Policy) -> Policy:
         changed["ca_file"] = str(Path(changed["ca_file"]).absolute())
     unset = {name: None for name in ("proxy", "ca_file") if changed.get(name) == ""}
     return replace(kept, **changed | unset)
-
-
-def metered(arguments: argparse.Namespace, seconds: float) -> Callable[[], bool]:
-    """Return what tells whether the link is metered at this moment; a command has so many seconds for it."""
-    command = getattr(arguments, "metered_check", None)
-    if command is None:
-        return lambda: bool(getattr(arguments, "metered", False))
-    # Only a command that says no is believed: one that cannot be run, or hangs, must not cost money.
-    return lambda: _exit_code(command, seconds) != 1
-
-
-def _exit_code(command: str, seconds: float) -> int | None:
-    """Run a shell's command; return its exit code, None if it took too long. Whatever ends this ends it, too."""
-    with subprocess.Popen(command, shell=True, start_new_session=True) as process:
-        try:
-            return process.wait(seconds)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                return None
-            raise
 
 
 def _enrolling(parser: argparse.ArgumentParser) -> None:

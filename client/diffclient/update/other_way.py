@@ -5,17 +5,22 @@ Only what is damaged is worth another way: a full disk, or a server that cannot 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffclient.errors import (
     AnswerError,
     DiffClientError,
     DigestMismatch,
     FormatError,
+    NetworkError,
     RangeError,
     ServerRefused,
     ServerUnreachable,
     WrongLength,
     WrongParent,
 )
+from diffclient.network.device_api import Service
+from diffclient.network.messages import Answer
 from diffclient.store.store import Store
 from diffclient.update.outcome import Attempt
 from diffclient.update.route import Route
@@ -32,6 +37,19 @@ def suspects(store: Store, way: Route, attempt: Attempt, error: DiffClientError)
     if attempt.stage in ("decode", "apply", "digest") and isinstance(error, _DAMAGED_AS_SIGNED):
         return tuple(leg.name for leg in way.legs)
     return ()
+
+
+def ask(service: Service, way: Route, digest: str | None, left_out: Sequence[str], snapshot: bool) -> Answer | None:
+    """Ask for a way to the same version that leaves these steps out; None where there is none.
+
+    `snapshot` tells whether one is welcome. A server that cannot be asked, or knows nothing of this, has none.
+    """
+    try:
+        answer = service.poll(digest, full_fallback=snapshot, without=left_out)
+    except (NetworkError, AnswerError):
+        return None
+    goes_round = answer.steps and not set(answer.steps) & set(left_out)
+    return answer if goes_round and answer.digest == way.target.to_digest else None
 
 
 def _is_damage(error: DiffClientError, attempt: Attempt) -> bool:

@@ -16,6 +16,7 @@ from diffclient.release.manifest import Blob, Manifest, ManifestKind
 from diffclient.release.target_custom import join, read_downgrade, read_facts, read_step
 from diffclient.release.target_names import Name, downgrade_name, parse, snapshot_name
 from diffclient.store.state import Installed
+from diffclient.store.store import Store
 from diffclient.trust.verified_metadata import Trust
 
 
@@ -39,6 +40,21 @@ class Route:
     legs: tuple[Leg, ...]
     target: Manifest
     whole: Blob | None = None
+
+
+def lead(store: Store, trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
+    """Return the route that an answer names, checked to lead forward; a version that was kept is always one.
+
+    Raises like `find` and `check_forward`.
+    """
+    state = store.state()
+    kept = state.previous
+    meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
+    if kept and meant and store.holds(kept.digest):
+        return Route((), kept.manifest)
+    way = find(trust, answer, digest, model)
+    check_forward(trust, way.target, state.current)
+    return way
 
 
 def find(trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:

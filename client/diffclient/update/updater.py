@@ -18,7 +18,6 @@ from diffclient.errors import (
     DigestMismatch,
     InternalError,
     Stopped,
-    TookTooLong,
     UpdateFailed,
 )
 from diffclient.measure import probation
@@ -114,15 +113,14 @@ class Updater:
 
         # 3. Look the steps up in it: they must lead from here to the target, and not backwards.
         self._enter(attempt, "chain")
-        way = self._way(trust, answer, attempt.state, digest)
-        target = way.target
-        attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(target, self._score)
+        way = route.lead(self._store, trust, answer, digest, self._service.model)
+        attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(way.target, self._score)
         self._store.sweep(fetch_and_decode.wanted(way))
-        if attempt.state.verdict(target.to_digest, attempt.basis) and not force:
+        if attempt.state.verdict(way.target.to_digest, attempt.basis) and not force:
             return record_outcome.rest(self._store, attempt, answer, "unfit")
 
         # 4. to 8. Make the new version, by another way where this one is damaged.
-        self._make_somehow(attempt, trust, way, digest, metered)
+        target = self._make_somehow(attempt, trust, way, digest, metered)
 
         # 9. Probation: the new version measures itself.
         self._enter(attempt, "probation")
@@ -139,20 +137,26 @@ class Updater:
         record_outcome.tell(self._store, self._service, after)
         return attempt.outcome(answer, report, target.wer_ppm)
 
-    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, digest: str | None, metered: bool) -> None:
-        """Make the target by this way or, as long as steps turn out to be damaged, by one that leaves them out."""
+    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, digest: str | None, metered: bool) -> Manifest:
+        """Make the target by this way or, as long as steps turn out to be damaged, by one that leaves them out.
+
+        Returns the manifest of the last step taken.
+        """
         left_out: tuple[str, ...] = ()
+        welcome = self._policy.allows_snapshot(metered)
         while True:
             try:
-                return self._make(attempt, way, metered)
+                self._make(attempt, way, metered)
+                return way.target
             except DiffClientError as error:
                 failed = other_way.suspects(self._store, way, attempt, error)
                 left_out += failed
-                other = self._other_way(trust, way, attempt.state, digest, metered, left_out) if failed else None
-                if other is None:
+                answer = other_way.ask(self._service, way, digest, left_out, welcome) if failed else None
+                if answer is None:
                     raise
                 attempt.turn(error)
-                way = other
+                self._enter(attempt, "chain")
+                way = route.lead(self._store, trust, answer, digest, self._service.model)
 
     def _make(self, attempt: Attempt, way: Route, metered: bool) -> None:
         # 4. Ask the policy, before a byte of them is fetched.
@@ -188,31 +192,6 @@ class Updater:
     def _enter(self, attempt: Attempt, stage: Stage) -> None:
         attempt.stage = stage
         self._on_stage(stage)
-
-    def _way(self, trust: Trust, answer: Answer, state: State, digest: str | None) -> Route:
-        """Return the route to the target, checked; a version that was kept is always one, and needs no steps."""
-        kept = state.previous
-        meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
-        if kept and meant and self._store.holds(kept.digest):
-            return Route((), kept.manifest)
-        way = route.find(trust, answer, digest, self._service.model)
-        route.check_forward(trust, way.target, state.current)
-        return way
-
-    def _other_way(
-        self, trust: Trust, way: Route, state: State, digest: str | None, metered: bool, left_out: tuple[str, ...]
-    ) -> Route | None:
-        """Ask for a way to the same version that leaves these steps out; None where there is none."""
-        try:
-            welcome = self._policy.allows_snapshot(metered)
-            answer = self._service.poll(digest, full_fallback=welcome, without=left_out)
-            if answer.digest != way.target.to_digest or not answer.steps or set(answer.steps) & set(left_out):
-                return None
-            return self._way(trust, answer, state, digest)
-        except (Stopped, TookTooLong):
-            raise
-        except DiffClientError:
-            return None  # what the way before failed by is what has to be told
 
     def _sound(self, state: State, force: bool) -> bool:
         """Tell whether the version in use can be built upon; looked into when forced, for it takes time."""
