@@ -144,7 +144,7 @@ class Repository:
         name = "timestamp.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json"
         self.files[name] = metadata.to_bytes(JSONSerializer(compact=True))
 
-    def expire(self, role: str, days: int = 1) -> None:
+    def expire(self, role: str, days: float = 1) -> None:
         """Publish a role whose date is so many days ago."""
         self.metadata[role].signed.expires = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days)
         self.write(role)

@@ -4,8 +4,8 @@
 replaces it in one step as soon as the one before it vouches for it. `<folder>/<role>.json` is what was verified
 last of each other role, and `<folder>/latest` the time by this device's clock when a new timestamp was last
 accepted: a clock that is set back later does not make expired metadata valid again. Clocks may be wrong, so neither
-binds a device for long: a timestamp that would hold for longer than LONGEST is refused, and a `latest` that lies
-further ahead than that is forgotten.
+binds a device for long: a timestamp that would hold for longer than LONGEST is refused, and a `latest` that lies more
+than LIFE ahead is forgotten.
 
 Which rules metadata has to follow is python-tuf's affair; naming its errors, that of `verified_metadata`.
 """
@@ -27,8 +27,11 @@ from diffclient.network.transport import Transport, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
 
+LIFE = timedelta(days=1)
+"""What servers give a timestamp."""
+
 LONGEST = timedelta(days=7)
-"""How far ahead a timestamp may expire. Servers give it a day; the rest is for clocks that disagree."""
+"""How far ahead a timestamp may expire; what is more than its life is for clocks that disagree."""
 
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock that says less than when this client was written never was set, and is no judge of others."""
@@ -155,5 +158,5 @@ class DurableUpdater(Updater):
         with contextlib.suppress(ValueError), durable.disk_errors(path):
             if path.exists():
                 found = datetime.fromisoformat(path.read_text()).astimezone(UTC)
-        ahead = self._longest and self.clock >= WRITTEN and found - self.clock > self._longest
+        ahead = self._longest and self.clock >= WRITTEN and found - self.clock > LIFE
         return self.clock if ahead else found

@@ -35,7 +35,7 @@ from diffclient.errors import (
 )
 from diffclient.network.transport import Transport
 from diffclient.release.manifest import Blob
-from diffclient.trust.durable_updater import LONGEST, ROOT, DurableUpdater, MetadataFetcher
+from diffclient.trust.durable_updater import LIFE, LONGEST, ROOT, DurableUpdater, MetadataFetcher
 
 PATH = "/v1/tuf"
 """Where a server, or a mirror, keeps metadata."""
@@ -169,7 +169,7 @@ def _by_which_time(updater: DurableUpdater | None) -> str:
     return (
         f"by the time at which this device last accepted metadata ({updater.now:%Y-%m-%d %H:%M} UTC); its clock says "
         f"{updater.clock:%Y-%m-%d %H:%M} UTC: check the clock; if it is right and was ahead then, updates go on by "
-        f"themselves, {LONGEST.days} days from now at the latest"
+        f"themselves, {LIFE.days * 24} hours from now at the latest"
     )
 
 
