@@ -213,7 +213,10 @@ class Updater:
         before = attempt.state
         weights = Snapshot(self._store.weights(target.to_digest))
         parts = [self._store.object(probe.blob) for probe in target.probes]
-        attempt.measured = probation.run(self._score, self._store.object(target.graph), weights, parts)
+        try:
+            attempt.measured = probation.run(self._score, self._store.object(target.graph), weights, parts)
+        finally:
+            self._on_stage("probation")  # a model's code that took the end of its time for its own is not believed
         drift = probation.check(target, attempt.measured)
         version = Installed(target, sum(attempt.measured, Errors(0, 0)), drift)
         # A version that was fetched afresh takes its own place, not that of the one before it.

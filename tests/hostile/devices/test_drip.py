@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from diffclient.errors import TooSlow, UpdateFailed
+from diffclient.errors import InferenceError, TooSlow, UpdateFailed
 from diffclient.network.pace import Pace
 from diffclient.network.transport import Patience, Transport
 from diffclient.store.policy import Policy
@@ -135,8 +135,9 @@ def test_an_update_ends_in_its_time_whatever_drips_at_whatever_speed(
     assert update(dripping)[1]["digest"] == lineage.digest(0)
 
 
-def test_a_scorer_that_hangs_ends_with_the_update(dripping: Cli) -> None:
-    hanging = ["--score", "tests.hostile.devices.test_drip:hang"]
+@pytest.mark.parametrize("scorer", ["hang", "hang_and_blame_the_model"])
+def test_a_scorer_that_hangs_ends_with_the_update(dripping: Cli, scorer: str) -> None:
+    hanging = ["--score", f"tests.hostile.devices.test_drip:{scorer}"]
     began = time.monotonic()
     code, told, _ = dripping("update", *hanging, "--max-seconds", "2")
     assert (code, told["stage"], told["cause"]) == (3, "probation", "TookTooLong")
@@ -146,8 +147,14 @@ def test_a_scorer_that_hangs_ends_with_the_update(dripping: Cli) -> None:
 
 
 def hang(*_: object) -> None:
-    """A scorer that never ends, and takes no offence."""
     time.sleep(600)
+
+
+def hang_and_blame_the_model(*_: object) -> None:
+    try:
+        time.sleep(600)
+    except Exception as error:
+        raise InferenceError("the graph does not run") from error
 
 
 def test_a_rollback_beside_a_hung_update_is_told_who_holds_the_store(
