@@ -116,11 +116,17 @@ class RecordingTransport(Transport):
 
     @contextmanager
     def open(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, redirects: int = 0
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        redirects: int = 0,
+        seconds: float | None = None,
     ) -> Iterator[Response]:
         """Record the URL and open it."""
         self.urls.append(url)
-        with super().open(method, url, headers, body, redirects) as response:
+        with super().open(method, url, headers, body, redirects, seconds) as response:
             yield response
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from diffclient.network.messages import STEP_LIMIT
 from diffclient.network.report import Report
 from diffserver.api.derive import with_fields_of
 from diffserver.api.fields import DIGEST, Count, Digest, Exact, Folder, GivenName, Line, Moment, Name
@@ -31,6 +32,12 @@ class PollRequest(_Request):
     digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
+    without: tuple[Line, ...] = Field(
+        default=(),
+        max_length=STEP_LIMIT,
+        examples=[["speech/v0/3.from.2"]],
+        description="Names of steps that failed on the device; the answer leaves them out.",
+    )
 
 
 @with_fields_of(Report)

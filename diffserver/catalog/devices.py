@@ -67,8 +67,13 @@ def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Devic
     return device, tokens.create(session, "device", name, device.id)[1]
 
 
-def answer(session: Session, device: Device, digest: str | None, full_fallback: bool = True) -> Answer:
-    """What a device that holds `digest` (None: nothing) shall do, without a snapshot unless it may; raises NoPath."""
+def answer(
+    session: Session, device: Device, digest: str | None, full_fallback: bool = True, without: Sequence[str] = ()
+) -> Answer:
+    """What a device that holds `digest` (None: nothing) shall do, without a snapshot unless it may; raises NoPath.
+
+    `without` names steps that failed there: no way takes them.
+    """
     target = session.execute(
         select(Version.number, Version.digest)
         .join(Channel, and_(Channel.model == Version.model, Channel.digest == Version.digest))
@@ -79,6 +84,9 @@ def answer(session: Session, device: Device, digest: str | None, full_fallback: 
     if target.digest == digest:
         return Answer(target.number, target.digest)
     edges = _edges(session, device.model)
+    if without:
+        names = dict(zip(edges, _names(session, list(edges.values())), strict=True))
+        edges = {edge: step for edge, step in edges.items() if names[edge] not in without}
     way = plan(edges, digest, target.digest)
     if way[0].from_digest is None and not full_fallback:
         try:

@@ -29,7 +29,7 @@ def poll(body: PollRequest, request: Request, engine: Database, config: Config, 
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device = _device(who)
     with reading(engine) as session:
-        answer = devices.answer(session, device, body.digest, body.full_fallback)
+        answer = devices.answer(session, device, body.digest, body.full_fallback, body.without)
     if not devices.remember(engine, device, body.digest, body.client):
         request.state.note = "that the device was seen is not written down"
     return PollAnswer(

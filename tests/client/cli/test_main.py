@@ -33,6 +33,7 @@ from diffclient.errors import (
     StoreBusy,
     UpdateFailed,
 )
+from diffclient.store.policy import Policy
 from diffclient.store.store import Store
 from tests.client import scripted_server as script
 from tests.client.lineage import Lineage
@@ -138,18 +139,21 @@ def test_a_server_of_another_root_is_refused(enrolled: Cli, server: ScriptedServ
 
 
 def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
-    assert enrolled("policy")[1] == {"full_fallback": "unmetered", "max_bytes": None, "mirrors": []}
+    usual = json.loads(json.dumps(Policy().to_json()))
+    assert enrolled("policy")[1] == usual
     printed = enrolled("policy", "--full-fallback", "never", "--max-bytes", "10", "--mirror", server.url + "/")[1]
-    assert printed == {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
+    assert printed == usual | {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
     assert enrolled("policy")[1] == printed
     assert enrolled("update", *SCORE)[1]["action"] == "withheld"
     printed = enrolled("update", *SCORE, "--full-fallback", "always")[1]
     assert (printed["stage"], printed["cause"]) == ("policy", "TooManyBytes")
     assert enrolled("update", *SCORE, "--full-fallback", "always", "--max-bytes", "0")[1]["action"] == "installed"
-    assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == {
+    assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == usual | {"full_fallback": "never"}
+    assert enrolled("policy", "--patience", "0.5", "--least-speed", "7", "--max-seconds", "0")[1] == usual | {
         "full_fallback": "never",
-        "max_bytes": None,
-        "mirrors": [],
+        "patience": 0.5,
+        "least_speed": 7,
+        "max_seconds": 0,
     }
 
 
@@ -160,6 +164,7 @@ def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: Scripted
         (["--metered-check", "exit 0"], "withheld"),
         (["--metered-check", "no-such-command"], "withheld"),
         (["--metered-check", "exit 1"], "installed"),
+        (["--metered-check", "sleep 600", "--patience", "0.3"], "withheld"),
     ],
     ids=str,
 )

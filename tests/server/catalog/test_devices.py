@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event, select
 from diffserver.catalog import devices as fleet
 from diffserver.catalog import tokens
 from diffserver.catalog.devices import Answer
-from diffserver.errors import NotFound
+from diffserver.errors import NoPath, NotFound
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Report
 from tests.server import factories
@@ -153,6 +153,18 @@ def test_standings_show_each_device_with_its_version_and_last_report(engine: Eng
     assert bedroom.last_report is not None
     assert (bedroom.number, bedroom.last_report.stage) == (1, "installed")
     assert all(row.number is None and row.last_report is None for row in rows if row is not bedroom)
+
+
+def test_steps_that_failed_on_a_device_are_left_out(engine: Engine) -> None:
+    publish_chain(engine, 2)
+    device, held, whole = enroll(engine), factories.digest("v1"), "speech/v0/2.snapshot"
+    with reading(engine) as session:
+        other = fleet.answer(session, device, held, without=["speech/v0/2.from.1"])
+        unwelcome = fleet.answer(session, device, held, False, ["speech/v0/2.from.1", "speech/v0/9.from.8"])
+        with pytest.raises(NoPath):
+            fleet.answer(session, device, held, without=["speech/v0/2.from.1", whole])
+    assert other.steps == (whole,)
+    assert (unwelcome.steps, unwelcome.notice) == ((), "snapshot")
 
 
 def test_a_plan_finds_its_way_by_graph_when_steps_are_many(engine: Engine) -> None:
