@@ -39,9 +39,9 @@ class _Lossy(io.TextIOBase):
 
 
 def make_log(stream: TextIO | None = None) -> Log:
-    """Return a logger that writes JSON lines to `stream` (standard output by default)."""
+    """Return a logger that writes JSON lines to `stream` (standard output by default), each at once, with its end."""
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
+        structlog.WriteLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
