@@ -32,8 +32,8 @@ class PollRequest(_Request):
     digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
-    without: tuple[Line, ...] = Field(
-        default=(),
+    without: list[Line] = Field(
+        default=[],
         max_length=STEP_LIMIT,
         examples=[["speech/v0/3.from.2"]],
         description="Names of steps that failed on the device; the answer leaves them out.",
