@@ -43,7 +43,7 @@ class _Console(Console):
 
 
 class _Description(ProgressColumn):
-    """What a task says of itself, which rich's own column would parse as markup."""
+    """The description of a progress bar's task, which rich's own column would parse as markup."""
 
     def render(self, task: Task) -> Text:
         """Return it as one line."""
