@@ -10,7 +10,7 @@ SECONDS ?= 60
 SUITE ?= build/tuf-conformance
 SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
-.PHONY: help setup demo test conformance faults hostile fuzz check format clean
+.PHONY: help setup demo test conformance faults hostile schema fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -42,6 +42,9 @@ faults: setup ## every file operation of the client killed, refused, without pow
 
 hostile: setup ## slow networks, dead processes, full disks, hostile text, damaged objects: `N cases, N held`
 	$(BIN)/python -m tests.hostile $(ARGS)
+
+schema: setup ## generated requests against the API's description for SECONDS=60: `N requests, N undeclared answers …`
+	$(BIN)/python -m tests.hostile.schema --seconds $(SECONDS)
 
 fuzz: setup ## mutated payloads and texts against the client for SECONDS=60; findings in build/fuzz
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

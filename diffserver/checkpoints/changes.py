@@ -73,7 +73,7 @@ def require_fit(checkpoint: Checkpoint, table: Table) -> None:
         )
 
 
-def changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
+def find_changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
     """Yield every tensor's change in the table's order.
 
     Raises CheckpointError where a tensor that was finite is so no longer: a constant may hold infinities, weights not.

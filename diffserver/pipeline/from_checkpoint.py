@@ -6,9 +6,16 @@ from time import monotonic
 
 from diffclient.diff.streams import Diff
 from diffclient.tensors.snapshot import Table, enter_grid, fp32_bytes, write_snapshot
-from diffserver.checkpoints import changes as target
 from diffserver.checkpoints import nearest_sparse, quantise
-from diffserver.checkpoints.changes import Change, Rounding
+from diffserver.checkpoints.changes import (
+    Change,
+    Rounding,
+    describe,
+    describe_outgrown,
+    exact,
+    find_changes,
+    require_fit,
+)
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
@@ -24,14 +31,14 @@ def enter(work: Work) -> Result:
     network = work.task.network(work.seed)
     state = state_of(network)
     expected, _ = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
-    target.require_fit(checkpoint, expected)
+    require_fit(checkpoint, expected)
     before = {spec.name: checkpoint.read(spec.name) for spec in expected}
     off_grid, dtypes = _named(work.spec.off_grid, expected), {spec.name: spec.dtype for spec in expected}
     table, after = enter_grid(before, off_grid=off_grid, dtypes=dtypes, constants=state.constants)
     digest = write_snapshot(work.out, table, (after[spec.name] for spec in table))
     rounded = [spec.name for spec in table if spec.grid is not None]
     roundings = [Rounding.between(name, before[name], after[name]) for name in rounded]
-    notes = (_origin(work), *target.describe(roundings), *_kept_off(table, off_grid))
+    notes = (_origin(work), *describe(roundings), *_kept_off(table, off_grid))
     graph = work.task.graph(network)
     return Result(MadeVersion(work.out, digest, table, "snapshot"), graph, 0, monotonic() - began, notes)
 
@@ -42,9 +49,9 @@ def update(work: Work, parent: Parent) -> Result:
     Raises CheckpointError, Invalid, RangeError.
     """
     began, checkpoint = monotonic(), _fetch(work)
-    target.require_fit(checkpoint, parent.snapshot.table)
-    changes = list(target.changes(checkpoint, parent.snapshot))
-    diff = target.exact(changes)
+    require_fit(checkpoint, parent.snapshot.table)
+    changes = list(find_changes(checkpoint, parent.snapshot))
+    diff = exact(changes)
     if not diff.carried and not diff.grids:
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")
     if work.spec.method == "sparse":
@@ -63,8 +70,8 @@ def _notes(work: Work, diff: Diff, changes: Sequence[Change]) -> tuple[str, ...]
     roundings = [change.rounding for change in changes if change.rounding]
     left_out = quantise.left_out(changes) if diff.kind == "sparse" else []
     missing = [f"stays as it was, for only an exact diff can change it: {name}" for name in left_out]
-    outgrown = target.describe_outgrown(changes, diff)
-    return (_origin(work), *target.describe(roundings), *outgrown, *missing)
+    outgrown = describe_outgrown(changes, diff)
+    return (_origin(work), *describe(roundings), *outgrown, *missing)
 
 
 def _kept_off(table: Table, asked: Container[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffclient.tensors.tensor_table import DTYPES
-from diffserver.checkpoints.changes import changes, describe, describe_outgrown, exact, require_fit
+from diffserver.checkpoints.changes import describe, describe_outgrown, exact, find_changes, require_fit
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import mixed, version, write
@@ -30,7 +30,7 @@ def parent(tmp_path: Path) -> Snapshot:
 def arrived(parent: Snapshot, checkpoint: Checkpoint, out: Path) -> Snapshot:
     """The version that the exact diff makes, by way of its payload."""
     digest = parent.digest()
-    data = encode(exact(list(changes(checkpoint, parent))), parent.table, digest)
+    data = encode(exact(list(find_changes(checkpoint, parent))), parent.table, digest)
     apply(parent, [open_payload(data, parent.table, digest)], out)
     return Snapshot(out)
 
@@ -52,12 +52,12 @@ def test_a_snapshot_is_a_checkpoint_too_and_nothing_of_it_moves(parent: Snapshot
     assert grids == {spec.name: spec.grid for spec in other.table}, "or rounding would be needed"
     checkpoint = Checkpoint(other.path)
     assert arrived(parent, checkpoint, tmp_path / "version").digest() == other.digest()
-    roundings = [change.rounding for change in changes(checkpoint, parent) if change.rounding]
+    roundings = [change.rounding for change in find_changes(checkpoint, parent) if change.rounding]
     assert describe(roundings) == ["no weight had to be rounded to its grid"]
 
 
 def test_the_parents_own_weights_change_nothing(parent: Snapshot) -> None:
-    assert exact(list(changes(Checkpoint(parent.path), parent))).carried == 0
+    assert exact(list(find_changes(Checkpoint(parent.path), parent))).carried == 0
 
 
 def test_minus_zero_becomes_plus_zero(parent: Snapshot, tmp_path: Path) -> None:
@@ -79,7 +79,9 @@ def test_the_largest_rounding_is_told_with_its_tensor(parent: Snapshot, tmp_path
     shifted = parent.read("grid").astype(np.float64)
     shifted[3, 3] += 0.25 * 2.0**-grid
     tensors["grid"] = ("F32", shifted.astype(np.float32))
-    (rounded,) = [change for change in changes(Checkpoint(write(tmp_path / "c", tensors)), parent) if change.rounding]
+    (rounded,) = [
+        change for change in find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent) if change.rounding
+    ]
     assert rounded.rounding is not None
     assert 0 < rounded.rounding.most <= 0.26 * 2.0**-grid
     (line,) = describe([rounded.rounding])
@@ -132,7 +134,7 @@ def test_a_tensor_that_was_finite_stays_finite(parent: Snapshot, tmp_path: Path,
     tensors = dict(mixed(1))
     tensors[name][1].reshape(-1).view(f"u{tensors[name][1].itemsize}")[3] = bits
     with pytest.raises(CheckpointError, match=f"{name} holds a number that is not finite; repair"):
-        list(changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+        list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
 
 
 @pytest.mark.parametrize(("dtype", "width"), [("BF16", 16), ("F16", 16), ("F32", 32), ("F64", 64)])
@@ -164,7 +166,7 @@ def test_tensors_that_outgrow_their_grids_arrive_in_the_same_line(parent: Snapsh
 def test_what_became_of_an_outgrown_tensor_is_told(parent: Snapshot, tmp_path: Path) -> None:
     tensors = dict(mixed(0))
     tensors["grid"][1][0, 0] = 10
-    found = list(changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+    found = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
     line = "grid holds a weight of 10, and its grid ends at 4: "
     assert describe_outgrown(found, exact(found)) == [line + "its new one ends at 128"]
     cut = Diff("sparse", (None,) * len(found))
