@@ -66,7 +66,8 @@ def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
     if magic != MAGIC:
         raise PayloadError("not a payload: it does not begin with NDIF")
     if KINDS.get(code) not in KNOWN.get(version, ()):
-        raise PayloadTooNew(f"format {version}, kind {code}: this client knows formats {PLAIN} and {FREE}; update it")
+        known = " and ".join(map(str, KNOWN))
+        raise PayloadTooNew(f"format {version}, kind {code}: this client knows format {known}; update it")
     if parent != bytes.fromhex(parent_digest)[:8]:
         raise WrongParent(f"the payload starts from {parent.hex()}…, not from {parent_digest[:16]}…")
     if count != tensors:

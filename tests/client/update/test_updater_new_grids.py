@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from diffclient.payload import frame
 from diffclient.tensors.snapshot import Snapshot
 from tests.client.conftest import Device
 from tests.client.lineage import CLASSIFIER, Lineage
@@ -35,3 +36,14 @@ def test_it_goes_back_to_the_old_grids_and_on_again(device: Device, lineage: Lin
     device.server.target = 3
     assert device.update().action == "installed"
     assert device.digest() == lineage.digest(3)
+
+
+def test_a_client_that_knows_format_2_alone_follows_by_a_snapshot(
+    device: Device, lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame, "KNOWN", {frame.PLAIN: frame.KNOWN[frame.PLAIN]})
+    device.server.goes_round = True
+    for device.server.target in (1, 2):
+        assert device.update().action == "installed"
+        assert device.digest() == lineage.digest(device.server.target)
+    assert "format 3, kind 3: this client knows format 2; update it" in device.server.reports[-1]["reason"]
