@@ -6,7 +6,7 @@ well. The table limits the memory that a reader takes, before anything is decomp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import zstandard
 from diffclient.diff.bucket_hash import POSITION_LIMIT
 from diffclient.diff.streams import CHUNK, Grids, Kind, chunks
 from diffclient.errors import PayloadError
-from diffclient.payload import block_classes, leb128
+from diffclient.payload import block_classes, leb128, new_grids
 from diffclient.payload.block_classes import BLOCK_LIMIT, Classes
 from diffclient.payload.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
 from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
@@ -90,8 +90,7 @@ def write(records: Records, kind: Kind, table: Table) -> bytes:
     numbers += [layout.step for _, layout in touched if kind != "exact"]
     numbers += [leb128.zigzag(layout.exponent or 0) for spec, layout in touched if scales(kind, spec)]
     if records.grids is not None:
-        gridded = _gridded(table, records.layouts)
-        numbers += [_grid_code(spec, records.grids.get(number, spec.grid)) for number, spec in gridded]
+        numbers += new_grids.write(records.grids, table, records.layouts)
     numbers += [number for _, layout in touched for number in layout.books]
     numbers += [count for _, layout in touched for count in layout.counts]
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False, write_content_size=True)
@@ -113,34 +112,13 @@ def read(section: memoryview, kind: Kind, table: Table, regrids: bool = False) -
         numbers.take_signed(f"{spec.name}: exponent", GRID_MIN, GRID_MAX) if scales(kind, spec) else None
         for spec, _ in touched
     ]
-    grids = dict(_grids(numbers, table, sizes)) if regrids else None
+    grids = new_grids.read(numbers, table, sizes) if regrids else None
     classed = list(zip(touched, classes, strict=True))
     chosen = [_books(numbers, tensor, tensor_classes, kind, books) for tensor, tensor_classes in classed]
     counts = [_counts(numbers, tensor, tensor_classes, kind) for tensor, tensor_classes in classed]
     numbers.finish()
     layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, classes, chosen, counts))
     return Records(books, tuple(next(layouts) if block else None for block in sizes), grids)
-
-
-def _gridded(table: Table, touched: Sequence[object]) -> Iterator[tuple[int, TensorSpec]]:
-    """Yield the number and spec of every touched tensor on a grid."""
-    for number, (spec, touch) in enumerate(zip(table, touched, strict=True)):
-        if touch and spec.grid is not None:
-            yield number, spec
-
-
-def _grid_code(spec: TensorSpec, grid: int | None) -> int:
-    """Return 0 for the grid that the tensor has, 1 for none, 2, 3 … for the coarser ones by one bit, two bits …"""
-    assert spec.grid is not None
-    return 1 if grid is None else spec.grid - grid + (grid != spec.grid)
-
-
-def _grids(numbers: leb128.Reader, table: Table, sizes: Sequence[int]) -> Iterator[tuple[int, int | None]]:
-    for number, spec in _gridded(table, sizes):
-        assert spec.grid is not None
-        code = numbers.take(f"{spec.name}: grid", 0, 1 + spec.grid - GRID_MIN)
-        if code:
-            yield number, None if code == 1 else spec.grid - (code - 1)
 
 
 def _decompress(section: bytes, table: Table) -> bytes:

@@ -63,7 +63,10 @@ Table = tuple[TensorSpec, ...]
 
 def regridded(table: Table, grids: Mapping[int, int | None]) -> Table:
     """Return the table with other grids for some tensors, given by their numbers."""
-    return tuple(replace(spec, grid=grids.get(number, spec.grid)) for number, spec in enumerate(table))
+    specs = list(table)
+    for number, grid in grids.items():
+        specs[number] = replace(specs[number], grid=grid)
+    return tuple(specs)
 
 
 def fp32_bytes(table: Table) -> int:
