@@ -37,7 +37,7 @@ class Quotas:
 
 @dataclass(frozen=True)
 class Retention:
-    """How many days things are kept, counted from when they were made or ended; `diffserver prune` removes older ones.
+    """The days that things are kept, counted from when they were made or ended; `diffserver prune` removes older ones.
 
     `reports_each` is how many reports of a device are kept at most, however young. `uploads` holds for every object
     that no row names, `devices` for those that were not seen for so long.
@@ -54,7 +54,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Settings:
-    """How one process of the service is set up.
+    """The settings of one process of the service.
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
     caps the polls answered at once; `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded file.

@@ -1,4 +1,4 @@
-"""What endpoints depend on: the service's parts, who is asking, and which page of a list is wanted.
+"""The dependencies of endpoints: the service's parts, the caller, and the page of a list.
 
 The parts are found on the event loop: a request needs a thread only for what may have to wait.
 """

@@ -17,13 +17,13 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 def with_fields_of(dataclass: type) -> Callable[[type[Model]], type[Model]]:
     """Give a model the fields of a dataclass: types, bounds, defaults, and what is said of them."""
     defaults = {field.name: ... if field.default is MISSING else field.default for field in fields(dataclass)}
-    found: dict[str, Any] = {
+    definitions: dict[str, Any] = {
         name: (_type(may), pydantic.Field(defaults[name], **_about(may))) for name, may in allowed(dataclass).items()
     }
 
     def add(model: type[Model]) -> type[Model]:
         return pydantic.create_model(
-            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **found
+            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **definitions
         )
 
     return add

@@ -58,7 +58,7 @@ DEPENDENCIES = (OperationalError, PoolTimeout, StoreError)
 
 
 class Problem(BaseModel):
-    """What every error looks like."""
+    """The body of every error."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -136,10 +136,10 @@ def _of_service(request: Request, error: Exception) -> Response:
 def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # The input is left out: it may hold what can't be written as JSON, or what must not be repeated.
-    found = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
-    detail = "; ".join(f"{one['where']}: {one['what']}" for one in found[:5])
+    faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:5])
     remedy = "correct these fields; see /openapi.json"
-    return _problem(request.scope, 422, "invalid", detail, remedy, {"errors": found[:50]})
+    return _problem(request.scope, 422, "invalid", detail, remedy, {"errors": faults[:50]})
 
 
 def _of_http(request: Request, error: Exception) -> Response:

@@ -27,13 +27,13 @@ class EnrollRequest(_Request):
 
 
 class PollRequest(_Request):
-    """What a device holds."""
+    """A poll of a device, with the version that it holds."""
 
     digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
-    without: tuple[Line, ...] = Field(
-        default=(),
+    without: list[Line] = Field(
+        default=[],
         max_length=STEP_LIMIT,
         examples=[["speech/v0/3.from.2"]],
         description="Names of steps that failed on the device; the answer leaves them out.",
@@ -42,11 +42,11 @@ class PollRequest(_Request):
 
 @with_fields_of(Report)
 class ReportRequest(_Request):
-    """What became of an update."""
+    """A device's report of an update."""
 
 
 class TrainingRequest(_Request):
-    """What to train; with a checkpoint, what to make of it."""
+    """A request for a training; with a checkpoint, for a version made of it."""
 
     kind: Kind
     model: Name = Field(examples=["speech"])
@@ -90,7 +90,7 @@ class TrainingRequest(_Request):
     )
 
     def spec(self) -> TrainingSpec:
-        """What is asked for, with the budget that goes without saying."""
+        """Return the request for the queue, with the default budget where none is given."""
         usual = BUDGET if self.max_drift is None else BUDGET_WITHIN_DRIFT
         return TrainingSpec(**self.model_dump() | {"budget": self.budget or usual, "off_grid": tuple(self.off_grid)})
 

@@ -36,7 +36,7 @@ SEEN_WAIT_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Answer:
-    """Where a device shall be, and the targets of the steps that lead there from where it is."""
+    """The version that a device should run, and the targets of the steps that lead there."""
 
     number: int | None
     digest: str | None
@@ -70,7 +70,7 @@ def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Devic
 def answer(
     session: Session, device: Device, digest: str | None, full_fallback: bool = True, without: Sequence[str] = ()
 ) -> Answer:
-    """What a device that holds `digest` (None: nothing) shall do, without a snapshot unless it may; raises NoPath.
+    """Return the steps of a device that holds `digest` (None: nothing), with a snapshot only if it may; raises NoPath.
 
     `without` names steps that failed there: no way takes them.
     """
@@ -147,8 +147,8 @@ def _edges(session: Session, model: str) -> dict[Edge, int]:
 
 
 def _names(session: Session, chosen: Sequence[int]) -> tuple[str, ...]:
-    found = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
-    names = {row.id: name_of(from_json(row.manifest)) for row in found}
+    rows = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
+    names = {row.id: name_of(from_json(row.manifest)) for row in rows}
     return tuple(names[step_id] for step_id in chosen)
 
 

@@ -1,4 +1,4 @@
-"""What a training is asked to do, and whether that makes sense by itself.
+"""A request for a training, and the check that it makes sense by itself.
 
 Whether there is a model to do it on is the affair of `training_queue`.
 """
@@ -18,7 +18,7 @@ BUDGET, BUDGET_WITHIN_DRIFT = 0.02, 0.05
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
+    """A request for a training; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
 
     With `max_drift`, points of mean error rate over the fully retrained model's, the smallest payload is sought that
     keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.

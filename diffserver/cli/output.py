@@ -22,10 +22,13 @@ from diffserver.evaluation import error_rate, from_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+WHOLE = ("id", "SHA-256")
+"""Columns whose cells are copied to other commands: they are not wrapped."""
+
 NO_METRIC = "error rate"
 """What a heading says before any version says what it is measured in."""
-LINE, WIDTH = 2000, 120
-"""The most characters of others' text in a line or a cell; how wide tables are that go to a file or a pipe."""
+LINE, WIDTH = 2000, 10_000
+"""The most characters of others' text in a line or a cell; the width for a file or a pipe, where no line is wrapped."""
 
 
 class _Console(Console):
@@ -40,7 +43,7 @@ class _Console(Console):
 
 
 class _Description(ProgressColumn):
-    """What a task says of itself, which rich's own column would parse as markup."""
+    """The description of a progress bar's task, which rich's own column would parse as markup."""
 
     def render(self, task: Task) -> Text:
         """Return it as one line."""
@@ -80,11 +83,11 @@ def show(value: Any, as_json: bool, text: Any) -> None:
     if as_json:
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
     else:
-        console.print(text)
+        show_wide(text)
 
 
 def show_wide(*renderables: Any) -> None:
-    """Print what needs more room than a file or a pipe would give."""
+    """Print text and tables; nothing is wrapped unless it goes to a terminal."""
     (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)
 
 
@@ -112,7 +115,7 @@ def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]
     """Return a table; None is shown as a dash."""
     shown = Table(title=line(title), title_justify="left")
     for heading in headings:
-        shown.add_column(line(heading))
+        shown.add_column(line(heading), overflow="fold", no_wrap=heading in WHOLE)
     for row in rows:
         shown.add_row(*("–" if cell is None else line(cell) for cell in row))
     return shown

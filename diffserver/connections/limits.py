@@ -1,4 +1,4 @@
-"""How many connections there may be, and how long a peer may keep one waiting. Values and rules alone."""
+"""The limits of connections: how many there may be, and how long a peer may keep one waiting. Pure."""
 
 from dataclasses import dataclass
 

@@ -25,7 +25,7 @@ full = Seldom("all connections are taken: the one that waits longest for its pee
 
 
 class Phase(IntEnum):
-    """What a connection waits for; the first to make room for newcomers comes first."""
+    """The state of a connection; those that make room for newcomers first come first."""
 
     HEAD = 0
     BODY = 1
@@ -76,12 +76,12 @@ class LimitedProtocol(H11Protocol):
         self.loop.call_soon(self._look)
 
     def pause_writing(self) -> None:
-        """The peer has to take what is there first."""
+        """Pause until the peer has taken what is there."""
         super().pause_writing()
         self._look()
 
     def resume_writing(self) -> None:
-        """The peer has taken enough."""
+        """Go on, as the peer has taken enough."""
         super().resume_writing()
         self._look()
 

@@ -63,13 +63,13 @@ class Listener(socket.socket):
         if self._left == BURST:
             asyncio.get_running_loop().call_soon(self._refill)
         try:
-            found = super().accept()
+            accepted = super().accept()
         except OSError as error:
             if error.errno in WANT:
                 self._paused_until = time.monotonic() + PAUSE_SECONDS
             raise
         self._left -= 1
-        return found
+        return accepted
 
     def _refill(self) -> None:
         self._left = BURST

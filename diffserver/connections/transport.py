@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Transport:
-    """Passes everything on but `close`, and writes nothing after it."""
+    """A transport that writes out what is left before it closes, within a time."""
 
     def __init__(self, raw: asyncio.Transport, close: Callable[[], None]) -> None:
         self._raw, self._close = raw, close
@@ -30,7 +30,7 @@ class Transport:
             self._close()
 
     def is_closing(self) -> bool:
-        """Whether the end is announced, by either side."""
+        """Tell whether either side has announced the end."""
         return self.ending or self._raw.is_closing()
 
 

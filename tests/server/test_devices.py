@@ -157,7 +157,7 @@ def test_a_damaged_diff_is_gone_round(site: Site) -> None:
     outcome = site.update(store)
     assert (outcome.action, outcome.digest) == ("installed", site.lineage.digest(1))
     assert outcome.detour is not None
-    assert "arrived altered" in outcome.detour
+    assert f"{damaged} is damaged on the server" in outcome.detour
 
 
 def test_the_way_back_is_the_one_that_was_signed(site: Site) -> None:

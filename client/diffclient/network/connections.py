@@ -97,30 +97,30 @@ def look_up(host: str, port: int, seconds: float | None) -> Sequence[Address]:
 
     threading.Thread(target=ask, name="look up a host", daemon=True).start()
     try:
-        found = answer.get(timeout=seconds)
+        answered = answer.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError from None
-    if isinstance(found, Exception):
-        raise found
-    return found
+    if isinstance(answered, Exception):
+        raise answered
+    return answered
 
 
 def _connect(kind: type[PacedSocket], addresses: Sequence[Address], seconds: float | None) -> PacedSocket:
     """Return a connection to the first address that answers; raises what the last one did."""
     failure = OSError("the name has no address")
     for family, type_, protocol, _, address in addresses:
-        made = kind(family, type_, protocol)
+        connection = kind(family, type_, protocol)
         try:
             left = kind.pace.left()
-            made.settimeout(left if seconds is None else min(left, seconds))
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.connect(address)
-            return made
+            connection.settimeout(left if seconds is None else min(left, seconds))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.connect(address)
+            return connection
         except OSError as error:
-            made.close()
+            connection.close()
             failure = error
         except BaseException:
-            made.close()
+            connection.close()
             raise
     raise failure
 

@@ -1,4 +1,4 @@
-"""How fast an answer has to come: so many bytes in every window of time, and all of it before an end.
+"""The pace that an answer must keep: a least number of bytes in every window of time, and all of it in a given time.
 
 A limit on silence alone would let a server hold a device for ever with a byte now and then. Who reads the bytes, and
 what becomes of those that came, is left to others.

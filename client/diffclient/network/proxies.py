@@ -26,8 +26,8 @@ def proxy_for(url: str, given: str | None) -> str | None:
     if given == DIRECT or proxy_bypass_environment(parts.netloc.rpartition("@")[2]):
         return None
     known = getproxies_environment()
-    found = given or known.get(parts.scheme) or known.get("all")
-    return found if not found or "://" in found else f"http://{found}"
+    proxy = given or known.get(parts.scheme) or known.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def check_proxy(proxy: str) -> str:

@@ -106,10 +106,10 @@ class Transport:
         The whole answer may take `seconds`, or else the patience's. Raises ServerUnreachable, TooSlow, ServerBusy,
         Interrupted, ServerRefused, AnswerError, NoCertificates.
         """
-        told = {"User-Agent": f"diffclient/{__version__}", "Accept-Encoding": "identity", **headers}
+        sent_headers = {"User-Agent": f"diffclient/{__version__}", "Accept-Encoding": "identity", **headers}
         with _translated(url):
             self._pace.begin(url, seconds or self.patience.answer_timeout)
-            with contextlib.closing(self._request(method, url, told, body, redirects)) as raw:
+            with contextlib.closing(self._request(method, url, sent_headers, body, redirects)) as raw:
                 response = Response(raw.status, raw.reason or "", raw.headers, self._pieces(raw))
                 if raw.status >= 300:
                     raise _refusal(response, url)
@@ -148,14 +148,14 @@ class Transport:
         key = (proxy, url.startswith("https:") or (proxy or "").startswith("https:"))
         if key not in self._pools:
             context = tls_context(self._ca_file, self._pace) if key[1] else None
-            made = (
+            manager = (
                 urllib3.ProxyManager(
                     proxy, proxy_headers=credentials(proxy), ssl_context=context, proxy_ssl_context=context
                 )
                 if proxy
                 else urllib3.PoolManager(ssl_context=context)
             )
-            self._pools[key] = paced(made, self._pace)
+            self._pools[key] = paced(manager, self._pace)
         return self._pools[key]
 
     def _pieces(self, raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -154,9 +154,9 @@ class DurableUpdater(Updater):
     def _latest(self) -> datetime:
         """Return when a timestamp was last accepted; the earliest time if that is not known, or cannot have been."""
         path = self._folder / LATEST
-        found = datetime.min.replace(tzinfo=UTC)
+        recorded = datetime.min.replace(tzinfo=UTC)
         with contextlib.suppress(ValueError), durable.disk_errors(path):
             if path.exists():
-                found = datetime.fromisoformat(path.read_text()).astimezone(UTC)
-        ahead = self._longest and self.clock >= WRITTEN and found - self.clock > LIFE
-        return self.clock if ahead else found
+                recorded = datetime.fromisoformat(path.read_text()).astimezone(UTC)
+        ahead = self._longest and self.clock >= WRITTEN and recorded - self.clock > LIFE
+        return self.clock if ahead else recorded

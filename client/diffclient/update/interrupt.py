@@ -1,4 +1,4 @@
-"""What ends an update early, wherever it is: a signal that asks to stop, and the end of its time.
+"""An update's early end, at any point: a signal that asks to stop, or the end of its time.
 
 Both are raised in the main thread, also out of a wait for the network, a disk or a command. The store survives a cut
 at every one of its operations, so it survives this; only the switch is left to end, since what runs has to be told.

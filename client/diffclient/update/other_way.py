@@ -1,6 +1,6 @@
-"""Which steps to leave out when a way to a version fails, so that another way may lead there.
+"""The choice of steps to leave out when one way to a version fails, so that another can be taken.
 
-Only what is damaged is worth another way: a full disk, or a server that cannot be reached, would fail it as well.
+Only damage is worth another way: with a full disk, or a server that cannot be reached, that would fail as well.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _REASON_LIMIT = 500
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an update came to; the figures are those of the version installed, None where none was."""
+    """The outcome of an update; the figures are those of the version installed, None where none was."""
 
     action: Action
     """`held_back`: the target is what someone rolled back from; `unfit`: it failed probation here, and nothing
@@ -119,7 +119,7 @@ class Attempt:
 
     def outcome(self, answer: Answer, report: Report, target: Manifest) -> Outcome:
         """Return the outcome of an update that installed the target and was reported so."""
-        told = {name: value for name, value in report.to_json().items() if name in Outcome.__annotations__}
+        reported = {name: value for name, value in report.to_json().items() if name in Outcome.__annotations__}
         return Outcome(
             "installed",
             answer.version,
@@ -130,5 +130,5 @@ class Attempt:
             payload_bytes=self.payload_bytes,
             metadata_bytes=self.metadata_bytes,
             detour=f"{self.detour.stage}: {self.detour.reason}" if self.detour else None,
-            **told,
+            **reported,
         )

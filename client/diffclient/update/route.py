@@ -74,8 +74,8 @@ def check_forward(trust: Trust, target: Manifest, current: Installed | None) -> 
     if current is None or target.to_digest == current.digest or target.to_version > current.manifest.to_version:
         return
     name, at = downgrade_name(target.model, target.to_version), current.manifest.to_version
-    found = trust.find(name)
-    permission = read_downgrade(name, found.custom) if found else None
+    permitting = trust.find(name)
+    permission = read_downgrade(name, permitting.custom) if permitting else None
     if permission is None or permission.digest != target.to_digest or at > permission.below:
         raise Backwards(
             f"version {target.to_version} does not come after version {at}, which runs here, and no signed permission "

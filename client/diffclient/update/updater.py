@@ -222,5 +222,5 @@ class Updater:
         version = Installed(target, sum(attempt.measured, Errors(0, 0)), drift)
         # A version that was fetched afresh takes its own place, not that of the one before it.
         previous = before.previous if before.digest == version.digest else before.current
-        unfit = tuple(found for found in before.unfit if found.digest != version.digest)
+        unfit = tuple(failed for failed in before.unfit if failed.digest != version.digest)
         return version, State(version, previous, outbox=before.outbox, unfit=unfit)

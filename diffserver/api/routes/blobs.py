@@ -67,8 +67,8 @@ def get_blob(
     if_none_match: Conditional = None,
 ) -> Response:
     """Bytes by their SHA-256: all of them, or the single part that `Range` asks for."""
-    found = _find(engine, objects, watch, sha256)
-    length = found.length
+    place = _find(engine, objects, watch, sha256)
+    length = place.length
     etag = f'"{sha256}"'
     headers = _headers(sha256, etag)
     if known(etag, if_none_match):
@@ -85,33 +85,33 @@ def get_blob(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=BINARY)
-    pieces = _row_pieces(engine, sha256, start, stop) if found.row else objects.stream(sha256, start, stop)
+    pieces = _row_pieces(engine, sha256, start, stop) if place.row else objects.stream(sha256, start, stop)
     if (start, stop) == (0, length):
-        pieces = watch.checked(pieces, sha256, found.tag)
+        pieces = watch.checked(pieces, sha256, place.tag)
     return StreamingResponse(pieces, status, headers, media_type=BINARY)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Where a blob is; an object has a tag that changes when it is written."""
+class _Place:
+    """The place of a blob; an object has a tag that changes when it is written."""
 
     row: bool
     length: int
     tag: str | None = None
 
 
-def _find(engine: Engine, objects: Objects, watch: ObjectWatch, sha256: str) -> _Found:
+def _find(engine: Engine, objects: Objects, watch: ObjectWatch, sha256: str) -> _Place:
     with reading(engine) as session:
         length = session.scalar(select(Payload.length).where(Payload.sha256 == sha256))
     if length is not None:
-        found = _Found(True, length)
+        place = _Place(True, length)
     elif stored := objects.find(sha256):
-        found = _Found(False, stored.length, stored.tag)
+        place = _Place(False, stored.length, stored.tag)
     else:
         raise _absent(watch, sha256)
-    if watch.is_damaged(sha256, found.tag):
+    if watch.is_damaged(sha256, place.tag):
         raise BlobLost(f"blob {sha256} is damaged on the server", TELL)
-    return found
+    return place
 
 
 def _absent(watch: ObjectWatch, sha256: str) -> NotFound:

@@ -1,4 +1,4 @@
-"""What devices call: enrol, poll, report."""
+"""The endpoints of devices: enrol, poll, report."""
 
 from fastapi import APIRouter, Depends, Request
 
@@ -57,8 +57,8 @@ def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
 def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
     """Record what became of an update: installed, failed at a stage, or rolled back."""
     with writing(engine) as session:
-        made = devices.record_report(session, _device(who), Report(**body.model_dump()))
-    return ReportCreated(id=made.id)
+        row = devices.record_report(session, _device(who), Report(**body.model_dump()))
+    return ReportCreated(id=row.id)
 
 
 def _device(token: Token) -> Device:

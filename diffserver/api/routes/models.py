@@ -1,4 +1,4 @@
-"""What operators look at: models, versions, devices and their reports."""
+"""The views of operators: models, versions, devices and their reports."""
 
 from typing import Annotated
 
@@ -64,7 +64,7 @@ def list_reports(
     limit: Limit = 100,
     after: AfterNumber = 0,
 ) -> Page[ReportAnswer]:
-    """What devices reported, oldest first."""
+    """Return the reports of devices, oldest first."""
     query = select(Report).join(Device, Device.id == Report.device_id).where(Report.id > after)
     if model is not None:
         query = query.where(Device.model == model)

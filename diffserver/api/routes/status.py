@@ -17,11 +17,11 @@ router = APIRouter(prefix="/v1", tags=["status"], route_class=TokenFirst, respon
 def get_status(engine: Database, own_worker: OwnWorker, _who: Operator) -> StatusAnswer:
     """Workers that are there or were within a day, how many trainings wait, and why."""
     with reading(engine) as session:
-        found = workforce(session)
+        force = workforce(session)
     return StatusAnswer(
-        trainings=taking(found),
+        trainings=taking(force),
         own_worker=own_worker,
         version=__version__,
-        why_waiting=next(map(found.why_waiting, found.waiting), None),
-        known_workers=[WorkerAnswer.model_validate(worker) for worker in found.known],
+        why_waiting=next(map(force.why_waiting, force.waiting), None),
+        known_workers=[WorkerAnswer.model_validate(worker) for worker in force.known],
     )

@@ -1,4 +1,4 @@
-"""What operators have done: trainings, the candidates that come of them, and publishing."""
+"""The work of operators: trainings, the candidates that come of them, and publishing."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
@@ -45,9 +45,9 @@ def list_trainings(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
-    found = _listed(engine, Training, TrainingAnswer, model, limit, after)
+    answers = _listed(engine, Training, TrainingAnswer, model, limit, after)
     with reading(engine) as session:
-        return Page(items=_described(session, found.items), next=found.next)
+        return Page(items=_described(session, answers.items), next=answers.next)
 
 
 @router.get("/trainings/{training_id}", responses=declared(404))
@@ -97,10 +97,10 @@ def publish_candidate(
     return VersionAnswer.model_validate(version)
 
 
-def _described(session: Session, found: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
+def _described(session: Session, answers: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
     """Say of trainings that nobody is at why that is."""
     workers = workforce(session)
-    return [one.model_copy(update={"waiting": workers.why_waiting(one.id)}) for one in found]
+    return [answer.model_copy(update={"waiting": workers.why_waiting(answer.id)}) for answer in answers]
 
 
 def _listed(

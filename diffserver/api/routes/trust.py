@@ -71,5 +71,5 @@ def proof_of(body: ChangeRequest) -> Proof | None:
     sent = body.proof
     if sent is None:
         return None
-    signatures = {role: [one.model_dump() for one in found] for role, found in sent.signatures.items()}
+    signatures = {role: [signature.model_dump() for signature in of_role] for role, of_role in sent.signatures.items()}
     return Proof(sent.expires, sent.versions, signatures)

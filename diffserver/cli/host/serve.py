@@ -103,7 +103,7 @@ def _require_files(settings: Settings) -> None:
 
 
 def _can_train() -> bool:
-    """Whether a worker can run here; prints why not."""
+    """Tell whether a worker can run here; prints why not."""
     if find_spec("torch") is not None:
         return True
     warn("no worker: torch is not installed (pip install 'diffserver[train]')")

@@ -35,7 +35,7 @@ from diffclient.errors import (
 )
 from diffclient.store.policy import Policy
 from diffclient.store.store import Store
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.lineage import Lineage
 from tests.client.repository import Repository
 from tests.client.scripted_server import ENROL_TOKEN, ScriptedServer
@@ -94,7 +94,7 @@ def test_from_enrolment_to_rollback(enrolled: Cli, server: ScriptedServer, linea
 
 
 def test_the_token_is_never_printed(enrolled: Cli) -> None:
-    assert script.DEVICE_TOKEN not in json.dumps(enrolled("status"))
+    assert scripted_server.DEVICE_TOKEN not in json.dumps(enrolled("status"))
 
 
 def test_people_get_sentences(
@@ -199,7 +199,7 @@ def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, l
     fails(6, path.name, "verify")
     with Store(enrolled.store).locked():
         fails(5, "another process", "update")
-    server.fault("/device/poll", script.refuse(401))
+    server.fault("/device/poll", scripted_server.refuse(401))
     printed = fails(3, "401 out of order: a detail: come back later", "update")
     server.close()
 
@@ -277,7 +277,7 @@ def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) ->
 def test_run_polls_until_it_is_stopped(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
     """The real command, as a service manager runs and stops it."""
     server.rewrite = lambda answer: answer | {"poll_seconds": 1}
-    server.fault("/device/poll", script.refuse(503, "0"), times=1)
+    server.fault("/device/poll", scripted_server.refuse(503, "0"), times=1)
     command = [sys.executable, "-m", "diffclient", "run", "--store", str(enrolled.store), "--json", *SCORE]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -35,7 +35,7 @@ from diffclient.network.transport import Transport
 from diffclient.release.target_names import diff_name, snapshot_name
 from diffclient.trust import durable_updater, verified_metadata
 from diffclient.trust.verified_metadata import Trust, plant_root
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import IMPATIENT
 from tests.client.lineage import MODEL, Lineage
 from tests.client.repository import Repository
@@ -367,7 +367,7 @@ def test_a_lie_has_a_name_and_is_not_kept(
 @pytest.mark.parametrize("name", ["timestamp.json", ".snapshot.json", f"{MODEL}.json", "2.root.json"])
 def test_endless_metadata(rooted: Rooted, server: ScriptedServer, repository: Repository, name: str) -> None:
     repository.write("root")
-    server.fault(name, script.spill)
+    server.fault(name, scripted_server.spill)
     with pytest.raises(MetadataTooLong):
         rooted().get(DIFF)
 
@@ -375,15 +375,15 @@ def test_endless_metadata(rooted: Rooted, server: ScriptedServer, repository: Re
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (script.refuse(500), ServerBusy),
-        (script.vanish(0.5), ServerUnreachable),
-        (script.refuse(401), ServerRefused),
-        (script.redirect, DiffClientError),
+        (scripted_server.refuse(500), ServerBusy),
+        (scripted_server.vanish(0.5), ServerUnreachable),
+        (scripted_server.refuse(401), ServerRefused),
+        (scripted_server.redirect, DiffClientError),
     ],
     ids=["fails", "breaks off", "refuses", "redirects"],
 )
 def test_a_server_out_of_order(
-    rooted: Rooted, server: ScriptedServer, fault: script.Fault, error: type[DiffClientError]
+    rooted: Rooted, server: ScriptedServer, fault: scripted_server.Fault, error: type[DiffClientError]
 ) -> None:
     rooted()
     server.fault("timestamp.json", fault)
@@ -500,7 +500,7 @@ def test_a_mirror_is_not_asked_where_the_server_refuses(
     rooted: Rooted, server: ScriptedServer, lineage: Lineage
 ) -> None:
     mirror = ScriptedServer(lineage)
-    server.fault("timestamp.json", script.refuse(403))
+    server.fault("timestamp.json", scripted_server.refuse(403))
     with pytest.raises(ServerRefused):
         rooted(server.url, mirror.url)
     assert mirror.seen == []

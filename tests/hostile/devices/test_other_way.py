@@ -13,7 +13,7 @@ import pytest
 from diffclient.errors import DigestMismatch, SnapshotWithheld, TooManyBytes, UpdateFailed
 from diffclient.release.manifest import Blob
 from diffclient.store.policy import Policy
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.cli.test_main import SCORE, Cli
 from tests.client.conftest import Device
 from tests.client.lineage import MODEL, Lineage
@@ -41,13 +41,13 @@ def signed_wrongly(device: Device) -> None:
     """The last diff is other bytes, and they are what is signed: no payload at all."""
     data = b"no payload" * 10
     blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
-    device.server.fault(blob.sha256, script.say(data))
+    device.server.fault(blob.sha256, scripted_server.say(data))
     target = device.server.repository.named[LAST]
     target.length, target.hashes = blob.length, {"sha256": blob.sha256}
     device.server.repository.publish()
 
 
-def served(fault: script.Fault) -> Callable[[Device], None]:
+def served(fault: scripted_server.Fault) -> Callable[[Device], None]:
     """The last diff is damaged where it is served."""
     return lambda device: device.server.fault(device.server.lineage.diffs[1].payload.sha256, fault)
 
@@ -55,10 +55,10 @@ def served(fault: script.Fault) -> Callable[[Device], None]:
 @pytest.mark.parametrize(
     ("damage", "stage", "suspects"),
     [
-        (served(script.alter), "download", [LAST]),
-        (served(script.cut), "download", [LAST]),
-        (served(script.lengthen), "download", [LAST]),
-        (served(script.refuse(404)), "download", [LAST]),
+        (served(scripted_server.alter), "download", [LAST]),
+        (served(scripted_server.cut), "download", [LAST]),
+        (served(scripted_server.lengthen), "download", [LAST]),
+        (served(scripted_server.refuse(404)), "download", [LAST]),
         (signed_wrongly, "decode", [f"{MODEL}/v0/1.from.0", LAST]),
     ],
     ids="altered cut lengthened gone signed-wrongly".split(),
@@ -102,7 +102,7 @@ def test_the_policy_is_kept(
 ) -> None:
     behind.store.allow(policy)
     behind.metered = metered
-    served(script.alter)(behind)
+    served(scripted_server.alter)(behind)
     with pytest.raises(UpdateFailed) as failed:
         behind.update()
     assert (failed.value.stage, type(failed.value.cause)) == (stage, cause)
@@ -115,7 +115,7 @@ def test_the_policy_is_kept(
 
 def test_a_server_that_sends_a_snapshot_where_none_is_welcome_is_not_followed(behind: Device) -> None:
     behind.store.allow(Policy("never"))
-    served(script.alter)(behind)
+    served(scripted_server.alter)(behind)
     snapshot = {"action": "update", "steps": [WHOLE], "notice": None}
     behind.server.rewrite = lambda answer: answer | (snapshot if not answer["steps"] else {})
     with pytest.raises(UpdateFailed) as failed:
@@ -126,9 +126,9 @@ def test_a_server_that_sends_a_snapshot_where_none_is_welcome_is_not_followed(be
 def test_a_server_that_knows_no_other_way_leaves_the_first_failure(behind: Device, lineage: Lineage) -> None:
     for behind.server.goes_round in (False, True):
         behind.server.heal()
-        served(script.alter)(behind)
+        served(scripted_server.alter)(behind)
         served_snapshot = lineage.snapshots[2].payload.sha256
-        behind.server.fault(served_snapshot, script.refuse(404))
+        behind.server.fault(served_snapshot, scripted_server.refuse(404))
         with pytest.raises(UpdateFailed) as failed:
             behind.update()
         assert failed.value.stage == "download"
@@ -137,9 +137,9 @@ def test_a_server_that_knows_no_other_way_leaves_the_first_failure(behind: Devic
 
 
 def test_what_arrived_of_the_snapshot_is_kept_for_the_next_poll(behind: Device, lineage: Lineage) -> None:
-    served(script.alter)(behind)
+    served(scripted_server.alter)(behind)
     whole = lineage.snapshots[2].payload.sha256
-    behind.server.fault(whole, script.vanish(0.4))
+    behind.server.fault(whole, scripted_server.vanish(0.4))
     with pytest.raises(UpdateFailed, match="tried since another way failed at stage download"):
         behind.update()
     behind.server._faults.pop()
@@ -152,7 +152,7 @@ def test_what_arrived_of_the_snapshot_is_kept_for_the_next_poll(behind: Device, 
 def test_one_bad_mirror_is_no_reason_for_a_snapshot(behind: Device, lineage: Lineage) -> None:
     good = ScriptedServer(lineage)
     behind.store.allow(Policy(mirrors=(good.url,)))
-    served(script.alter)(behind)
+    served(scripted_server.alter)(behind)
     outcome = behind.update()
     assert (outcome.action, outcome.detour, left_out(behind.server)) == ("installed", None, [[]])
     good.close()
@@ -161,7 +161,7 @@ def test_one_bad_mirror_is_no_reason_for_a_snapshot(behind: Device, lineage: Lin
 def test_a_mirror_that_cannot_be_reached_has_one_updates_respite(behind: Device, lineage: Lineage) -> None:
     """It may hold the right bytes; but a mirror that is gone for good must not block a device for good."""
     behind.store.allow(Policy(mirrors=("http://127.0.0.1:1",)))
-    served(script.alter)(behind)
+    served(scripted_server.alter)(behind)
     with pytest.raises(UpdateFailed, match="cannot reach"):
         behind.update()
     assert left_out(behind.server) == [[]]
@@ -172,7 +172,7 @@ def test_a_mirror_that_cannot_be_reached_has_one_updates_respite(behind: Device,
 def test_what_every_way_needs_is_not_gone_round(behind: Device, lineage: Lineage) -> None:
     graph = lineage.add(b"another graph")
     behind.server.repository.cover([*lineage.diffs, replace(lineage.snapshots[2], graph=graph)], {})
-    behind.server.fault(graph.sha256, script.alter)
+    behind.server.fault(graph.sha256, scripted_server.alter)
     with pytest.raises(UpdateFailed):
         behind.update()
     assert left_out(behind.server) == [[]]
@@ -184,7 +184,7 @@ def test_people_are_told(
 ) -> None:
     enrolled("update", *SCORE)
     server.goes_round, server.target = True, 1
-    server.fault(lineage.diffs[0].payload.sha256, script.alter)
+    server.fault(lineage.diffs[0].payload.sha256, scripted_server.alter)
     code, told, _ = enrolled("update", *SCORE, *options)
     assert (code, told["action"], told["digest"]) == (0, "installed", lineage.digest(1))
     assert told["detour"].startswith("download: ")

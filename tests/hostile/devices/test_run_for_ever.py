@@ -17,7 +17,7 @@ import pytest
 
 from diffclient.store.policy import Policy
 from diffclient.store.store import Store
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.cli.test_main import ROOT, SCORE, Cli
 from tests.client.lineage import Lineage
 from tests.client.scripted_server import Reply, ScriptedServer
@@ -147,7 +147,7 @@ def test_a_store_that_another_process_uses(enrolled: Cli, server: ScriptedServer
 
 
 def test_a_busy_server_is_asked_again_in_time(enrolled: Cli, server: ScriptedServer) -> None:
-    server.fault("/device/poll", script.refuse(503, "1000000000"))
+    server.fault("/device/poll", scripted_server.refuse(503, "1000000000"))
     with running(enrolled) as process:
         seconds = told(process)["next_poll_seconds"]
         assert isinstance(seconds, float)

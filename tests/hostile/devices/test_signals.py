@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from diffclient.store.store import Store
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.cli.test_main import ROOT, SCORE, Cli
 from tests.client.lineage import Lineage
 from tests.client.scripted_server import ScriptedServer
@@ -93,7 +93,7 @@ def test_while_the_network_drips(
 
 
 def test_while_waiting_to_try_again(enrolled: Cli, server: ScriptedServer) -> None:
-    server.fault("/device/poll", script.refuse(503, "15"))
+    server.fault("/device/poll", scripted_server.refuse(503, "15"))
     with started(enrolled.store, "update", *SCORE) as process:
         asked(server, "/device/poll")
         stopped(process)
