@@ -42,6 +42,7 @@ DiffClientError
 │   ├── NotEnrolled         no server is known
 │   ├── AlreadyEnrolled     a server is known already
 │   └── NothingKept         no version to verify or to return to
+├── NoToken                 no enrolment token was given
 ├── NoSuchCode              code that was named and cannot be found or imported
 ├── UpdateError             an update that must not be installed
 │   ├── BrokenChain         steps that do not lead from this device's version to the target
@@ -238,6 +239,10 @@ class AlreadyEnrolled(StoreError):
 
 class NothingKept(StoreError):
     """There is no version to verify or to return to."""
+
+
+class NoToken(DiffClientError):
+    """An enrolment without a token."""
 
 
 class NoSuchCode(DiffClientError):

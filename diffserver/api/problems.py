@@ -57,6 +57,10 @@ TEXT = 20_000
 DEPENDENCIES = (OperationalError, PoolTimeout, StoreError)
 
 
+RESTART_SECONDS = 5
+"""What a database takes to be started again, about; callers back off by themselves if it takes longer."""
+
+
 class Problem(BaseModel):
     """The body of every error."""
 
@@ -116,7 +120,7 @@ def unexpected(scope: Scope, error: Exception) -> Response:
     """The answer to an error that nothing caught; it tells no more than the id under which it was logged."""
     remedy = "look for the request id in the server's log"
     if isinstance(error, DEPENDENCIES):
-        detail, headers = "the database or the object store does not answer", {"Retry-After": "30"}
+        detail, headers = "the database or the object store does not answer", {"Retry-After": str(RESTART_SECONDS)}
         return _problem(scope, 503, "unavailable", detail, remedy, headers=headers)
     return _problem(scope, 500, "unexpected", "the server failed at this request", remedy)
 

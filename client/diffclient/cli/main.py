@@ -21,6 +21,7 @@ from diffclient.errors import (
     InternalError,
     NotEnrolled,
     NothingKept,
+    NoToken,
     ServerUnreachable,
     Stopped,
     StoreBusy,
@@ -41,6 +42,7 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, 130),
     (NotEnrolled, 2),
     (AlreadyEnrolled, 2),
+    (NoToken, 2),
     (ServerUnreachable, 4),
     (StoreBusy, 5),
     (DigestMismatch, 6),
@@ -99,7 +101,7 @@ def exit_code(error: BaseException) -> int:
 
 def _enroll(arguments: argparse.Namespace, store: Store) -> None:
     if not arguments.token:
-        raise NotEnrolled("no enrolment token: give --token or set DIFFCLIENT_TOKEN")
+        raise NoToken("no enrolment token: give --token or set DIFFCLIENT_TOKEN")
     with store.locked():
         if store.enrolled and not arguments.force:
             raise AlreadyEnrolled(f"{store.root} is enrolled already: use another --store, or --force to replace it")

@@ -27,6 +27,7 @@ from diffclient.errors import (
     NoRoot,
     NoSpace,
     NotEnrolled,
+    NoToken,
     ServerBusy,
     ServerUnreachable,
     Stopped,
@@ -112,6 +113,13 @@ def test_people_get_sentences(
     assert f"kept     version 0, {lineage.digest(0)}" in printed
     assert main(["rollback", "--store", str(tmp_path / "store")]) == 0
     assert capsys.readouterr().out.startswith("back to version 0")
+
+
+def test_an_enrolment_needs_a_token(cli: Cli, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIFFCLIENT_TOKEN", raising=False)
+    code, printed, complaint = cli("enroll", server.url, "--model", "commands", "--name", "n")
+    assert (code, printed["error"]) == (2, "NoToken")
+    assert "--token" in complaint
 
 
 def test_a_root_is_not_taken_on_the_servers_word(cli: Cli, server: ScriptedServer, tmp_path: Path) -> None:
@@ -249,6 +257,7 @@ def test_a_second_enrolment_needs_force(enrolled: Cli, server: ScriptedServer) -
         (DigestMismatch(""), 6),
         (NotEnrolled(""), 2),
         (AlreadyEnrolled(""), 2),
+        (NoToken(""), 2),
         (Stopped(""), 130),
         (KeyboardInterrupt(), 130),
         (DiffClientError(""), 1),
