@@ -22,7 +22,7 @@ from diffserver.training import clip_to_grid
 from diffserver.training.loop import Lesson, train
 from diffserver.training.made_version import MadeVersion
 from diffserver.training.progress import OnProgress
-from diffserver.training.state_arrays import state_of
+from diffserver.training.trainable import require_trainable
 
 
 class Known(Protocol):
@@ -54,13 +54,13 @@ def make_version(
 
     `full` is the fully retrained model that some methods compress.
 
-    Raises MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
+    Raises TaskError, MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
     """
     network = task.network(seed)
+    require_trainable(network)
     if parent is None:
-        state = state_of(network)
-        weights = dict(state.arrays)
-        table, _ = enter_grid(weights, dtypes=state.dtypes, constants=state.constants)
+        weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+        table, _ = enter_grid(weights)
     else:
         table, weights = parent.snapshot.table, parent.snapshot.read_all()
     teacher = None if full is None else full.snapshot.read_all()
