@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffclient.diff.streams import Diff, Hashed, Sparse
+from diffclient.diff.streams import Diff, Exact, Hashed, Sparse
 from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, write_snapshot
 
 SHAPES = {"conv.weight": (24, 8, 5), "conv.bias": (24,), "head.weight": (30, 24), "scale": ()}
@@ -56,6 +56,17 @@ def sparse_diff(table: Table, seed: int = 1, density: float = 0.05, step: int | 
     rng = np.random.default_rng(seed)
     streams = (sparse_stream(rng, spec.size, density, step=step) if spec.grid else None for spec in table)
     return Diff("sparse", tuple(streams))
+
+
+def outgrowing_diff(table: Table, coarser: str, leaving: str, by: int = 5) -> Diff:
+    """An exact diff that sends one tensor to a grid that is coarser by some bits, and takes another off its grid."""
+    streams: list[Exact | None] = [None] * len(table)
+    grids: dict[int, int | None] = {}
+    for number, spec in enumerate(table):
+        if spec.name in (coarser, leaving):
+            streams[number] = Exact(np.arange(0, spec.size, 2), np.full(-(-spec.size // 2), 9))
+            grids[number] = None if spec.name == leaving else (spec.grid or 0) - by
+    return Diff("exact", tuple(streams), grids=grids)
 
 
 def hashed_diff(table: Table, seed: int = 1, share: float = 0.1) -> Diff:

@@ -36,6 +36,7 @@ def _tensor(name: str, tensor: Tensor, rng: Random) -> tuple[TensorSpec, Array]:
     array, grid = tensor.draw(rng, tensor.shape), None
     if tensor.on_grid:
         grid = arithmetic.choose_grid(array)
+        assert grid is not None
         array = np.asarray(arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid))
     return TensorSpec(name, tensor.shape, tensor.dtype, grid), array
 

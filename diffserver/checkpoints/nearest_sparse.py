@@ -1,12 +1,14 @@
 """The sparse diff that comes nearest to given changes within a budget: the largest ones are kept, in whole steps.
 
-Two numbers decide, the same for all tensors: how many changes are kept, and the step of the quantiser. For every step
-the first follows from the budget; the step that leaves the least squared error is searched for, by an estimate of the
-payload's length, and the diff of that step is made to fit by its payload as it is coded. Nothing is trained here.
+Two numbers decide, the same for all tensors: how many changes are kept, and the step of the quantiser. Of changes of
+the same size the first are kept, in the order of the table and of positions: side by side they take the fewest bytes.
+For every step the number of changes follows from the budget; the step that leaves the least squared error is searched
+for, by an estimate of the payload's length, and the diff of that step is made to fit by its payload as it is coded.
+Nothing is trained here.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +28,9 @@ FULL = 0.985
 """A payload of this share of its budget is not made longer any more."""
 
 ATTEMPTS = 12
+OCTAVE = 4
+"""Rungs, after which steps are half as large."""
+
 COUNTED = 4096
 """Levels up to here are counted one by one when a length is estimated."""
 
@@ -69,7 +74,7 @@ def sparse(found: Sequence[Change], limit: int) -> Diff:
         raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
     count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
     rung, count = _best_rung(problem, Rung.below(float(problem.sizes[count - 1])), count)
-    best = _most_within(problem, rung, problem.coded, count)
+    best = _with_what_is_left(problem, rung, _most_within(problem, rung, problem.coded, count))
     if best.length > limit or not best.diff.carried:
         raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
     return best.diff
@@ -77,7 +82,7 @@ def sparse(found: Sequence[Change], limit: int) -> Diff:
 
 def _problem(found: Sequence[Change], limit: int) -> Problem:
     wanted = [wanted_of(change) for change in found]
-    sizes = [np.abs(one.deltas[one.deltas != 0]).astype(np.float32) * np.float32(one.unit) for one in wanted if one]
+    sizes = [sizes[sizes > 0] for sizes in (one.sizes for one in wanted if one)]
     largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
     return Problem(wanted, tuple(change.spec for change in found), limit, largest_first)
 
@@ -105,6 +110,17 @@ def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
     return best, attempt.count
 
 
+def _with_what_is_left(problem: Problem, rung: Rung, best: Attempt) -> Attempt:
+    """Spend bytes that are left on finer steps, of which the next but one may fit changes of whole units best."""
+    left = OCTAVE
+    finer = _next_rung(problem, rung, -1)
+    while finer and left and best.length < FULL * problem.limit:
+        attempt = _most_within(problem, finer, problem.coded, best.count)
+        best, left = (attempt, OCTAVE) if attempt.gain > best.gain else (best, left - 1)
+        finer = _next_rung(problem, finer, -1)
+    return best
+
+
 def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
     """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
 
@@ -124,29 +140,43 @@ def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> At
     # Below half a step a change would be rounded to nothing.
     most = len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], rung.value / 2, side="right"))
     best = empty = replace(_attempt(problem, 0, rung, length), count=count)
-    count, too_many = min(count, most), most + 1
+    count, fitting, too_many = min(count, most), 0, most + 1
     for number in range(ATTEMPTS):
         attempt = _attempt(problem, count, rung, length)
         if attempt.length > limit:
             too_many = count
-        elif attempt.gain >= best.gain:
-            best = attempt
-        if attempt.length <= limit and (attempt.length >= FULL * limit or count == most):
+        else:
+            fitting = max(fitting, count)
+            best = attempt if attempt.gain >= best.gain else best
+        if FULL * limit <= attempt.length <= limit or too_many - fitting <= 1:
             break
         share = ((1 + FULL) / 2 * limit - empty.length) / max(1.0, attempt.length - empty.length)
-        count = max(1, min(int(count * share), too_many - 1, most))
-        if best is empty and number >= ATTEMPTS // 2:
+        count = min(max(int(count * share), fitting + 1), too_many - 1)
+        if fitting == 0 and number >= ATTEMPTS // 2:
             count = max(1, too_many // 2)
     return best
 
 
 def _attempt(problem: Problem, count: int, rung: Rung, length: Length) -> Attempt:
     """Keep the largest `count` changes at this step."""
-    threshold = float(problem.sizes[count]) if count < len(problem.sizes) else 0.0
-    threshold = max(threshold, rung.value / 2 * (1 - 1e-9)) if count else math.inf
-    found = [one.kept(threshold, rung) if one else (None, 0.0) for one in problem.wanted]
+    masks = _largest(problem, count)
+    found = [one.kept(next(masks), rung) if one else (None, 0.0) for one in problem.wanted]
     diff = Diff("sparse", tuple(stream for stream, _ in found))
     return Attempt(diff, length(diff), sum(gain for _, gain in found), count)
+
+
+def _largest(problem: Problem, count: int) -> Iterator[npt.NDArray[np.bool_]]:
+    """Yield for every tensor that may change a mask of the largest `count` changes; of equal ones, the first."""
+    least = float(problem.sizes[count - 1]) if count else math.inf
+    ties = count - (len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], least, side="right")))
+    for one in problem.wanted:
+        if one:
+            sizes = one.sizes
+            mask = sizes > least
+            equal = np.flatnonzero(sizes == least)[:ties]
+            mask[equal] = True
+            ties -= len(equal)
+            yield mask
 
 
 def estimated_bytes(diff: Diff, table: Table) -> float:

@@ -66,9 +66,15 @@ class Wanted:
     low: int = -LIMIT
     high: int = LIMIT
 
-    def kept(self, threshold: float, rung: Rung) -> tuple[Sparse | None, float]:
-        """Return the changes larger than `threshold` in whole steps, and the squared error that they remove."""
-        positions = np.flatnonzero(np.abs(self.deltas) > threshold / self.unit)
+    @property
+    def sizes(self) -> npt.NDArray[np.float32]:
+        """The sizes of all changes in the units in which tensors are compared."""
+        sizes: npt.NDArray[np.float32] = np.abs(self.deltas).astype(np.float32)
+        return sizes * np.float32(self.unit)
+
+    def kept(self, largest: npt.NDArray[np.bool_], rung: Rung) -> tuple[Sparse | None, float]:
+        """Return the changes that a mask names in whole steps, and the squared error that they remove."""
+        positions = np.flatnonzero(largest)
         step, exponent = self.step(rung)
         size = step if exponent is None else math.ldexp(step, -exponent)
         deltas = self.deltas[positions].astype(np.float64)
@@ -107,5 +113,7 @@ def wanted_of(change: Change) -> Wanted | None:
     if spec.dtype == "I8":
         return Wanted(spec, new.astype(np.int32) - old, INT8_UNIT, old.astype(np.int32), -128, 127)
     if spec.dtype in HALVES:
-        return Wanted(spec, widen(new, spec.dtype) - widen(old, spec.dtype), 1.0)
+        with np.errstate(invalid="ignore"):
+            deltas = widen(new, spec.dtype) - widen(old, spec.dtype)
+        return Wanted(spec, np.where(np.isfinite(deltas), deltas, np.float32(0)), 1.0)
     return None

@@ -1,33 +1,44 @@
 """From a checkpoint that was trained elsewhere to a version: a base, or an exact or sparse diff against the parent."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from fnmatch import fnmatchcase
 from time import monotonic
 
 from diffclient.diff.streams import Diff
 from diffclient.tensors.snapshot import Table, enter_grid, fp32_bytes, write_snapshot
 from diffserver.checkpoints import nearest_sparse, quantise
-from diffserver.checkpoints.changes import Change, Rounding, describe, exact, find_changes, require_fit
+from diffserver.checkpoints.changes import (
+    Change,
+    Rounding,
+    describe,
+    describe_outgrown,
+    exact,
+    find_changes,
+    require_fit,
+)
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
 from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import settle
+from diffserver.training.state_arrays import state_of
 
 
 def enter(work: Work) -> Result:
     """Make version 0 of the checkpoint's weights and the task's graph; raises CheckpointError, Invalid, RangeError."""
     began, checkpoint = monotonic(), _fetch(work)
     network = work.task.network(work.seed)
-    expected, _ = enter_grid({name: tensor.detach().numpy() for name, tensor in network.state_dict().items()})
+    state = state_of(network)
+    expected, _ = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
     require_fit(checkpoint, expected)
     before = {spec.name: checkpoint.read(spec.name) for spec in expected}
-    table, after = enter_grid(before, off_grid=_named(work.spec.off_grid, expected))
+    off_grid, dtypes = _named(work.spec.off_grid, expected), {spec.name: spec.dtype for spec in expected}
+    table, after = enter_grid(before, off_grid=off_grid, dtypes=dtypes, constants=state.constants)
     digest = write_snapshot(work.out, table, (after[spec.name] for spec in table))
     rounded = [spec.name for spec in table if spec.grid is not None]
     roundings = [Rounding.between(name, before[name], after[name]) for name in rounded]
-    notes = (_origin(work), *describe(roundings))
+    notes = (_origin(work), *describe(roundings), *_kept_off(table, off_grid))
     graph = work.task.graph(network)
     return Result(MadeVersion(work.out, digest, table, "snapshot"), graph, 0, monotonic() - began, notes)
 
@@ -41,7 +52,7 @@ def update(work: Work, parent: Parent) -> Result:
     require_fit(checkpoint, parent.snapshot.table)
     changes = list(find_changes(checkpoint, parent.snapshot))
     diff = exact(changes)
-    if not diff.carried:
+    if not diff.carried and not diff.grids:
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")
     if work.spec.method == "sparse":
         work.on_progress(0.2, "looks for the sparse diff that comes nearest")
@@ -59,7 +70,15 @@ def _notes(work: Work, diff: Diff, changes: Sequence[Change]) -> tuple[str, ...]
     roundings = [change.rounding for change in changes if change.rounding]
     left_out = quantise.left_out(changes) if diff.kind == "sparse" else []
     missing = [f"stays as it was, for only an exact diff can change it: {name}" for name in left_out]
-    return (_origin(work), *describe(roundings), *missing)
+    outgrown = describe_outgrown(changes, diff)
+    return (_origin(work), *describe(roundings), *outgrown, *missing)
+
+
+def _kept_off(table: Table, asked: Container[str]) -> Iterator[str]:
+    """Yield a line for every fp32 tensor that no grid suits."""
+    for spec in table:
+        if spec.dtype == "F32" and spec.grid is None and spec.name not in asked:
+            yield f"stays off the grid, for its smallest weights or infinities: only exact diffs change {spec.name}"
 
 
 def _origin(work: Work) -> str:

@@ -9,6 +9,7 @@ from time import monotonic
 
 import numpy as np
 
+from diffclient.tensors.float_bits import bits_of
 from diffclient.tensors.snapshot import Snapshot
 from diffserver.catalog.candidate import NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
@@ -81,7 +82,9 @@ def result_of_update(
 
 
 def _count_changed(before: Snapshot, after: Snapshot) -> int:
-    return sum(int(np.count_nonzero(before.read(spec.name) != after.read(spec.name))) for spec in before.table)
+    """Count by bits, for a NaN that stays is no change."""
+    bits = ((bits_of(before.read(spec.name)), bits_of(after.read(spec.name))) for spec in before.table)
+    return sum(int(np.count_nonzero(old != new)) for old, new in bits)
 
 
 @dataclass(frozen=True)

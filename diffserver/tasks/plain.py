@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,9 +27,6 @@ from diffserver.tasks.jsonl import JsonLine, read_lines
 from diffserver.tasks.probe_pack import pack
 from diffserver.tasks.task import Example, Forward
 
-_NO_PARAMETER = (
-    "no parameter. Use LayerNorm or GroupNorm in place of BatchNorm, and register constants with persistent=False"
-)
 _TIED = "another name of the same weights. Keep them once, and call functions with them where they are used again"
 
 
@@ -155,16 +152,10 @@ def _opener(folder: Path, contents: dict[str, bytes] | None = None) -> Callable[
 
 
 def _require_weights(network: nn.Module) -> None:
-    """Raise TaskError unless the network's state consists of fp32 parameters with one name each."""
+    """Raise TaskError unless the network has weights, each with one name."""
     parameters, all_names = dict(network.named_parameters()), dict(network.named_parameters(remove_duplicate=False))
-    state: Mapping[str, Any] = network.state_dict()
-    problems = {
-        _NO_PARAMETER: [name for name in state if name not in all_names],
-        _TIED: [name for name in all_names if name not in parameters],
-        "no float32": [name for name, weight in parameters.items() if weight.dtype != torch.float32],
-    }
-    for problem, names in problems.items():
-        if names:
-            raise TaskError(f"the network cannot be trained as diffs: {', '.join(names[:5])}: {problem}")
+    tied = [name for name in all_names if name not in parameters]
+    if tied:
+        raise TaskError(f"diffs cannot carry the network's state: {', '.join(tied[:5])}: {_TIED}")
     if not parameters:
         raise TaskError("the network has no weights")

@@ -1,7 +1,7 @@
 """Freely trained weights on the grids of their line: rounded, and cut where a grid ends.
 
 Over a chain a weight that nothing holds in place, a bias before a normalisation, walks out of a grid that was chosen
-by version 0. What an operator brings as a checkpoint is not cut: there an error is told.
+by version 0. What an operator brings as a checkpoint is not cut: it gets another grid (`checkpoints.outgrown`).
 """
 
 import math

@@ -22,6 +22,7 @@ from diffserver.training import clip_to_grid
 from diffserver.training.loop import Lesson, train
 from diffserver.training.made_version import MadeVersion
 from diffserver.training.progress import OnProgress
+from diffserver.training.trainable import require_trainable
 
 
 class Known(Protocol):
@@ -53,9 +54,10 @@ def make_version(
 
     `full` is the fully retrained model that some methods compress.
 
-    Raises MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
+    Raises TaskError, MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
     """
     network = task.network(seed)
+    require_trainable(network)
     if parent is None:
         weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
         table, _ = enter_grid(weights)
@@ -78,8 +80,8 @@ def settle(result: Result, parent: Known | None, out: Path) -> MadeVersion:
             raise MethodError("version 0 has no parent that a diff could start from")
         table = parent.snapshot.table
         payload = encode(result, table, parent.digest)
-        digest = apply(parent.snapshot, [open_payload(payload, table, parent.digest)], out)
-        return MadeVersion(out, digest, table, result.kind, payload)
+        opened = open_payload(payload, table, parent.digest)
+        return MadeVersion(out, apply(parent.snapshot, [opened], out), opened.table_after, result.kind, payload)
     table, arrays = _on_grids(result.weights, parent)
     packed = result.payload if isinstance(result, Packed) else None
     return MadeVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)

@@ -31,6 +31,6 @@ def graph(kind: int = TensorProto.FLOAT) -> bytes:
 
 def version(path: Path, bias: np.ndarray[tuple[int], np.dtype[np.generic]], bfloat16: bool = False) -> Snapshot:
     """The model's weights, on disk."""
-    table, arrays = enter_grid({"bias": bias}, bfloat16=["bias"] if bfloat16 else [])
+    table, arrays = enter_grid({"bias": bias}, dtypes={"bias": "BF16"} if bfloat16 else {})
     write_snapshot(path, table, [arrays["bias"]])
     return Snapshot(path)

@@ -15,8 +15,8 @@ LARGEST_CONTENT = 1 << 16
 Mutate = Callable[[bytes, int], bytes]
 """The fuzzer's own mutation: bytes and the most that may come back."""
 
-FIELDS = ((14, "<i"), (18, "<i"), (22, "<I"), (26, "<I"), (30, "<H"), (5, "<B"))
-"""Offset and format of what is drawn anew in a header: alpha, beta, seed, tensors, lanes, kind."""
+FIELDS = ((14, "<i"), (18, "<i"), (22, "<I"), (26, "<I"), (30, "<H"), (5, "<B"), (4, "<B"))
+"""Offset and format of what is drawn anew in a header: alpha, beta, seed, tensors, lanes, kind, format."""
 TEMPTING = (0, 1, 2, 3, 65535, 65536, 1 << 20, -(1 << 20), (1 << 31) - 1, 4096, 4097)
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from diffclient.diff.apply import apply
-from diffclient.diff.apply_chunk import change
+from diffclient.diff.apply_chunk import change, regrid
 from diffclient.diff.streams import Source, chunks
 from diffclient.errors import PayloadError, PayloadTooNew, RangeError, WrongParent
 from diffclient.payload.decode import decode, open_payload
-from diffclient.tensors.snapshot import DTYPES, Snapshot, Table, TensorSpec, write_snapshot
+from diffclient.tensors.snapshot import DTYPES, Snapshot, Table, TensorSpec, digest, write_snapshot
 from tests.reference import arithmetic, coding, decoder
 from tests.reference.records import Tensor
 
-Outcome = list[bytes] | str
-"""Every tensor's new bytes, or the name of the error."""
+
+class Made(NamedTuple):
+    """A version that a client made."""
+
+    digest: str
+    weights: list[bytes]
+    """Every tensor's bytes."""
+
+
+Outcome = Made | str
+"""A version, or the name of the error."""
 
 ERRORS = (PayloadError, PayloadTooNew, WrongParent, RangeError)
 
@@ -57,16 +68,18 @@ class Parent:
         weights = [np.frombuffer(bytearray(data), DTYPES[spec.dtype]) for spec, data in self._pairs()]
         try:
             source = open_payload(payload, self.table, self.digest)
-            pieces = source.pieces(self.table)
-            for index, spec in enumerate(self.table):
-                for start, stop in chunks(spec.size):
+            pieces, table = source.pieces(self.table), source.table_after
+            for index, (before, after) in enumerate(zip(self.table, table, strict=True)):
+                for start, stop in chunks(before.size):
                     piece = next(pieces)
                     if source.touches(index):
-                        change(weights[index][start:stop], spec, source, piece)
+                        regrid(weights[index][start:stop], before, after)
+                        change(weights[index][start:stop], after, source, piece)
             assert next(pieces, self) is self, "more pieces than chunks"
         except ERRORS as error:
             return type(error).__name__
-        return [array.tobytes() for array in weights]
+        made = [array.tobytes() for array in weights]
+        return Made(digest(table, [hashlib.sha256(data).digest() for data in made]), made)
 
     def _pairs(self) -> Iterator[tuple[TensorSpec, bytes]]:
         return zip(self.table, self.weights, strict=True)
@@ -76,17 +89,18 @@ class Parent:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             out = Path(folder) / "out"
             try:
-                digest = apply(self.snapshot, [source()], out)
+                made = apply(self.snapshot, [source()], out)
             except ERRORS as error:
                 return type(error).__name__
             result = Snapshot(out)
-            assert result.digest() == digest
-            return [result.read(spec.name).tobytes() for spec in self.table]
+            assert result.digest() == made
+            return Made(made, [result.read(spec.name).tobytes() for spec in result.table])
 
     def in_the_reference(self, payload: bytes) -> Outcome:
         """What the reference makes of a payload."""
         try:
             decoded = decoder.decode(payload, self.tensors, self.digest)
-            return arithmetic.apply(decoded, self.tensors, self.weights)
+            weights = arithmetic.apply(decoded, self.tensors, self.weights)
+            return Made(arithmetic.digest(decoded.table, weights), weights)
         except coding.Refused as error:
             return type(error).__name__

@@ -36,9 +36,12 @@ def apply(payload: Payload, table: Sequence[Tensor], weights: Sequence[bytes]) -
 def change(payload: Payload, number: int, tensor: Tensor, stream: Stream, data: bytes) -> bytes:
     """Return one tensor's new bytes, weight by weight, by the rule of its dtype."""
     value = values(payload, number, stream)
-    rule = rule_for(payload, tensor, stream)
+    after = payload.table[number]
+    rule = rule_for(payload, after, stream)
     width = BITS[tensor.dtype] // 8
-    old = (int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width))
+    old = [int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width)]
+    if tensor.grid is not None and after.grid not in (None, tensor.grid):
+        old = [coarsened(bits, tensor.grid, after.grid) for bits in old]
     return b"".join(rule(bits, value(position)).to_bytes(width, "little") for position, bits in enumerate(old))
 
 
@@ -52,7 +55,7 @@ def rule_for(payload: Payload, tensor: Tensor, stream: Stream) -> Rule:
         grid = tensor.grid
         return lambda bits, value: on_grid(bits, value, alpha, beta, grid)
     if payload.kind == EXACT:
-        return lambda bits, value: exact(bits, value, tensor.dtype)
+        return lambda bits, value: exact(bits, value, tensor.dtype, payload.nonfinite)
     if tensor.dtype == "I8":
         return lambda bits, value: int8(bits, value, alpha, beta)
     return lambda bits, value: half(bits, value, stream.exponent, alpha, beta, tensor.dtype)
@@ -91,14 +94,27 @@ def combined(weight: int, value: int, alpha: int, beta: int, low: int, high: int
     return result
 
 
+def units_of(bits: int, grid: int) -> int:
+    """W, of a F32 weight on this grid."""
+    units = Fraction(number(bits, "F32")) * Fraction(2) ** grid
+    if units.denominator != 1:
+        raise RangeError("the parent's weight is not on its grid")
+    return units.numerator
+
+
+def coarsened(bits: int, old: int, new: int) -> int:
+    """The bits of a weight that is rounded from one grid to a coarser one, half to even."""
+    units = units_of(bits, old)
+    if abs(units) > 1 << 24:
+        raise RangeError("the parent's weight is not on its grid")
+    return to_bits(round(units / Fraction(2) ** (old - new)) / Fraction(2) ** new, "F32")
+
+
 def on_grid(bits: int, value: int, alpha: int, beta: int, grid: int) -> int:
     """F32 on a grid; in exact, alpha and beta are 1, so that the same formula is W + D."""
     if value == 0 and alpha == ONE:
         return bits
-    units = Fraction(number(bits, "F32")) * Fraction(2) ** grid
-    if units.denominator != 1:
-        raise RangeError("the parent's weight is not on its grid")
-    result = combined(units.numerator, value, alpha, beta, -(1 << 24), 1 << 24)
+    result = combined(units_of(bits, grid), value, alpha, beta, -(1 << 24), 1 << 24)
     return to_bits(result / Fraction(2) ** grid, "F32")
 
 
@@ -117,7 +133,7 @@ def half(bits: int, value: int, exponent: int, alpha: int, beta: int, dtype: str
     return to_bits(rounded(rounded(scaled + added, "F32"), dtype), dtype)
 
 
-def exact(bits: int, value: int, dtype: str) -> int:
+def exact(bits: int, value: int, dtype: str, nonfinite: bool) -> int:
     """A difference of ordinals, modulo 2^bits."""
     if value == 0:
         return bits
@@ -130,7 +146,7 @@ def exact(bits: int, value: int, dtype: str) -> int:
         return result
     ordinal = (every - bits if bits & sign else bits + sign) + value & every
     result = ordinal - sign if ordinal & sign else every - ordinal
-    if result == sign or result & EXPONENT_BITS[dtype] == EXPONENT_BITS[dtype]:
+    if result == sign or (not nonfinite and result & EXPONENT_BITS[dtype] == EXPONENT_BITS[dtype]):
         raise RangeError("-0, or not finite")
     return result
 

@@ -39,6 +39,7 @@ BASES: Mapping[str, Sample] = {
     "half": sample("F16", SPARSE, MODEL, {"x.half": Part({0: 1, 3: 1}, step=1 << 8, exponent=20)}),
     "hashed": sample("hashed", HASHED, MODEL, {"weight": Part(levels=[4, -1, 0], step=9)}, seed=3),
     "exact": sample("exact", EXACT, MODEL, {"weight": Part({4: 3}), "x.i8": Part({1: 5, 2: -1})}),
+    "free": sample("format 3", EXACT, MODEL, {"weight": Part({4: 3}, grid=3), "x.i8": Part({1: 5})}, version=3),
     "classes": sample("classes", SPARSE, TABLE_OF_ROWS, {"rows": CLASSES}),
     "words": sample("words", SPARSE, MODEL, {"weight": Part({n: n * n + 1 for n in range(10)})}, lanes=1),
     "nothing": sample("nothing is touched", SPARSE, MODEL, {}),

@@ -40,23 +40,31 @@ class Payload(NamedTuple):
     beta: int
     seed: int
     streams: tuple[Stream | None, ...]
+    table: tuple[Tensor, ...]
+    """The table of the version that it makes."""
+    nonfinite: bool
+    """Whether exact may make infinities and NaN off the grid."""
 
 
 def decode(data: bytes, table: Sequence[Tensor], parent_digest: str) -> Payload:
     """Read a payload for this table and parent; raises PayloadError, PayloadTooNew, WrongParent."""
     header = split(data, len(table), parent_digest)
     records, symbols, bits = header.sections
-    layouts = read_records(decompress(records, content_limit(table)), table, header.kind)
+    layouts = read_records(decompress(records, content_limit(table)), table, header.kind, header.version)
+    after = tuple(
+        tensor if layout is None else tensor._replace(grid=layout.grid)
+        for tensor, layout in zip(table, layouts, strict=True)
+    )
     nothing = all(layout is None for layout in layouts)
     demand((header.lanes == 0) == nothing, "lanes and touched tensors do not go together")
     coder = Coder(Symbols(symbols, header.lanes), ExtraBits(bits))
     streams = tuple(
         None if layout is None else stream(coder, tensor, layout, header.kind)
-        for tensor, layout in zip(table, layouts, strict=True)
+        for tensor, layout in zip(after, layouts, strict=True)
     )
     coder.symbols.end()
     coder.bits.end()
-    return Payload(header.kind, header.alpha, header.beta, header.seed, streams)
+    return Payload(header.kind, header.alpha, header.beta, header.seed, streams, after, header.version == 3)
 
 
 class Coder(NamedTuple):

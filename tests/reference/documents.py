@@ -27,6 +27,8 @@ class Part:
     """Numbers of the columns, where there are classes."""
     step: int = 1
     exponent: int = 0
+    grid: int = 0
+    """Format 3: 0 keeps the grid, 1 takes the tensor off it, 2 makes it coarser by a bit, 3 by two …"""
     every: bool = False
     """With B = 1: where some weight of a chunk changes, every weight gets a value, most of them 0."""
     widths: tuple[int, ...] = ()
@@ -43,6 +45,7 @@ def document(
     alpha: int = ONE,
     beta: int = ONE,
     seed: int = 0,
+    version: int = 2,
 ) -> Document:
     """Return a document of these parts, which is sound if the parts are."""
     touched = [(tensor, part) for tensor, part in zip(table, parts, strict=True) if part is not None]
@@ -57,13 +60,14 @@ def document(
             for of_class, cell in zip(own, chunk, strict=True):
                 runs += [Run(book, run) for book, run in zip(of_class, cell, strict=True) if run]
     return Document(
-        kind, parent, len(table), lanes if touched else 0, alpha, beta, seed,
+        kind, parent, len(table), lanes if touched else 0, alpha, beta, seed, version=version,
         books=tuple(books),
         blocks=tuple(0 if part is None else part.block for part in parts),
         classes=tuple(int(bool(part.columns)) for _, part in touched) if kind != HASHED else (),
         lines=tuple(number for _, part in touched for number in (*part.rows, *part.columns)),
         steps=tuple(part.step for _, part in touched) if kind != EXACT else (),
         exponents=tuple(part.exponent for tensor, part in touched if tensor.half) if kind != EXACT else (),
+        grids=tuple(part.grid for tensor, part in touched if tensor.grid is not None) if version == 3 else (),
         uses=tuple(uses), counts=tuple(counts), runs=tuple(runs),
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ def parent(sample: Sample) -> dict[str, Any]:
 def sound(sample: Sample, payload: bytes) -> dict[str, Any]:
     """Return a sound payload's purpose and the version that it makes."""
     decoded = decode(payload, sample.table, sample.document.parent)
-    result = digest(sample.table, apply(decoded, sample.table, sample.weights()))
+    result = digest(decoded.table, apply(decoded, sample.table, sample.weights()))
     return {"about": sample.about, **parent(sample), "result": result}
 
 

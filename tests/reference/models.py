@@ -58,6 +58,15 @@ CLASSED = (
     Tensor("half", (5, 4), "F16", None),
     Tensor("wide", (2, 9), "BF16", None),
 )
+FREE = (
+    Tensor("coarser", (7, 9), "F32", 20),
+    Tensor("half", (5,), "F16", None),
+    Tensor("least", (4,), "F32", 126),
+    Tensor("leaves", (6,), "F32", 21),
+    Tensor("mask", (5,), "F32", None),
+    Tensor("rounded", (9,), "F32", 20),
+    Tensor("stays", (6,), "F32", 22),
+)
 NEGATIVE_ZERO, NOT_A_NUMBER, INFINITE = 0x8000, 0x7E01, 0x7C00
 
 

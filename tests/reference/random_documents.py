@@ -29,11 +29,12 @@ def payload(chance: Random, tensors: Sequence[Tensor], parent: str) -> Document:
     """A sound payload for this table."""
     kind = chance.choice([SPARSE, HASHED, EXACT])
     touched = [allowed(kind, each) and chance.random() < 0.7 for each in tensors]
-    parts = [part(chance, kind, each) if touch else None for each, touch in zip(tensors, touched, strict=True)]
+    version = 3 if kind == EXACT and chance.random() < 0.5 else 2
+    parts = [part(chance, kind, each, version) if touch else None for each, touch in zip(tensors, touched, strict=True)]
     lanes = chance.randint(1, 9) if chance.random() < 0.9 else chance.randint(1, 300)
     alpha, beta = (ONE, ONE) if kind == EXACT else (factor(chance), factor(chance))
     seed = chance.getrandbits(32) if kind == HASHED else 0
-    return document(kind, tensors, parent, parts, lanes=lanes, alpha=alpha, beta=beta, seed=seed)
+    return document(kind, tensors, parent, parts, lanes=lanes, alpha=alpha, beta=beta, seed=seed, version=version)
 
 
 def factor(chance: Random) -> int:
@@ -46,14 +47,21 @@ def allowed(kind: int, each: Tensor) -> bool:
     return each.size > 0 and (kind == EXACT or each.grid is not None or each.half or each.dtype == "I8")
 
 
-def part(chance: Random, kind: int, each: Tensor) -> Part:
+def grid_code(chance: Random, grid: int) -> int:
+    """What becomes of a grid: mostly that it stays."""
+    coarser = [1 + by for by in (1, 3, 20, grid + 100) if 0 < by <= grid + 100]
+    return chance.choice([0, 0, 1, *coarser])
+
+
+def part(chance: Random, kind: int, each: Tensor, version: int) -> Part:
     """What is done to a tensor."""
+    code = grid_code(chance, each.grid) if version == 3 and each.grid is not None else 0
     step = 1 if kind == EXACT else chance.choice([1, chance.randint(1, 40), chance.randint(1, 1 << 24)])
     limit = (1 << (24 if each.half else 25)) // step
-    if kind == EXACT and each.grid is None:
+    if kind == EXACT and (each.grid is None or code == 1):
         limit = (1 << BITS[each.dtype] - 1) - 1
     limit = chance.choice([limit, min(limit, 20), min(limit, 300)])
-    fields: dict[str, Any] = {"step": step, "widths": widths(chance)}
+    fields: dict[str, Any] = {"step": step, "widths": widths(chance), "grid": code}
     fields["exponent"] = chance.choice([chance.randint(5, 20), chance.randint(-100, 126)]) if each.half else 0
     if kind == HASHED:
         buckets = chance.randint(1, min(each.size, 40))

@@ -24,6 +24,7 @@ CHUNK = 1_048_320
 ONE = 65536
 SPARSE, HASHED, EXACT = 1, 2, 3
 BITS = {"F32": 32, "F16": 16, "BF16": 16, "F64": 64, "I8": 8, "I16": 16, "I32": 32, "I64": 64, "U8": 8, "BOOL": 8}
+FORMATS = ((2, SPARSE), (2, HASHED), (2, EXACT), (3, EXACT))
 HEADER = struct.Struct("<4sBB8siiIIH3I")
 
 
@@ -65,6 +66,8 @@ class Layout:
     """Every column's number; () without classes."""
     books: tuple[tuple[Codebook, ...], ...] = ()
     """By class, then gaps, patterns, values in their contexts; or gaps, values; or values."""
+    grid: int | None = None
+    """The tensor's exponent from this version on; None off the grid."""
     counts: tuple[int, ...] = ()
     """sparse and exact: blocks that hold a change, by chunk and class; hashed: one entry, the number of buckets."""
 
@@ -83,6 +86,7 @@ class Layout:
 class Header(NamedTuple):
     """The header's fields and the sections behind it."""
 
+    version: int
     kind: int
     alpha: int
     beta: int
@@ -96,7 +100,7 @@ def split(data: bytes, tensors: int, parent_digest: str) -> Header:
     """Header fields and the three sections."""
     demand(len(data) >= HEADER.size and data[:4] == b"NDIF", "no payload")
     _, version, kind, parent, alpha, beta, seed, count, lanes, *lengths = HEADER.unpack_from(data)
-    if version != 2 or kind not in (SPARSE, HASHED, EXACT):
+    if (version, kind) not in FORMATS:
         raise PayloadTooNew(f"format {version}, kind {kind}")
     if parent != bytes.fromhex(parent_digest)[:8]:
         raise WrongParent("made for another version")
@@ -107,7 +111,8 @@ def split(data: bytes, tensors: int, parent_digest: str) -> Header:
     demand(lanes <= 4096, "too many lanes")
     demand(len(data) == HEADER.size + sum(lengths), "the sections are not as long as the header says")
     first, second = HEADER.size + lengths[0], HEADER.size + lengths[0] + lengths[1]
-    return Header(kind, alpha, beta, seed, lanes, (data[HEADER.size : first], data[first:second], data[second:]))
+    sections = (data[HEADER.size : first], data[first:second], data[second:])
+    return Header(version, kind, alpha, beta, seed, lanes, sections)
 
 
 def chunks(size: int) -> Iterator[tuple[int, int]]:
@@ -138,7 +143,7 @@ def decompress(frame: bytes, limit: int) -> bytes:
         raise PayloadError(str(error)) from error
 
 
-def read_records(content: bytes, table: Sequence[Tensor], kind: int) -> list[Layout | None]:
+def read_records(content: bytes, table: Sequence[Tensor], kind: int, version: int) -> list[Layout | None]:
     """Return the coding of each tensor; None for an untouched one."""
     numbers = Numbers(content)
     books = [read_codebook(numbers) for _ in range(numbers.within(0, 255, "number of codebooks"))]
@@ -159,12 +164,22 @@ def read_records(content: bytes, table: Sequence[Tensor], kind: int) -> list[Lay
     for _, layout in ((tensor, layout) for tensor, layout in touched if kind != EXACT and tensor.half):
         layout.exponent = numbers.signed()
         demand(-100 <= layout.exponent <= 126, "exponent out of range")
+    for tensor, layout in touched:
+        layout.grid = tensor.grid
+        if version == 3 and tensor.grid is not None:
+            layout.grid = read_grid(numbers, tensor.grid)
     for _, layout in touched:
         layout.books = tuple(read_books(numbers, books, layout, kind) for _ in range(layout.classes))
     for tensor, layout in touched:
         layout.counts = tuple(read_counts(numbers, tensor, layout, kind))
     numbers.end()
     return layouts
+
+
+def read_grid(numbers: Numbers, grid: int) -> int | None:
+    """The exponent from this version on: 0 as it was, 1 none, 2 coarser by a bit, 3 by two …"""
+    code = numbers.within(0, 1 + grid + 100, "grid")
+    return None if code == 1 else grid - max(0, code - 1)
 
 
 def read_lines(numbers: Numbers, tensor: Tensor, layout: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from tests.reference.documents import WIDE, Part
-from tests.reference.models import CLASSED, EVERY_DTYPE, LARGE, MIXED, Sample, halves, sample, scattered
+from tests.reference.models import CLASSED, EVERY_DTYPE, FREE, LARGE, MIXED, Sample, halves, sample, scattered
 from tests.reference.narrow import exact_bits_stay, narrow_bits_stay, narrow_hashed, narrow_sparse, to_zero
 from tests.reference.records import CHUNK, EXACT, HASHED, ONE, SPARSE, Tensor
 from tests.reference.writer import Book, Run
@@ -73,6 +73,29 @@ def exact_every_weight() -> Sample:
     """Values of 0 among the others."""
     parts = {"u8": Part({2: 9}, every=True), "f64": Part(dict.fromkeys(range(6), 1)), "i16": Part()}
     return sample("exact, a value for every weight, 0 where it stays", EXACT, EVERY_DTYPE, parts)
+
+
+def new_grids() -> Sample:
+    """Coarser grids, with changes and without, none, and what only format 3 may make off the grid."""
+    units = struct.pack("<9f", *(number * 2.0**-20 for number in (0, 1, 2, 3, -1, -2, -3, 6, -6)))
+    parts = {
+        "coarser": Part(scattered(63, 2, 6), grid=6),
+        "half": Part({0: 1, 1: -1, 2: 0x100, 4: 3}, widths=WIDE),
+        "least": Part({1: -9, 3: 1 << 24}, grid=227, widths=WIDE),
+        "leaves": Part({0: 1 << 30, 5: -40}, grid=1, widths=WIDE),
+        "mask": Part({1: -0x7F800000, 4: 2}, widths=WIDE),
+        "rounded": Part(grid=3),
+        "stays": Part({2: -5}),
+    }
+    given = {"half": halves(0x7BFF, 0x7C01, 0x7D00, 1, 0), "mask": bytes(20), "rounded": units}
+    return sample("exact, format 3: new grids, infinities", EXACT, FREE, parts, given=given, version=3)
+
+
+def new_grid_chunks() -> Sample:
+    """Every chunk is rounded, also where nothing changes."""
+    table = (Tensor("large", (CHUNK + 59,), "F32", 24), Tensor("small", (9,), "F32", 20))
+    parts = {"large": Part({CHUNK + 4: 100, CHUNK + 5: -90}, grid=5), "small": Part({3: -1}, grid=1)}
+    return sample("exact, format 3: a new grid for a tensor of two chunks", EXACT, table, parts, version=3)
 
 
 def hashed() -> Sample:
@@ -165,4 +188,6 @@ SAMPLES: Mapping[str, Callable[[], Sample]] = {
     "exact-every-weight": exact_every_weight,
     "exact-bits-stay": exact_bits_stay,
     "exact-late-chunk": late_chunk,
+    "exact-new-grids": new_grids,
+    "exact-new-grid-chunks": new_grid_chunks,
 }  # fmt: skip

@@ -12,9 +12,9 @@ from tests.reference.records import EXACT, HASHED, ONE, SPARSE, Tensor
 TOP = 1 << 24
 
 
-def exact(dtype: str, bits: int, difference: int) -> Sample:
+def exact(dtype: str, bits: int, difference: int, **fields: int) -> Sample:
     """One weight, off the grid, and what is added to its ordinal."""
-    return of_one(dtype, bits, EXACT, Part({0: difference}))
+    return of_one(dtype, bits, EXACT, Part({0: difference}), **fields)
 
 
 def narrow(dtype: str, bits: int, level: int, exponent: int = 0, **factors: int) -> Sample:
@@ -53,6 +53,12 @@ UNFIT: Mapping[str, Sample] = {
     "exact off the top of the grid": grid(TOP, EXACT, Part({0: 1})),
     "exact off the bottom of the grid": grid(-TOP, EXACT, Part({0: -1})),
     "exact far off the grid": grid(TOP, EXACT, Part({0: 2 * TOP})),
+    "exact, a new grid, to -0": exact("F32", 1, -2, version=3),
+    "exact, a new grid, a BOOL of 2": exact("BOOL", 1, 1, version=3),
+    "exact off the top of a new grid": grid(TOP, EXACT, Part({0: (1 << 23) + 1}, grid=2), version=3),
+    "exact off the bottom of a new grid": grid(-TOP, EXACT, Part({0: -(1 << 24)}, grid=10), version=3),
+    "exact to -0 off the grid that it leaves": grid(1, EXACT, Part({0: -0x35800001}, grid=1), version=3),
+    "exact, a parent beyond its grid": grid(2 * TOP, EXACT, Part(grid=9), version=3),
     "off the top of the grid": grid(TOP, SPARSE, Part({0: 1})),
     "off the bottom of the grid": grid(-TOP, SPARSE, Part({0: -1})),
     "off the grid by a half": grid(TOP - 1, SPARSE, Part({0: 5}), beta=ONE // 2),

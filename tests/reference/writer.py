@@ -61,6 +61,8 @@ class Document:
     """Numbers of rows and columns."""
     steps: tuple[int, ...] = ()
     exponents: tuple[int, ...] = ()
+    grids: tuple[int, ...] = ()
+    """Format 3: codes of the touched tensors on a grid."""
     uses: tuple[int, ...] = ()
     """Numbers of the touched tensors' codebooks."""
     counts: tuple[int, ...] = ()
@@ -97,7 +99,7 @@ def content(document: Document) -> bytes:
     for book in document.books:
         parts += [leb(len(book.widths)), zigzag(book.start), *map(leb, book.widths), *map(leb, book.frequencies)]
     parts += [*map(leb, document.blocks), *map(leb, document.classes), *map(leb, document.lines)]
-    parts += [*map(leb, document.steps), *map(zigzag, document.exponents)]
+    parts += [*map(leb, document.steps), *map(zigzag, document.exponents), *map(leb, document.grids)]
     parts += [*map(leb, document.uses), *map(leb, document.counts)]
     return b"".join(parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot
-from diffclient.tensors.tensor_table import DTYPES, TensorSpec
+from diffclient.tensors.tensor_table import DTYPES
 
 
 def save(path: Path, tensors: Mapping[str, Array]) -> Path:
@@ -62,12 +62,15 @@ def mixed(seed: int = 0, size: int = 400) -> dict[str, tuple[str, Array]]:
     }
 
 
-def version(path: Path, tensors: Mapping[str, tuple[str, Array]], off_grid: tuple[str, ...] = ("off",)) -> Snapshot:
+def version(
+    path: Path,
+    tensors: Mapping[str, tuple[str, Array]],
+    off_grid: Container[str] = ("off",),
+    constants: Container[str] = (),
+) -> Snapshot:
     """Write tensors as a version 0."""
     arrays = {name: array for name, (_, array) in tensors.items()}
-    halves = {name for name, (dtype, _) in tensors.items() if dtype == "BF16"}
-    table, entered = enter_grid(arrays, off_grid=off_grid, bfloat16=halves)
-    # numpy knows no dtype of truth values of its own in a file: what was U8 and is BOOL is said here.
-    table = tuple(TensorSpec(spec.name, spec.shape, tensors[spec.name][0], spec.grid) for spec in table)
+    dtypes = {name: dtype for name, (dtype, _) in tensors.items()}
+    table, entered = enter_grid(arrays, off_grid=off_grid, dtypes=dtypes, constants=constants)
     write_snapshot(path, table, [entered[spec.name] for spec in table])
     return Snapshot(path)

@@ -8,18 +8,27 @@ comparing the digest with the expected one is left to the caller.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from diffclient.diff.apply_chunk import change
+from diffclient.diff.apply_chunk import change, regrid
 from diffclient.diff.hashing_writer import Writer
 from diffclient.diff.streams import CHUNK, Piece, Source, chunks
 from diffclient.errors import RangeError
 from diffclient.tensors.snapshot import Array, Snapshot, read_into
-from diffclient.tensors.tensor_table import DTYPES, Table, TensorSpec, digest, header_of
+from diffclient.tensors.tensor_table import DTYPES, Table, digest, header_of, regridded
 
-Steps = list[tuple[Source, Iterator[Piece | None]]]
+
+@dataclass(frozen=True)
+class Step:
+    """One diff of the chain, and the tables of the versions on both sides of it."""
+
+    source: Source
+    pieces: Iterator[Piece | None]
+    before: Table
+    after: Table
 
 
 def apply(parent: Snapshot, chain: Sequence[Source], out: Path) -> str:
@@ -29,8 +38,8 @@ def apply(parent: Snapshot, chain: Sequence[Source], out: Path) -> str:
     payload, SnapshotError if the parent ends early, OSError as the file system does. The caller then removes the
     incomplete `out`.
     """
-    table = parent.table
-    steps = [(source, source.pieces(table)) for source in chain]
+    steps = list(_steps(parent.table, chain))
+    table = steps[-1].after if steps else parent.table
     with parent.open() as file, Writer(out, _room(table)) as writer:
         writer.head(header_of(table))
         for index, spec in enumerate(table):
@@ -38,7 +47,7 @@ def apply(parent: Snapshot, chain: Sequence[Source], out: Path) -> str:
             for start, stop in chunks(spec.size):
                 memory = writer.room((stop - start) * DTYPES[spec.dtype].itemsize)
                 read_into(file, memory)
-                _combine(np.frombuffer(memory, DTYPES[spec.dtype]), steps, index, spec)
+                _combine(np.frombuffer(memory, DTYPES[spec.dtype]), steps, index)
                 writer.put(memory)
         _finish(steps)
         return digest(table, writer.settle())
@@ -49,20 +58,29 @@ def _room(table: Table) -> int:
     return max((min(spec.nbytes, CHUNK * DTYPES[spec.dtype].itemsize) for spec in table), default=0)
 
 
-def _combine(weights: Array, steps: Steps, index: int, spec: TensorSpec) -> None:
+def _steps(table: Table, chain: Sequence[Source]) -> Iterator[Step]:
+    for source in chain:
+        after = regridded(table, source.grids)
+        yield Step(source, source.pieces(table), table, after)
+        table = after
+
+
+def _combine(weights: Array, steps: Sequence[Step], index: int) -> None:
     """Take each diff's next piece, and combine them all in turn with one chunk of tensor number `index`."""
-    for source, pieces in steps:
-        piece = next(pieces)
-        if not source.touches(index):
+    for step in steps:
+        piece = next(step.pieces)
+        if not step.source.touches(index):
             continue
+        before, after = step.before[index], step.after[index]
         try:
-            change(weights, spec, source, piece)
+            regrid(weights, before, after)
+            change(weights, after, step.source, piece)
         except RangeError as error:
-            raise RangeError(f"{spec.name}: {error}") from error
+            raise RangeError(f"{after.name}: {error}") from error
 
 
-def _finish(steps: Steps) -> None:
+def _finish(steps: Sequence[Step]) -> None:
     """Read every diff to its end, since a payload is checked only as it is decoded."""
-    for _, pieces in steps:
-        for _ in pieces:
+    for step in steps:
+        for _ in step.pieces:
             raise AssertionError("a diff has more pieces than its tensors have chunks")

@@ -22,9 +22,21 @@ BLOCK = 1 << 15
 """Weights that are combined at once where all of them change, so that intermediate results stay in the cache."""
 
 
+def regrid(weights: Array, before: TensorSpec, after: TensorSpec) -> None:
+    """Round a chunk of weights (flat) to its tensor's new grid, if there is one, in place.
+
+    Raises RangeError if they are not on the grid that they leave.
+    """
+    if before.grid is not None and after.grid is not None and before.grid != after.grid:
+        for start in range(0, weights.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            weights[block] = arithmetic.coarsen(weights[block], before.grid, after.grid)
+
+
 def change(weights: Array, spec: TensorSpec, source: Source, piece: Piece | None) -> None:
     """Combine a chunk of weights (flat) of a tensor that `source` touches with its piece, in place.
 
+    A tensor that leaves its grid went through `regrid` before, and `spec` is what it is then.
     Where no factor scales the weights, those that the piece does not name are not read. Raises RangeError.
     """
     scaled = source.kind != "exact" and source.alpha != ONE
@@ -66,7 +78,7 @@ def _rule(spec: TensorSpec, source: Source, piece: Piece | None) -> Rule:
     if spec.grid is not None:
         return partial(_combine_on_grid, alpha=alpha, beta=beta, exponent=spec.grid)
     if source.kind == "exact":
-        return partial(ordinals.add, dtype=spec.dtype)
+        return partial(ordinals.add, dtype=spec.dtype, nonfinite=source.nonfinite)
     if spec.dtype == "I8":
         return partial(arithmetic.combine_int8, alpha=alpha, beta=beta)
     if spec.dtype in HALVES:

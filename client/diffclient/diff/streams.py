@@ -6,8 +6,8 @@ bytes is left to `encode` and `decode`, applying it to `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -60,10 +60,14 @@ class Exact:
     positions: Positions
     """int64[k], flat (C order), strictly increasing."""
     deltas: Values
-    """int64[k], never 0: differences of `ordinals`, or of grid units where there is a grid."""
+    """int64[k], never 0: differences of `ordinals`, or of grid units where there is a grid (the new one, if it is)."""
 
 
 Stream = Sparse | Hashed | Exact
+
+
+Grids = Mapping[int, int | None]
+"""For the numbers of some tensors, the exponent of the new and coarser grid; None takes the tensor off the grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,14 @@ class Source(Protocol):
     def beta(self) -> int:
         """16.16 fixed-point factor of the values."""
 
+    @property
+    def grids(self) -> Grids:
+        """New grids for tensors that leave theirs; only exact diffs have some."""
+
+    @property
+    def nonfinite(self) -> bool:
+        """Whether weights off the grid may become infinite or NaN; only exact diffs may say so."""
+
     def touches(self, tensor: int) -> bool:
         """Tell whether tensor number `tensor` has a stream."""
 
@@ -115,6 +127,10 @@ class Diff:
     """16.16 fixed-point factor of the values."""
     seed: int = 0
     """Seed of the bucket hash (32 bits)."""
+    grids: Grids = field(default_factory=dict)
+    """New grids for tensors that have a stream and leave their grid, in exact."""
+    nonfinite: bool = False
+    """Whether weights off the grid may become infinite or NaN, in exact."""
 
     @property
     def carried(self) -> int:

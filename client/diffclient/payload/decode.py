@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diffclient.diff.streams import Diff, Exact, Kind, Piece, Sparse, Stream, chunks, spread
+from diffclient.diff.streams import Diff, Exact, Grids, Kind, Piece, Sparse, Stream, chunks, spread
 from diffclient.errors import PayloadError
 from diffclient.payload import frame, records
 from diffclient.payload.frame import Frame
 from diffclient.payload.read_runs import Sections
 from diffclient.payload.records import Layout, Records
-from diffclient.tensors.tensor_table import Table, TensorSpec
+from diffclient.tensors.tensor_table import Table, TensorSpec, regridded
 
 
 def decode(data: bytes, table: Table, parent_digest: str) -> Diff:
@@ -31,7 +31,7 @@ def decode(data: bytes, table: Table, parent_digest: str) -> Diff:
 def open_payload(data: bytes, table: Table, parent_digest: str) -> Payload:
     """Return a payload with checked header and records; raises like `decode`."""
     header = frame.read(data, len(table), parent_digest)
-    payload_records = records.read(header.records, header.kind, table)
+    payload_records = records.read(header.records, header.kind, table, regrids=header.version == frame.FREE)
     if (header.lanes > 0) != any(payload_records.layouts):
         raise PayloadError("a payload has lanes if and only if it touches a tensor")
     return Payload(header, payload_records, table)
@@ -41,9 +41,13 @@ class Payload:
     """A `Source` that is decoded as it is read."""
 
     def __init__(self, frame: Frame, payload_records: Records, table: Table) -> None:
-        self._frame, self._records, self._table = frame, payload_records, table
+        self._frame, self._records = frame, payload_records
         self.kind: Kind = frame.kind
         self.alpha, self.beta = frame.alpha, frame.beta
+        self.grids: Grids = payload_records.grids or {}
+        self.nonfinite = payload_records.grids is not None
+        self.table_after = regridded(table, self.grids)
+        """The table of the version that the diff makes."""
 
     def touches(self, tensor: int) -> bool:
         """Tell whether tensor number `tensor` has a stream."""
@@ -52,7 +56,7 @@ class Payload:
     def pieces(self, table: Table) -> Iterator[Piece | None]:
         """Yield each chunk's changes, None where it has none; raises PayloadError when decoding reaches an error."""
         sections = Sections(self._frame, self._records.books)
-        for index, (spec, layout) in enumerate(zip(table, self._records.layouts, strict=True)):
+        for index, (spec, layout) in enumerate(zip(regridded(table, self.grids), self._records.layouts, strict=True)):
             if layout is None:
                 yield from (None for _ in chunks(spec.size))
             elif self.kind == "hashed":
@@ -67,10 +71,10 @@ class Payload:
         sections = Sections(self._frame, self._records.books)
         streams = tuple(
             None if layout is None else self._stream(sections, spec, layout)
-            for spec, layout in zip(self._table, self._records.layouts, strict=True)
+            for spec, layout in zip(self.table_after, self._records.layouts, strict=True)
         )
         sections.finish()
-        return Diff(self.kind, streams, self.alpha, self.beta, self._frame.seed)
+        return Diff(self.kind, streams, self.alpha, self.beta, self._frame.seed, self.grids, self.nonfinite)
 
     def _stream(self, sections: Sections, spec: TensorSpec, layout: Layout) -> Stream:
         if self.kind == "hashed":

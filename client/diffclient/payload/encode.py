@@ -17,7 +17,7 @@ from diffclient.payload.codebook import Codebook, Integers
 from diffclient.payload.read_runs import value_range
 from diffclient.payload.records import Layout, Records
 from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
-from diffclient.tensors.tensor_table import Table, TensorSpec
+from diffclient.tensors.tensor_table import Table, TensorSpec, regridded
 
 STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact}
 
@@ -37,7 +37,8 @@ def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
     symbols, extra, lanes = _sections(list(coding.runs()), len(touched) > 0)
     parent = bytes.fromhex(parent_digest)[:8]
     sections = (memoryview(section), memoryview(symbols), memoryview(extra))
-    return frame.Frame(diff.kind, parent, diff.alpha, diff.beta, diff.seed, len(table), lanes, *sections).write()
+    factors = (diff.alpha, diff.beta, diff.seed)
+    return frame.Frame(_version(diff), diff.kind, parent, *factors, len(table), lanes, *sections).write()
 
 
 def payload_length(diff: Diff, table: Table) -> int:
@@ -53,7 +54,13 @@ def _records(coding: Coding, diff: Diff) -> Records:
         step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
         return Layout(plan.block, step, exponent, plan.classes, books, plan.counts)
 
-    return Records(coding.books, tuple(None if stream is None else layout(stream) for stream in diff.streams))
+    layouts = tuple(None if stream is None else layout(stream) for stream in diff.streams)
+    return Records(coding.books, layouts, diff.grids if _version(diff) == frame.FREE else None)
+
+
+def _version(diff: Diff) -> int:
+    """Return the earliest format that has what the diff needs."""
+    return frame.FREE if diff.grids or diff.nonfinite else frame.PLAIN
 
 
 def _sections(runs: Sequence[tuple[Codebook, Integers]], touches: bool) -> tuple[bytes, bytes, int]:
@@ -72,7 +79,8 @@ def check(diff: Diff, table: Table) -> None:
     """Raise PayloadError unless the diff fits the table and the format."""
     if len(diff.streams) != len(table):
         raise PayloadError(f"the diff has {len(diff.streams)} streams, the table {len(table)} tensors")
-    for spec, stream in zip(table, diff.streams, strict=True):
+    _check_freedoms(diff, table)
+    for spec, stream in zip(regridded(table, diff.grids), diff.streams, strict=True):
         if stream is None:
             continue
         if type(stream) is not STREAMS[diff.kind] or not records.takes(diff.kind, spec):
@@ -83,6 +91,17 @@ def check(diff: Diff, table: Table) -> None:
                 raise PayloadError(f"{spec.name}: {len(stream.levels)} buckets for {spec.size} weights")
         else:
             _check_positions(spec, stream.positions, numbers(stream))
+
+
+def _check_freedoms(diff: Diff, table: Table) -> None:
+    """Raise PayloadError unless the diff is exact, or keeps all grids and makes finite weights alone."""
+    if (diff.grids or diff.nonfinite) and diff.kind != "exact":
+        raise PayloadError(f"a {diff.kind} diff changes no grid, and makes only finite weights")
+    for number, grid in diff.grids.items():
+        spec = table[number]
+        coarser = spec.grid is not None and (grid is None or GRID_MIN <= grid < spec.grid)
+        if diff.streams[number] is None or not coarser:
+            raise PayloadError(f"{spec.name}: a new grid is coarser, and for a tensor with a grid and a stream")
 
 
 def _check_numbers(spec: TensorSpec, stream: Stream, diff: Diff) -> None:

@@ -6,6 +6,7 @@ The sections' content is left to `records`, `rans` and `bits`, putting it togeth
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -15,9 +16,14 @@ from diffclient.payload.rans import LANE_LIMIT
 from diffclient.tensors.arithmetic import FACTOR_LIMIT, ONE
 
 MAGIC = b"NDIF"
-VERSION = 2
+PLAIN, FREE = 2, 3
+"""The formats: in the later one, tensors may leave their grids, and weights off the grid need not be finite."""
+
 KINDS: dict[int, Kind] = {1: "sparse", 2: "hashed", 3: "exact"}
 CODES = {kind: code for code, kind in KINDS.items()}
+KNOWN: Mapping[int, Sequence[Kind]] = {PLAIN: tuple(KINDS.values()), FREE: ("exact",)}
+"""The kinds of each format."""
+
 HEADER = struct.Struct("<4sBB8siiIIHIII")
 
 
@@ -25,6 +31,8 @@ HEADER = struct.Struct("<4sBB8siiIIHIII")
 class Frame:
     """A payload's header fields and its sections."""
 
+    version: int
+    """The format."""
     kind: Kind
     parent: bytes
     """The first 8 bytes of the parent's digest."""
@@ -41,8 +49,8 @@ class Frame:
         """Return the payload's bytes."""
         sections = (self.records, self.symbols, self.extra_bits)
         header = HEADER.pack(
-            MAGIC, VERSION, CODES[self.kind], self.parent, self.alpha, self.beta, self.seed, self.tensors, self.lanes,
-            *map(len, sections),
+            MAGIC, self.version, CODES[self.kind], self.parent, self.alpha, self.beta, self.seed, self.tensors,
+            self.lanes, *map(len, sections),
         )  # fmt: skip
         return b"".join((header, *sections))
 
@@ -57,8 +65,9 @@ def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
     magic, version, code, parent, alpha, beta, seed, count, lanes, *lengths = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise PayloadError("not a payload: it does not begin with NDIF")
-    if version != VERSION or code not in KINDS:
-        raise PayloadTooNew(f"format {version}, kind {code}: this client knows format {VERSION}; update it")
+    if KINDS.get(code) not in KNOWN.get(version, ()):
+        known = " and ".join(map(str, KNOWN))
+        raise PayloadTooNew(f"format {version}, kind {code}: this client knows format {known}; update it")
     if parent != bytes.fromhex(parent_digest)[:8]:
         raise WrongParent(f"the payload starts from {parent.hex()}…, not from {parent_digest[:16]}…")
     if count != tensors:
@@ -67,7 +76,7 @@ def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
         raise PayloadError(f"{len(data)} bytes where the header asks for {HEADER.size + sum(lengths)}")
     ends = list(accumulate(lengths, initial=HEADER.size))
     sections = (memoryview(data)[start:end] for start, end in pairwise(ends))
-    frame = Frame(KINDS[code], parent, alpha, beta, seed, count, lanes, *sections)
+    frame = Frame(version, KINDS[code], parent, alpha, beta, seed, count, lanes, *sections)
     _check_factors(frame)
     return frame
 

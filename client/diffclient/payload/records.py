@@ -13,9 +13,9 @@ import numpy as np
 import zstandard
 
 from diffclient.diff.bucket_hash import POSITION_LIMIT
-from diffclient.diff.streams import CHUNK, Kind, chunks
+from diffclient.diff.streams import CHUNK, Grids, Kind, chunks
 from diffclient.errors import PayloadError
-from diffclient.payload import block_classes, leb128
+from diffclient.payload import block_classes, leb128, new_grids
 from diffclient.payload.block_classes import BLOCK_LIMIT, Classes
 from diffclient.payload.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
 from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
@@ -56,6 +56,8 @@ class Records:
     books: tuple[Codebook, ...]
     layouts: tuple[Layout | None, ...]
     """One a tensor, in the table's order; None: untouched."""
+    grids: Grids | None = None
+    """New grids of touched tensors; None: the format has none."""
 
 
 def scales(kind: Kind, spec: TensorSpec) -> bool:
@@ -87,14 +89,19 @@ def write(records: Records, kind: Kind, table: Table) -> bytes:
     numbers += [number for _, layout in touched if layout.classes for number in layout.classes.lines.tolist()]
     numbers += [layout.step for _, layout in touched if kind != "exact"]
     numbers += [leb128.zigzag(layout.exponent or 0) for spec, layout in touched if scales(kind, spec)]
+    if records.grids is not None:
+        numbers += new_grids.write(records.grids, table, records.layouts)
     numbers += [number for _, layout in touched for number in layout.books]
     numbers += [count for _, layout in touched for count in layout.counts]
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False, write_content_size=True)
     return compressor.compress(leb128.write(numbers))
 
 
-def read(section: memoryview, kind: Kind, table: Table) -> Records:
-    """Return the records of a section; raises PayloadError unless they are whole and fit the table."""
+def read(section: memoryview, kind: Kind, table: Table, regrids: bool = False) -> Records:
+    """Return the records of a section, in a format with new grids or without.
+
+    Raises PayloadError unless they are whole and fit the table.
+    """
     numbers = leb128.Reader(_decompress(bytes(section), table))
     books = tuple(_book(numbers) for _ in range(numbers.take("codebooks", 0, BOOK_LIMIT)))
     sizes = [_block(numbers, spec, kind) for spec in table]
@@ -105,12 +112,13 @@ def read(section: memoryview, kind: Kind, table: Table) -> Records:
         numbers.take_signed(f"{spec.name}: exponent", GRID_MIN, GRID_MAX) if scales(kind, spec) else None
         for spec, _ in touched
     ]
+    grids = new_grids.read(numbers, table, sizes) if regrids else None
     classed = list(zip(touched, classes, strict=True))
     chosen = [_books(numbers, tensor, tensor_classes, kind, books) for tensor, tensor_classes in classed]
     counts = [_counts(numbers, tensor, tensor_classes, kind) for tensor, tensor_classes in classed]
     numbers.finish()
     layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, classes, chosen, counts))
-    return Records(books, tuple(next(layouts) if block else None for block in sizes))
+    return Records(books, tuple(next(layouts) if block else None for block in sizes), grids)
 
 
 def _decompress(section: bytes, table: Table) -> bytes:

@@ -37,26 +37,39 @@ ENTRY_BITS = 21
 
 GRID_MIN, GRID_MAX = -100, 126
 
+SMALL_TENSOR = 1 << 12
+"""The most weights of a tensor that is kept off the grid for the sake of its smallest ones."""
 
-def choose_grid(weights: Floats) -> int:
-    """Return the exponent of the finest grid on which the largest weight fits in 21 bits.
+COARSE = 1 << 9
+"""Grid units below which rounding can move a weight by more than 2^-10 of itself."""
 
-    Raises RangeError if a weight is not finite or too large for any grid.
+
+def choose_grid(weights: Floats) -> int | None:
+    """Return the exponent of the finest grid on which the largest weight fits in 21 bits; None if none suits.
+
+    None suits weights that are not finite, weights too large for any grid, and a small tensor of which at least two
+    weights and a sixteenth of all, zeros apart, would be below 2^9 units: a table of frequencies rather than weights.
     """
     largest = float(np.max(np.abs(weights), initial=0.0))
-    if not math.isfinite(largest):
-        raise RangeError("the tensor holds a weight that is not finite: retrain or repair the checkpoint")
-    exponent = ENTRY_BITS - math.frexp(largest)[1]
-    if exponent < GRID_MIN:
-        raise RangeError(f"a weight of {largest:g} is too large for a grid: rescale the tensor")
+    exponent = ENTRY_BITS - math.frexp(largest)[1] if math.isfinite(largest) else GRID_MIN - 1
+    if exponent < GRID_MIN or _spans_too_much(weights, exponent):
+        return None
     return min(exponent, GRID_MAX)
+
+
+def _spans_too_much(weights: Floats, exponent: int) -> bool:
+    if weights.size > SMALL_TENSOR:
+        return False
+    sizes = np.abs(weights[weights != 0])
+    coarse = np.count_nonzero(sizes < math.ldexp(COARSE, -exponent))
+    return bool(coarse >= max(2, sizes.size / 16))
 
 
 def round_to_grid(weights: Floats, exponent: int) -> Ints:
     """Round weights to the nearest multiples of 2^-exponent, half to even; the result is in grid units."""
     scaled = np.rint(np.ldexp(weights.astype(np.float64), exponent))
     if not np.all(np.abs(scaled) <= LIMIT):
-        raise RangeError("weights outside their grid: publish a new snapshot, which chooses new grids")
+        raise RangeError("weights outside their grid: an exact diff can give the tensor a new one")
     return scaled.astype(np.int32)
 
 
@@ -66,6 +79,14 @@ def to_grid(weights: Floats, exponent: int) -> Ints:
     if not _within(scaled, -LIMIT, LIMIT):
         raise RangeError("weights outside their grid: the snapshot is damaged")
     return scaled.astype(np.int32)
+
+
+def coarsen(weights: Floats, old: int, new: int) -> Floats:
+    """Return weights rounded from the grid with exponent `old` to the coarser one `new`, half to even.
+
+    Raises RangeError as `to_grid` does.
+    """
+    return from_grid(np.rint(np.ldexp(to_grid(weights, old).astype(np.float64), new - old)).astype(np.int32), new)
 
 
 def from_grid(units: Ints, exponent: int) -> Floats:

@@ -33,6 +33,11 @@ def all_finite(bits: Bits, dtype: str) -> bool:
     return not np.any(bits & exponent == exponent)
 
 
+def finite(weights: npt.NDArray[Any], dtype: str) -> bool:
+    """Tell whether weights of any dtype are finite, as integers always are."""
+    return dtype not in EXPONENTS or all_finite(bits_of(weights), dtype)
+
+
 def any_minus_zero(bits: Bits) -> bool:
     """Tell whether a number is minus zero."""
     return bool(np.any(bits == sign_bit(bits)))

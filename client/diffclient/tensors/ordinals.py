@@ -25,23 +25,25 @@ def to_ordinals(weights: Array, dtype: str) -> Bits:
     return bits ^ _flips(bits) if dtype in float_bits.EXPONENTS else bits.copy()
 
 
-def from_ordinals(ordinals: Bits, dtype: str, like: np.dtype[Any]) -> Array:
+def from_ordinals(ordinals: Bits, dtype: str, like: np.dtype[Any], nonfinite: bool = False) -> Array:
     """Return the weights that have these ordinals, as an array of numpy's dtype `like`.
 
-    Raises RangeError for floats that are not finite or minus zero, and for a BOOL that is neither 0 nor 1.
+    Raises RangeError for floats that are minus zero or, unless `nonfinite` allows them, infinite or NaN, and for a BOOL
+    that is neither 0 nor 1.
     """
-    bits = ordinals ^ _flips(~ordinals) if dtype in float_bits.EXPONENTS else ordinals.copy()
-    if dtype in float_bits.EXPONENTS and (not float_bits.all_finite(bits, dtype) or float_bits.any_minus_zero(bits)):
+    floats = dtype in float_bits.EXPONENTS
+    bits = ordinals ^ _flips(~ordinals) if floats else ordinals.copy()
+    if floats and (float_bits.any_minus_zero(bits) or not (nonfinite or float_bits.all_finite(bits, dtype))):
         raise RangeError("the diff makes a weight that is not finite, or minus zero: publish a new snapshot")
     if dtype == "BOOL" and np.any(bits > 1):
         raise RangeError("the diff makes a truth value that is neither 0 nor 1: publish a new snapshot")
     return bits.view(like)
 
 
-def add(weights: Array, deltas: npt.NDArray[np.signedinteger[Any]], dtype: str) -> Array:
+def add(weights: Array, deltas: npt.NDArray[np.signedinteger[Any]], dtype: str, nonfinite: bool = False) -> Array:
     """Return the weights with `deltas` added to their ordinals; raises RangeError as `from_ordinals` does."""
     ordinals = to_ordinals(weights, dtype)
-    return from_ordinals(ordinals + deltas.astype(ordinals.dtype), dtype, weights.dtype)
+    return from_ordinals(ordinals + deltas.astype(ordinals.dtype), dtype, weights.dtype, nonfinite)
 
 
 def subtract(new: Array, old: Array, dtype: str) -> npt.NDArray[np.int64]:

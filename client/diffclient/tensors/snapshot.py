@@ -11,6 +11,7 @@ import os
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -32,23 +33,28 @@ _READ = 1 << 20
 
 
 def enter_grid(
-    tensors: Mapping[str, Array], *, off_grid: Container[str] = (), bfloat16: Container[str] = ()
+    tensors: Mapping[str, Array],
+    *,
+    off_grid: Container[str] = (),
+    dtypes: Mapping[str, str] = MappingProxyType({}),
+    constants: Container[str] = (),
 ) -> tuple[Table, dict[str, Array]]:
     """Round every fp32 tensor once to a grid chosen for it; other dtypes stay as they are.
 
-    `off_grid` names fp32 tensors that stay as they are, too: only exact diffs can change those. `bfloat16` names
-    uint16 arrays that hold the bits of bf16 numbers. Off the grid as on it, minus zero becomes plus zero.
-    Raises RangeError on weights that are not finite, SnapshotError on a dtype that has no name here.
+    `off_grid` names fp32 tensors that stay as they are, too, like those that no grid suits: only exact diffs can change
+    them. `dtypes` names what arrays cannot tell: BF16, of uint16 arrays that hold its bits, and BOOL, of bytes.
+    `constants` names tensors that are not trained, like masks, which may hold infinities and NaN. Off the grid as on
+    it, minus zero becomes plus zero. Raises RangeError on other weights that are not finite, SnapshotError on a dtype
+    that has no name here.
     """
     table, entered = [], {}
     for name in sorted(tensors, key=str.encode):
         array = np.asarray(tensors[name])
-        dtype = "BF16" if name in bfloat16 and array.dtype == DTYPES["BF16"] else _dtype_name(name, array)
-        try:
-            grid = arithmetic.choose_grid(array) if dtype == "F32" and name not in off_grid else None
-            entered[name] = _entered(array, dtype, grid)
-        except RangeError as error:
-            raise RangeError(f"{name}: {error}") from error
+        dtype = _dtype_name(name, array, dtypes.get(name))
+        if name not in constants and not float_bits.finite(array, dtype):
+            raise RangeError(f"{name}: the tensor holds a weight that is not finite: retrain or repair the checkpoint")
+        grid = arithmetic.choose_grid(array) if dtype == "F32" and name not in off_grid else None
+        entered[name] = _entered(array, dtype, grid)
         table.append(TensorSpec(name, array.shape, dtype, grid))
     return tuple(table), entered
 
@@ -132,13 +138,12 @@ def _entered(array: Array, dtype: str, grid: int | None) -> Array:
         return np.asarray(arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid))
     if dtype not in float_bits.EXPONENTS:
         return array.view(DTYPES[dtype])
-    bits = float_bits.bits_of(array)
-    if not float_bits.all_finite(bits, dtype):
-        raise RangeError("the tensor holds a weight that is not finite: retrain or repair the checkpoint")
-    return np.asarray(float_bits.plus_zero(bits)).view(array.dtype)
+    return np.asarray(float_bits.plus_zero(float_bits.bits_of(array))).view(array.dtype)
 
 
-def _dtype_name(name: str, array: Array) -> str:
+def _dtype_name(name: str, array: Array, given: str | None) -> str:
+    if given is not None and array.dtype == DTYPES[given]:
+        return given
     if array.dtype == np.bool_:
         return "BOOL"
     for known, dtype in DTYPES.items():

@@ -10,7 +10,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -59,6 +59,14 @@ class TensorSpec:
 
 Table = tuple[TensorSpec, ...]
 """A model's tensors, in order of their names' UTF-8 bytes."""
+
+
+def regridded(table: Table, grids: Mapping[int, int | None]) -> Table:
+    """Return the table with other grids for some tensors, given by their numbers."""
+    specs = list(table)
+    for number, grid in grids.items():
+        specs[number] = replace(specs[number], grid=grid)
+    return tuple(specs)
 
 
 def fp32_bytes(table: Table) -> int:

@@ -58,7 +58,12 @@ def decode(store: Store, steps: Sequence[Leg]) -> tuple[Snapshot, list[Payload]]
     Raises PayloadError, WrongParent, SnapshotError, StoreFailed.
     """
     parent = _parent(store, steps[0])
-    return parent, [_payload(store, step, parent.table) for step in steps if step.kind != "snapshot"]
+    table, payloads = parent.table, []
+    for step in steps:
+        if step.kind != "snapshot":
+            payloads.append(_payload(store, step, table))
+            table = payloads[-1].table_after
+    return parent, payloads
 
 
 def wanted(route: Route) -> list[Blob]:

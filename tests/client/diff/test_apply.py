@@ -12,10 +12,13 @@ import pytest
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import CHUNK, Diff, Exact, Hashed, Piece, Sparse, Stream
 from diffclient.errors import PayloadError, RangeError, SnapshotError
+from diffclient.payload.decode import open_payload
+from diffclient.payload.encode import encode
+from diffclient.tensors import ordinals
 from diffclient.tensors.arithmetic import FACTOR_LIMIT, LIMIT, ONE
 from diffclient.tensors.snapshot import DTYPES, Array, Snapshot, Table, TensorSpec, enter_grid, write_snapshot
 from tests.client import by_hand
-from tests.factories import SHAPES, Version, hashed_diff, sparse_diff, write_version
+from tests.factories import SHAPES, Version, hashed_diff, outgrowing_diff, sparse_diff, write_version
 
 FACTORS = [(ONE, ONE), (ONE * 3 // 4, -ONE // 2), (0, ONE), (ONE + 1, 7), (ONE, ONE // 3)]
 COMBINED = ["F32", "I8", "F16", "BF16"]
@@ -45,7 +48,7 @@ def mixed_version(path: Path, size: int = 200, dtypes: Sequence[str] = ALL) -> V
     rng = np.random.default_rng(3)
     tensors = {dtype: random_weights(dtype, size, rng) for dtype in dtypes}
     tensors["F32 off the grid"], tensors["nothing"] = random_weights("F32", 20, rng), np.zeros((0, 3), np.float32)
-    table, arrays = enter_grid(tensors, off_grid=["F32 off the grid"], bfloat16=["BF16"])
+    table, arrays = enter_grid(tensors, off_grid=["F32 off the grid"], dtypes={"BF16": "BF16"})
     digest = write_snapshot(path, table, [arrays[spec.name] for spec in table])
     return Version(Snapshot(path), digest)
 
@@ -135,6 +138,49 @@ def test_weights_become_the_linear_combination_to_the_bit(tmp_path: Path, kind: 
     after = Snapshot(tmp_path / "1")
     assert after.digest() == digest != version.digest
     check_by_hand(version, diff, after)
+
+
+def test_a_chain_goes_on_over_tensors_that_leave_their_grids(tmp_path: Path) -> None:
+    first = write_version(tmp_path / "0")
+    versions, payloads, table = [first], [], first.table
+    for number in range(1, 5):
+        parent = versions[-1]
+        diff = outgrowing_diff(parent.table, "conv.weight", "head.weight") if number == 2 else sparse_diff(parent.table)
+        data = encode(diff, parent.table, parent.digest)
+        digest = apply(parent.snapshot, [diff], tmp_path / str(number))
+        versions.append(Version(Snapshot(tmp_path / str(number)), digest))
+        payloads.append(open_payload(data, table, parent.digest))
+        table = payloads[-1].table_after
+    assert apply(first.snapshot, payloads, tmp_path / "whole") == versions[-1].digest
+    assert Snapshot(tmp_path / "whole").table == versions[-1].table == table
+    grids = [{spec.name: spec.grid for spec in version.table} for version in versions]
+    old = grids[0]["conv.weight"]
+    assert old is not None
+    assert grids[0] == grids[1]
+    assert grids[2] == grids[3] == grids[4] == grids[0] | {"conv.weight": old - 5, "head.weight": None}
+    before, after = (version.snapshot.read("head.weight") for version in (versions[1], versions[4]))
+    assert np.array_equal(ordinals.subtract(after, before, "F32").ravel()[:2], [9, 0]), "no sparse diff follows it"
+
+
+def test_weights_off_the_grid_that_they_leave_are_refused(tmp_path: Path) -> None:
+    version = write_version(tmp_path / "0")
+    damaged = [version.snapshot.read(spec.name) / np.float32(3) for spec in version.table]
+    write_snapshot(tmp_path / "damaged", version.table, damaged)
+    diff = outgrowing_diff(version.table, "conv.weight", "head.weight")
+    with pytest.raises(RangeError, match=r"^conv\.weight: weights off their grid"):
+        apply(Snapshot(tmp_path / "damaged"), [diff], tmp_path / "1")
+
+
+def test_only_a_diff_that_says_so_makes_infinities(tmp_path: Path) -> None:
+    mask = np.zeros(3, np.float32)
+    table, arrays = enter_grid({"mask": mask}, off_grid=["mask"])
+    write_snapshot(tmp_path / "0", table, arrays.values())
+    wanted = np.array([0, -np.inf, np.nan], np.float32)
+    diff = Diff("exact", (Exact(np.array([1, 2]), ordinals.subtract(wanted, mask, "F32")[1:]),))
+    with pytest.raises(RangeError, match="not finite"):
+        apply(Snapshot(tmp_path / "0"), [diff], tmp_path / "refused")
+    apply(Snapshot(tmp_path / "0"), [replace(diff, nonfinite=True)], tmp_path / "1")
+    assert Snapshot(tmp_path / "1").read("mask").tobytes() == wanted.tobytes()
 
 
 def test_exact_changes_every_dtype_to_the_bit(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -84,6 +85,35 @@ def test_sparse_diffs_come_back(streams: tuple[Sparse | None, ...], alpha: int, 
 @given(st.tuples(*map(exact_streams, TABLE)))
 def test_exact_diffs_come_back(streams: tuple[Exact, ...]) -> None:
     assert_comes_back(Diff("exact", streams))
+
+
+@given(st.tuples(*map(exact_streams, TABLE)), st.integers(-100, 20) | st.none(), st.booleans())
+def test_new_grids_come_back(streams: tuple[Exact, ...], grid: int | None, nonfinite: bool) -> None:
+    grids = {} if grid == 20 else {0: grid}
+    data = assert_comes_back(Diff("exact", streams, grids=grids, nonfinite=nonfinite))
+    assert data[4] == (frame.FREE if grids or nonfinite else frame.PLAIN)
+    decoded = decode(data, TABLE, PARENT)
+    assert (decoded.grids, decoded.nonfinite) == (grids, bool(grids) or nonfinite)
+
+
+EVERY_TENSOR = Diff("exact", tuple(Exact(np.array([0]), np.array([1])) for _ in TABLE))
+
+
+@pytest.mark.parametrize(
+    "flawed",
+    [
+        pytest.param(replace(EVERY_TENSOR, grids={0: 20}), id="the same grid"),
+        pytest.param(replace(EVERY_TENSOR, grids={0: 21}), id="a finer grid"),
+        pytest.param(replace(EVERY_TENSOR, grids={0: -101}), id="a grid that is none"),
+        pytest.param(replace(EVERY_TENSOR, grids={1: None}), id="a tensor off the grid"),
+        pytest.param(replace(EVERY_TENSOR, streams=(None,) * len(TABLE), grids={0: 3}), id="a tensor without a stream"),
+        pytest.param(Diff("sparse", (None,) * len(TABLE), nonfinite=True), id="infinities in sparse"),
+        pytest.param(replace(hashed_diff(TABLE), grids={0: 3}), id="a new grid in hashed"),
+    ],
+)
+def test_new_grids_that_no_payload_can_say_are_refused(flawed: Diff) -> None:
+    with pytest.raises(PayloadError, match="grid"):
+        encode(flawed, TABLE, PARENT)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 1))

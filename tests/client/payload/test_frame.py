@@ -8,9 +8,8 @@ from diffclient.tensors.arithmetic import ONE
 
 PARENT = "5a" * 32
 FIELDS = "magic version kind parent alpha beta seed tensors lanes records symbols extra_bits".split()
-GOOD = frame.Frame(
-    "sparse", bytes.fromhex(PARENT)[:8], ONE, -ONE, 0, 4, 1, memoryview(b"re"), memoryview(b"sym"), memoryview(b"x")
-).write()
+SECTIONS = (memoryview(b"re"), memoryview(b"sym"), memoryview(b"x"))
+GOOD = frame.Frame(frame.PLAIN, "sparse", bytes.fromhex(PARENT)[:8], ONE, -ONE, 0, 4, 1, *SECTIONS).write()
 
 
 def changed(**fields: object) -> bytes:
@@ -31,7 +30,8 @@ HOSTILE: dict[str, tuple[bytes, type[DiffClientError]]] = {
     "half a header": (GOOD[:20], PayloadError),
     "other magic": (changed(magic=b"NDIX"), PayloadError),
     "format before this one": (changed(version=1), PayloadTooNew),
-    "next format": (changed(version=3), PayloadTooNew),
+    "next format": (changed(version=4), PayloadTooNew),
+    "a kind that the next format has not": (changed(version=3), PayloadTooNew),
     "unknown kind": (changed(kind=9), PayloadTooNew),
     "other parent": (changed(parent=b"12345678"), WrongParent),
     "other model": (changed(tensors=5), PayloadError),

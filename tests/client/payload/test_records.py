@@ -44,9 +44,24 @@ HASHED = Records((ONE_NUMBER,), (Layout(1, 9, None, None, (0,), (24,)), None, No
 EXACT = Records((GAPS,), (None, None, None, Layout(1, 1, None, None, (0, 0), (2,))))
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("sparse", SPARSE), ("hashed", HASHED), ("exact", EXACT)])
+REGRIDDED = Records((GAPS,), (Layout(1, 1, None, None, (0, 0), (24,)), None, EXACT.layouts[3], None), {0: 17, 2: None})
+KEPT = Records(EXACT.books, EXACT.layouts, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("sparse", SPARSE), ("hashed", HASHED), ("exact", EXACT), ("exact", REGRIDDED), ("exact", KEPT)],
+)
 def test_records_come_back(kind: Kind, expected: Records) -> None:
-    assert same(records.read(memoryview(records.write(expected, kind, TABLE)), kind, TABLE), expected)
+    written = memoryview(records.write(expected, kind, TABLE))
+    assert same(records.read(written, kind, TABLE, regrids=expected.grids is not None), expected)
+
+
+@pytest.mark.parametrize(("codes", "flaw"), [([122, 0], "conv: grid: 122"), ([1, 122], "none: grid: 122")])
+def test_flawed_grids_are_refused(codes: list[int], flaw: str) -> None:
+    columns = [[1, 2, 0, 0, 2, TOTAL - 1, 1], [1, 0, 1, 0], [0, 0], codes, [0] * 4, [24, 2]]
+    with pytest.raises(PayloadError, match=flaw):
+        records.read(memoryview(section(columns)), "exact", TABLE, regrids=True)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,14 @@ from hypothesis.extra import numpy as hnp
 from diffclient.errors import RangeError
 from diffclient.tensors.arithmetic import (
     FACTOR_LIMIT,
+    GRID_MIN,
     LIMIT,
     ONE,
+    SMALL_TENSOR,
     VALUE_LIMIT,
     add,
     choose_grid,
+    coarsen,
     combine,
     combine_half,
     combine_int8,
@@ -35,11 +38,19 @@ halves = st.sampled_from(["F16", "BF16"])
 half_values = st.integers(-LIMIT, LIMIT) | st.integers(-9, 9)
 
 
+def chosen(weights: np.ndarray) -> int:
+    """The grid of weights that one suits."""
+    exponent = choose_grid(weights)
+    assume(exponent is not None)
+    assert exponent is not None
+    return exponent
+
+
 @given(floats)
 def test_entering_the_grid_moves_no_weight_by_more_than_a_millionth_of_the_largest(
     weights: np.ndarray,
 ) -> None:
-    exponent = choose_grid(weights)
+    exponent = chosen(weights)
     rounded = from_grid(round_to_grid(weights, exponent), exponent)
     largest = np.max(np.abs(weights), initial=0)
     assert np.all(np.abs(rounded.astype(float) - weights) <= max(largest * 2.0**-20, 2.0**-126))
@@ -47,7 +58,7 @@ def test_entering_the_grid_moves_no_weight_by_more_than_a_millionth_of_the_large
 
 @given(floats)
 def test_weights_on_the_grid_return_to_the_same_integers(weights: np.ndarray) -> None:
-    exponent = choose_grid(weights)
+    exponent = chosen(weights)
     integers = round_to_grid(weights, exponent)
     assert np.array_equal(to_grid(from_grid(integers, exponent), exponent), integers)
     assert np.max(np.abs(integers), initial=0) <= 1 << 21
@@ -152,10 +163,35 @@ def test_values_that_fp32_does_not_hold_are_refused_in_halves(value: int) -> Non
         combine_half(half_of(0, "F16"), np.array([value], np.int64), ONE, ONE, dtype="F16", exponent=30)
 
 
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_non_finite_weights_are_refused(bad: float) -> None:
-    with pytest.raises(RangeError, match="not finite"):
-        choose_grid(np.array([1.0, bad], np.float32))
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 2.0**122])
+def test_no_grid_suits_weights_that_are_not_finite_or_too_large(bad: float) -> None:
+    assert choose_grid(np.array([1.0, bad], np.float32)) is None
+    assert choose_grid(np.array([1.0, 2.0**120], np.float32)) == GRID_MIN
+
+
+@pytest.mark.parametrize("theta", [1e4, 5e5, 1e6])
+@pytest.mark.parametrize("width", [32, 64, 128])
+def test_no_grid_suits_rotary_frequencies(theta: float, width: int) -> None:
+    assert choose_grid((theta ** -(np.arange(0, width, 2) / width)).astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("size", [1, 10, 100, SMALL_TENSOR, 10 * SMALL_TENSOR])
+def test_a_grid_suits_trained_weights_of_any_number_and_spread(size: int) -> None:
+    rng = np.random.default_rng(size)
+    for scale in (1e-6, 0.02, 30.0):
+        for weights in (rng.normal(0, scale, size), rng.laplace(0, scale, size), np.zeros(size), np.full(size, scale)):
+            assert choose_grid(weights.astype(np.float32)) is not None
+            weights[0] *= 50  # an outlier
+            assert choose_grid(weights.astype(np.float32)) is not None
+
+
+@given(integers=st.lists(units | ends, min_size=1, max_size=30), old=st.integers(-99, 126), by=st.integers(1, 225))
+def test_a_coarser_grid_takes_weights_rounded_half_to_even(integers: list[int], old: int, by: int) -> None:
+    new = max(GRID_MIN, old - by)
+    weights = coarsen(from_grid(np.array(integers, np.int32), old), old, new)
+    rounded = [round(Fraction(number, 1 << (old - new))) for number in integers]
+    assert to_grid(weights, new).tolist() == rounded
+    assert not np.signbit(weights[weights == 0]).any()
 
 
 def test_zero_is_positive_zero() -> None:

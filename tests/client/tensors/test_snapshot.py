@@ -70,23 +70,32 @@ def test_non_finite_weights_never_enter(bad: float, dtype: type, off_grid: tuple
 @pytest.mark.parametrize("bad", [0x7F80, 0xFF80, 0x7FC1])
 def test_non_finite_bfloat16_never_enters(bad: int) -> None:
     with pytest.raises(RangeError, match=r"^w: .*not finite"):
-        enter_grid({"w": np.array([0x3F80, bad], np.uint16)}, bfloat16=["w"])
+        enter_grid({"w": np.array([0x3F80, bad], np.uint16)}, dtypes={"w": "BF16"})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
+def test_infinities_of_a_constant_stay_to_the_bit_and_off_the_grid(dtype: type) -> None:
+    mask: Array = np.array([0, -np.inf, np.inf, np.nan, -0.0], dtype)
+    table, arrays = enter_grid({"mask": mask}, constants=["mask"])
+    assert table[0].grid is None
+    assert arrays["mask"].tobytes() == (mask + 0).tobytes(), "but for minus zero"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, np.uint16])
 def test_minus_zero_becomes_plus_zero_and_nothing_else_changes_off_the_grid(dtype: type) -> None:
     bits = np.array([1 << (8 * np.dtype(dtype).itemsize - 1), 0, 1, 0x1234], f"u{np.dtype(dtype).itemsize}")
-    table, arrays = enter_grid({"w": bits.view(dtype)}, off_grid=["w"], bfloat16=["w"])
+    table, arrays = enter_grid({"w": bits.view(dtype)}, off_grid=["w"], dtypes={"w": "BF16"})
     assert arrays["w"].view(bits.dtype).tolist() == [0, 0, 1, 0x1234]
     assert arrays["w"].dtype == dtype
     assert table[0].grid is None
 
 
 def test_dtypes_have_the_names_of_the_format() -> None:
-    arrays = {"a": np.zeros(1, np.bool_), "b": np.zeros((), np.uint16), "c": np.zeros(1, np.int8)}
-    table, entered = enter_grid(arrays, bfloat16=arrays)
-    assert [spec.dtype for spec in table] == ["BOOL", "BF16", "I8"]
-    assert entered["a"].dtype == np.uint8
+    dtypes = {"a": np.bool_, "b": np.uint16, "c": np.int8, "d": np.uint8}
+    arrays: dict[str, Array] = {name: np.zeros((), dtype) for name, dtype in dtypes.items()}
+    table, entered = enter_grid(arrays, dtypes={"b": "BF16", "d": "BOOL"})
+    assert [spec.dtype for spec in table] == ["BOOL", "BF16", "I8", "BOOL"]
+    assert entered["a"].dtype == entered["d"].dtype == np.uint8
     assert entered["b"].shape == ()
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot
-from diffserver.checkpoints.changes import describe, exact, find_changes, require_fit
+from diffclient.tensors.tensor_table import DTYPES
+from diffserver.checkpoints.changes import describe, describe_outgrown, exact, find_changes, require_fit
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import mixed, version, write
@@ -118,7 +120,54 @@ def test_of_many_that_do_not_fit_a_few_are_named(parent: Snapshot, tmp_path: Pat
         require_fit(checkpoint, parent.table)
 
 
-def test_a_weight_that_leaves_its_grid_needs_a_new_model(parent: Snapshot, tmp_path: Path) -> None:
-    tensors = dict(mixed(1)) | {"grid": ("F32", mixed(1)["grid"][1] * 200)}
-    with pytest.raises(CheckpointError, match=r"grid holds a weight of .* its grid ends at [\d.]+; new grids"):
+NOT_FINITE = [
+    ("bfloat", 0x7F80),
+    ("double", 0x7FF << 52),
+    ("grid", 0x7F80_0000),
+    ("half", 0x7C01),
+    ("off", 0xFF80_0000),
+]
+
+
+@pytest.mark.parametrize(("name", "bits"), NOT_FINITE)
+def test_a_tensor_that_was_finite_stays_finite(parent: Snapshot, tmp_path: Path, name: str, bits: int) -> None:
+    tensors = dict(mixed(1))
+    tensors[name][1].reshape(-1).view(f"u{tensors[name][1].itemsize}")[3] = bits
+    with pytest.raises(CheckpointError, match=f"{name} holds a number that is not finite; repair"):
         list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("BF16", 16), ("F16", 16), ("F32", 32), ("F64", 64)])
+def test_a_constant_with_infinities_arrives_to_the_bit(tmp_path: Path, dtype: str, width: int) -> None:
+    infinite = {"BF16": 0x7F80, "F16": 0x7C00, "F32": 0x7F80_0000, "F64": 0x7FF << 52}[dtype]
+    before = np.array([0, infinite, infinite | 1 << width - 1, 1], f"u{width // 8}")
+    after = np.array([infinite | 1 << width - 1, infinite + 1, 0, 1], before.dtype)
+    masks = [{"mask": (dtype, bits.view(DTYPES[dtype]))} for bits in (before, after)]
+    parent = version(tmp_path / "parent", masks[0], constants=["mask"])
+    assert parent.table[0].grid is None
+    assert parent.read("mask").tobytes() == before.tobytes()
+    arrives = arrived(parent, Checkpoint(write(tmp_path / "c", masks[1])), tmp_path / "version")
+    assert arrives.read("mask").tobytes() == after.tobytes()
+
+
+def test_tensors_that_outgrow_their_grids_arrive_in_the_same_line(parent: Snapshot, tmp_path: Path) -> None:
+    wanted = dict(mixed(1)) | {"grid": ("F32", mixed(1)["grid"][1] * 200)}
+    after = arrived(parent, Checkpoint(write(tmp_path / "c", wanted)), tmp_path / "version")
+    old, new = ({spec.name: spec.grid for spec in one.table} for one in (parent, after))
+    assert new.pop("grid") == (old.pop("grid") or 0) - 7
+    assert new == old
+    off = np.abs(after.read("grid").astype(np.float64) - wanted["grid"][1])
+    assert off.max() <= 2.0**-16
+    back = arrived(after, Checkpoint(parent.path), tmp_path / "back")
+    assert back.table == after.table, "a grid is never made finer again"
+    assert np.abs(back.read("grid") - parent.read("grid")).max() <= 2.0**-16
+
+
+def test_what_became_of_an_outgrown_tensor_is_told(parent: Snapshot, tmp_path: Path) -> None:
+    tensors = dict(mixed(0))
+    tensors["grid"][1][0, 0] = 10
+    found = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+    line = "grid holds a weight of 10, and its grid ends at 4: "
+    assert describe_outgrown(found, exact(found)) == [line + "its new one ends at 128"]
+    cut = Diff("sparse", (None,) * len(found))
+    assert describe_outgrown(found, cut) == [line + "it is cut there, for only an exact diff can give it another"]

@@ -83,6 +83,32 @@ def _length(change: Change, stream: Sparse) -> int:
     return len(encode(Diff("sparse", (stream,)), (change.spec,), "0" * 64))
 
 
+def steps(size: int, seed: int, dtype: str, share: float) -> Change:
+    """A tensor of which some weights move by one step of their dtype, up or down: all by the same."""
+    rng = np.random.default_rng(seed)
+    moved = rng.choice([-1, 0, 1], size, p=[share / 2, 1 - share, share / 2])
+    if dtype == "I8":
+        old = rng.integers(-120, 120, size).astype(np.int8)
+        return Change(TensorSpec(f"q{seed}", (size // 10, 10), "I8", None), old, (old + moved).astype(np.int8))
+    old = (rng.normal(0, 0.05, size).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    return Change(TensorSpec(f"h{seed}", (size // 10, 10), "BF16", None), old, (old + moved).astype(np.uint16))
+
+
+@pytest.mark.parametrize("limit", [100, 690, 6900])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+@pytest.mark.parametrize("dtype", ["I8", "BF16"])
+def test_equal_changes_fill_the_budget_the_first_of_them(dtype: str, share: float, limit: int) -> None:
+    found = [steps(40_000, seed, dtype, share) for seed in (1, 2)]
+    table = tuple(change.spec for change in found)
+    diff = sparse(found, limit)
+    assert 0.95 * limit <= len(encode(diff, table, "0" * 64)) <= limit
+    assert [*map(repr, sparse(found, limit).streams)] == [*map(repr, diff.streams)], "the rule leaves nothing to chance"
+    if dtype == "I8":
+        changed = np.concatenate([np.flatnonzero(change.new != change.old) for change in found])
+        kept = np.concatenate([stream.positions for stream in diff.streams if isinstance(stream, Sparse)])
+        assert np.array_equal(kept, changed[: len(kept)])
+
+
 def test_with_bytes_enough_nothing_is_lost() -> None:
     change = drift(2000, seed=3)
     (stream,) = sparse([change], 8000).streams

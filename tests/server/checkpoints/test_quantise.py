@@ -36,12 +36,12 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
     pairs: list[tuple[int, int]], number: int, threshold: float
 ) -> None:
     wanted, rung = on_grid(pairs), Rung(number)
-    stream, gain = wanted.kept(threshold, rung)
+    stream, gain = wanted.kept(wanted.sizes > threshold, rung)
     left = wanted.deltas.astype(np.float64)
     if stream is None:
         assert gain == 0
         return
-    assert np.all(np.abs(left[stream.positions]) * wanted.unit > threshold)
+    assert np.all(wanted.sizes[stream.positions] > threshold)
     assert stream.levels.all()
     moved = stream.levels.astype(np.int64) * stream.step
     assert np.abs(np.array(pairs)[stream.positions, 0] + moved).max() <= 1 << 24
@@ -58,7 +58,7 @@ def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> 
     wanted = wanted_of(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
     assert wanted is not None
     rung = Rung.below(0.12)
-    stream, _ = wanted.kept(0.06, rung)
+    stream, _ = wanted.kept(wanted.sizes > 0.06, rung)
     assert stream is not None
     assert (stream.step, stream.exponent) == (rung.mantissa, -rung.power)
     assert stream.positions.tolist() == [0, 1]

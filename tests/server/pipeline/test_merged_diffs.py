@@ -30,7 +30,7 @@ from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Payload, Shortcut, Step
 from diffserver.tasks import Task
 from diffserver.training.made_version import MadeVersion
-from tests.factories import Version, hashed_diff, sparse_diff, write_version
+from tests.factories import Version, hashed_diff, outgrowing_diff, sparse_diff, write_version
 from tests.server import factories
 from tests.server.conftest import Service, record, release
 
@@ -64,7 +64,7 @@ class Line:
     def sparse(self, count: int) -> list[Diff]:
         """Random diffs of 3 % of the weights, never the same ones."""
         first = len(self.diffs) + 1
-        return [sparse_diff(self.versions[0].table, seed, 0.03, step=640) for seed in range(first, first + count)]
+        return [sparse_diff(self.versions[-1].table, seed, 0.03, step=640) for seed in range(first, first + count)]
 
     def candidate(self, diff: Diff) -> NewCandidate:
         """What a worker would hand over."""
@@ -121,7 +121,10 @@ def take(service: Service, line: Line, number: int, steps: list[Manifest], out: 
     data = [service.public.get(f"/v1/blobs/{step.payload.sha256}").content for step in steps]
     assert [len(one) for one in data] == [step.payload.length for step in steps]
     starts = [str(step.from_digest) for step in steps]
-    chain = [open_payload(one, parent.table, start) for one, start in zip(data, starts, strict=True)]
+    table, chain = parent.table, []
+    for one, start in zip(data, starts, strict=True):
+        chain.append(open_payload(one, table, start))
+        table = chain[-1].table_after
     return apply(parent, chain, out)
 
 
@@ -158,6 +161,19 @@ def test_a_step_that_is_no_sum_is_never_merged_across(service: Service, line: Li
     assert [(step.kind, step.from_version, step.to_version) for step in steps] == [
         ("sparse", 0, 2), ("hashed", 2, 3), ("sparse", 3, 5),
     ]  # fmt: skip
+
+
+def test_tensors_that_leave_their_grids_are_a_step_of_its_own_between_short_cuts(
+    service: Service, line: Line, tmp_path: Path
+) -> None:
+    line.grow(*line.sparse(2))
+    line.grow(outgrowing_diff(line.versions[-1].table, "layer.weight", "layer.bias"))
+    line.grow(*line.sparse(2))
+    steps = offered(service, line, 0)
+    assert [(step.kind, step.from_version, step.to_version) for step in steps] == [
+        ("sparse", 0, 2), ("exact", 2, 3), ("sparse", 3, 5),
+    ]  # fmt: skip
+    assert take(service, line, 0, steps, tmp_path / "whole") == line.versions[5].digest
 
 
 def test_a_merged_diff_that_saves_nothing_is_not_offered(line: Line) -> None:

@@ -16,9 +16,11 @@ from torch import Tensor, nn  # noqa: E402
 
 from diffclient.measure.error_count import Errors  # noqa: E402
 from diffclient.measure.scorer import Fields, Opener, Scorer  # noqa: E402
+from diffclient.tensors.snapshot import Snapshot, enter_grid, write_snapshot  # noqa: E402
 from diffserver.tasks import DataError, Forward, Task, TaskError  # noqa: E402
 from diffserver.tasks.graph import Input  # noqa: E402
 from diffserver.tasks.plain import Batch, PlainTask  # noqa: E402
+from diffserver.training.state_arrays import state_of  # noqa: E402
 from tests.server.points import as_version  # noqa: E402
 
 SIDES = 4
@@ -172,16 +174,50 @@ class Tied(nn.Module):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (nn.Sequential(nn.Linear(SIDES, 8), nn.BatchNorm1d(8)), "1.running_mean, 1.running_var.*LayerNorm"),
         (Tied(), "second.weight: another name of the same weights"),
-        (nn.Linear(SIDES, 1).double(), "weight, bias: no float32"),
         (nn.ReLU(), "has no weights"),
     ],
 )
-def test_networks_that_no_diff_can_carry_are_refused_before_they_train(network: nn.Module, message: str) -> None:
+def test_networks_that_no_diff_can_carry_are_refused(network: nn.Module, message: str) -> None:
     class Given(Above):
         def build(self) -> nn.Module:
             return network
 
     with pytest.raises(TaskError, match=message):
         Given().network(0)
+
+
+class Mixed(nn.Module):
+    """Weights in bf16, a mask with infinities, truth values."""
+
+    mask: Tensor
+    on: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, SIDES, dtype=torch.bfloat16))
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf] * 4))
+        self.register_buffer("on", torch.tensor([True, True, False, False] * 2))
+
+    def forward(self, point: Tensor) -> Tensor:
+        scores = (point @ self.weight.float().T + self.mask).softmax(1)
+        return torch.where(self.on, scores, 0.0)  # type: ignore[no-any-return]
+
+
+def test_a_network_of_other_dtypes_runs_on_devices_to_the_same_outputs(tmp_path: Path) -> None:
+    class Given(Above):
+        def build(self) -> nn.Module:
+            return Mixed()
+
+    task = Given()
+    network = task.network(0)
+    state = state_of(network)
+    table, arrays = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
+    assert [(spec.name, spec.dtype, spec.grid) for spec in table] == [
+        ("mask", "F32", None), ("on", "BOOL", None), ("weight", "BF16", None),
+    ]  # fmt: skip
+    write_snapshot(tmp_path / "0", table, [arrays[spec.name] for spec in table])
+    session = task.session(task.graph(network), Snapshot(tmp_path / "0"))
+    point = np.random.default_rng(0).normal(size=(5, SIDES)).astype(np.float32)
+    (outputs,) = session.run({"point": point})
+    assert np.allclose(outputs, network(torch.from_numpy(point)).numpy(force=True), atol=1e-6)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from diffclient.diff.apply import apply
+from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver.methods.definition import load_definition
@@ -18,6 +19,7 @@ from diffserver.training.loop import Lesson
 from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import make_version
 from diffserver.training.progress import Cancelled
+from tests.factories import outgrowing_diff
 from tests.server.points import PointsTask
 
 BUDGET = 0.15
@@ -40,6 +42,11 @@ def make(name: str, out: Path, labels: range, **options: Any) -> MadeVersion:
 
 def known(made: MadeVersion) -> Version:
     return Version(Snapshot(made.weights), made.digest)
+
+
+def applied(parent: Version, diff: Diff, out: Path) -> Version:
+    digest = apply(parent.snapshot, [diff], out)
+    return Version(Snapshot(out), digest)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +96,19 @@ def test_a_version_learns(base: Version, tmp_path: Path) -> None:
     before, after = (task.errors(snapshot.read_all(), new) for snapshot in (base.snapshot, Snapshot(made.weights)))
     assert after.errors < 0.5 * before.errors
     assert np.any(Snapshot(made.weights).read("0.weight") == base.snapshot.read("0.weight"))
+
+
+@pytest.mark.parametrize("name", ["sparse", "hashed"])
+def test_training_goes_on_where_tensors_left_their_grids(name: str, base: Version, tmp_path: Path) -> None:
+    """The new grid is trained on, what is off the grid stays as it is."""
+    diff = outgrowing_diff(base.snapshot.table, "0.weight", "2.bias", by=4)
+    parent = applied(base, diff, tmp_path / "1")
+    made = make(name, tmp_path / "2", range(8), parent=parent, budget=BUDGET)
+    after = Snapshot(made.weights)
+    assert made.table == after.table == parent.snapshot.table != base.snapshot.table
+    assert made.digest == after.digest()
+    changed = {spec.name for spec in after.table if np.any(after.read(spec.name) != parent.snapshot.read(spec.name))}
+    assert changed == {"0.weight", "0.bias", "2.weight"}
 
 
 def test_a_diff_needs_a_parent(tmp_path: Path) -> None:

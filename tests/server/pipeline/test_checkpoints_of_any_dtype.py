@@ -1,0 +1,169 @@
+"""Checkpoints of networks that hold more than fp32: bf16, masks with infinities, truth values, tables, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
+
+from safetensors.torch import save_file  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from diffclient.diff.apply import apply  # noqa: E402
+from diffclient.errors import RangeError  # noqa: E402
+from diffclient.measure.error_count import Errors  # noqa: E402
+from diffclient.payload.decode import open_payload  # noqa: E402
+from diffclient.tensors.snapshot import Snapshot  # noqa: E402
+from diffserver.catalog import versions  # noqa: E402
+from diffserver.catalog.candidate import NewCandidate  # noqa: E402
+from diffserver.catalog.training_request import TrainingSpec  # noqa: E402
+from diffserver.errors import CheckpointError  # noqa: E402
+from diffserver.storage.database import writing  # noqa: E402
+from tests.server.pipeline.test_run import Home  # noqa: E402
+from tests.server.points import PointsTask  # noqa: E402
+
+
+class Mixed(nn.Module):
+    """A network with a tensor of every kind that models bring."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(40, 30)
+        self.narrow = nn.Linear(40, 30, dtype=torch.bfloat16)
+        self.norm = nn.BatchNorm1d(30)
+        self.register_buffer("causal", torch.ones(5, 5).tril().bool())
+        self.register_buffer("mask", torch.full((5, 5), -torch.inf).triu(1))
+        self.register_buffer("inv_freq", 1e-6 ** (torch.arange(32) / 32))
+        self.register_buffer("counter", torch.zeros(()))
+
+
+class MixedTask(PointsTask):
+    """A task whose graph and measurements say nothing."""
+
+    def network(self, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return Mixed()
+
+    def examples(self, folder: Path, split: str) -> list[object]:  # type: ignore[override]
+        return [None]
+
+    def graph(self, network: nn.Module) -> bytes:
+        return b"graph"
+
+    def session(self, graph: bytes, weights: Snapshot) -> None:  # type: ignore[override]
+        return None
+
+    def measure(self, session: object, examples: Sequence[object]) -> Errors:
+        return Errors(0, 1)
+
+    def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
+        return [Errors(0, 1) for _ in parts]
+
+    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
+        return b"probe"
+
+
+State = dict[str, Tensor]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "data" / "0-base").mkdir(parents=True)
+    (tmp_path / "data" / "0-base" / "test.jsonl").touch()
+    return Home(tmp_path / "home")
+
+
+def run(home: Home, tmp_path: Path, state: State, kind: str, method: str = "exact") -> NewCandidate:
+    """The candidate that a worker makes of a state dict."""
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "checkpoint")
+    sha256 = home.objects.put(tmp_path / "checkpoint").sha256
+    domain = "0-base" if kind == "base" else None
+    data = str(tmp_path / "data")
+    spec = TrainingSpec(kind, "m", data, "mixed", domain, method, budget=1.0, checkpoint=sha256)  # type: ignore[arg-type]
+    return home.run(spec, find=lambda name: MixedTask())
+
+
+def publish(home: Home, candidate: NewCandidate) -> None:
+    with writing(home.engine) as session:
+        versions.publish(session, versions.record_candidate(session, candidate).id)
+
+
+def held(home: Home, candidate: NewCandidate, path: Path) -> Snapshot:
+    return Snapshot(home.objects.download(candidate.snapshot.sha256, path))
+
+
+def bits(tensor: Tensor) -> bytes:
+    return tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else tensor.numpy().tobytes()
+
+
+OFF_GRID = ("causal", "inv_freq", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked")
+
+
+def test_a_base_of_every_kind_of_tensor_enters(home: Home, tmp_path: Path) -> None:
+    state = Mixed().state_dict()
+    base = run(home, tmp_path, state, "base")
+    snapshot = held(home, base, tmp_path / "0")
+    dtypes = {spec.name: spec.dtype for spec in snapshot.table}
+    assert (dtypes["narrow.weight"], dtypes["causal"], dtypes["norm.num_batches_tracked"]) == ("BF16", "BOOL", "I64")
+    assert tuple(spec.name for spec in snapshot.table if spec.grid is None) == OFF_GRID
+    for name in OFF_GRID:
+        assert snapshot.read(name).tobytes() == bits(state[name]), name
+    assert [note.rpartition(" ")[2] for note in base.notes if "stays off the grid" in note] == ["inv_freq", "mask"]
+
+
+def learned(state: State) -> State:
+    """The state after training: every weight moved, statistics far from where they began."""
+    torch.manual_seed(5)
+    moved = {name: tensor.clone() for name, tensor in state.items()}
+    for name in ("head.weight", "head.bias", "narrow.weight", "narrow.bias", "norm.weight"):
+        moved[name] += (0.01 * torch.randn(moved[name].shape)).to(moved[name].dtype)
+    moved["norm.running_var"] = 30 * torch.rand(30) + 1
+    moved["norm.num_batches_tracked"] += 1000
+    moved["counter"] += 123_457
+    moved["causal"][0] = True
+    moved["mask"][0] = 0
+    moved["mask"][4] = -torch.inf
+    return moved
+
+
+def test_a_successive_release_travels_as_exact_and_then_as_sparse(home: Home, tmp_path: Path) -> None:
+    state = Mixed().state_dict()
+    publish(home, run(home, tmp_path, state, "base"))
+    wanted = learned(state)
+    first = run(home, tmp_path, wanted, "update")
+    publish(home, first)
+    version = held(home, first, tmp_path / "1")
+    for spec in version.table:
+        if spec.grid is None:
+            assert version.read(spec.name).tobytes() == bits(wanted[spec.name]), spec.name
+        else:
+            assert np.abs(version.read(spec.name) - wanted[spec.name].numpy()).max() <= 2.0 ** (-spec.grid - 1)
+    assert version.read("counter") == 123_457
+    wanted["head.weight"] = wanted["head.weight"] + 0.05
+    wanted["narrow.weight"] = wanted["narrow.weight"] + 0.5
+    second = run(home, tmp_path, wanted, "update", "sparse")
+    publish(home, second)
+    base = held(home, run(home, tmp_path, state, "base"), tmp_path / "0")
+    table, chain = base.table, []
+    for candidate, parent in ((first, base.digest()), (second, first.digest)):
+        chain.append(open_payload(candidate.payload or b"", table, parent))
+        table = chain[-1].table_after
+    assert apply(base, chain, tmp_path / "whole") == second.digest
+    assert np.abs(Snapshot(tmp_path / "whole").read("head.weight") - wanted["head.weight"].numpy()).max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["head.weight", "narrow.bias"])
+@pytest.mark.parametrize("bad", [torch.nan, -torch.inf])
+def test_trained_weights_must_be_finite(home: Home, tmp_path: Path, name: str, bad: float) -> None:
+    state = Mixed().state_dict()
+    publish(home, run(home, tmp_path, state, "base"))
+    broken = {other: tensor.clone() for other, tensor in state.items()}
+    broken[name].view(-1)[2] = bad
+    with pytest.raises(CheckpointError, match=f"{name} holds a number that is not finite"):
+        run(home, tmp_path, broken, "update")
+    with pytest.raises(RangeError, match=f"{name}: the tensor holds a weight that is not finite"):
+        run(home, tmp_path, broken, "base")
