@@ -113,6 +113,8 @@ class HashedDiff:
         self.parent = setting.parent
         self._stages = Stages(schedule.stages)
         self._scale = 0.0
+        self.numbers: dict[str, float] = {}
+        """What may be followed as training goes on."""
         share = min(1.0, 32 * setting.budget / schedule.bits)
         small = sum(spec.size for spec in setting.trained if is_small(spec))
         roomy = _SMALL_BITS * small < _SMALL_SHARE * 8 * self._limit
@@ -165,6 +167,7 @@ class HashedDiff:
             fits = payload_length(self._diff(), self._table) <= self._schedule.aim * self._limit
             fine, coarse = (fine, self._scale) if fits else (self._scale, coarse)
         self._rescale(coarse)
+        self.numbers = {"step": coarse, "payload_bytes": payload_length(self._diff(), self._table)}
 
     def _rescale(self, scale: float) -> None:
         self._scale = scale

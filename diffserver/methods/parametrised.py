@@ -6,13 +6,18 @@ what is saved, is left to others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Container, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from diffserver.methods.method import Method, MethodError, Weights
+
+_ORIGINAL = re.compile(r"parametrizations\.(\w+)\.original$")
+_PART = re.compile(r"parametrizations\.(\w+)\.\d+\..+$")
+"""Where `parametrize` keeps a tensor, and what is made of it."""
 
 
 class LoopError(MethodError):
@@ -38,6 +43,7 @@ class Parametrised:
         for name, module, attribute in self._places:
             part = method.parts[name].to(getattr(module, attribute).device)
             parametrize.register_parametrization(module, attribute, part)
+        self._spare_processes()
         method.advance(0.0)
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -58,16 +64,24 @@ class Parametrised:
 
     def remove(self) -> None:
         """Take the parts out of the network, which is left with the parent's weights, and trainable as it was."""
+        self.network._ddp_params_and_buffers_to_ignore = self._ignored  # type: ignore[assignment]
         for _, module, attribute in self._places:
             if parametrize.is_parametrized(module, attribute):
                 parametrize.remove_parametrizations(module, attribute, leave_parametrized=False)
         for parameter in self.network.parameters():
             parameter.requires_grad_(self._trainable.get(id(parameter), False))
 
+    def _spare_processes(self) -> None:
+        """Keep the parts' buffers, equal in all processes, out of what DistributedDataParallel sends at every step."""
+        own = {id(buffer) for part in self.method.parts.values() for buffer in part.buffers()}
+        names = [name for name, buffer in self.network.named_buffers() if id(buffer) in own]
+        self._ignored = list(getattr(self.network, "_ddp_params_and_buffers_to_ignore", []))
+        self.network._ddp_params_and_buffers_to_ignore = [*self._ignored, *names]  # type: ignore[assignment]
+
 
 @torch.no_grad()
 def load(network: nn.Module, weights: Weights) -> None:
-    """Copy weights into a network, by their names; those that it has not are left out."""
+    """Copy weights into a network without parts, by their names; those that it has not are left out."""
     there = tensors(network)
     for name, array in weights.items():
         if name in there:
@@ -80,14 +94,19 @@ def as_tensor(array: object, dtype: torch.dtype) -> Tensor:
     return tensor.view(torch.bfloat16) if dtype == torch.bfloat16 and tensor.dtype != dtype else tensor
 
 
-def tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Return what a network keeps, by name: parameters and persistent buffers, of tied ones the first name alone."""
+def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]:
+    """Return what a network keeps, by name: parameters and persistent buffers, of tied ones the first name alone.
+
+    Tensors that have `parts` are those of the parent; the parts' own are left out.
+    """
     found: dict[str, Tensor] = {}
     seen = set[int]()
-    for name, tensor in network.state_dict(keep_vars=True).items():
-        if isinstance(tensor, Tensor) and id(tensor) not in seen:
+    for key, tensor in network.state_dict(keep_vars=True).items():
+        name = _ORIGINAL.sub(r"\1", key)
+        own = name == key and _PART.sub(r"\1", key) in parts
+        if isinstance(tensor, Tensor) and id(tensor) not in seen and not own:
             seen.add(id(tensor))
-            found[name] = tensor
+            found[name if name in parts else key] = tensor
     return found
 
 

@@ -141,6 +141,8 @@ class SparseDiff:
         self._density = min(0.5, 5 * setting.budget)  # a first guess, about 6 bits a value
         self._threshold = 0.0
         self._fixed = False
+        self.numbers: dict[str, float] = {}
+        """What may be followed as training goes on."""
 
     def advance(self, progress: float) -> None:
         """Begin a stage where one begins, and use what of the values is to be used at this point."""
@@ -202,9 +204,11 @@ class SparseDiff:
         self._threshold = max(float(sizes.kthvalue(dropped).values), 1e-12)
         for part in self.parts.values():
             part.begin_stage(self._threshold, temperature, schedule.spread)
+        self.numbers |= {"density": density, "threshold": self._threshold, "temperature": temperature}
         if progress >= schedule.quantised and self._steerings.begins(progress):
             self._enter("quantised")
             length = payload_length(self._diff(self._levels()), self._table)
+            self.numbers["payload_bytes"] = length
             # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
             self._density *= min(1.5, max(0.5, math.sqrt(schedule.aim * self._limit / length)))
         if progress >= schedule.fixed:
