@@ -17,8 +17,10 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from benchmarks import machine
+from diffclient.measure.log_mel import MELS
 from diffserver.diffs import hashed, sparse
 from diffserver.tasks.asr.network import Network
 
@@ -57,6 +59,13 @@ class Run:
     def seconds(self) -> float:
         """Of a step: the median of those that were trained, and what the schedule takes, on an average."""
         return statistics.median(self.trained) + self.scheduled / STEPS
+
+
+def _loss(network: nn.Module) -> Tensor:
+    features, lengths = torch.randn(BATCH, FRAMES, MELS), torch.full((BATCH,), FRAMES)
+    scores, sizes = network(features, lengths)
+    letters = torch.randint(1, SYMBOLS, (BATCH, LETTERS))
+    return nn.functional.ctc_loss(scores.transpose(0, 1), letters, sizes, torch.full((BATCH,), LETTERS))
 
 
 def seconds(samples: int) -> dict[str, float]:

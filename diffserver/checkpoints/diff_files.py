@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[bytes, About | None]:
     try:
         payload = path.read_bytes()
         said = json.loads(beside(path).read_text()) if beside(path).exists() else None
-        about = said and About(**{field.name: said[field.name] for field in fields(About)})
+        about = None if said is None else About(**{field.name: said[field.name] for field in fields(About)})
     except OSError as error:
         raise Invalid(f"cannot read {error.filename}: {error.strerror}", "pass the path of a diff") from error
     except (ValueError, KeyError, TypeError) as error:
