@@ -26,6 +26,8 @@ from diffserver.errors import Invalid
 
 FORMAT = 1
 
+FilePath = str | Path
+
 
 class NotTrained(UserWarning):
     """A diff that only comes near to weights trained elsewhere loses more than one that is trained."""
@@ -83,32 +85,32 @@ def read(path: Path) -> tuple[bytes, About | None]:
     return payload, about
 
 
-def snapshot(checkpoint: Path, out: Path) -> str:
+def snapshot(checkpoint: FilePath, out: FilePath) -> str:
     """Write a checkpoint as version 0 of a line, its weights on grids; return the version's digest.
 
     Raises CheckpointError, RangeError, SnapshotError.
     """
-    there = Checkpoint(checkpoint)
+    there = Checkpoint(Path(checkpoint))
     halves = {name for name, entry in there.entries.items() if entry.dtype == "BF16"}
     table, arrays = enter_grid({name: there.read(name) for name in there.entries}, bfloat16=halves)
-    return write_snapshot(_new(out), table, (arrays[spec.name] for spec in table))
+    return write_snapshot(_new(Path(out)), table, (arrays[spec.name] for spec in table))
 
 
-def encode(old: Path, new: Path, out: Path, budget: float | None = None) -> About:
+def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = None) -> About:
     """Write the diff that leads from the snapshot `old` to the weights of `new`, a snapshot or a checkpoint.
 
     With a budget it is the nearest sparse diff of so many bytes, with a warning: it is not trained, and one that is
     keeps far more. Without, it is exact. Raises CheckpointError, Invalid, SnapshotError, and what encoding raises.
     """
-    parent, checkpoint = Snapshot(old), Checkpoint(new)
+    parent, checkpoint, path = Snapshot(Path(old)), Checkpoint(Path(new)), Path(out)
     changes.require_fit(checkpoint, parent.table)
     found = list(changes.changes(checkpoint, parent))
     diff = changes.exact(found) if budget is None else _nearest(found, int(budget * fp32_bytes(parent.table)))
     digest = parent.digest()
     payload = encode_payload(diff, parent.table, digest)
-    after = _applied(parent, payload, digest, out.with_name(f".{out.name}.applied"), kept=False)
+    after = _applied(parent, payload, digest, path.with_name(f".{path.name}.applied"), kept=False)
     about = About.of(payload, digest, after, budget, "exact" if budget is None else "nearest")
-    write(out, payload, about)
+    write(path, payload, about)
     return about
 
 
@@ -121,26 +123,26 @@ def _nearest(found: list[changes.Change], limit: int) -> Diff:
     return nearest_sparse.sparse(found, limit)
 
 
-def apply(old: Path, diff: Path, out: Path) -> str:
+def apply(old: FilePath, diff: FilePath, out: FilePath) -> str:
     """Write the snapshot that a diff makes of the snapshot `old`, by the device's code; return its digest.
 
     Raises Invalid if it is not what the diff is said to lead to, WrongParent, and as the client's `apply` does.
     """
-    payload, about = read(diff)
-    parent = Snapshot(old)
-    digest = _applied(parent, payload, parent.digest(), _new(out), kept=True)
+    payload, about = read(Path(diff))
+    parent, path = Snapshot(Path(old)), Path(out)
+    digest = _applied(parent, payload, parent.digest(), _new(path), kept=True)
     if about and about.digest != digest:
-        out.unlink()
+        path.unlink()
         raise Invalid(f"{diff} leads to {digest[:12]}, not to {about.digest[:12]}", "save the diff again")
     return digest
 
 
-def inspect(diff: Path, old: Path | None = None) -> Mapping[str, Any]:
+def inspect(diff: FilePath, old: FilePath | None = None) -> Mapping[str, Any]:
     """Return what is known of a diff as plain JSON values; with its parent's snapshot, what it changes, too.
 
     Raises Invalid, SnapshotError, PayloadError, WrongParent.
     """
-    payload, about = read(diff)
+    payload, about = read(Path(diff))
     if len(payload) < frame.HEADER.size or payload[:4] != frame.MAGIC or payload[5] not in frame.KINDS:
         raise Invalid(f"{diff} is not a payload", "pass the path of a diff")
     _, version, code, parent, alpha, beta, seed, tensors, _, *lengths = frame.HEADER.unpack_from(payload)
@@ -150,7 +152,7 @@ def inspect(diff: Path, old: Path | None = None) -> Mapping[str, Any]:
         "sections": dict(zip(("records", "symbols", "extra_bits"), lengths, strict=True)),
         "about": about and asdict(about),
     }  # fmt: skip
-    return {**facts, **(_changed(payload, Snapshot(old)) if old else {})}
+    return {**facts, **(_changed(payload, Snapshot(Path(old))) if old else {})}
 
 
 def _changed(payload: bytes, parent: Snapshot) -> Mapping[str, Any]:
