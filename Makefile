@@ -7,10 +7,11 @@ DATA ?=
 TASK ?= asr
 ARGS ?=
 SECONDS ?= 60
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 SUITE ?= build/tuf-conformance
 SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
-.PHONY: help setup demo test conformance faults hostile fuzz check format clean
+.PHONY: help setup demo test conformance faults hostile schema fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,8 +29,8 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings, TASK=asr-words
 	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) --task $(TASK) $(ARGS)
 
-test: setup ## all tests, as many files at once as there are cores, at most four
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: setup ## all tests, one file more at once than there are cores, as many tests wait; at most four
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 conformance: setup ## the public conformance suite of The Update Framework against diffclient; needs faketime; SUITE=<folder>
 	@command -v faketime >/dev/null || { echo "faketime is needed: apt-get install faketime"; exit 1; }
@@ -42,6 +43,9 @@ faults: setup ## every file operation of the client killed, refused, without pow
 
 hostile: setup ## slow networks, dead processes, full disks, hostile text, damaged objects: `N cases, N held`
 	$(BIN)/python -m tests.hostile $(ARGS)
+
+schema: setup ## generated requests against the API's description for SECONDS=60: `N requests, N undeclared answers …`
+	$(BIN)/python -m tests.hostile.schema --seconds $(SECONDS)
 
 fuzz: setup ## mutated payloads and texts against the client for SECONDS=60; findings in build/fuzz
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

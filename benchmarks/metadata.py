@@ -31,12 +31,14 @@ from diffserver.demo.run import serving
 from diffserver.settings import ROOT_FILE, TOKEN_FILE, Settings
 from diffserver.storage import migrate
 from diffserver.storage.database import connect, now, reading, writing
+from diffserver.storage.object_store import Objects
 from diffserver.trust import metadata_rows, releases, signing
 from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 
 MODEL = "commands"
 WER = Metric("WER", "words")
+GRAPH = "graph"
 DOMAINS = 6
 SHORTCUTS = 2
 BEHIND = 40
@@ -59,7 +61,7 @@ class Bodies:
 def candidate(number: int) -> NewCandidate:
     """Return version `number` as training gives it, with a diff, short cuts and a probe part for each domain."""
     base, payload = number == 0, None if number == 0 else os.urandom(256)
-    snapshot, graph = _blob(f"snapshot {number}"), _blob("graph")
+    snapshot, graph = _blob(f"snapshot {number}"), _blob(GRAPH)
     manifest = Manifest(
         model=MODEL,
         kind="snapshot" if base else "sparse",
@@ -116,11 +118,17 @@ class RecordingTransport(Transport):
 
     @contextmanager
     def open(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, redirects: int = 0
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        redirects: int = 0,
+        seconds: float | None = None,
     ) -> Iterator[Response]:
         """Record the URL and open it."""
         self.urls.append(url)
-        with super().open(method, url, headers, body, redirects) as response:
+        with super().open(method, url, headers, body, redirects, seconds) as response:
             yield response
 
 
@@ -159,6 +167,7 @@ def measure(folder: Path, versions: int) -> dict[str, Bodies]:
     engine, keyring = connect(settings.database), Keyring(settings.keys)
     migrate.upgrade(engine)
     establish(engine, settings)
+    Objects(settings.objects).put(GRAPH.encode())  # a server whose objects are all lost is not ready
     with writing(engine) as session:
         _, operator = tokens.create(session, "operator", "benchmark")
     (settings.home / TOKEN_FILE).write_text(operator)

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from diffserver import __version__
 from diffserver.api import problems
 from diffserver.api.guesses import Guesses
-from diffserver.api.limits import BodyLimit, PollGate
+from diffserver.api.limits import BodyLimit, PollGate, WriteGate
 from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
@@ -28,6 +28,7 @@ from diffserver.trust.renewal import Renewal
 from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 30
+PARTS = (health, trust, blobs, device, models, checkpoints, trainings, status)
 
 
 def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[[], str] | None = None) -> FastAPI:
@@ -56,14 +57,20 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         summary="Serves neural diffs: compact payloads that turn a device's version into the next.",
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        responses=problems.RESPONSES,
+        responses=problems.declared(400, 413, 503),
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
-    app.state.settings, app.state.engine, app.state.objects = settings, engine, objects
+    app.state.settings, app.state.objects = settings, objects
+    app.state.engine = engine.execution_options(wait_seconds=settings.write_seconds)
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
-    for routes in (health, trust, blobs, device, models, checkpoints, trainings, status):
-        app.include_router(routes.router)
+    app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
+    for part in PARTS:
+        app.include_router(part.router)
+    app.state.routes = [route for part in PARTS for route in part.router.routes]
     problems.register(app)
     app.add_middleware(
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint

@@ -36,7 +36,7 @@ def regressions(before: Evaluation, after: Evaluation) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a candidate must keep to; None leaves a bound out."""
+    """The bounds of a candidate; None leaves a bound out."""
 
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
@@ -50,18 +50,18 @@ def refusals(
     bounds: Bounds, metric: Metric, payload_share: float, earlier: Mapping[str, float], probe_drift_ppm: int
 ) -> list[str]:
     """Say, a line each, where a candidate breaks its bounds; `earlier` are regressions on earlier domains."""
-    found = []
+    refused = []
     if payload_share > bounds.budget:
-        found.append(f"payload is {payload_share:.2%} of the model, over the budget of {bounds.budget:.2%}")
+        refused.append(f"payload is {payload_share:.2%} of the model, over the budget of {bounds.budget:.2%}")
     for domain, points in earlier.items():
         if bounds.max_regression is not None and points > bounds.max_regression:
-            found.append(f"{domain} loses {points:.2f} points of {metric.name}, more than {bounds.max_regression:g}")
+            refused.append(f"{domain} loses {points:.2f} points of {metric.name}, more than {bounds.max_regression:g}")
     if probe_drift_ppm > bounds.max_drift_ppm:
-        found.append(
+        refused.append(
             f"{metric.name} on the base's probes rises by {probe_drift_ppm / 1e4:.2f} points over version 0's, more "
             f"than the {bounds.max_drift_ppm / 1e4:g} that devices accept"
         )
-    return found
+    return refused
 
 
 def to_json(before: Evaluation, after: Evaluation) -> dict[str, Any]:

@@ -39,9 +39,9 @@ class _Lossy(io.TextIOBase):
 
 
 def make_log(stream: TextIO | None = None) -> Log:
-    """Return a logger that writes JSON lines to `stream` (standard output by default)."""
+    """Return a logger that writes JSON lines to `stream` (standard output by default), each at once, with its end."""
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
+        structlog.WriteLogger(cast(TextIO, _Lossy(stream or sys.stdout))),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -125,7 +125,7 @@ def _request_id(scope: Scope) -> str:
 
 def _request_fields(scope: Scope, sender: _ResponseSender) -> dict[str, Any]:
     route, state = scope.get("route"), scope["state"]
-    fields = {name: state[name] for name in ("request_id", "token_id", "device_id") if name in state}
+    fields = {name: state[name] for name in ("request_id", "token_id", "device_id", "note") if name in state}
     # The template, never the path: names and digests would make every line its own kind.
     path = getattr(route, "path", None) or "unknown"
     return fields | {"method": scope["method"], "path": path, "status": sender.status or 0}

@@ -37,7 +37,7 @@ class Quotas:
 
 @dataclass(frozen=True)
 class Retention:
-    """How many days things are kept, counted from when they were made or ended; `diffserver prune` removes older ones.
+    """The days that things are kept, counted from when they were made or ended; `diffserver prune` removes older ones.
 
     `reports_each` is how many reports of a device are kept at most, however young. `uploads` holds for every object
     that no row names, `devices` for those that were not seen for so long.
@@ -54,10 +54,14 @@ class Retention:
 
 @dataclass(frozen=True)
 class Settings:
-    """How one process of the service is set up.
+    """The settings of one process of the service.
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
     caps the polls answered at once; `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded file.
+    A request that writes waits `write_seconds` for its turn, and again for the database.
+    `max_connections` caps what is open at once, by half of the files that the process may open, too. A request's head
+    has to be there in `header_seconds`; a body, or an answer, has to move by `least_speed` bytes a second, judged every
+    `body_seconds`.
     A worker that was not heard of for `lease_seconds` is lost, and its training another's.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
@@ -74,6 +78,11 @@ class Settings:
     task_files: tuple[str, ...] = ()
     keys_folder: Path | None = None
     lease_seconds: int = 60
+    write_seconds: int = 5
+    max_connections: int = 1000
+    header_seconds: int = 10
+    body_seconds: int = 30
+    least_speed: int = 1024
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
 
@@ -108,6 +117,11 @@ class Settings:
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
             lease_seconds=read("LEASE_SECONDS", _between(2, 86400), cls.lease_seconds),
+            write_seconds=read("WRITE_SECONDS", _between(1, 60), cls.write_seconds),
+            max_connections=read("MAX_CONNECTIONS", _between(1, 1_000_000), cls.max_connections),
+            header_seconds=read("HEADER_SECONDS", _between(1, 3600), cls.header_seconds),
+            body_seconds=read("BODY_SECONDS", _between(1, 3600), cls.body_seconds),
+            least_speed=read("LEAST_SPEED", _between(1, 1 << 30), cls.least_speed),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
             quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),

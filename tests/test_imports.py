@@ -28,7 +28,7 @@ FORBIDDEN_ON_DEVICES = {
 }
 TRAINING = ("diffs", "methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "trust", "upkeep")
-SERVING = ("app", "api")
+SERVING = ("app", "api", "connections")
 NEITHER = ("checkpoints", "evaluation", "choices", "errors", "logs", "settings")
 """What both sides may import, and what imports neither."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from diffclient.strict_json import Fields, printable
+from diffclient.strict_json import Fields, is_printable
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Text:
     def holds(self, value: Any) -> bool:
         """Tell whether a text is in its bounds."""
         fits = not self.pattern or re.fullmatch(self.pattern, value)
-        return bool(self.least <= len(value) <= self.most and printable(value) and fits)
+        return bool(self.least <= len(value) <= self.most and is_printable(value) and fits)
 
     def __str__(self) -> str:
         return f"a text of {self.least:,} to {self.most:,} characters" + (f", {self.pattern}" if self.pattern else "")
@@ -65,7 +65,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class About:
-    """What a field says, in a sentence, and an example."""
+    """The meaning of a field, in a sentence, and an example."""
 
     text: str
     example: object
@@ -73,7 +73,7 @@ class About:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a field may hold: values of one type within a bound, and null, where that is allowed."""
+    """The values that a field may have: of one type within a bound, and null, where that is allowed."""
 
     type: type[int] | type[float] | type[str]
     bound: Number | Text | Choice
@@ -97,13 +97,13 @@ def allowed(of: type) -> dict[str, Allowed]:
     return {field.name: _allowed(hints[field.name]) for field in fields(of)}
 
 
-def read(of: type[T], found: Fields) -> T:
-    """Return the dataclass that an object's fields say; raises their error on one that is missing or out of bounds."""
+def read(of: type[T], given: Fields) -> T:
+    """Return a dataclass of an object's fields; raises their error on one that is missing or out of bounds."""
     defaults = {field.name: field.default for field in fields(of)}  # type: ignore[arg-type]  # a dataclass, or TypeError
-    values = {name: found.values.get(name, defaults[name]) for name in defaults}
+    values = {name: given.values.get(name, defaults[name]) for name in defaults}
     for name, may in allowed(of).items():
         if not may.holds(values[name]):
-            raise found.error(f"{found.what}: {name} is not {may}")
+            raise given.error(f"{given.what}: {name} is not {may}")
     return of(**values)
 
 
@@ -124,6 +124,6 @@ def _split(hint: Any, *of: type) -> tuple[Any, Any]:
     if get_origin(hint) is not Annotated:
         return hint, None
     base, *metadata = get_args(hint)
-    others = [one for one in metadata if not isinstance(one, of)]
-    found = [one for one in metadata if isinstance(one, of)]
-    return Annotated[base, *others] if others else base, found[-1] if found else None
+    others = [item for item in metadata if not isinstance(item, of)]
+    chosen = [item for item in metadata if isinstance(item, of)]
+    return Annotated[base, *others] if others else base, chosen[-1] if chosen else None

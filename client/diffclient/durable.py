@@ -35,32 +35,32 @@ def disk_errors(path: Path, needed: int = 0) -> Iterator[None]:
         raise StoreFailed(f"{path}: {error.strerror or error}; check the disk and its permissions") from error
 
 
-def free_bytes(folder: Path) -> int:
-    """Return the bytes that may still be written under `folder`."""
+def _free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
 
 
 def _room_near(path: Path) -> int:
     """Return the bytes that are free where `path` lies or would lie; 0 if the file system does not answer."""
-    above = next((folder for folder in path.parents if folder.is_dir()), Path())
     try:
-        return free_bytes(above)
+        return _free_bytes(next((folder for folder in path.parents if folder.is_dir()), Path()))
     except OSError:
         return 0
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Raise NoSpace unless `needed` more bytes fit under `folder`."""
-    free = free_bytes(folder)
+    """Raise NoSpace unless `needed` more bytes fit under `folder`, StoreFailed where that cannot be asked."""
+    with disk_errors(folder):
+        free = _free_bytes(folder)
     if free < needed:
         raise NoSpace(folder, needed, free)
 
 
 def make_folder(path: Path) -> None:
     """Make a folder durably, and those above it, unless they exist; raises NoSpace, StoreFailed."""
-    if path.is_dir():
-        return
+    with disk_errors(path):
+        if path.is_dir():
+            return
     make_folder(path.parent)
     with disk_errors(path):
         path.mkdir(exist_ok=True)
@@ -130,6 +130,18 @@ def remove(path: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def exists(path: Path) -> bool:
+    """Tell whether something of that name is there; raises StoreFailed where the disk does not say."""
+    with disk_errors(path):
+        return path.exists()
+
+
+def names(folder: Path) -> list[Path]:
+    """Return all that is in a folder; raises StoreFailed."""
+    with disk_errors(folder):
+        return list(folder.iterdir())
 
 
 def size(path: Path) -> int:

@@ -19,13 +19,16 @@ DiffClientError
 ├── NetworkError            the server, or the connection to it
 │   ├── ServerUnreachable   no connection, no valid certificate or no sign of life
 │   │   ├── ServerBusy      it asks the client to come back later
+│   │   ├── TooSlow         it does not keep pace
 │   │   └── Interrupted     a body broke off
+│   ├── NoCertificates      a file of certificates that cannot be used
 │   ├── ServerRefused       it answered with a problem
 │   └── WrongLength         it offers more or fewer bytes than were promised
 ├── TrustError              what the server offers is not what signed metadata says
 │   ├── NoRoot              no root of trust is known, or it is not the one expected
 │   ├── BadSignature        fewer valid signatures than the role needs
 │   ├── MetadataExpired     metadata past its date, or a clock that is wrong
+│   ├── ValidTooLong        metadata that would hold for longer than any honest one: a clock is wrong
 │   ├── MetadataRolledBack  metadata older than what was seen before
 │   ├── MetadataMismatch    metadata that contradict each other
 │   ├── MetadataMalformed   bytes that are not metadata
@@ -39,6 +42,7 @@ DiffClientError
 │   ├── NotEnrolled         no server is known
 │   ├── AlreadyEnrolled     a server is known already
 │   └── NothingKept         no version to verify or to return to
+├── NoToken                 no enrolment token was given
 ├── NoSuchCode              code that was named and cannot be found or imported
 ├── UpdateError             an update that must not be installed
 │   ├── BrokenChain         steps that do not lead from this device's version to the target
@@ -46,7 +50,9 @@ DiffClientError
 │   ├── SnapshotWithheld    a snapshot that the policy does not allow on this link
 │   ├── TooManyBytes        more bytes than the device may spend on an update
 │   ├── ProbationFailed     the new version does not measure as its manifest says
+│   ├── TookTooLong         an update that did not end in the time it was given
 │   └── UpdateFailed        names the stage at which an update failed, and wraps the cause
+├── InternalError           a fault of this client's own
 └── Stopped                 a signal or the application asked to stop; nothing is wrong
 """
 
@@ -135,6 +141,10 @@ class ServerBusy(ServerUnreachable):
         self.retry_after = retry_after
 
 
+class TooSlow(ServerUnreachable):
+    """A server that sends less than the least speed, or not all in time; what arrived of a blob is kept."""
+
+
 class Interrupted(ServerUnreachable):
     """A body ended before its declared length; what arrived is kept."""
 
@@ -151,6 +161,10 @@ class WrongLength(NetworkError):
     """The server offers more or fewer bytes than the manifest promised."""
 
 
+class NoCertificates(NetworkError):
+    """A file of certificates that cannot be read, or holds none."""
+
+
 class TrustError(DiffClientError):
     """The server's data contradicts signed metadata; none of it was used."""
 
@@ -165,6 +179,10 @@ class BadSignature(TrustError):
 
 class MetadataExpired(TrustError):
     """Metadata past its date, by the latest time that this device knows."""
+
+
+class ValidTooLong(TrustError):
+    """Metadata that would hold for longer than any honest one: the server's clock is wrong, or this device's."""
 
 
 class MetadataRolledBack(TrustError):
@@ -223,6 +241,10 @@ class NothingKept(StoreError):
     """There is no version to verify or to return to."""
 
 
+class NoToken(DiffClientError):
+    """An enrolment without a token."""
+
+
 class NoSuchCode(DiffClientError):
     """Code that was named but cannot be imported; the message has the cause and its line."""
 
@@ -251,12 +273,27 @@ class ProbationFailed(UpdateError):
     """The new version does not measure as its manifest says."""
 
 
-class UpdateFailed(UpdateError):
-    """An update failed at `stage` because of `cause`; the version that ran before still does."""
+class TookTooLong(UpdateError):
+    """An update that did not end in the time that the policy gives it."""
 
-    def __init__(self, stage: str, cause: DiffClientError) -> None:
-        super().__init__(f"update failed at stage {stage}: {cause} (the version in use is unchanged)")
+
+class UpdateFailed(UpdateError):
+    """An update failed at `stage` because of `cause`; the version that ran before still does.
+
+    `more` says what led to that stage, where it was not the usual.
+    """
+
+    def __init__(self, stage: str, cause: DiffClientError, more: str = "") -> None:
+        super().__init__(f"update failed at stage {stage}: {cause}{more} (the version in use is unchanged)")
         self.stage, self.cause = stage, cause
+
+
+class InternalError(DiffClientError):
+    """A fault of this client's own, wrapped so that it ends an update and not the client; the cause has the details."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"internal error: {cause!r}; set DIFFCLIENT_DEBUG=1 and report it")
+        self.__cause__ = cause
 
 
 class Stopped(DiffClientError):

@@ -101,7 +101,7 @@ class Fields:
         return None if self.values.get(name) is None else read(name)
 
     def _text(self, value: object, name: str, limit: int) -> str:
-        if not isinstance(value, str) or not 0 < len(value) <= limit or not printable(value):
+        if not isinstance(value, str) or not 0 < len(value) <= limit or not is_printable(value):
             raise self.error(f"{self.what}: {name} is not a text of 1 to {limit:,} characters")
         return value
 
@@ -122,7 +122,7 @@ def parse(data: bytes, what: str, error: type[FormatError]) -> Fields:
     return fields_of(value, what, error)
 
 
-def printable(text: str) -> bool:
+def is_printable(text: str) -> bool:
     """Tell whether a text can be encoded and holds no control characters but line ends and tabs."""
     return not any((char < " " and char not in "\n\t") or "\ud800" <= char <= "\udfff" for char in text)
 

@@ -1,15 +1,22 @@
-"""What endpoints depend on: the service's parts, who is asking, and which page of a list is wanted."""
+"""The dependencies of endpoints: the service's parts, the caller, and the page of a list.
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+The parts are found on the event loop: a request needs a thread only for what may have to wait.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from diffserver.api.answers import Page
 from diffserver.api.guesses import Guesses
+from diffserver.api.limits import WriteGate
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.errors import Forbidden, Unauthenticated
@@ -29,31 +36,31 @@ DESCRIPTIONS: dict[Role, str] = {
 }
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
 
 
-def _objects(request: Request) -> Objects:
+async def _objects(request: Request) -> Objects:
     objects: Objects = request.app.state.objects
     return objects
 
 
-def _watch(request: Request) -> ObjectWatch:
+async def _watch(request: Request) -> ObjectWatch:
     watch: ObjectWatch = request.app.state.watch
     return watch
 
 
-def _keyring(request: Request) -> Keyring:
+async def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
 
-def _own_worker(request: Request) -> str:
+async def _own_worker(request: Request) -> str:
     said: str = request.app.state.own_worker()
     return said
 
@@ -66,34 +73,55 @@ Keys = Annotated[Keyring, Depends(_keyring)]
 OwnWorker = Annotated[str, Depends(_own_worker)]
 
 
-def _require(role: Role, *others: Role) -> Callable[..., Token]:
+_CHECKS: dict[Callable[..., Any], Callable[[Request], Awaitable[None]]] = {}
+"""By dependency: what is checked before it."""
+
+
+class TokenFirst(APIRoute):
+    """A route that knows who is asking before it reads the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Put the check of the token before all else."""
+        handle = super().get_route_handler()
+        checks = [_CHECKS[needed.call] for needed in self.dependant.dependencies if needed.call in _CHECKS]
+
+        async def checked(request: Request) -> Response:
+            for check in checks:
+                await check(request)
+            return await handle(request)
+
+        return checked
+
+
+def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
     scheme = HTTPBearer(scheme_name=role, description=DESCRIPTIONS[role], auto_error=False)
     allowed = (role, *others)
 
-    def who(
-        request: Request,
-        engine: Database,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)],
-    ) -> Token:
+    async def check(request: Request) -> None:
+        bearer = await scheme(request)
         if bearer is None:
             raise Unauthenticated("no token was sent", f"send: Authorization: Bearer <{role} token>")
-        token = _identify(request, engine, bearer.credentials)
-        request.state.token_id = token.id
+        token = await run_in_threadpool(_identify, request, bearer.credentials)
+        request.state.token, request.state.token_id = token, token.id
         if token.device_id:
             request.state.device_id = token.device_id
         if token.role not in allowed:
             names = " or ".join(allowed)
             raise Forbidden(f"a token of role {names} is needed, this one is of role {token.role}", f"use {names}")
+
+    async def who(request: Request, _bearer: Annotated[object, Depends(scheme)]) -> Token:
+        token: Token = request.state.token
         return token
 
+    _CHECKS[who] = check
     return who
 
 
-def _identify(request: Request, engine: Engine, secret: str) -> Token:
+def _identify(request: Request, secret: str) -> Token:
     guesses: Guesses = request.app.state.guesses
     address, digest = request.client.host if request.client else "", tokens.digest_of(secret)
     guesses.admit(address, digest)
-    with reading(engine) as session:
+    with reading(request.app.state.engine) as session:
         token = tokens.identify(session, secret)
     if token is None:
         guesses.wrong(address, digest)
@@ -105,6 +133,9 @@ def _identify(request: Request, engine: Engine, secret: str) -> Token:
 Operator = Annotated[Token, Depends(_require("operator"))]
 Enroller = Annotated[Token, Depends(_require("enroll", "operator"))]
 DeviceToken = Annotated[Token, Depends(_require("device"))]
+
+Writing = Depends(WriteGate.admit, scope="function")
+"""Of an endpoint that writes: it waits for its turn."""
 
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items wanted.")]
 AfterNumber = Annotated[int, Query(ge=-1, le=2**31 - 1, description="`next` of the page before.")]

@@ -44,7 +44,7 @@ class EnrollAnswer(_Answer):
 
 
 class PollAnswer(_Answer):
-    """What a device shall do: the steps lead from what it holds to the target, in order."""
+    """The steps that lead a device from what it holds to its target, in order."""
 
     action: Literal["none", "update"]
     version: int | None = Field(examples=[3], description="The target's number; null if none is published.")
@@ -200,7 +200,7 @@ class CandidateAnswer(_Answer):
 
 
 class RetireAnswer(_Answer):
-    """How many diffs were dropped."""
+    """The number of diffs that were dropped."""
 
     dropped: int
 
@@ -212,7 +212,7 @@ class HealthAnswer(_Answer):
 
 
 class ObjectsAnswer(_Answer):
-    """How many objects the server has found missing, of the latest versions', or damaged."""
+    """The numbers of objects that the server has found missing (of the latest versions') or damaged."""
 
     missing: int
     damaged: int

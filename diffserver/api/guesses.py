@@ -26,7 +26,7 @@ REMEMBERED = 10_000
 
 
 class Guesses:
-    """Who has sent wrong tokens, and how many."""
+    """The wrong tokens that each address has sent."""
 
     def __init__(self, allowance: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._longest = allowance * SECONDS_EACH

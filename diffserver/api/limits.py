@@ -1,18 +1,26 @@
-"""Limits: how large a request may be, and how many polls are answered at once."""
+"""Limits: how large a request may be, and how many polls and writes are at work at once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from diffserver.api.problems import refusal
 from diffserver.errors import Busy
+
+WRITERS = 8
+"""Requests that write at once: the database lets one after the other, and each holds a thread meanwhile."""
+WAITING_WRITERS = 64
+"""Requests that wait, without a thread, to be one of them."""
 
 
 class BodyLimit:
     """ASGI middleware: refuses a body of more than `limit` bytes, declared or sent, before it is all read.
 
-    Below the path `large`, where files are uploaded, `large_limit` holds instead.
+    Below the path `large`, where files are uploaded, `large_limit` holds instead. What is declared is refused before
+    a byte of it is asked for, and so is a body whose length is told in two ways (RFC 9112, section 6.1).
     """
 
     def __init__(self, app: ASGIApp, limit: int, large: str, large_limit: int) -> None:
@@ -21,21 +29,17 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        received = 0
-        limit = self._large_limit if scope.get("path", "").startswith(self._large) else self._limit
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise HTTPException(413, f"the body is larger than {limit:,} bytes")
-            return message
-
-        if scope["type"] == "http" and _declared(scope) > limit:
-            # Raised where the body is read, so that it is answered like any other problem.
-            received = limit
-        await self._app(scope, counted, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._large_limit if scope["path"].startswith(self._large) else self._limit
+        if _ambiguous(scope):
+            both = "the body's length is told by Content-Length and by Transfer-Encoding"
+            await refusal(scope, 400, both, {"Connection": "close"})(scope, receive, send)
+        elif _declared(scope) > limit:
+            await refusal(scope, 413, _too_large(limit))(scope, receive, send)
+        else:
+            await self._app(scope, _counted(receive, limit), send)
 
 
 class PollGate:
@@ -56,6 +60,59 @@ class PollGate:
             yield
         finally:
             gate._active -= 1
+
+
+class WriteGate:
+    """Lets few requests write at a time; the others wait briefly, without a thread that reads may need."""
+
+    def __init__(self, seconds: float, retry_after: int) -> None:
+        self._seconds, self._retry_after = seconds, retry_after
+        self._slots, self._waiting = asyncio.Semaphore(WRITERS), 0
+
+    @classmethod
+    async def admit(cls, request: Request) -> AsyncIterator[None]:
+        """A dependency of what writes, on the event loop. Raises Busy."""
+        gate: WriteGate = request.app.state.writes
+        await gate._enter()
+        try:
+            yield
+        finally:
+            gate._slots.release()
+
+    async def _enter(self) -> None:
+        if self._waiting >= WAITING_WRITERS:
+            raise Busy(f"{self._waiting} requests wait to write already", self._retry_after)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise Busy("others have been writing for too long", self._retry_after) from error
+        finally:
+            self._waiting -= 1
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """Receive no more than `limit` bytes of a body; what is too much is a problem where the body is read."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(413, _too_large(limit))
+        return message
+
+    return counted
+
+
+def _too_large(limit: int) -> str:
+    return f"the body is larger than {limit:,} bytes"
+
+
+def _ambiguous(scope: Scope) -> bool:
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
 
 
 def _declared(scope: Scope) -> int:

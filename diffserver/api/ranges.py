@@ -44,7 +44,7 @@ def wanted(length: int, etag: str, range_header: str | None, if_range: str | Non
 
 
 def known(etag: str, if_none_match: str | None) -> bool:
-    """Whether the caller has these bytes already; tags are compared weakly."""
+    """Tell whether the caller has these bytes already; tags are compared weakly."""
     tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
     return "*" in tags or etag in tags
 

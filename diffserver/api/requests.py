@@ -1,53 +1,62 @@
-"""Requests: the bodies that callers send, checked field by field; unknown fields are refused."""
+"""Requests: the bodies that callers send, checked field by field; unknown fields and other types are refused."""
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from diffclient.network.messages import STEP_LIMIT
 from diffclient.network.report import Report
 from diffserver.api.derive import with_fields_of
-from diffserver.api.fields import DIGEST, Count, Digest, Folder, Line, Name, Prose
+from diffserver.api.fields import DIGEST, Count, Digest, Exact, Folder, GivenName, Line, Moment, Name
+from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class EnrollRequest(_Request):
     """A device that wants to follow a model's channel."""
 
     model: Name = Field(examples=["speech"])
-    name: Line = Field(examples=["kitchen"], description="For people; need not be unique.")
+    name: GivenName = Field(examples=["kitchen"], description=f"For people; need not be unique. Of {ALPHABET}.")
     channel: Name = "stable"
 
 
 class PollRequest(_Request):
-    """What a device holds."""
+    """A poll of a device, with the version that it holds."""
 
     digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
+    without: list[Line] = Field(
+        default=[],
+        max_length=STEP_LIMIT,
+        examples=[["speech/v0/3.from.2"]],
+        description="Names of steps that failed on the device; the answer leaves them out.",
+    )
 
 
 @with_fields_of(Report)
 class ReportRequest(_Request):
-    """What became of an update."""
+    """A device's report of an update."""
 
 
 class TrainingRequest(_Request):
-    """What to train; with a checkpoint, what to make of it."""
+    """A request for a training; with a checkpoint, for a version made of it."""
 
     kind: Kind
     model: Name = Field(examples=["speech"])
     task: Name = "asr"
-    data: Annotated[Prose, StringConstraints(pattern=r"^/")] = Field(
+    data: Folder = Field(
         examples=["/data/speech"], description="A folder on the worker's machine, with a folder for each domain."
     )
-    domain: Folder | None = Field(default=None, examples=["athletes"], description="The folder in it to train on.")
+    domain: GivenName | None = Field(
+        default=None, examples=["athletes"], description=f"The folder in it to train on. Of {ALPHABET}."
+    )
     method: Name = Field(
         default=DEFAULT,
         description=f"{AUTO}: {' and '.join(method_names(Use.AUTO))}, of which the better is kept.",
@@ -73,17 +82,17 @@ class TrainingRequest(_Request):
     checkpoint: Digest | None = Field(
         default=None, description="SHA-256 of a checkpoint that was uploaded; then nothing is trained."
     )
-    off_grid: tuple[Line, ...] = Field(
-        default=(),
+    off_grid: list[Exact] = Field(
+        default=[],
         max_length=1000,
         examples=[["encoder.*.running_mean"]],
         description="Of a base that a checkpoint becomes: fp32 tensors, by patterns, that stay off the grid.",
     )
 
     def spec(self) -> TrainingSpec:
-        """What is asked for, with the budget that goes without saying."""
+        """Return the request for the queue, with the default budget where none is given."""
         usual = BUDGET if self.max_drift is None else BUDGET_WITHIN_DRIFT
-        return TrainingSpec(**self.model_dump() | {"budget": self.budget or usual})
+        return TrainingSpec(**self.model_dump() | {"budget": self.budget or usual, "off_grid": tuple(self.off_grid)})
 
 
 class SignatureFields(_Request):
@@ -99,7 +108,7 @@ Role = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,99}$")
 class ProofRequest(_Request):
     """Signatures that answer a challenge."""
 
-    expires: datetime = Field(description="As in the challenge.")
+    expires: Moment = Field(description="As in the challenge.")
     versions: dict[Role, Count] = Field(description="As in the challenge: which metadata was signed.")
     signatures: dict[Role, list[SignatureFields]]
 

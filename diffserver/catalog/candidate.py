@@ -86,7 +86,7 @@ class NewCandidate:
         return Blob(hashlib.sha256(self.payload).hexdigest(), len(self.payload))
 
     def columns(self) -> dict[str, Any]:
-        """The values of the row that remembers it."""
+        """Return the values of the candidate's row."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         del plain["task"], plain["payload"], plain["shortcuts"], plain["reference"]
         blob = self.payload_blob
@@ -107,8 +107,8 @@ class NewCandidate:
             manifest = from_json(dict(self.manifest))
         except ManifestError as error:
             raise Invalid(f"the candidate's manifest is not one: {error}", REMEDY) from error
-        said = (manifest.model, manifest.to_version, manifest.to_digest, manifest.from_digest)
-        if said != (self.model, self.number, self.digest, self.parent_digest):
+        facts = (manifest.model, manifest.to_version, manifest.to_digest, manifest.from_digest)
+        if facts != (self.model, self.number, self.digest, self.parent_digest):
             raise Invalid("the candidate's manifest speaks of other versions", REMEDY)
         if manifest.metric != self.metric:
             raise Invalid("the candidate's manifest speaks of another metric", REMEDY)

@@ -13,11 +13,13 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Engine, and_, func, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
 from diffclient.release.manifest import from_json
 from diffclient.release.target_custom import name_of
 from diffserver.catalog import tokens
+from diffserver.catalog.names import require_name
 from diffserver.catalog.update_path import Edge, plan
 from diffserver.catalog.versions import find_model
 from diffserver.errors import NoPath, NotFound
@@ -28,10 +30,13 @@ from diffserver.storage.tables import Channel, Device, Report, Step, Version
 SEEN_FRESH = timedelta(minutes=1)
 """A device that says nothing new is written down at most this often."""
 
+SEEN_WAIT_SECONDS = 0.1
+"""How long a poll waits to write that down."""
+
 
 @dataclass(frozen=True)
 class Answer:
-    """Where a device shall be, and the targets of the steps that lead there from where it is."""
+    """The version that a device should run, and the targets of the steps that lead there."""
 
     number: int | None
     digest: str | None
@@ -50,7 +55,8 @@ class Standing:
 
 
 def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Device, str]:
-    """Take a device in; returns its row and its token's secret. Names need not differ. Raises NotFound."""
+    """Take a device in; returns its row and its token's secret. Names need not differ. Raises NotFound, Invalid."""
+    require_name(name, "device")
     find_model(session, model)
     if session.get(Channel, (model, channel)) is None:
         names = session.scalars(select(Channel.name).where(Channel.model == model).order_by(Channel.name))
@@ -61,8 +67,13 @@ def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Devic
     return device, tokens.create(session, "device", name, device.id)[1]
 
 
-def answer(session: Session, device: Device, digest: str | None, full_fallback: bool = True) -> Answer:
-    """What a device that holds `digest` (None: nothing) shall do, without a snapshot unless it may; raises NoPath."""
+def answer(
+    session: Session, device: Device, digest: str | None, full_fallback: bool = True, without: Sequence[str] = ()
+) -> Answer:
+    """Return the steps of a device that holds `digest` (None: nothing), with a snapshot only if it may; raises NoPath.
+
+    `without` names steps that failed there: no way takes them.
+    """
     target = session.execute(
         select(Version.number, Version.digest)
         .join(Channel, and_(Channel.model == Version.model, Channel.digest == Version.digest))
@@ -73,6 +84,9 @@ def answer(session: Session, device: Device, digest: str | None, full_fallback: 
     if target.digest == digest:
         return Answer(target.number, target.digest)
     edges = _edges(session, device.model)
+    if without:
+        names = dict(zip(edges, _names(session, list(edges.values())), strict=True))
+        edges = {edge: step for edge, step in edges.items() if names[edge] not in without}
     way = plan(edges, digest, target.digest)
     if way[0].from_digest is None and not full_fallback:
         try:
@@ -82,15 +96,22 @@ def answer(session: Session, device: Device, digest: str | None, full_fallback: 
     return Answer(target.number, target.digest, _names(session, [edges[edge] for edge in way]))
 
 
-def remember(engine: Engine, device: Device, digest: str | None, client: str) -> None:
-    """Write down that a device was seen, and with what, unless that is known and fresh."""
+def remember(engine: Engine, device: Device, digest: str | None, client: str) -> bool:
+    """Write down that a device was seen, and with what, unless that is known and fresh; whether it is written now.
+
+    It is not where others are writing or the disk is full: a poll needs neither.
+    """
     moment = utc_now()
     fresh = device.last_seen is not None and moment - device.last_seen < SEEN_FRESH
     if fresh and (device.digest, device.client) == (digest, client):
-        return
-    with writing(engine) as session:
-        seen = update(Device).where(Device.id == device.id)
-        session.execute(seen.values(last_seen=moment, digest=digest, client=client))
+        return True
+    seen = update(Device).where(Device.id == device.id).values(last_seen=moment, digest=digest, client=client)
+    try:
+        with writing(engine, SEEN_WAIT_SECONDS) as session:
+            session.execute(seen)
+    except OperationalError:
+        return False
+    return True
 
 
 def record_report(session: Session, device: Device, report: Report) -> Report:
@@ -126,8 +147,8 @@ def _edges(session: Session, model: str) -> dict[Edge, int]:
 
 
 def _names(session: Session, chosen: Sequence[int]) -> tuple[str, ...]:
-    found = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
-    names = {row.id: name_of(from_json(row.manifest)) for row in found}
+    rows = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
+    names = {row.id: name_of(from_json(row.manifest)) for row in rows}
     return tuple(names[step_id] for step_id in chosen)
 
 

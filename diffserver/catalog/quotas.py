@@ -28,12 +28,12 @@ def require_reports(session: Session, device_id: str, quotas: Quotas) -> None:
 
 
 def wait_seconds(nth_latest: datetime | None, window: timedelta, moment: datetime) -> int:
-    """How long until the n-th latest event is older than the window, within which n are allowed; 0 if it is."""
+    """Return the seconds until the n-th latest event is older than the window, in which n are allowed; 0 if it is."""
     if nth_latest is None:
         return 0
     return max(0, ceil((nth_latest + window - moment).total_seconds()))
 
 
 def _nth_latest(session: Session, device_id: str, count: int) -> datetime | None:
-    made = select(Report.created_at).where(Report.device_id == device_id).order_by(Report.id.desc())
-    return session.scalar(made.offset(count - 1).limit(1))
+    moments = select(Report.created_at).where(Report.device_id == device_id).order_by(Report.id.desc())
+    return session.scalar(moments.offset(count - 1).limit(1))

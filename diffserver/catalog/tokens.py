@@ -12,6 +12,7 @@ from typing import Literal
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.names import require_name
 from diffserver.errors import Forbidden, NotFound
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Token
@@ -27,7 +28,8 @@ def create(
     expires_at: datetime | None = None,
     uses: int | None = None,
 ) -> tuple[Token, str]:
-    """Make a token; returns its row and the secret, which can't be had again."""
+    """Make a token; returns its row and the secret, which can't be had again. Raises Invalid."""
+    require_name(name, "token")
     secret = f"ds_{role}_{secrets.token_urlsafe(32)}"
     limits = {"expires_at": expires_at, "uses": uses}
     token = Token(role=role, name=name, sha256=digest_of(secret), device_id=device_id, **limits)
@@ -37,13 +39,13 @@ def create(
 
 
 def identify(session: Session, secret: str) -> Token | None:
-    """The token of a secret, its device with it; None if it is unknown, revoked or has expired.
+    """Return the token of a secret, with its device; None if it is unknown, revoked or expired.
 
     The lookup is by hash, so its time says nothing about how close a guess was.
     """
     unexpired = or_(Token.expires_at.is_(None), Token.expires_at > utc_now())
-    found = select(Token).where(Token.sha256 == digest_of(secret), Token.revoked_at.is_(None), unexpired)
-    return session.scalars(found).one_or_none()
+    query = select(Token).where(Token.sha256 == digest_of(secret), Token.revoked_at.is_(None), unexpired)
+    return session.scalars(query).one_or_none()
 
 
 def spend(session: Session, token: Token) -> None:
@@ -74,12 +76,12 @@ def revoke(session: Session, token_id: int) -> Token:
 
 def revoke_device(session: Session, device_id: str) -> Sequence[Token]:
     """End the validity of a device's tokens, for ever. Raises NotFound."""
-    found = session.scalars(select(Token).where(Token.device_id == device_id).order_by(Token.id)).all()
-    if not found:
+    tokens = session.scalars(select(Token).where(Token.device_id == device_id).order_by(Token.id)).all()
+    if not tokens:
         raise NotFound(f"no token belongs to a device {device_id}", "list them with `diffserver devices <model>`")
-    return [revoke(session, token.id) for token in found]
+    return [revoke(session, token.id) for token in tokens]
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret."""
+    """Return the SHA-256 of a secret: all that is stored of it."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -22,7 +22,7 @@ MAX_ATTEMPTS = 3
 
 
 def spec_of(training: Training) -> TrainingSpec:
-    """What was asked for."""
+    """Return the request that a training's row holds."""
     return TrainingSpec(**training.spec | {"off_grid": tuple(training.spec.get("off_grid", ()))})
 
 
@@ -107,12 +107,12 @@ def release(engine: Engine, worker: str) -> list[int]:
     """Put what a worker is at back into the queue, as one that stops does; returns the numbers."""
     at_hand = select(Training).where(Training.worker == worker, Training.state == "running")
     with writing(engine) as session:
-        found = session.scalars(at_hand.with_for_update()).all()
-        for training in found:
+        trainings = session.scalars(at_hand.with_for_update()).all()
+        for training in trainings:
             training.state, training.worker, training.lease_until = "queued", None, None
             training.progress, training.message = 0.0, ""
             training.attempts -= 1
-    return [training.id for training in found]
+    return [training.id for training in trainings]
 
 
 def cancel(session: Session, training_id: int) -> Training:

@@ -1,4 +1,4 @@
-"""What a training is asked to do, and whether that makes sense by itself.
+"""A request for a training, and the check that it makes sense by itself.
 
 Whether there is a model to do it on is the affair of `training_queue`.
 """
@@ -6,6 +6,7 @@ Whether there is a model to do it on is the affair of `training_queue`.
 from dataclasses import dataclass
 from typing import Literal
 
+from diffserver.catalog.names import require_name
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.errors import Invalid
 
@@ -17,7 +18,7 @@ BUDGET, BUDGET_WITHIN_DRIFT = 0.02, 0.05
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
+    """A request for a training; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
 
     With `max_drift`, points of mean error rate over the fully retrained model's, the smallest payload is sought that
     keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.
@@ -48,10 +49,12 @@ def methods_to_ask_for() -> tuple[str, ...]:
 
 
 def require_sense(spec: TrainingSpec) -> None:
-    """Raise Invalid if it names no method, or if its parts contradict each other."""
+    """Raise Invalid if it names no method or no possible domain, or if its parts contradict each other."""
     if spec.method not in methods_to_ask_for():
         known = ", ".join(methods_to_ask_for())
         raise Invalid(f"there is no method {spec.method!r} to ask for", f"choose among {known}")
+    if spec.domain is not None:
+        require_name(spec.domain, "domain")
     if spec.max_drift is not None or spec.method == AUTO:
         _require_search(spec)
     if spec.kind == "update":

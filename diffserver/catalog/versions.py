@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffserver.catalog.candidate import NewCandidate
-from diffserver.catalog.model_names import require_model
+from diffserver.catalog.names import require_model
 from diffserver.choices.methods import FULL, Use, method_names
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
 from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version

@@ -81,7 +81,7 @@ def leave(engine: Engine, name: str) -> None:
 
 
 def workforce(session: Session) -> Workforce:
-    """Who is there, and what waits."""
+    """Return the workers and the trainings that wait."""
     moment = now(session)
     columns = select(Training.id, Training.state, Training.worker)
     unfinished = session.execute(columns.where(Training.state.in_(("queued", "running"))).order_by(Training.id)).all()

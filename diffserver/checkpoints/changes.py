@@ -67,7 +67,7 @@ def require_fit(checkpoint: Checkpoint, table: Table) -> None:
         )
 
 
-def changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
+def find_changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
     """Yield every tensor's change in the table's order; raises CheckpointError on a weight outside its grid."""
     for spec in parent.table:
         old, new = parent.read(spec.name).reshape(-1), checkpoint.read(spec.name).reshape(-1)

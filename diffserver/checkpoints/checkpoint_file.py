@@ -99,6 +99,8 @@ def _read_header(file: BinaryIO, length: int) -> tuple[list[Entry], int]:
 
 def _entry(name: str, value: Mapping[str, Any], begin: int) -> Entry:
     shape, dtype, (start, stop) = value["shape"], value["dtype"], value["data_offsets"]
+    if not name.isprintable():
+        raise ValueError(f"tensor {name[:40]!r} has a name that does not print")
     if dtype not in DTYPES:
         known = ", ".join(DTYPES)
         raise CheckpointError(f"{name}: dtype {dtype} cannot be shipped", f"cast the tensor to one of {known}")

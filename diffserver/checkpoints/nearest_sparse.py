@@ -35,7 +35,7 @@ Length = Callable[[Diff], float]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What all tensors should change by, and the bytes that there are for it."""
+    """The changes that all tensors should get, and the bytes that there are for them."""
 
     wanted: Sequence[Wanted | None]
     table: Table

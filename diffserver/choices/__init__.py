@@ -1,1 +1,1 @@
-"""What a training may be asked for, known without torch."""
+"""The choices that a request for a training has, known without torch."""

@@ -1,4 +1,4 @@
-"""What a training may run on: the names that a request gives, and those that a machine has.
+"""The devices that a training may run on: the names that a request gives, and those that a machine has.
 
 Pure: how many CUDA devices there are, torch says.
 """

@@ -15,7 +15,7 @@ AUTO = "auto"
 
 
 class Use(Flag):
-    """What a method may be asked for."""
+    """The uses that a method may have."""
 
     TRAINING = auto()
     """A training may name it."""

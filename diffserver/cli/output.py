@@ -1,4 +1,8 @@
-"""The commands' output: JSON for scripts, tables and one-line errors for people."""
+"""The commands' output: JSON for scripts, tables and one-line errors for people.
+
+Nothing else prints: what others wrote (names, reasons, errors) passes through here, is never parsed as markup, and
+shows every character as itself or as a question mark.
+"""
 
 import json
 import sys
@@ -8,32 +12,70 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from diffclient.plain_text import plain, printable
 from diffserver.errors import DiffServerError
 from diffserver.evaluation import error_rate, from_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+WHOLE = ("id", "SHA-256")
+"""Columns whose cells are copied to other commands: they are not wrapped."""
+
 NO_METRIC = "error rate"
 """What a heading says before any version says what it is measured in."""
+LINE, WIDTH = 2000, 10_000
+"""The most characters of others' text in a line or a cell; the width for a file or a pipe, where no line is wrapped."""
 
-console = Console()
-progress_console = Console(stderr=True)
+
+class _Console(Console):
+    """A console to which text is text: no markup, no emoji codes, no control characters but ends of lines."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make rich's own text of a string: every string that is printed, alone or in a table, passes here."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
+
+class _Description(ProgressColumn):
+    """The description of a progress bar's task, which rich's own column would parse as markup."""
+
+    def render(self, task: Task) -> Text:
+        """Return it as one line."""
+        return Text(printable(task.description))
+
+
+console = _Console()
+progress_console = _Console(stderr=True)
 
 
 def print_error(error: Exception) -> None:
     """Print an error to standard error: the cause, the remedy, and a refused candidate's evaluation."""
     detail, remedy = getattr(error, "detail", str(error)), getattr(error, "remedy", "")
-    sys.stderr.write(f"error: {detail}\n")
+    warn(f"error: {detail}")
     members = error.members() if isinstance(error, DiffServerError) else {}
     for refusal in members.get("refusals", []):
-        sys.stderr.write(f"  - {refusal}\n")
+        warn(f"  - {refusal}")
     if members.get("evaluation"):
-        Console(stderr=True).print(evaluation_table(members["evaluation"], members["metric"]))
+        progress_console.print(evaluation_table(members["evaluation"], members["metric"]))
     if remedy:
-        sys.stderr.write(f"  {remedy}\n")
+        warn(f"  {remedy}")
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error, however wide the terminal is."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    sys.stderr.write(f"{indent}{line(text)}\n")
+
+
+def line(text: object) -> str:
+    """Return what others wrote as one line that forges no other."""
+    return plain(str(text), LINE)
 
 
 def show(value: Any, as_json: bool, text: Any) -> None:
@@ -41,17 +83,28 @@ def show(value: Any, as_json: bool, text: Any) -> None:
     if as_json:
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
     else:
-        console.print(text, highlight=False)
+        show_wide(text)
+
+
+def show_wide(*renderables: Any) -> None:
+    """Print text and tables; nothing is wrapped unless it goes to a terminal."""
+    (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)
+
+
+def progress(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """Return bars on standard error, each with its description and these columns; none if `quiet`."""
+    columns = columns or (BarColumn(), TimeElapsedColumn())
+    return Progress(_Description(), *columns, console=progress_console, disable=quiet)
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[float, str], bool]]:
     """Show a bar while the block runs, and give what moves it: to a share that is done, with a message."""
-    with Progress(console=progress_console) as progress:
-        bar = progress.add_task(what, total=1.0)
+    with progress() as bars:
+        bar = bars.add_task(what, total=1.0)
 
         def move(done: float, message: str) -> bool:
-            progress.update(bar, completed=done, description=message)
+            bars.update(bar, completed=done, description=message)
             return True
 
         yield move
@@ -60,11 +113,11 @@ def progress_bar(what: str) -> Iterator[Callable[[float, str], bool]]:
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table; None is shown as a dash."""
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=line(title), title_justify="left")
     for heading in headings:
-        shown.add_column(heading)
+        shown.add_column(line(heading), overflow="fold", no_wrap=heading in WHOLE)
     for row in rows:
-        shown.add_row(*("–" if cell is None else str(cell) for cell in row))
+        shown.add_row(*("–" if cell is None else line(cell) for cell in row))
     return shown
 
 

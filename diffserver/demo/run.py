@@ -175,14 +175,17 @@ def serving(home: Path, *options: str) -> Iterator[Server]:
 
 def wait_until_ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
     """Return once a server that was just started is ready; raises DemoError if it ends or takes too long."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline, reason = time.monotonic() + START_SECONDS, "it does not answer"
     while child.poll() is None and time.monotonic() < deadline:
         try:
-            if httpx2.get(f"{url}/readyz").is_success:
+            answer = httpx2.get(f"{url}/readyz")
+            if answer.is_success:
                 return
+            reason = f"it answers {answer.status_code}: {answer.json().get('detail', '')}"
         except httpx2.TransportError:
-            time.sleep(0.1)
-    raise DemoError("the server did not start", f"see {log}")
+            pass
+        time.sleep(0.1)
+    raise DemoError(f"the server did not start: {reason}", f"see {log}")
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""What an experiment has finished, kept in a folder so that a run goes on where the last one ended.
+"""The finished parts of an experiment, kept in a folder so that a run goes on where the last one ended.
 
 A version is a folder with its weights and a record; an evaluation is a file. Either appears whole or not at all, under
 a name that is a hash of all that decides it.
@@ -27,7 +27,7 @@ WEIGHTS, PAYLOAD, RECORD = "weights.safetensors", "payload.ndiff", "record.json"
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a version besides its weights."""
+    """The facts of a version besides its weights."""
 
     digest: str
     payload_bytes: int
@@ -95,16 +95,16 @@ class Kept:
     def evaluation(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return what `keep_evaluation` was given."""
         try:
-            found: dict[str, Any] = json.loads(self._evaluation(about).read_text())["found"]
+            errors: dict[str, Any] = json.loads(self._evaluation(about).read_text())["found"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return found
+        return errors
 
-    def keep_evaluation(self, about: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    def keep_evaluation(self, about: Mapping[str, Any], errors: Mapping[str, Any]) -> None:
         """Keep an evaluation, plain JSON values."""
         path = self._evaluation(about)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, {"about": about, "found": found})
+        _write(path, {"about": about, "found": errors})
 
     def _place(self, about: Mapping[str, Any]) -> Path:
         return self._folder / "versions" / _name(about)

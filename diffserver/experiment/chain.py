@@ -76,8 +76,8 @@ def _update(bench: Bench, chain: Chain, full: Chain, number: int) -> None:
         teacher = bench.version(Order(bench.plan.full, chain.seed, number, parent))
     if teacher is not None:
         seconds = teacher.record.seconds
-    made = bench.version(Order(entry.definition, chain.seed, number, parent, entry.budget, teacher))
-    chain.add(made, seconds + made.record.seconds)
+    version = bench.version(Order(entry.definition, chain.seed, number, parent, entry.budget, teacher))
+    chain.add(version, seconds + version.record.seconds)
 
 
 def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:

@@ -25,11 +25,11 @@ def fingerprint(modules: Sequence[ModuleType], task: object) -> str:
 
 def _of_task(kind: type) -> set[Path]:
     """The files of the task's code: its own, those of its base classes, and what lies beside them and is imported."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     for module in {base.__module__ for base in kind.__mro__} - sys.stdlib_module_names:
         package = sys.modules[module].__package__ or ""
-        found |= _with_imported(Path(inspect.getfile(sys.modules[module])), package)
-    return found
+        files |= _with_imported(Path(inspect.getfile(sys.modules[module])), package)
+    return files
 
 
 def _with_imported(start: Path, package: str) -> set[Path]:
@@ -40,7 +40,7 @@ def _with_imported(start: Path, package: str) -> set[Path]:
         if path not in seen:
             seen.add(path)
             beside = (path.parent / f"{name}.py" for name in _imported(path, package))
-            waiting += [found for found in beside if found.exists()]
+            waiting += [file for file in beside if file.exists()]
     return seen
 
 

@@ -1,4 +1,4 @@
-"""What an experiment is to do: read from the command line, checked before anything is trained.
+"""The plan of an experiment: read from the command line, checked before anything is trained.
 
 A method's name may carry parameters of its own, `sparse:spread=0.7,steps=900`, and its own budgets, `bitdelta@0.04`.
 """
@@ -82,11 +82,11 @@ def entries(methods: Sequence[str], budgets: Sequence[float]) -> tuple[Entry, ..
 
     Base and full chain are always there: see `reference`.
     """
-    found = [entry for method in methods if _name(method) not in REFERENCES for entry in _entries(method, budgets)]
-    named = [(entry.label, entry.budget) for entry in found]
+    diffs = [entry for method in methods if _name(method) not in REFERENCES for entry in _entries(method, budgets)]
+    named = [(entry.label, entry.budget) for entry in diffs]
     if len(set(named)) < len(named):
         raise Invalid("a method is asked for twice at the same budget", "name each once")
-    return tuple(found)
+    return tuple(diffs)
 
 
 def reference(methods: Sequence[str], name: str) -> Definition:
@@ -131,13 +131,13 @@ def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
     """
     if updates < 1:
         raise Invalid(f"{updates} updates measure nothing", "give at least 1")
-    found = domain_folders.find_domains(folder)
-    if len(found) <= updates:
+    folders = domain_folders.find_domains(folder)
+    if len(folders) <= updates:
         raise Invalid(
-            f"{folder} has {len(found)} domains, and {updates} updates need {updates + 1}: the base's and one each",
+            f"{folder} has {len(folders)} domains, and {updates} updates need {updates + 1}: the base's and one each",
             "ask for fewer updates or add folders with train.jsonl and test.jsonl",
         )
-    return tuple(map(Domain, found[: updates + 1]))
+    return tuple(map(Domain, folders[: updates + 1]))
 
 
 def shortened(plan: Plan, base_steps: int, update_steps: int) -> Plan:

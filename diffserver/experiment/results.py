@@ -80,11 +80,11 @@ class Results:
     runs: Sequence[Row] = ()
     failures: Sequence[Failure] = ()
 
-    def plus(self, found: Row | Failure) -> Results:
+    def plus(self, result: Row | Failure) -> Results:
         """Return the results with one more."""
-        if isinstance(found, Row):
-            return Results((*self.runs, found), self.failures)
-        return Results(self.runs, (*self.failures, found))
+        if isinstance(result, Row):
+            return Results((*self.runs, result), self.failures)
+        return Results(self.runs, (*self.failures, result))
 
     def write(self, path: Path) -> None:
         """Write them as JSON, whole or not at all; raises StoreFailed, NoSpace if the file cannot be written."""
@@ -95,7 +95,7 @@ def read(path: Path) -> Results:
     """Read what `Results.write` wrote; raises Invalid if it is something else."""
     try:
         value = json.loads(path.read_text())
-        return Results(tuple(map(_row, value["runs"])), tuple(Failure(**one) for one in value["failures"]))
+        return Results(tuple(map(_row, value["runs"])), tuple(Failure(**failure) for failure in value["failures"]))
     except OSError as error:
         raise Invalid(f"cannot read {path}: {error.strerror}", "give a file that `experiment chain` wrote") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -114,10 +114,10 @@ def join(parts: Sequence[Results]) -> Results:
 
 def by_chain(rows: Sequence[Row]) -> dict[tuple[str, str, float], dict[int, list[Row]]]:
     """Return rows by chain and update: those of all seeds together."""
-    found: dict[tuple[str, str, float], dict[int, list[Row]]] = {}
+    chains: dict[tuple[str, str, float], dict[int, list[Row]]] = {}
     for row in rows:
-        found.setdefault(row.chain, {}).setdefault(row.update, []).append(row)
-    return found
+        chains.setdefault(row.chain, {}).setdefault(row.update, []).append(row)
+    return chains
 
 
 def average(rows: Sequence[Row], name: str) -> float | None:

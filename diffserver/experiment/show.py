@@ -1,4 +1,4 @@
-"""How results are shown: tables for a terminal, and two plots.
+"""The presentation of results: tables for a terminal, and two plots.
 
 What the figures are is `results`'.
 """

@@ -55,11 +55,11 @@ def errors_of_each(
     task: Task, session: Session, examples: Sequence[Example], on_example: Callable[[int], None]
 ) -> Errors:
     """Return what the device's code makes of each example on its own; `on_example` hears how many are done."""
-    found = []
+    items = []
     for done, example in enumerate(examples, start=1):
-        found.append(task.measure(session, [example]))
+        items.append(task.measure(session, [example]))
         on_example(done)
-    return Errors(np.array([one.errors for one in found]), np.array([one.total for one in found]))
+    return Errors(np.array([item.errors for item in items]), np.array([item.total for item in items]))
 
 
 def totals(by_set: BySet) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Where versions are made and measured; what was finished before is taken from the work folder.
+"""The making and measuring of versions; what was finished before is taken from the work folder.
 
 Which versions are wanted is `chain`'s to say, how one is made `training.make_version`'s.
 """
@@ -64,7 +64,7 @@ class Bench:
 
     def errors(self, version: Version, domains: Sequence[Domain]) -> BySet:
         """Return the version's errors on the domains' test sets, by the device's own code."""
-        found: dict[str, Errors] = {}
+        by_domain: dict[str, Errors] = {}
         session: Session | None = None
         for domain in domains:
             about = {"digest": version.digest, "data": domain.fingerprint, "code": fingerprint((), self.task)}
@@ -73,11 +73,11 @@ class Bench:
                 session = session or self.task.session(self._device_graph(), version.snapshot)
                 known = self._measure(session, domain)
                 self.kept.keep_evaluation(about, known)
-            found[domain.name] = Errors(np.array(known["errors"], np.int64), np.array(known["total"], np.int64))
-        return found
+            by_domain[domain.name] = Errors(np.array(known["errors"], np.int64), np.array(known["total"], np.int64))
+        return by_domain
 
     def _about(self, order: Order) -> dict[str, Any]:
-        """All that decides a version, but for the code, as plain JSON values."""
+        """Return all that decides a version, except the code, as plain JSON values."""
         definition = order.definition
         return {
             "task": self.task.name,
@@ -103,7 +103,7 @@ class Bench:
         *earlier, new = (self.task.examples(domain.path, "train") for domain in self.plan.domains[: order.number + 1])
         with self.kept.draft(about) as draft:
             began = monotonic()
-            made = make_version(
+            version = make_version(
                 self.task,
                 order.definition,
                 Lesson(new, earlier),
@@ -115,9 +115,9 @@ class Bench:
                 device=self.plan.device,
                 on_progress=self._hear,
             )
-            seconds, payload = monotonic() - began, made.payload or b""
+            seconds, payload = monotonic() - began, version.payload or b""
             (draft / PAYLOAD).write_bytes(payload)
-            return self.kept.keep(draft, about, Record(made.digest, len(payload), seconds, code))
+            return self.kept.keep(draft, about, Record(version.digest, len(payload), seconds, code))
 
     def _hear(self, done: float, message: str) -> bool:
         self.on_progress(done, message)

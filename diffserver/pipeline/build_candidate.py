@@ -1,4 +1,4 @@
-"""What a trained version is worth: its errors as devices make them, its bounds, and the candidate that it becomes."""
+"""The assessment of a trained version: its errors as devices make them, its bounds, and its candidate."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -92,7 +92,7 @@ def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -
     graph.write_bytes(result.graph)
     scores = work.task.score(graph, Snapshot(result.version.weights), paths)
     pairs = zip(named, scores, strict=True)
-    return tuple(Probe(domain, blob, found.total, found.errors) for (domain, blob), found in pairs)
+    return tuple(Probe(domain, blob, errors.total, errors.errors) for (domain, blob), errors in pairs)
 
 
 def _manifest(
@@ -103,7 +103,7 @@ def _manifest(
     graph: Blob,
     probes: tuple[Probe, ...],
 ) -> Manifest:
-    made = result.version.payload
+    payload = result.version.payload
     return Manifest(
         model=work.spec.model,
         kind=result.version.kind,
@@ -111,7 +111,7 @@ def _manifest(
         from_version=parent.number if parent else None,
         to_digest=result.version.digest,
         to_version=work.number,
-        payload=snapshot if made is None else Blob(sha256(made).hexdigest(), len(made)),
+        payload=snapshot if payload is None else Blob(sha256(payload).hexdigest(), len(payload)),
         graph=graph,
         probes=probes,
         metric=work.task.metric,

@@ -11,7 +11,7 @@ from diffclient.tensors.snapshot import Table, TensorSpec
 
 @dataclass(frozen=True)
 class Shape:
-    """What a payload's values look like."""
+    """The shape of a payload's values."""
 
     levels: int
     """How many different ones there are in all tensors together."""

@@ -6,9 +6,8 @@ from time import monotonic
 
 from diffclient.diff.streams import Diff
 from diffclient.tensors.snapshot import Table, enter_grid, fp32_bytes, write_snapshot
-from diffserver.checkpoints import changes as target
 from diffserver.checkpoints import nearest_sparse, quantise
-from diffserver.checkpoints.changes import Change, Rounding
+from diffserver.checkpoints.changes import Change, Rounding, describe, exact, find_changes, require_fit
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
@@ -22,13 +21,13 @@ def enter(work: Work) -> Result:
     began, checkpoint = monotonic(), _fetch(work)
     network = work.task.network(work.seed)
     expected, _ = enter_grid({name: tensor.detach().numpy() for name, tensor in network.state_dict().items()})
-    target.require_fit(checkpoint, expected)
+    require_fit(checkpoint, expected)
     before = {spec.name: checkpoint.read(spec.name) for spec in expected}
     table, after = enter_grid(before, off_grid=_named(work.spec.off_grid, expected))
     digest = write_snapshot(work.out, table, (after[spec.name] for spec in table))
     rounded = [spec.name for spec in table if spec.grid is not None]
     roundings = [Rounding.between(name, before[name], after[name]) for name in rounded]
-    notes = (_origin(work), *target.describe(roundings))
+    notes = (_origin(work), *describe(roundings))
     graph = work.task.graph(network)
     return Result(MadeVersion(work.out, digest, table, "snapshot"), graph, 0, monotonic() - began, notes)
 
@@ -39,9 +38,9 @@ def update(work: Work, parent: Parent) -> Result:
     Raises CheckpointError, Invalid, RangeError.
     """
     began, checkpoint = monotonic(), _fetch(work)
-    target.require_fit(checkpoint, parent.snapshot.table)
-    changes = list(target.changes(checkpoint, parent.snapshot))
-    diff = target.exact(changes)
+    require_fit(checkpoint, parent.snapshot.table)
+    changes = list(find_changes(checkpoint, parent.snapshot))
+    diff = exact(changes)
     if not diff.carried:
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")
     if work.spec.method == "sparse":
@@ -60,7 +59,7 @@ def _notes(work: Work, diff: Diff, changes: Sequence[Change]) -> tuple[str, ...]
     roundings = [change.rounding for change in changes if change.rounding]
     left_out = quantise.left_out(changes) if diff.kind == "sparse" else []
     missing = [f"stays as it was, for only an exact diff can change it: {name}" for name in left_out]
-    return (_origin(work), *target.describe(roundings), *missing)
+    return (_origin(work), *describe(roundings), *missing)
 
 
 def _origin(work: Work) -> str:

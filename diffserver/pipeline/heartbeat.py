@@ -25,7 +25,7 @@ log = make_log()
 
 @dataclass
 class Pulse:
-    """What the pipeline last said of its progress, and whether it should go on."""
+    """A training's last word on its progress, and whether it should go on."""
 
     progress: float = 0.0
     message: str = ""

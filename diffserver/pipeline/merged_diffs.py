@@ -52,7 +52,7 @@ def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tu
         Edge(parent.digest, version.digest, len(version.payload)),
         Edge(None, version.digest, version.weights.stat().st_size),
     ]
-    table, found = parent.snapshot.table, []
+    table, shortcuts = parent.snapshot.table, []
     total = decode(version.payload, table, parent.digest)
     for link in reversed(links):
         added = _merged(link, total, table)
@@ -61,9 +61,9 @@ def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tu
         total, data = added, encode(added, table, link.digest)
         cheapest = sum(edge.length for edge in plan(edges, link.digest, version.digest))
         if len(data) < cheapest and _arrives(work, link, data, version.digest):
-            found.append(NewShortcut(link.digest, link.number, data))
+            shortcuts.append(NewShortcut(link.digest, link.number, data))
             edges.append(Edge(link.digest, version.digest, len(data)))
-    return tuple(found)
+    return tuple(shortcuts)
 
 
 @patient
@@ -76,12 +76,12 @@ def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:
     """The last steps that lead to the parent, one a version."""
     head = versions.head(session, model)
     line = [] if head is None else versions.lineage(session, head)[: parent.number + 1]
-    found = []
+    links = []
     for before, after in list(pairwise(line))[-(REACH - 1) :]:
         blob = after.candidate.payload
         data = session.scalar(select(Payload.data).where(Payload.sha256 == blob.sha256)) if blob else None
-        found.append(Link(before.number, before.digest, before.candidate.snapshot, data or b""))
-    return found
+        links.append(Link(before.number, before.digest, before.candidate.snapshot, data or b""))
+    return links
 
 
 def _edges(session: Session, model: str) -> list[Edge]:
@@ -98,7 +98,7 @@ def _merged(link: Link, later: Diff, table: Table) -> Diff | None:
 
 
 def _arrives(work: Work, link: Link, data: bytes, digest: str) -> bool:
-    """Whether a device that holds the version at the link's start gets the promised digest."""
+    """Tell whether a device that holds the version at the link's start gets the promised digest."""
     work.on_progress(TRAINING_SHARE, f"tries the short cut from version {link.number}")
     start, end = work.folder / f"from-{link.number}.safetensors", work.folder / f"short-cut-{link.number}.safetensors"
     try:

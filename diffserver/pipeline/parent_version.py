@@ -1,4 +1,4 @@
-"""What a training starts from: a published version, or the full chain's last model, fetched from the stores."""
+"""The version that a training starts from: a published one, or the full chain's last model, fetched from the stores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from diffclient.release.manifest import Blob, Probe, from_json
 from diffclient.tensors.snapshot import Snapshot
-from diffserver import evaluation as evaluate
+from diffserver import evaluation
 from diffserver.catalog import versions
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import FULL
@@ -55,7 +55,7 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
             probes=from_json(head.candidate.manifest).probes,
             probe_0=from_json(first.manifest).probes[0],
             domains=tuple(head.candidate.domains),
-            evaluation=evaluate.from_json(start.evaluation, "candidate"),
+            evaluation=evaluation.from_json(start.evaluation, "candidate"),
         )
 
 
@@ -89,12 +89,12 @@ def choose_domain(spec: TrainingSpec, known: Sequence[str]) -> str:
     it was trained on already.
     """
     needed = "test" if spec.checkpoint else "train"
-    found = [folder.name for folder in domain_folders.find_domains(Path(spec.data), [needed])]
-    fresh = [name for name in found if name not in known]
+    names = [folder.name for folder in domain_folders.find_domains(Path(spec.data), [needed])]
+    fresh = [name for name in names if name not in known]
     chosen = spec.domain or next(iter(fresh), None)
     if chosen not in fresh:
         raise Invalid(
-            f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(found) or 'none'}, the model knows "
+            f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(names) or 'none'}, the model knows "
             f"{', '.join(known) or 'none'}",
             "a domain is a folder with train.jsonl and test.jsonl that the worker can read",
         )

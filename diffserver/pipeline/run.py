@@ -23,7 +23,7 @@ from diffserver.tasks import Task, load_task
 from diffserver.training.progress import OnProgress
 
 
-def run(
+def make_candidate(
     spec: TrainingSpec,
     engine: Engine,
     objects: Objects,
@@ -54,6 +54,6 @@ def run(
 
 
 def _candidate(engine: Engine, parent: Parent, measured: Measured) -> NewCandidate:
-    """What becomes of an update, with the short cuts that lead to it."""
+    """Return an update's candidate, with the short cuts that lead to it."""
     shortcuts = merged_diffs.make(measured.work, engine, parent, measured.result.version)
     return assess(replace(measured, result=replace(measured.result, shortcuts=shortcuts)))

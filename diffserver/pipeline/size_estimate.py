@@ -1,4 +1,4 @@
-"""How large a payload should be for so much drift, by what was measured of others: a line where both are logarithmic.
+"""The estimate of a payload's size for a given drift, from earlier measurements: a line where both are logarithmic.
 
 All measures scatter: a payload may drift less than nothing, or less than a larger one. So estimates aim inside the
 bound, keep between what held and what broke it, and take no long steps.

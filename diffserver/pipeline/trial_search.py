@@ -24,7 +24,7 @@ WORTHWHILE = 0.9
 
 @dataclass(frozen=True)
 class Goal:
-    """What is looked for: of these methods, the least errors in the budget, or the least payload within a drift."""
+    """The aim of a search: of these methods, the least errors in the budget, or the least payload within a drift."""
 
     methods: tuple[str, ...]
     budget: float
@@ -74,7 +74,7 @@ class Trial:
     """Whether it was trained for this request: else it stood in the catalogue."""
 
     def holds(self, goal: Goal) -> bool:
-        """Whether it keeps to all bounds."""
+        """Tell whether the trial keeps to all bounds."""
         if self.payload_share > goal.budget:
             return False
         if goal.max_regression is not None and (self.regression or 0.0) > goal.max_regression:
@@ -121,12 +121,12 @@ def refusal(goal: Goal, trials: Sequence[Trial], metric: Metric) -> str | None:
 
 
 def _wanted(goal: Goal, trials: Sequence[Trial]) -> list[Trial]:
-    """What may be kept: trained for this request, by a method that was asked for."""
+    """Return the trials that may be kept: trained for this request, by a method that was asked for."""
     return [trial for trial in trials if trial.trained and trial.method in goal.methods]
 
 
 def _first_budget(goal: Goal, others: Sequence[Trial], left: int) -> float:
-    """What a method begins with: the usual budget, or what another one's trials point to."""
+    """Return the budget of a method's first training: the usual one, or what another method's trials point to."""
     if goal.max_drift is None:
         return goal.budget
     if not others:
@@ -146,7 +146,7 @@ def _better(goal: Goal, diffs: Sequence[Trial], left: int) -> NextTraining | Non
 
 
 def _is_last_chance(goal: Goal, diffs: Sequence[Trial], left: int) -> bool:
-    """Whether nothing holds so far: then the last training gets all of the budget."""
+    """Tell whether nothing holds so far: then the last training gets all of the budget."""
     return left == 1 and not any(trial.holds(goal) for trial in diffs)
 
 

@@ -52,7 +52,7 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _is_dead(folder: Path) -> bool:
-    """Whether no process holds the folder's lock, or it never had one."""
+    """Tell whether no process holds the folder's lock, or it never had one."""
     try:
         with (folder / LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,8 +21,8 @@ from diffserver.catalog.candidate import NewCandidate
 from diffserver.errors import DiffServerError, JobLost
 from diffserver.logs import make_log
 from diffserver.methods.method import MethodError
-from diffserver.pipeline import run as pipeline
 from diffserver.pipeline.heartbeat import beating, present
+from diffserver.pipeline.run import make_candidate
 from diffserver.pipeline.work_folder import work_folder
 from diffserver.settings import Settings
 from diffserver.storage.database import writing
@@ -99,7 +99,7 @@ class Worker:
             beating(self._engine, self.name, training.id, self._lease_s) as pulse,
             tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as files,
         ):
-            return pipeline.run(spec, self._engine, self._objects, Path(files), pulse.note, self._find)
+            return make_candidate(spec, self._engine, self._objects, Path(files), pulse.note, self._find)
 
     @patient
     def _record(self, training_id: int, new: NewCandidate) -> int:

@@ -44,7 +44,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Prose(TypeDecorator[str]):
-    """What an error or a progress line says, of whatever it is made: stored as one printable line of bounded length.
+    """The text of an error or a progress line: stored as one printable line of bounded length.
 
     Neither database stores every string: no lone surrogates, and PostgreSQL no NUL.
     """

@@ -1,7 +1,7 @@
 """The database: one engine, and transactions that either read or write.
 
 SQLite and PostgreSQL behave alike behind this module: foreign keys hold, a writer waits for the writer before
-it, and a reader never blocks. The schema is left to `tables`.
+it, for as long as its engine's option `wait_seconds` says, and a reader never blocks. The schema is left to `tables`.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,9 @@ WAIT_SECONDS = 30
 def connect(url: str) -> Engine:
     """Return the engine for a SQLite or PostgreSQL URL; connections are opened on demand."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
     engine = create_engine(url, pool_size=10, max_overflow=30, connect_args={"timeout": WAIT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -33,9 +35,14 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Session]:
-    """Yield a session whose writes are committed together at the end, or rolled back after an error."""
-    with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+def writing(engine: Engine, wait_seconds: float | None = None) -> Iterator[Session]:
+    """Yield a session whose writes are committed together at the end, or rolled back after an error.
+
+    Raises OperationalError if others write for longer than `wait_seconds`, by default the engine's.
+    """
+    wait = {} if wait_seconds is None else {"wait_seconds": wait_seconds}
+    writes = engine.execution_options(writes=True, **wait)
+    with Session(writes, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -58,7 +65,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions by itself: the listener below does, in the mode that is needed.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
@@ -67,5 +73,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail, not wait, if another wrote in between.
-    writes = connection.get_execution_options().get("writes", False)
+    options = connection.get_execution_options()
+    writes, wait_seconds = options.get("writes", False), options.get("wait_seconds", WAIT_SECONDS)
+    _set(connection, f"PRAGMA busy_timeout = {round(wait_seconds * 1000)}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    wait_seconds = connection.get_execution_options().get("wait_seconds")
+    if wait_seconds is not None:
+        _set(connection, f"SET LOCAL lock_timeout = {max(1, round(wait_seconds * 1000))}")
+
+
+def _set(connection: Connection, setting: str) -> None:
+    # By the driver itself: no statement of anyone's.
+    cursor = connection.connection.cursor()
+    cursor.execute(setting)
+    cursor.close()

@@ -228,7 +228,7 @@ class Device(Base):
 
 
 class Report(Base):
-    """What a device says about one update."""
+    """A device's report of one update."""
 
     __tablename__ = "reports"
     __table_args__ = (
@@ -291,7 +291,7 @@ class RoleMetadata(Base):
 
 
 class Lease(Base):
-    """What one process at a time does for all, and until when that is its own."""
+    """A task that only one process at a time may do, its holder, and until when."""
 
     __tablename__ = "leases"
 

@@ -26,7 +26,7 @@ SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size befor
 
 @dataclass(frozen=True)
 class Lesson:
-    """What to learn, and what not to forget: examples of the new domain and of each earlier one."""
+    """Examples to learn from, of the new domain, and examples not to forget, of each earlier one."""
 
     new: Sequence[Example]
     earlier: Sequence[Sequence[Example]] = ()
@@ -43,7 +43,7 @@ def train(
     device: str = "auto",
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Trains the method's parameters through the network.
+    """Train the method's parameters through the network.
 
     `network` gives the computation only: its own weights are not used, and it ends with the parent's. The same seed
     gives the same weights on the same processor with as many threads; a GPU or another processor rounds differently,
@@ -98,7 +98,7 @@ def _pace(progress: float, warmup: float) -> float:
 
 
 def _replayed(lesson: Lesson, recipe: Recipe) -> int:
-    """How many examples of a batch come from earlier domains."""
+    """Return the number of examples in a batch that come from earlier domains."""
     return min(recipe.batch - 1, round(recipe.batch * recipe.replay)) if any(map(len, lesson.earlier)) else 0
 
 

@@ -1,4 +1,4 @@
-"""How a training tells of its progress, and is stopped. Needs no torch."""
+"""A training's progress, and the way to stop it. Needs no torch."""
 
 from collections.abc import Callable
 

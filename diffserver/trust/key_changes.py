@@ -11,7 +11,7 @@ from typing import Any
 
 from tuf.api.metadata import Metadata, Root
 
-from diffserver.catalog.model_names import require_model
+from diffserver.catalog.names import require_model
 from diffserver.errors import BadSignature, Conflict, Invalid, NotFound
 from diffserver.trust.admit_model import ONLINE, delegated
 from diffserver.trust.keys import Keyring

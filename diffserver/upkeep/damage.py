@@ -43,12 +43,12 @@ class Inventory:
     @property
     def length(self) -> int:
         """The bytes that there are to read."""
-        return sum(one.length or 0 for one in self.parts)
+        return sum(part.length or 0 for part in self.parts)
 
 
 def take_inventory(engine: Engine, objects: Objects) -> Inventory:
-    """What is to be read."""
-    stored = {one.sha256: one.length for one in objects.list_all()}
+    """Return the list of what is to be read."""
+    stored = {item.sha256: item.length for item in objects.list_all()}
     with reading(engine) as session:
         named, payloads = named_objects(session), tuple(held_payloads(session))
     unnamed = (Named(sha256, length, None) for sha256, length in stored.items() if sha256 not in named)
@@ -57,25 +57,25 @@ def take_inventory(engine: Engine, objects: Objects) -> Inventory:
 
 def find_damage(engine: Engine, objects: Objects, parts: Inventory, on_bytes: OnBytes = lambda _: None) -> list[Damage]:
     """Read every byte and return what is damaged."""
-    read = ((one, _problem(one, engine, objects, on_bytes)) for one in parts.parts)
-    found = [Damage(one, problem) for one, problem in read if problem]
+    read = ((part, _problem(part, engine, objects, on_bytes)) for part in parts.parts)
+    damages = [Damage(part, problem) for part, problem in read if problem]
     # What was published or removed while others were read is not missing.
-    still = set(take_inventory(engine, objects).parts) if found else set()
-    return [damage for damage in found if damage.bytes in still]
+    still = set(take_inventory(engine, objects).parts) if damages else set()
+    return [damage for damage in damages if damage.bytes in still]
 
 
-def _problem(one: Named, engine: Engine, objects: Objects, on_bytes: OnBytes) -> Problem | None:
-    """What is wrong with some bytes, which are read to see; None if nothing is."""
+def _problem(part: Named, engine: Engine, objects: Objects, on_bytes: OnBytes) -> Problem | None:
+    """Read some bytes and return what is wrong with them; None if nothing is."""
     digest = hashlib.sha256()
     try:
-        for piece in _pieces_of_row(engine, one) if isinstance(one, Held) else objects.stream(one.sha256):
+        for piece in _pieces_of_row(engine, part) if isinstance(part, Held) else objects.stream(part.sha256):
             digest.update(piece)
             on_bytes(len(piece))
     except NotFound:
         return "missing"
     except (StoreError, OSError):
         return "unreadable"
-    return None if digest.hexdigest() == one.sha256 else "altered"
+    return None if digest.hexdigest() == part.sha256 else "altered"
 
 
 def _pieces_of_row(engine: Engine, held: Held) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What rows say about bytes: the objects that they name, and the payloads that they hold.
+"""The bytes that rows speak of: the objects that they name, and the payloads that they hold.
 
 Everything that devices may be assigned, that a training may start from, or that a queued one was given is in here;
 whether the bytes are there is for others to see.
@@ -37,10 +37,10 @@ class Held(Named):
 def named_objects(session: Session, without: Collection[int] = ()) -> dict[str, Named]:
     """All objects that rows name, by SHA-256; as if the candidates of some ids were gone."""
     # The first to name an object says what it is: published versions come first.
-    found: dict[str, Named] = {}
-    for one in (*_of_steps(session), *_of_candidates(session, without), *_of_trainings(session)):
-        found.setdefault(one.sha256, one)
-    return found
+    by_digest: dict[str, Named] = {}
+    for item in (*_of_steps(session), *_of_candidates(session, without), *_of_trainings(session)):
+        by_digest.setdefault(item.sha256, item)
+    return by_digest
 
 
 def all_named(session: Session) -> list[Named]:
@@ -51,7 +51,7 @@ def all_named(session: Session) -> list[Named]:
 def held_payloads(session: Session) -> Iterator[Held]:
     """All bytes that rows hold or should hold: payloads that devices get, and those of candidates."""
     known = {row.sha256: row.length for row in session.execute(select(Payload.sha256, Payload.length))}
-    promised = {one.sha256: one for one in _payloads_of_steps(session)}
+    promised = {item.sha256: item for item in _payloads_of_steps(session)}
     for sha256 in sorted(known.keys() | promised.keys()):
         what = promised[sha256].what if sha256 in promised else "payload or permission"
         length = promised[sha256].length if sha256 in promised else known[sha256]

@@ -36,7 +36,7 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class Plan:
-    """What would go; with devices, their last reports and their tokens."""
+    """The rows and objects that would go; with devices, their last reports and their tokens."""
 
     reports: Sequence[Aged]
     devices: Sequence[Aged]
@@ -47,17 +47,17 @@ class Plan:
     unfinished: Sequence[Path]
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """How many of each kind, and their bytes."""
+        """Return the number of each kind, and their bytes."""
         rows = {name: getattr(self, name) for name in ("reports", "devices", "tokens", "trainings", "candidates")}
         return {
-            **{name: (len(found), sum(row.bytes for row in found)) for name, found in rows.items()},
-            "objects": (len(self.objects), sum(one.length for one in self.objects)),
+            **{name: (len(doomed), sum(row.bytes for row in doomed)) for name, doomed in rows.items()},
+            "objects": (len(self.objects), sum(item.length for item in self.objects)),
             "unfinished files": (len(self.unfinished), sum(path.stat().st_size for path in self.unfinished)),
         }
 
 
 def plan(engine: Engine, objects: Objects, keep: Retention, moment: datetime) -> Plan:
-    """What goes at a moment; changes nothing."""
+    """Return what would go at a moment; changes nothing."""
 
     def ago(days: int) -> datetime:
         return moment - timedelta(days=days)
@@ -92,9 +92,9 @@ def carry_out(engine: Engine, objects: Objects, planned: Plan) -> None:
         _remove_candidates(engine, ids)
     with reading(engine) as session:
         named = named_objects(session)
-    for one in planned.objects:
-        if one.sha256 not in named and objects.find(one.sha256) == one:
-            objects.remove(one.sha256)
+    for item in planned.objects:
+        if item.sha256 not in named and objects.find(item.sha256) == item:
+            objects.remove(item.sha256)
     for path in planned.unfinished:
         path.unlink(missing_ok=True)
 

@@ -29,7 +29,7 @@ from diffserver.upkeep.named_bytes import Held
 
 @dataclass(frozen=True)
 class Way:
-    """How a snapshot follows from another one by a payload."""
+    """A way from one snapshot to another by a payload."""
 
     start: Blob
     start_digest: str
@@ -40,16 +40,16 @@ class Way:
 
 
 def repair(
-    engine: Engine, objects: Objects, found: Sequence[Damage], sources: Sequence[Path], work: Path | None
+    engine: Engine, objects: Objects, damages: Sequence[Damage], sources: Sequence[Path], work: Path | None
 ) -> dict[Damage, str]:
     """Mend what can be mended; returns what was done, by damage. Files in between go to a folder below `work`."""
     done = {}
-    for damage, path in _matches(found, _files_of(sources)):
+    for damage, path in _matches(damages, _files_of(sources)):
         _put_back(engine, objects, damage, path)
         done[damage] = f"put back from {path}"
     with tempfile.TemporaryDirectory(prefix="repair-", dir=work) as folder:
-        done |= _make_again(engine, objects, [one for one in found if one not in done], Path(folder))
-    for damage in found:
+        done |= _make_again(engine, objects, [damage for damage in damages if damage not in done], Path(folder))
+    for damage in damages:
         if damage.bytes.what is None:
             objects.remove(damage.bytes.sha256)
             done[damage] = "removed: no row names it"
@@ -61,14 +61,14 @@ def _files_of(sources: Iterable[Path]) -> Iterator[Path]:
         yield from (path for path in sorted(source.rglob("*")) if path.is_file()) if source.is_dir() else (source,)
 
 
-def _matches(found: Sequence[Damage], files: Iterable[Path]) -> Iterator[tuple[Damage, Path]]:
+def _matches(damages: Sequence[Damage], files: Iterable[Path]) -> Iterator[tuple[Damage, Path]]:
     """Pair damaged bytes with files that have their digest; only files of a fitting length are read."""
-    lengths = {damage.bytes.length for damage in found}
+    lengths = {damage.bytes.length for damage in damages}
     for path in files:
         if path.stat().st_size in lengths or None in lengths:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            yield from ((damage, path) for damage in found if damage.bytes.sha256 == sha256)
+            yield from ((damage, path) for damage in damages if damage.bytes.sha256 == sha256)
 
 
 def _put_back(engine: Engine, objects: Objects, damage: Damage, path: Path) -> None:
@@ -84,9 +84,9 @@ def _put_back(engine: Engine, objects: Objects, damage: Damage, path: Path) -> N
             session.execute(update(held.column.class_).where(held.where).values({held.column: data}))
 
 
-def _make_again(engine: Engine, objects: Objects, found: Sequence[Damage], folder: Path) -> dict[Damage, str]:
+def _make_again(engine: Engine, objects: Objects, damages: Sequence[Damage], folder: Path) -> dict[Damage, str]:
     """Make snapshots from sound ones until nothing more follows: one that was made again may lead to others."""
-    lost = {damage.bytes.sha256: damage for damage in found if not isinstance(damage.bytes, Held)}
+    lost = {damage.bytes.sha256: damage for damage in damages if not isinstance(damage.bytes, Held)}
     with reading(engine) as session:
         ways = [way for way in _ways(session) if way.end.sha256 in lost]
     done: dict[Damage, str] = {}

@@ -1,6 +1,6 @@
-"""What goes and what stays: pure rules over what is there, by age and number.
+"""The rules of retention: which rows and objects go, by age and number. Pure.
 
-No rule touches a published version, its steps, its payloads or their permissions: those are not asked about here.
+No rule touches a published version, its steps, its payloads or their permissions.
 Reading and removing are left to `prune`.
 """
 
@@ -68,7 +68,7 @@ def stale_candidates(rows: Sequence[CandidateRow], heads: Mapping[str, int], bef
 
 def stale_objects(objects: Iterable[Stored], named: Collection[str], before: datetime) -> list[Stored]:
     """Objects from before a moment that no row names: a younger one may be an upload whose row is still to come."""
-    return [one for one in objects if one.sha256 not in named and one.modified < before]
+    return [item for item in objects if item.sha256 not in named and item.modified < before]
 
 
 def _id(row: Aged) -> int:

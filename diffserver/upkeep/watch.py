@@ -1,7 +1,6 @@
-"""What a server notices of its bytes by itself: damage as it reads, objects that are not there, a store that is not.
+"""A server's own watch over its bytes: damage as it reads, objects that are missing, a store that is missing.
 
-What it has noticed is told once in the log, and counted for whoever asks for its health. Reading everything is the
-affair of `diffserver verify`.
+Each finding is logged once, and counted in the answer about health. Reading everything is left to `diffserver verify`.
 """
 
 import threading
@@ -80,12 +79,12 @@ class _Fresh(Generic[Value]):
 
 
 class ObjectWatch:
-    """What one process knows of the bytes that it serves."""
+    """One process's knowledge of the bytes that it serves."""
 
     def __init__(self, engine: Engine, objects: Objects, log: Log, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._engine, self._objects, self._log = engine, objects, log
         self._damaged: dict[str, _Seen] = {}
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._state = _Fresh(self._look, fresh_seconds)
         self._names = _Fresh(self._read_names, fresh_seconds)
 
@@ -102,38 +101,38 @@ class ObjectWatch:
             raise
 
     def is_damaged(self, sha256: str, tag: str | None) -> bool:
-        """Whether a blob was read damaged and is, as far as can be told, still the same."""
+        """Tell whether a blob was read damaged and is, as far as can be known, still the same."""
         seen = self._damaged.get(sha256)
         if seen is None:
             return False
         if seen.tag == tag and (tag is not None or time.monotonic() < seen.until):
             return True
         self._damaged.pop(sha256, None)
-        self._told.discard(sha256)
+        self._logged.discard(sha256)
         return False
 
     def name_of(self, sha256: str) -> str | None:
-        """What rows call a blob, as of a few seconds ago; None if none names it."""
+        """Return what rows call a blob, as of a few seconds ago; None if none names it."""
         return self._names.get().get(sha256)
 
     def state(self) -> ObjectState:
-        """How things stand, as of a few seconds ago."""
+        """Return the state, as of a few seconds ago."""
         return self._state.get()
 
     def _read_names(self) -> dict[str, str | None]:
         with reading(self._engine) as session:
-            return {one.sha256: one.what for one in all_named(session)}
+            return {item.sha256: item.what for item in all_named(session)}
 
     def _look(self) -> ObjectState:
         writable = self._objects.writable()
         expected = self._expected()
-        stored = {one.sha256: self._objects.find(one.sha256) for one in expected}
-        missing = tuple(one for one in expected if stored[one.sha256] is None)
-        for one in missing:
-            self._tell(one.sha256, "missing", f"{one.what} is not in the object store")
-        for one in expected:
-            if stored[one.sha256] is not None and one.sha256 not in self._damaged:
-                self._told.discard(one.sha256)
+        stored = {item.sha256: self._objects.find(item.sha256) for item in expected}
+        missing = tuple(item for item in expected if stored[item.sha256] is None)
+        for item in missing:
+            self._tell(item.sha256, "missing", f"{item.what} is not in the object store")
+        for item in expected:
+            if stored[item.sha256] is not None and item.sha256 not in self._damaged:
+                self._logged.discard(item.sha256)
         damaged = [sha256 for sha256 in list(self._damaged) if self.is_damaged(sha256, self._tag(sha256))]
         return ObjectState(writable, len(expected), missing, len(damaged))
 
@@ -142,17 +141,17 @@ class ObjectWatch:
         query = select(Version).where(tuple_(Version.model, Version.number).in_(latest))
         with reading(self._engine) as session:
             versions = session.scalars(query.order_by(Version.id.desc()).limit(LATEST)).all()
-        found = chain.from_iterable(map(_objects_of, versions))
-        return list({one.sha256: one for one in found}.values())
+        items = chain.from_iterable(map(_objects_of, versions))
+        return list({item.sha256: item for item in items}.values())
 
     def _tag(self, sha256: str) -> str | None:
         seen = self._damaged[sha256]
-        found = None if seen.tag is None else self._objects.find(sha256)
-        return None if found is None else found.tag
+        stored = None if seen.tag is None else self._objects.find(sha256)
+        return None if stored is None else stored.tag
 
     def _tell(self, sha256: str, what: str, detail: str) -> None:
-        if sha256 not in self._told:
-            self._told.add(sha256)
+        if sha256 not in self._logged:
+            self._logged.add(sha256)
             self._log.error(f"object {what}", object=sha256, detail=detail, remedy="run: diffserver verify --repair")
 
 

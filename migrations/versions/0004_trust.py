@@ -1,6 +1,6 @@
 """Signed metadata, and leases for work that one process does at a time.
 
-Revision 0004, after 0002.
+Revision 0004, after 0003.
 """
 
 import sqlalchemy as sa

@@ -12,7 +12,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 from diffclient.errors import DiffClientError
 from diffclient.release.manifest import Blob
 from diffclient.update.outcome import Stage
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import Device
 from tests.client.lineage import MODEL
 from tests.client.repository import Repository
@@ -37,7 +37,7 @@ def honest(device: Device, version: int) -> None:
     device.update()
 
 
-def fault(path: str, how: script.Fault) -> Move:
+def fault(path: str, how: scripted_server.Fault) -> Move:
     """Disturb replies on paths that contain `path`."""
     return lambda device: device.server.fault(path, how)
 
@@ -68,7 +68,7 @@ def endless(name: str) -> Move:
         repository = device.server.repository
         repository.publish()
         repository.files.setdefault(_file(repository, name), b"{ ")
-        device.server.fault(f"/v1/tuf/{_file(repository, name)}", script.spill)
+        device.server.fault(f"/v1/tuf/{_file(repository, name)}", scripted_server.spill)
 
     return move
 

@@ -35,7 +35,7 @@ from tests.attacks.attack import (
     saying,
     serving,
 )
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import Device
 from tests.client.lineage import MODEL
 from tests.client.repository import Repository
@@ -87,7 +87,9 @@ def _swapped(device: Device) -> None:
     line = device.server.lineage
     first, second = (line.blobs[step.payload.sha256] for step in line.diffs[:2])
     for step, data in ((line.diffs[0], second), (line.diffs[1], first)):
-        device.server.fault(step.payload.sha256, script.say(data[: step.payload.length].ljust(step.payload.length)))
+        device.server.fault(
+            step.payload.sha256, scripted_server.say(data[: step.payload.length].ljust(step.payload.length))
+        )
 
 
 NETWORK = [
@@ -106,18 +108,18 @@ NETWORK = [
     Attack("an endless root", "trust", MetadataTooLong, endless("2.root.json")),
     Attack("an endless snapshot", "trust", MetadataTooLong, endless("{role}.snapshot.json")),
     Attack("an endless model role", "chain", MetadataTooLong, endless(f"{{role}}.{MODEL}.json")),
-    Attack("metadata that redirects for ever", "trust", AnswerError, fault(TIMESTAMP, script.redirect)),
-    Attack("metadata that is gone", "trust", ServerRefused, fault(TIMESTAMP, script.refuse(404))),
+    Attack("metadata that redirects for ever", "trust", AnswerError, fault(TIMESTAMP, scripted_server.redirect)),
+    Attack("metadata that is gone", "trust", ServerRefused, fault(TIMESTAMP, scripted_server.refuse(404))),
     Attack("a root of a stranger", "trust", BadSignature, serving("2.root.json", _foreign_root)),
     Attack("a root that skips one", "trust", BadSignature, serving("2.root.json", _skipping_root)),
-    Attack("wrong hash: a blob altered", "download", DigestMismatch, fault(BLOBS, script.alter)),
-    Attack("wrong length: a blob cut", "download", WrongLength, fault(BLOBS, script.cut)),
-    Attack("wrong length: a blob lengthened", "download", WrongLength, fault(BLOBS, script.lengthen)),
-    Attack("endless data", "download", WrongLength, fault(BLOBS, script.spill)),
-    Attack("another part of a blob", "download", WrongLength, fault(BLOBS, script.misplace)),
-    Attack("a blob that breaks off", "download", Interrupted, fault(BLOBS, script.vanish(0.3))),
-    Attack("a blob compressed on the way", "download", AnswerError, fault(BLOBS, script.compress)),
-    Attack("a blob that redirects for ever", "download", AnswerError, fault(BLOBS, script.redirect)),
+    Attack("wrong hash: a blob altered", "download", DigestMismatch, fault(BLOBS, scripted_server.alter)),
+    Attack("wrong length: a blob cut", "download", WrongLength, fault(BLOBS, scripted_server.cut)),
+    Attack("wrong length: a blob lengthened", "download", WrongLength, fault(BLOBS, scripted_server.lengthen)),
+    Attack("endless data", "download", WrongLength, fault(BLOBS, scripted_server.spill)),
+    Attack("another part of a blob", "download", WrongLength, fault(BLOBS, scripted_server.misplace)),
+    Attack("a blob that breaks off", "download", Interrupted, fault(BLOBS, scripted_server.vanish(0.3))),
+    Attack("a blob compressed on the way", "download", AnswerError, fault(BLOBS, scripted_server.compress)),
+    Attack("a blob that redirects for ever", "download", AnswerError, fault(BLOBS, scripted_server.redirect)),
     Attack("swapped payloads", "download", DigestMismatch, _swapped),
 ]  # fmt: skip
 
@@ -133,10 +135,10 @@ def _expired(role: str) -> Move:
 
 
 def _clock_set_back(device: Device) -> None:
-    """The device has seen next week; the clock says today again, and the metadata would do for tomorrow."""
-    later = datetime.now(UTC) + timedelta(days=7)
+    """The device has seen the evening; the clock says morning again, and the metadata would do for noon."""
+    later = datetime.now(UTC) + timedelta(hours=20)
     (device.store.trust / "latest").write_text(later.isoformat())
-    device.server.repository.expire("timestamp", days=-1)
+    device.server.repository.expire("timestamp", days=-0.5)
 
 
 TIME = [
@@ -151,8 +153,8 @@ TIME = [
 
 
 POLLS = [
-    Attack("an answer that is not JSON", "poll", AnswerError, fault("/poll", script.say(b"<html>"))),
-    Attack("an endless answer", "poll", AnswerTooLong, fault("/poll", script.spill)),
+    Attack("an answer that is not JSON", "poll", AnswerError, fault("/poll", scripted_server.say(b"<html>"))),
+    Attack("an endless answer", "poll", AnswerTooLong, fault("/poll", scripted_server.spill)),
     Attack("nothing to do, in steps", "poll", AnswerError, saying(action="none")),
     Attack("a thousand and one steps", "poll", AnswerError, saying(steps=[LAST] * 1001)),
     Attack("a digest that is a path", "poll", AnswerError, saying(digest="../../etc/passwd")),

@@ -46,7 +46,7 @@ class Repository:
             "root": Metadata(Root(expires=self.expires, consistent_snapshot=True)),
             "targets": Metadata(Targets(expires=self.expires)),
             "snapshot": Metadata(Snapshot(expires=self.expires)),
-            "timestamp": Metadata(Timestamp(expires=self.expires)),
+            "timestamp": Metadata(Timestamp(expires=self._expiry("timestamp"))),
             model: Metadata(Targets(expires=self.expires)),
         }
         for role in ("root", "targets", *ONLINE):
@@ -144,7 +144,7 @@ class Repository:
         name = "timestamp.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json"
         self.files[name] = metadata.to_bytes(JSONSerializer(compact=True))
 
-    def expire(self, role: str, days: int = 1) -> None:
+    def expire(self, role: str, days: float = 1) -> None:
         """Publish a role whose date is so many days ago."""
         self.metadata[role].signed.expires = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days)
         self.write(role)
@@ -168,7 +168,11 @@ class Repository:
         """Take up the honest keys and dates again, after expiring or forging; for what is written from now on."""
         self.signers = dict(self._honest)
         for metadata in self.metadata.values():
-            metadata.signed.expires = self.expires
+            metadata.signed.expires = self._expiry(metadata.signed.type)
+
+    def _expiry(self, role: str) -> datetime:
+        """As servers do it: a timestamp holds for a day."""
+        return self.expires - timedelta(days=29 if role == "timestamp" else 0)
 
     def _make_archive(self) -> None:
         if self.archive not in self.metadata:

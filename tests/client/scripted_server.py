@@ -58,6 +58,8 @@ class ScriptedServer:
         self.seen: list[Seen] = []
         self.reports: list[dict[str, Any]] = []
         self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
+        self.goes_round = False
+        """Whether steps that failed on a device are left out; older servers know nothing of it."""
         self._faults: list[tuple[str, Fault, int | None]] = []
         self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._httpd.daemon_threads = True
@@ -112,15 +114,19 @@ class ScriptedServer:
             body = {key: request.body[key] for key in ("model", "channel")}
             return _json(201, body | {"device_id": "device-1", "token": DEVICE_TOKEN})
         if request.path == "/v1/device/poll":
-            return _json(200, self.rewrite(self._answer(request.body)))
+            answer = self._answer(request.body)
+            return problem(409, "no path", "publish it") if answer is None else _json(200, self.rewrite(answer))
         if request.path == "/v1/device/reports":
             self.reports.append(request.body)
             return _json(201, {"id": len(self.reports)})
         return problem(404, "no such page", "")
 
-    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        answer = self.lineage.answer(asked["digest"], self.target)
-        if not asked["full_fallback"] and any(name.endswith(".snapshot") for name in answer["steps"]):
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """The first way that takes none of the steps to be left out, a snapshot last; None where there is none."""
+        ways = [self.lineage.answer(digest, self.target) for digest in (asked["digest"], None)]
+        left_out = asked.get("without", []) if self.goes_round else []
+        answer = next((way for way in ways if not set(way["steps"]) & set(left_out)), None)
+        if answer and not asked["full_fallback"] and any(name.endswith(".snapshot") for name in answer["steps"]):
             return answer | {"action": "none", "steps": [], "notice": "snapshot"}
         return answer
 

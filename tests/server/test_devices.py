@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from diffclient.errors import Backwards, BadSignature, UnknownTarget, UpdateFailed
 from diffclient.network.device_api import Service as Calls
@@ -26,7 +26,7 @@ from diffclient.update.updater import Updater
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.settings import ROOT_FILE
 from diffserver.storage.database import writing
-from diffserver.storage.tables import Channel
+from diffserver.storage.tables import Channel, Payload
 from diffserver.trust import releases
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.client.repository import Repository
@@ -143,6 +143,21 @@ def test_a_metered_device_is_told_and_not_sent(site: Site) -> None:
     assert site.update(store).action == "withheld"
     site.policy = Policy("always")
     assert site.update(store).action == "installed"
+
+
+def test_a_damaged_diff_is_gone_round(site: Site) -> None:
+    site.publish(0)
+    store = site.device()
+    site.update(store)
+    site.publish(1)
+    damaged = site.lineage.diffs[0].payload.sha256
+    with writing(site.service.engine) as session:
+        row = session.scalars(select(Payload).where(Payload.sha256 == damaged)).one()
+        row.data = row.data[:-1] + bytes([row.data[-1] ^ 1])
+    outcome = site.update(store)
+    assert (outcome.action, outcome.digest) == ("installed", site.lineage.digest(1))
+    assert outcome.detour is not None
+    assert f"{damaged} is damaged on the server" in outcome.detour
 
 
 def test_the_way_back_is_the_one_that_was_signed(site: Site) -> None:

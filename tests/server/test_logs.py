@@ -16,6 +16,26 @@ def test_a_line_is_json_with_a_time_and_a_level() -> None:
     assert line["timestamp"].endswith("Z")
 
 
+class _Written(io.StringIO):
+    """A stream that keeps what is written to it, piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
+def test_a_line_is_written_at_once_so_that_no_other_comes_between() -> None:
+    stream = _Written()
+    make_log(stream).info("one")
+    make_log(stream).info("two")
+    assert [json.loads(piece)["event"] for piece in stream.pieces if piece.endswith("\n")] == ["one", "two"]
+    assert len(stream.pieces) == 2
+
+
 def test_each_request_is_one_line_that_says_who_and_what(service: Service) -> None:
     publish_chain(service.engine, 0)
     device = service.device()

@@ -34,7 +34,13 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_MAX_BODY": "2048",
         "DIFFSERVER_MAX_CHECKPOINT": "4096",
         "DIFFSERVER_TASK_FILES": "/tasks/one.py, /tasks/two.py:Two,",
+        "DIFFSERVER_KEYS": "/keys",
         "DIFFSERVER_LEASE_SECONDS": "30",
+        "DIFFSERVER_WRITE_SECONDS": "1",
+        "DIFFSERVER_MAX_CONNECTIONS": "2",
+        "DIFFSERVER_HEADER_SECONDS": "3",
+        "DIFFSERVER_BODY_SECONDS": "4",
+        "DIFFSERVER_LEAST_SPEED": "5",
         "DIFFSERVER_REPORTS_PER_HOUR": "1",
         "DIFFSERVER_REPORTS_PER_DAY": "2",
         "DIFFSERVER_WRONG_TOKENS": "3",
@@ -49,8 +55,8 @@ def test_reads_every_variable(tmp_path: Path) -> None:
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"), lease_seconds=30, quotas=Quotas(1, 2, 3),
-        keep=Retention(4, 5, 6, 7, 8, 9, 10),
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5, Quotas(1, 2, 3),
+        Retention(4, 5, 6, 7, 8, 9, 10),
     )  # fmt: skip
 
 
@@ -99,6 +105,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("PORT", "٣"),
         ("POLL_SECONDS", "0"),
         ("MAX_POLLS", "1.5"),
+        ("LEAST_SPEED", "0"),
+        ("HEADER_SECONDS", "0"),
         ("KEEP_UPLOADS", "0"),
         ("REPORTS_PER_DAY", "0"),
         ("MAX_BODY", "10"),

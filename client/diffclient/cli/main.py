@@ -1,45 +1,48 @@
 """The command `diffclient`, for a device's owner or its service manager.
 
-Connects the parts and turns an error into one line and an exit code. Options are left to `options`, printed text to
-`output`.
+Options are left to `options`, an updater's parts to `wiring`, printed text to `output`. An error becomes one line and
+an exit code.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 
 from diffclient.cli import options, output
+from diffclient.cli.wiring import make_transport, make_updater
 from diffclient.errors import (
     AlreadyEnrolled,
     DiffClientError,
     DigestMismatch,
+    InternalError,
     NotEnrolled,
     NothingKept,
+    NoToken,
     ServerUnreachable,
     Stopped,
     StoreBusy,
     UpdateFailed,
 )
-from diffclient.measure.probation import load_score, score_speech
-from diffclient.network.device_api import Service, enroll
-from diffclient.network.fetch import Fetcher
-from diffclient.network.transport import Transport
+from diffclient.measure.probation import Score, load_score, score_speech
+from diffclient.network.device_api import enroll
+from diffclient.store.policy import Policy
 from diffclient.store.store import Store
 from diffclient.trust import initial_root
-from diffclient.trust.verified_metadata import PATH as METADATA
-from diffclient.trust.verified_metadata import Trust, plant_root
+from diffclient.trust.verified_metadata import plant_root
 from diffclient.update import poll_loop
+from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome
-from diffclient.update.updater import Updater
 
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (Stopped, 130),
     (KeyboardInterrupt, 130),
     (NotEnrolled, 2),
     (AlreadyEnrolled, 2),
+    (NoToken, 2),
     (ServerUnreachable, 4),
     (StoreBusy, 5),
     (DigestMismatch, 6),
@@ -52,19 +55,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["tuf-conformance"]:
         return _conformance(words[1:])
     arguments = options.parser(_COMMANDS).parse_args(words)
+    code = _run_command(arguments)
+    output.give_up_unwritten()
+    return code
+
+
+def _run_command(arguments: argparse.Namespace) -> int:
     try:
         arguments.command(arguments, Store(arguments.store))
     except (DiffClientError, KeyboardInterrupt) as error:
+        if "DIFFCLIENT_DEBUG" in os.environ and (fault := _fault_of_ours(error)):
+            raise fault from None
         if arguments.json:
-            output.print_result(True, output.error_json(error), "")
+            with contextlib.suppress(OSError):
+                output.print_result(True, output.error_json(error))
         output.print_error(output.error_line(error))
         return exit_code(error)
     except Exception as error:  # a fault of ours: still one line, unless someone wants to see where
         if "DIFFCLIENT_DEBUG" in os.environ:
             raise
-        output.print_error(f"diffclient: internal error: {error!r}; set DIFFCLIENT_DEBUG=1 and report it")
+        output.print_error(output.error_line(InternalError(error)))
         return 1
     return 0
+
+
+def _fault_of_ours(error: BaseException) -> BaseException | None:
+    """Return what is behind an internal error, also where it ended an update."""
+    cause = error.cause if isinstance(error, UpdateFailed) else error
+    return cause.__cause__ if isinstance(cause, InternalError) else None
 
 
 def _conformance(arguments: Sequence[str]) -> int:
@@ -83,25 +101,27 @@ def exit_code(error: BaseException) -> int:
 
 def _enroll(arguments: argparse.Namespace, store: Store) -> None:
     if not arguments.token:
-        raise NotEnrolled("no enrolment token: give --token or set DIFFCLIENT_TOKEN")
+        raise NoToken("no enrolment token: give --token or set DIFFCLIENT_TOKEN")
     with store.locked():
         if store.enrolled and not arguments.force:
             raise AlreadyEnrolled(f"{store.root} is enrolled already: use another --store, or --force to replace it")
-        transport = Transport()
+        policy = options.policy(arguments, store.policy())
+        transport = make_transport(policy)
         # The root first: without one, an enrolment token would be spent for nothing.
         root = initial_root.root_of_trust(transport, arguments.server, arguments.root, arguments.root_sha256)
         registration = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
         enrolment = enroll(transport, arguments.server, arguments.token, **registration)
         plant_root(store.trust, root)
+        _keep(store, policy)
         store.enroll(enrolment)
     line = f"enrolled as {enrolment.name} for {enrolment.model} ({enrolment.channel}) at {enrolment.server}"
     output.print_result(arguments.json, output.status_json(store.state(), enrolment), line)
 
 
 def _update(arguments: argparse.Namespace, store: Store) -> None:
-    stop = poll_loop.StopSign()
+    stop, score = StopSign(), _score(arguments)
     with stop.watched():
-        outcome = _updater(arguments, store, stop).update(force=arguments.force)
+        outcome = _poll(arguments, store, stop, score)
     output.print_result(arguments.json, outcome.to_json(), output.outcome_line(outcome))
 
 
@@ -112,22 +132,34 @@ def _run(arguments: argparse.Namespace, store: Store) -> None:
         event["next_poll_seconds"] = round(seconds, 1)
         output.print_result(arguments.json, event, f"{line}; next poll in {seconds:.0f} s")
 
-    stop = poll_loop.StopSign()
+    stop, score = StopSign(), _score(arguments)
+    store.enrolment()  # without one, no poll will ever come to anything
     with stop.watched():
-        poll_loop.run(_updater(arguments, store, stop).update, stop.pause, print_outcome)
+        poll_loop.run(lambda: _poll(arguments, store, stop, score), stop.pause, print_outcome)
+
+
+def _poll(arguments: argparse.Namespace, store: Store, stop: StopSign, score: Score) -> Outcome:
+    """Update once, in the time that the policy gives as it stands now."""
+    policy = options.policy(arguments, store.policy())
+    with stop.within(policy.max_seconds):
+        return make_updater(arguments, store, policy, stop, score).update(force=arguments.force)
 
 
 def _policy(arguments: argparse.Namespace, store: Store) -> None:
     with store.locked():
         policy = options.policy(arguments, store.policy())
-        if policy != store.policy():
-            store.allow(policy)
-    output.print_result(arguments.json, policy.to_json(), output.policy_lines(policy))
+        _keep(store, policy)
+    output.print_result(arguments.json, output.policy_json(policy), *output.policy_lines(policy))
+
+
+def _keep(store: Store, policy: Policy) -> None:
+    if policy != store.policy():
+        store.allow(policy)
 
 
 def _status(arguments: argparse.Namespace, store: Store) -> None:
     state, enrolment = store.state(), store.enrolment() if store.enrolled else None
-    output.print_result(arguments.json, output.status_json(state, enrolment), output.status_lines(state, enrolment))
+    output.print_result(arguments.json, output.status_json(state, enrolment), *output.status_lines(state, enrolment))
 
 
 def _verify(arguments: argparse.Namespace, store: Store) -> None:
@@ -141,25 +173,13 @@ def _verify(arguments: argparse.Namespace, store: Store) -> None:
 
 
 def _rollback(arguments: argparse.Namespace, store: Store) -> None:
-    version = _updater(arguments, store, poll_loop.StopSign()).rollback()
+    version = make_updater(arguments, store, store.policy(), StopSign(), score_speech).rollback()
     line = f"back to {output.version_line(version)}"
     output.print_result(arguments.json, {"current": output.version_json(version)}, line)
 
 
-def _updater(arguments: argparse.Namespace, store: Store, stop: poll_loop.StopSign) -> Updater:
-    enrolment, policy, progress = store.enrolment(), options.policy(arguments, store.policy()), output.Progress(stop)
-    transport = Transport(pause=stop.pause)
-    bases = [enrolment.server, *policy.mirrors]
-    return Updater(
-        store,
-        Service(transport, enrolment),
-        Fetcher(transport, bases, store.downloads, progress.received),
-        lambda: Trust(store.trust, [base + METADATA for base in bases], transport),
-        policy,
-        options.metered(arguments),
-        load_score(arguments.score) if getattr(arguments, "score", None) else score_speech,
-        progress.stage,
-    )
+def _score(arguments: argparse.Namespace) -> Score:
+    return load_score(arguments.score) if arguments.score else score_speech
 
 
 _COMMANDS: dict[str, options.Command] = {

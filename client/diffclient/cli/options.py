@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import get_args
 
 from diffclient import __version__
 from diffclient.network.device_api import base_url
+from diffclient.network.proxies import check_proxy
 from diffclient.store.policy import FullFallback, Policy
 from diffclient.store.store import Store
 
@@ -30,6 +30,7 @@ examples:
   diffclient status --json          what runs here, and how well
   diffclient rollback               return to the version kept
   diffclient policy --full-fallback never --max-bytes 2000000 --mirror https://cdn.example.org
+  diffclient policy --proxy http://proxy.example.org:3128 --ca-file /etc/ssl/example.pem
   diffclient run --metered-check 'nmcli -t -g GENERAL.METERED device show | grep -q ^yes'
 
 exit codes:
@@ -40,12 +41,16 @@ exit codes:
   4    the server cannot be reached, or is busy
   5    another process is using the store
   6    something on the disk is damaged
-  130  stopped by a signal, between two steps
+  130  stopped by a signal
 
 environment:
   DIFFCLIENT_STORE   the store's folder, where --store is not given (default: ./diffclient-store)
   DIFFCLIENT_TOKEN   the enrolment token, where --token is not given
   DIFFCLIENT_DEBUG   set: an internal error shows its traceback
+  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY
+                     proxies, where --proxy is not given
+  NO_PROXY           hosts that are asked without a proxy
+  SSL_CERT_FILE      certificates in place of the system's; --ca-file adds to them
 """
 
 
@@ -66,10 +71,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _enrolling(add("enroll", "introduce this device to a server"))
     for updating in (
         add("update", "poll once and install what the server assigns"),
-        add("run", "poll for ever; SIGTERM or Ctrl-C stops between two steps"),
+        add("run", "poll for ever; SIGTERM or Ctrl-C stops"),
     ):
         _updating(updating)
-    _policy(add("policy", "show, or change, what updates may cost and which mirrors serve"))
+    _policy(add("policy", "show, or change, what updates may cost, how long they may take and how they come"))
     add("status", "show the version in use, the one kept, and how well they do")
     add("verify", "hash every byte of the version in use again")
     add("rollback", "return to the version kept")
@@ -77,23 +82,19 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 
 def policy(arguments: argparse.Namespace, kept: Policy) -> Policy:
-    """Return the stored policy, overridden by the options given."""
-    given = {name: getattr(arguments, name, None) for name in ("full_fallback", "max_bytes", "mirrors")}
+    """Return the stored policy, overridden by the options given; raises AnswerError on what is no address."""
+    given = {name: getattr(arguments, name, None) for name in kept.to_json()}
     changed = {name: value for name, value in given.items() if value is not None}
     if changed.get("max_bytes") == 0:
         changed["max_bytes"] = None
     if "mirrors" in changed:
         changed["mirrors"] = tuple(base_url(mirror) for mirror in changed["mirrors"] if mirror)
-    return replace(kept, **changed)
-
-
-def metered(arguments: argparse.Namespace) -> Callable[[], bool]:
-    """Return a function that tells whether the link is metered at this moment."""
-    command = getattr(arguments, "metered_check", None)
-    if command is None:
-        return lambda: bool(getattr(arguments, "metered", False))
-    # Only a command that says no is believed: one that cannot be run must not cost money.
-    return lambda: subprocess.run(command, shell=True, check=False).returncode != 1
+    if changed.get("proxy"):
+        check_proxy(changed["proxy"])
+    if changed.get("ca_file"):
+        changed["ca_file"] = str(Path(changed["ca_file"]).absolute())
+    unset = {name: None for name in ("proxy", "ca_file") if changed.get(name) == ""}
+    return replace(kept, **changed | unset)
 
 
 def _enrolling(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +106,7 @@ def _enrolling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, metavar="FILE", help="the root of trust, as the operator hands it out")
     parser.add_argument("--root-sha256", metavar="HEX", help="or its SHA-256: the server's first root must have it")
     parser.add_argument("--force", action="store_true", help="replace the enrolment and the root that are there")
+    _ways(parser, "; kept for later commands")
 
 
 def _updating(parser: argparse.ArgumentParser) -> None:
@@ -119,12 +121,18 @@ def _updating(parser: argparse.ArgumentParser) -> None:
         help="what measures the model, where it is not a recogniser: package.module:function or file.py:function",
     )
     parser.add_argument("--metered", action="store_true", help="this link is metered")
-    parser.add_argument("--metered-check", metavar="COMMAND", help="asked at each poll; exit code 1: it is not metered")
+    parser.add_argument(
+        "--metered-check",
+        metavar="COMMAND",
+        help="asked at each poll, for as long as --patience; exit code 1: it is not metered",
+    )
     _costs(parser)
+    _ways(parser)
 
 
 def _policy(parser: argparse.ArgumentParser) -> None:
     _costs(parser)
+    _ways(parser)
     parser.add_argument(
         "--mirror",
         dest="mirrors",
@@ -140,13 +148,48 @@ def _costs(parser: argparse.ArgumentParser) -> None:
         choices=get_args(FullFallback),
         help="when a whole snapshot may be fetched, also the first one (at first: unmetered)",
     )
-    parser.add_argument("--max-bytes", type=_bytes, metavar="N", help="the most bytes of one update; 0: any")
+    parser.add_argument("--max-bytes", type=_count, metavar="N", help="the most bytes of one update; 0: any")
+    parser.add_argument(
+        "--max-seconds", type=_count, metavar="N", help="the most seconds of one update (at first: 3600); 0: any"
+    )
 
 
-def _bytes(text: str) -> int:
+def _ways(parser: argparse.ArgumentParser, more: str = "") -> None:
+    parser.add_argument(
+        "--proxy",
+        metavar="URL",
+        help=f"the proxy for all requests; none: no proxy; '': as the environment says, as at first{more}",
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help=f"certificates (PEM) that vouch for servers beside the system's; '' for none{more}",
+    )
+    parser.add_argument(
+        "--patience",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"in it an answer has to begin, and its speed is measured over it (at first: 30){more}",
+    )
+    parser.add_argument(
+        "--least-speed",
+        type=_count,
+        metavar="N",
+        help=f"bytes a second below which an answer is given up (at first: 100){more}",
+    )
+
+
+def _count(text: str) -> int:
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError("bytes are not negative")
+        raise argparse.ArgumentTypeError("it is not negative")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError("it is more than 0 and at most a day")
     return value
 
 

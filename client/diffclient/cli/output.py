@@ -1,8 +1,14 @@
-"""The command line's output: a line for people, a JSON object for scripts, progress for a terminal."""
+"""The command line's output: lines for people, a JSON object for scripts, progress for a terminal.
+
+Nothing else prints: what a server or a file said shows every character as itself or as a question mark. Standard error
+may be gone, or on a full disk: then no one can be told, and nothing ends for that.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -10,26 +16,38 @@ from typing import Any
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
 from diffclient.measure.error_count import Errors
 from diffclient.network.fetch import Source
-from diffclient.network.messages import Enrolment, plain
+from diffclient.network.messages import Enrolment
+from diffclient.network.proxies import hidden
+from diffclient.plain_text import plain, printable
 from diffclient.release.metric import Metric
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
+from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome, Stage
-from diffclient.update.poll_loop import StopSign
 
 _LINE_LIMIT = 2000
 
 
-def print_result(as_json: bool, value: dict[str, Any], line: str) -> None:
-    """Print `value` as one line of JSON, or else `line`."""
+def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
+    """Print `value` as one line of JSON, or else the lines; raises OSError if standard output takes nothing."""
     _progress("")
-    print(json.dumps(value) if as_json else line, flush=True)
+    print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
 def print_error(line: str) -> None:
     """Print a line to standard error."""
     _progress("")
-    print(line, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def give_up_unwritten() -> None:
+    """Drop what standard output or standard error did not take, or Python complains of it at the very end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -44,7 +62,8 @@ def outcome_line(outcome: Outcome) -> str:
         return "nothing is published yet" if outcome.version is None else f"up to date: version {outcome.version}"
     counted = (outcome.metric, outcome.errors, outcome.total)
     figures = _figures(*counted, outcome.expected_error_rate_ppm, outcome.drift_ppm)
-    return f"now at version {outcome.version}{figures}; {outcome.downloaded_bytes:,} bytes fetched"
+    detour = f", by another way, since the first one failed at stage {outcome.detour}" if outcome.detour else ""
+    return f"now at version {outcome.version}{figures}; {outcome.downloaded_bytes:,} bytes fetched{detour}"
 
 
 def version_line(version: Installed | None) -> str:
@@ -74,7 +93,7 @@ def version_json(version: Installed | None) -> dict[str, Any] | None:
     }
 
 
-def status_lines(state: State, enrolment: Enrolment | None) -> str:
+def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
     """Return the enrolment, the versions and the pending work of a device, a line each."""
     server = f"{enrolment.model} ({enrolment.channel}) from {enrolment.server}" if enrolment else "not enrolled"
     lines = [
@@ -89,7 +108,7 @@ def status_lines(state: State, enrolment: Enrolment | None) -> str:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
         lines.append(f"reports  {len(state.outbox)} waiting for the server")
-    return "\n".join(lines)
+    return lines
 
 
 def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
@@ -107,16 +126,24 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
     }
 
 
-def policy_lines(policy: Policy) -> str:
+def policy_lines(policy: Policy) -> list[str]:
     """Return the policy's limits, a line each."""
     cap = "any" if policy.max_bytes is None else f"{policy.max_bytes:,}"
-    return "\n".join(
-        [
-            f"snapshots  {policy.full_fallback}",
-            f"bytes      {cap} an update",
-            f"mirrors    {', '.join(policy.mirrors) or 'none'}",
-        ]
-    )
+    time = f"{policy.max_seconds:,} s" if policy.max_seconds else "any"
+    return [
+        f"snapshots  {policy.full_fallback}",
+        f"bytes      {cap} an update",
+        f"mirrors    {', '.join(policy.mirrors) or 'none'}",
+        f"time       {time} an update",
+        f"speed      {policy.least_speed:,} bytes a second at least, over {policy.patience:g} s",
+        f"proxy      {hidden(policy.proxy) if policy.proxy else 'as the environment says'}",
+        f"ca file    {policy.ca_file or 'none beside the system'}",
+    ]
+
+
+def policy_json(policy: Policy) -> dict[str, Any]:
+    """Return the same for scripts; a proxy's password stays where it is."""
+    return policy.to_json() | {"proxy": hidden(policy.proxy) if policy.proxy else None}
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
@@ -142,8 +169,10 @@ class Progress:
         self._stop = stop
 
     def stage(self, stage: Stage) -> None:
-        """Show the stage that begins."""
+        """Show the stage that begins; from the switch on, a request to stop waits for the end."""
         self._stop.check()
+        if stage == "switch":
+            self._stop.no_more_hurry()
         _progress(stage)
 
     def received(self, source: Source, done: int) -> None:
@@ -155,8 +184,9 @@ class Progress:
 
 def _progress(text: str) -> None:
     """Replace the last line of standard error, if that is a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{printable(text)}", end="", file=sys.stderr, flush=True)
 
 
 def _figures(

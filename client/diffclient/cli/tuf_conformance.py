@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _refresh(arguments: argparse.Namespace) -> None:
     transport = Transport()
-    trust = Trust(arguments.metadata_dir, [arguments.metadata_url], transport)
+    # Other repositories give their timestamps other lives.
+    trust = Trust(arguments.metadata_dir, [arguments.metadata_url], transport, longest=None)
     trust.refresh()
     if arguments.action == "download":
         downloads = arguments.metadata_dir / "downloads"

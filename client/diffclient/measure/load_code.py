@@ -40,7 +40,7 @@ def load_module(place: str) -> ModuleType:
     try:
         return _of_file(Path(place).resolve()) if place.endswith(".py") else importlib.import_module(place)
     except (Exception, SystemExit) as error:  # it may be anyone's code
-        raise NoSuchCode(_told(place, error)) from error
+        raise NoSuchCode(_describe(place, error)) from error
 
 
 def _of_file(path: Path) -> ModuleType:
@@ -75,7 +75,7 @@ def _importable(folder: str) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _told(place: str, error: BaseException) -> str:
+def _describe(place: str, error: BaseException) -> str:
     """The cause, and the line of the code that it comes from."""
     if isinstance(error, SyntaxError) and error.filename:
         where, what = f"{error.filename}:{error.lineno}", error.msg

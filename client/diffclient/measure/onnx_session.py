@@ -33,8 +33,8 @@ class Session:
     @property
     def metadata(self) -> Mapping[str, str]:
         """The graph's metadata_props."""
-        found: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return found
+        entries: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return entries
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Return the graph's outputs, in its order; raises InferenceError on inputs of another name, shape or dtype."""

@@ -62,8 +62,8 @@ def basis(manifest: Manifest, score: Score) -> str:
 
     As long as it is the same, so is the verdict.
     """
-    told = manifest.to_json()
-    expected = {name: told[name] for name in told if name not in ("kind", "from_digest", "from_version", "payload")}
+    fields = manifest.to_json()
+    expected = {name: fields[name] for name in fields if name not in ("kind", "from_digest", "from_version", "payload")}
     scorer = f"{getattr(score, '__module__', '')}.{getattr(score, '__qualname__', type(score).__qualname__)}"
     runtime = {name: _installed(name) for name in _RUNTIME}
     everything = [expected, scorer, runtime, platform.machine(), platform.python_version()]
@@ -84,9 +84,9 @@ def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> 
     """
     try:
         with durable.disk_errors(graph):
-            found = score(graph, weights, parts)
+            measured = score(graph, weights, parts)
             # Whole numbers of numpy would not go into JSON.
-            return _countable(tuple(Errors(index(part.errors), index(part.total)) for part in found))
+            return _countable(tuple(Errors(index(part.errors), index(part.total)) for part in measured))
     except DiffClientError:
         raise
     except Exception as error:  # the scorer may be anyone's code, and must not take the device down
@@ -96,7 +96,7 @@ def run(score: Score, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> 
 def _countable(measured: tuple[Errors, ...]) -> tuple[Errors, ...]:
     """Return what was measured, if a report can tell it; raises ProbationFailed."""
     total = sum(measured, Errors(0, 0))
-    least = min((min(found.errors, found.total) for found in measured), default=0)
+    least = min((min(part.errors, part.total) for part in measured), default=0)
     if least < 0 or max(total.errors, total.total) > COUNT_LIMIT:
         raise ProbationFailed(f"the scorer counts {total.errors} errors in {total.total}, which no report can tell")
     return measured
@@ -108,13 +108,13 @@ def check(manifest: Manifest, measured: Sequence[Errors]) -> int | None:
     None where there is no probe set. Raises ProbationFailed.
     """
     metric = manifest.metric
-    if [found.total for found in measured] != [probe.total for probe in manifest.probes]:
+    if [part.total for part in measured] != [probe.total for probe in manifest.probes]:
         raise ProbationFailed(f"the probe set does not have the {metric.counts} that the manifest counts")
     pairs = list(zip(manifest.probes, measured, strict=True))
-    if sum(abs(found.errors - probe.errors) for probe, found in pairs) > TOLERANCE:
+    if sum(abs(part.errors - probe.errors) for probe, part in pairs) > TOLERANCE:
         figures = ", ".join(
-            f"{probe.domain} {found.errors} (not {probe.errors}) of {found.total} {metric.counts}"
-            for probe, found in pairs
+            f"{probe.domain} {part.errors} (not {probe.errors}) of {part.total} {metric.counts}"
+            for probe, part in pairs
         )
         raise ProbationFailed(f"this device measures another {metric.name} than its manifest says: errors on {figures}")
     drift = _drift(manifest, measured)

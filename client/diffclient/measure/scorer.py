@@ -58,7 +58,7 @@ class Scorer:
         total = Errors(0, 0)
         for start in range(0, len(examples), self.together):
             some = examples[start : start + self.together]
-            found = self.errors(session.run(self.inputs(some)), some)
+            errors = self.errors(session.run(self.inputs(some)), some)
             # Whole numbers of numpy would not go into JSON.
-            total += Errors(int(found.errors), int(found.total))
+            total += Errors(int(errors.errors), int(errors.total))
         return total

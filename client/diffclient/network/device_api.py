@@ -47,12 +47,18 @@ class Service:
         """The model that this device is enrolled for."""
         return self._enrolment.model
 
-    def poll(self, digest: str | None, *, full_fallback: bool = True) -> Answer:
+    def poll(self, digest: str | None, *, full_fallback: bool = True, without: Sequence[str] = ()) -> Answer:
         """Report the digest in use (None: none) and whether a snapshot is allowed; return what should run.
 
-        Raises NetworkError, AnswerError.
+        `without` names steps that failed, and asks for a way that leaves them out. Raises NetworkError, AnswerError.
         """
-        body = {"digest": digest, "client": f"diffclient/{__version__}", "full_fallback": full_fallback}
+        body: dict[str, object] = {
+            "digest": digest,
+            "client": f"diffclient/{__version__}",
+            "full_fallback": full_fallback,
+        }
+        if without:
+            body["without"] = list(without)
         return read_answer(self._transport.persist(lambda: self._post("/v1/device/poll", body)))
 
     def deliver(self, reports: Sequence[Report]) -> tuple[Report, ...]:

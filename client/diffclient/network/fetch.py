@@ -6,6 +6,7 @@ at the same mirror or another. Choosing the blobs to fetch is left to the update
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from diffclient.errors import (
     ServerUnreachable,
     WrongLength,
 )
-from diffclient.network.transport import Response, Transport, chunks
+from diffclient.network.transport import Response, Transport
 from diffclient.release.manifest import Blob
 
 Progress = Callable[["Source", int], None]
@@ -66,8 +67,9 @@ class Fetcher:
     def fetch(self, blob: Blob, target: Path) -> None:
         """Bring `blob` to `target`, whole and verified.
 
-        Raises NoSpace, StoreFailed, ServerUnreachable (what arrived is kept), ServerRefused, WrongLength,
-        DigestMismatch, AnswerError: of the first mirror asked, unless another could only not be reached.
+        Raises NoSpace, StoreFailed, ServerUnreachable and TooSlow (what arrived is kept), ServerRefused, WrongLength,
+        DigestMismatch, AnswerError: of the first mirror asked, unless another could only not be reached; that error's
+        cause is then what the first one did.
         """
         sources = [Source(f"{base}/v1/blobs/{blob.sha256}", blob.length, blob.sha256) for base in self._bases]
         served = self.bring(sources, target)
@@ -76,7 +78,13 @@ class Fetcher:
     def bring(self, sources: Sequence[Source], target: Path) -> Source:
         """Bring the bytes that all the sources hold to `target`; return the one that served. Raises like `fetch`."""
         part = self._part(sources[0].digest)
-        served = self._transport.persist(lambda: self._from_any(sources, part))
+        asked, refused = list(sources), list[DiffClientError]()
+        try:
+            served = self._transport.persist(lambda: self._from_any(asked, refused, part))
+        except ServerUnreachable as error:
+            if refused:
+                raise error from refused[0]
+            raise
         durable.rename(part, target)
         return served
 
@@ -89,19 +97,22 @@ class Fetcher:
     def _part(self, digest: str) -> Path:
         return self._downloads / f"{digest}.part"
 
-    def _from_any(self, sources: Sequence[Source], part: Path) -> Source:
-        """Try one source after the other; raise a failure worth a retry, or else the first one's."""
+    def _from_any(self, asked: list[Source], refused: list[DiffClientError], part: Path) -> Source:
+        """Try one source after the other; one that has the wrong bytes, or refuses, is not asked again."""
         failures: list[DiffClientError] = []
-        for source in sources:
+        for source in list(asked):
             try:
                 self._from_one(source, part)
                 return source
-            except (NetworkError, AnswerError, DigestMismatch) as error:
+            except ServerUnreachable as error:
                 failures.append(error)
-        raise next((error for error in failures if isinstance(error, ServerUnreachable)), failures[0])
+            except (NetworkError, AnswerError, DigestMismatch) as error:
+                asked.remove(source)
+                refused.append(error)
+        raise (failures or refused)[0]
 
     def _from_one(self, source: Source, part: Path) -> None:
-        resumed = part.exists()
+        resumed = durable.exists(part)
         try:
             self._attempt(source, part)
         except DigestMismatch:
@@ -130,7 +141,7 @@ class Fetcher:
         # A blob's ETag is its digest, so resuming needs no memory of the first answer.
         resume = {"Range": f"bytes={start}-", "If-Range": f'"{source.digest}"'} if start else {}
         try:
-            with self._transport.open("GET", source.url, resume, redirects=_REDIRECTS) as response:
+            with self._transport.open("GET", source.url, resume, redirects=_REDIRECTS, seconds=math.inf) as response:
                 self._receive(source, response, file, file.truncate(_offset(response, source, start)))
         except ServerRefused as error:
             if error.status == _OUT_OF_RANGE:
@@ -140,12 +151,12 @@ class Fetcher:
             durable.settle(file)
 
     def _receive(self, source: Source, response: Response, file: BinaryIO, done: int) -> None:
-        for chunk in chunks(response):
-            self.received += len(chunk)
-            done += len(chunk)
+        for piece in response.pieces:
+            self.received += len(piece)
+            done += len(piece)
             if done > source.length:
                 raise WrongLength(f"{source.url} sends more than the {source.length:,} bytes promised")
-            file.write(chunk)
+            file.write(piece)
             file.flush()  # a process that is killed leaves what it was given
             self._on_progress(source, done)
         if done < source.length:

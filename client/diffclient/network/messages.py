@@ -1,4 +1,4 @@
-"""What a server answers a device as JSON, read strictly: what to run, its enrolment, problems.
+"""A server's answers to a device in JSON, read strictly: the version to run, its enrolment, problems.
 
 Nothing here opens a connection (`device_api` does) or decides what to install (`route` and `updater` do); what a
 device says itself is `report`.
@@ -19,7 +19,7 @@ POLL_LONGEST = 24 * 3600
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What a device knows about its server; `token` is a secret, and kept out of messages."""
+    """A device's enrolment at its server; `token` is a secret, and kept out of messages."""
 
     server: str
     device_id: str
@@ -84,12 +84,6 @@ def read_problem(status: int, reason: str, data: bytes) -> ServerRefused:
     except FormatError:
         title = detail = remedy = ""
     return ServerRefused(status, title or reason, detail, remedy)
-
-
-def plain(text: str, limit: int) -> str:
-    """Return a message as one line that any terminal and any database takes, cut to `limit` characters."""
-    line = " ".join(text.split())
-    return "".join(char if char.isprintable() else "?" for char in line)[:limit]
 
 
 def short(digest: str | None) -> str:

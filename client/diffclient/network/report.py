@@ -26,7 +26,7 @@ Seconds = Annotated[float, Number(0, 10**9)]
 
 @dataclass(frozen=True)
 class Report:
-    """What a device tells its server after an update or a rollback."""
+    """A device's report to its server after an update or a rollback."""
 
     stage: Annotated[ReportStage, About("How it ended.", "installed")]
     from_digest: Annotated[Digest | None, About("The version in use before; null if there was none.", _DIGEST)] = None

@@ -1,7 +1,7 @@
 """HTTP with patience: one request at a time, typed errors, backoff with jitter.
 
-Certificates are verified, as urllib3 does by default. Reading the bodies is left to `device_api` (JSON)
-and `fetch` (blobs).
+Certificates are verified. The choice of a proxy is left to `proxies`, the least speed of an answer to `pace`. Reading
+the bodies is left to `device_api` (JSON) and `fetch` (blobs).
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urljoin
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ProtocolError, ResponseError
+from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError, SSLError
 
 from diffclient import __version__
 from diffclient.errors import (
@@ -27,10 +29,12 @@ from diffclient.errors import (
     ServerBusy,
     ServerUnreachable,
 )
+from diffclient.network.connections import paced, tls_context
 from diffclient.network.messages import read_problem
+from diffclient.network.pace import Pace
+from diffclient.network.proxies import credentials, proxy_for
 
 T = TypeVar("T")
-Response = urllib3.BaseHTTPResponse
 
 CHUNK = 64 * 1024
 _PROBLEM_LIMIT = 64 * 1024
@@ -44,7 +48,12 @@ class Patience:
     first_wait: float = 0.5
     longest_wait: float = 20.0
     connect_timeout: float = 10.0
+    """For the look-up of a name, for each of its addresses and for the TLS handshake."""
     read_timeout: float = 30.0
+    """In it an answer has to begin, and then `least_bytes` of its body to arrive, again and again."""
+    least_bytes: int = 3000
+    answer_timeout: float = 300.0
+    """For a whole answer, unless it is a blob: of those, the least speed is all that is asked for."""
 
     def wait(self, failures: int) -> float:
         """Return the seconds to wait after so many failures in a row: doubling, with jitter."""
@@ -52,13 +61,35 @@ class Patience:
         return longest * random.uniform(0.5, 1.0)
 
 
-class Transport:
-    """A pool of connections and its patience; `pause` waits some seconds, and may raise to stop."""
+@dataclass(frozen=True)
+class Response:
+    """An answer whose body has yet to come, `pieces` of it as they arrive."""
 
-    def __init__(self, patience: Patience | None = None, pause: Callable[[float], None] = time.sleep) -> None:
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+
+
+class Transport:
+    """Connections and their patience; `pause` waits some seconds, and may raise to stop.
+
+    `proxy` is the owner's choice of one, see `proxies`; certificates may also be vouched for by those in `ca_file`.
+    """
+
+    def __init__(
+        self,
+        patience: Patience | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        proxy: str | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
         self.patience = patience or Patience()
         self._pause = pause
-        self._pool = urllib3.PoolManager()
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._pace = Pace(self.patience.read_timeout, self.patience.least_bytes)
+        self._pools: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
 
     @contextlib.contextmanager
     def open(
@@ -68,35 +99,69 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         redirects: int = 0,
+        seconds: float | None = None,
     ) -> Iterator[Response]:
         """Yield the response to one request: status below 300, its body unread.
 
-        Raises ServerUnreachable, ServerBusy, Interrupted, ServerRefused, AnswerError.
+        The whole answer may take `seconds`, or else the patience's. Raises ServerUnreachable, TooSlow, ServerBusy,
+        Interrupted, ServerRefused, AnswerError, NoCertificates.
         """
+        sent_headers = {"User-Agent": f"diffclient/{__version__}", "Accept-Encoding": "identity", **headers}
         with _translated(url):
-            response = self._pool.request(
+            self._pace.begin(url, seconds or self.patience.answer_timeout)
+            with contextlib.closing(self._request(method, url, sent_headers, body, redirects)) as raw:
+                response = Response(raw.status, raw.reason or "", raw.headers, self._pieces(raw))
+                if raw.status >= 300:
+                    raise _refusal(response, url)
+                yield response
+                raw.release_conn()
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, redirects: int
+    ) -> urllib3.BaseHTTPResponse:
+        """Return the answer at `url`, or where it leads to; redirects are followed here so that no body is drained."""
+        connect, read = self.patience.connect_timeout, self.patience.read_timeout
+        try:
+            raw = self._pool(url).request(
                 method,
                 url,
-                headers={"User-Agent": f"diffclient/{__version__}", "Accept-Encoding": "identity", **headers},
+                headers=headers,
                 body=body,
                 preload_content=False,
                 decode_content=False,
-                retries=urllib3.Retry(
-                    total=None,
-                    connect=0,
-                    read=0,
-                    status=0,
-                    other=0,
-                    redirect=redirects,
-                    raise_on_redirect=True,
-                ),
-                timeout=urllib3.Timeout(connect=self.patience.connect_timeout, read=self.patience.read_timeout),
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=connect, read=read),
             )
-            with contextlib.closing(response):
-                if response.status >= 300:
-                    raise _refusal(response, url)
-                yield response
-                response.release_conn()
+            location = raw.get_redirect_location() if redirects else None
+            target = urljoin(url, location) if location else None
+        except ValueError as error:
+            raise AnswerError(f"{url} is not a URL that can be fetched, or redirects to none: {error}") from error
+        if target is None:
+            return raw
+        raw.close()
+        return self._request(method, target, headers, body, redirects - 1)
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """Return the connections for an address: by its proxy, and with certificates where there is TLS."""
+        proxy = proxy_for(url, self._proxy)
+        key = (proxy, url.startswith("https:") or (proxy or "").startswith("https:"))
+        if key not in self._pools:
+            context = tls_context(self._ca_file, self._pace) if key[1] else None
+            manager = (
+                urllib3.ProxyManager(
+                    proxy, proxy_headers=credentials(proxy), ssl_context=context, proxy_ssl_context=context
+                )
+                if proxy
+                else urllib3.PoolManager(ssl_context=context)
+            )
+            self._pools[key] = paced(manager, self._pace)
+        return self._pools[key]
+
+    def _pieces(self, raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        while piece := raw.read1(CHUNK, decode_content=False):
+            self._pace.count(len(piece))
+            yield piece
 
     def persist(self, attempt: Callable[[], T]) -> T:
         """Return what `attempt` returns, trying again while the server is unreachable and patience lasts."""
@@ -111,17 +176,11 @@ class Transport:
         raise AssertionError  # pragma: no cover
 
 
-def chunks(response: Response) -> Iterator[bytes]:
-    """Yield a body as it arrives and as it was sent, at most 64 KiB at a time."""
-    while chunk := response.read1(CHUNK, decode_content=False):
-        yield chunk
-
-
 def read_bounded(response: Response, limit: int) -> bytes:
     """Return a whole body of at most `limit` bytes; raises AnswerTooLong on a longer one."""
     body = bytearray()
-    for chunk in chunks(response):
-        body += chunk
+    for piece in response.pieces:
+        body += piece
         if len(body) > limit:
             raise AnswerTooLong(f"the server's answer is longer than {limit:,} bytes: it was not read on")
     return bytes(body)
@@ -131,20 +190,16 @@ def read_bounded(response: Response, limit: int) -> bytes:
 def _translated(url: str) -> Iterator[None]:
     try:
         yield
-    except MaxRetryError as error:
-        if isinstance(error.reason, ResponseError):
-            raise AnswerError(f"{url} redirects too often") from error
-        raise _unreachable(url, error.reason or error) from error
     except LocationValueError as error:
         raise AnswerError(f"{url} is not a URL that can be fetched") from error
     except ProtocolError as error:
         raise Interrupted(f"the connection to {url} broke off: {_cause(error)}; try again") from error
+    except SSLError as error:
+        raise ServerUnreachable(
+            f"no safe connection to {url}: {_cause(error)}; certificates of a private authority are given by --ca-file"
+        ) from error
     except HTTPError as error:
-        raise _unreachable(url, error) from error
-
-
-def _unreachable(url: str, error: Exception) -> ServerUnreachable:
-    return ServerUnreachable(f"cannot reach {url}: {_cause(error)}; check the network, then try again")
+        raise ServerUnreachable(f"cannot reach {url}: {_cause(error)}; check the network, then try again") from error
 
 
 def _cause(error: Exception) -> str:
@@ -155,7 +210,7 @@ def _cause(error: Exception) -> str:
 def _refusal(response: Response, url: str) -> DiffClientError:
     if response.status < 400:
         return AnswerError(f"{url} answers {response.status}, a redirect that is not followed")
-    problem = read_problem(response.status, response.reason or "", read_bounded(response, _PROBLEM_LIMIT))
+    problem = read_problem(response.status, response.reason, read_bounded(response, _PROBLEM_LIMIT))
     if response.status == 429 or response.status >= 500:
         return ServerBusy(f"the server cannot answer now: {problem}", _retry_after(response.headers))
     return problem

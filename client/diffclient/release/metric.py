@@ -1,4 +1,4 @@
-"""What a model's errors are called and counted in: words for people, which travel with its manifest."""
+"""The name of a model's error rate and of what it counts: words for people, which travel with its manifest."""
 
 from __future__ import annotations
 

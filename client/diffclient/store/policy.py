@@ -1,11 +1,11 @@
-"""The owner's policy: what an update may cost, and which mirrors may serve it.
+"""The owner's policy: what an update may cost, how long it may take, and by which ways its bytes may come.
 
 Rules and their JSON only; keeping them is left to `store`, applying them to the updater.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -28,6 +28,16 @@ class Policy:
     """The most bytes of one update, metadata apart; None: any."""
     mirrors: tuple[str, ...] = ()
     """Base URLs that serve the same blobs and metadata as the server, asked after it."""
+    max_seconds: int = 3600
+    """The most seconds of one update, which then ends as failed; 0: any."""
+    patience: float = 30.0
+    """Seconds in which an answer has to begin, and over which its speed is measured."""
+    least_speed: int = 100
+    """Bytes a second below which an answer is given up; what arrived of a blob is kept."""
+    proxy: str | None = None
+    """The proxy for all requests, `none` for no proxy at all; None: as the environment says."""
+    ca_file: str | None = None
+    """Certificates (PEM) that vouch for servers beside the system's."""
 
     def allows_snapshot(self, metered: bool) -> bool:
         """Tell whether a snapshot may be fetched over the link."""
@@ -58,10 +68,22 @@ class Policy:
 def read_policy(data: bytes) -> Policy:
     """Parse a policy; raises StateError."""
     fields = parse(data, "policy.json", StateError)
+    # What came with later clients may be missing.
+    later: dict[str, Callable[[str], Any]] = {
+        "max_seconds": fields.count,
+        "patience": fields.seconds,
+        "least_speed": fields.count,
+        "proxy": fields.text,
+        "ca_file": fields.text,
+    }
+    values = {name: fields.maybe(name, read) for name, read in later.items()}
+    if values["patience"] == 0:
+        raise StateError("policy.json: patience is not more than 0 seconds")
     return Policy(
         full_fallback=fields.choice("full_fallback", get_args(FullFallback)),
         max_bytes=fields.maybe("max_bytes", fields.count),
         mirrors=_mirrors(fields),
+        **{name: value for name, value in values.items() if value is not None},
     )
 
 

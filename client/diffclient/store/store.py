@@ -17,13 +17,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from diffclient import durable
-from diffclient.errors import DigestMismatch, NotEnrolled, NothingKept, SnapshotError, StateError, StoreBusy
+from diffclient.errors import (
+    DigestMismatch,
+    NotEnrolled,
+    NothingKept,
+    SnapshotError,
+    StateError,
+    StoreBusy,
+    StoreFailed,
+)
 from diffclient.network.messages import Enrolment
+from diffclient.plain_text import plain
 from diffclient.release.manifest import Blob
 from diffclient.store.policy import Policy, read_policy
 from diffclient.store.state import Installed, State, objects, read_kept_enrolment, read_state
@@ -55,16 +67,26 @@ class Store:
         for folder in (self._slots, self._objects, self.downloads):
             durable.make_folder(folder)
         with durable.disk_errors(self.root / "lock"):
-            lock = (self.root / "lock").open("wb")
+            lock = (self.root / "lock").open("a+b", buffering=0)
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StoreBusy(f"another process is using {self.root}: wait until it ends") from error
+            self._take(lock)
             # What a process that was killed had renamed is seen, and relied on, from now on.
             durable.sync(self.root)
             self._tidy()
             yield
+
+    def _take(self, lock: BinaryIO) -> None:
+        """Lock the file, and write into it which process did and when; raises StoreBusy with what is written there."""
+        try:
+            with durable.disk_errors(self.root / "lock"):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except StoreFailed as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            raise StoreBusy(f"another process is using {self.root}{_holder(lock)}: wait until it ends") from error
+        with contextlib.suppress(OSError):  # a full disk is no reason not to go on
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC".encode())
 
     # State, enrolment and policy
 
@@ -94,8 +116,8 @@ class Store:
 
     @property
     def enrolled(self) -> bool:
-        """Whether the store has an enrolment."""
-        return self._enrolment.exists()
+        """Whether the store has an enrolment; raises StoreFailed."""
+        return durable.exists(self._enrolment)
 
     def enroll(self, enrolment: Enrolment) -> None:
         """Save the enrolment in a file that only its owner may read, for its token; raises NoSpace, StoreFailed."""
@@ -112,7 +134,7 @@ class Store:
         """Save the policy; raises NoSpace, StoreFailed, and StateError on a policy that could not be read back."""
         data = json.dumps(policy.to_json(), indent=1).encode()
         read_policy(data)
-        durable.write_file(self._policy, data)
+        durable.write_file(self._policy, data, mode=0o600)  # a proxy's password may be in it
 
     # Objects and slots
 
@@ -121,9 +143,9 @@ class Store:
         return self._objects / blob.sha256
 
     def has(self, blob: Blob) -> bool:
-        """Tell whether a blob is here and intact, by hashing every byte."""
+        """Tell whether a blob is here and intact, by hashing every byte; raises StoreFailed."""
         path = self.object(blob)
-        return path.is_file() and path.stat().st_size == blob.length and durable.sha256(path) == blob.sha256
+        return durable.exists(path) and durable.size(path) == blob.length and durable.sha256(path) == blob.sha256
 
     def weights(self, digest: str) -> Path:
         """Return the path of a slot's snapshot, whether it exists or not."""
@@ -157,8 +179,7 @@ class Store:
                 f"the new weights have digest {actual}, not {digest}: `diffclient verify`; if the version in "
                 "use is damaged, `diffclient update --force` fetches it afresh"
             )
-        if slot.exists():
-            durable.remove(slot)
+        durable.remove(slot)
         durable.rename(draft, slot)
         return Snapshot(slot / WEIGHTS)
 
@@ -187,14 +208,25 @@ class Store:
         """Remove the downloads and objects that are not among `blobs`, except objects of the versions here."""
         needed = {blob.sha256 for blob in blobs}
         in_use = {blob.sha256 for version in self.state().kept for blob in objects(version.manifest)}
-        unneeded = [path for path in self._objects.iterdir() if path.name not in in_use | needed]
-        unneeded += [path for path in self.downloads.iterdir() if path.name.removesuffix(".part") not in needed]
+        unneeded = [path for path in durable.names(self._objects) if path.name not in in_use | needed]
+        unneeded += [path for path in durable.names(self.downloads) if path.name.removesuffix(".part") not in needed]
         for path in unneeded:
             durable.remove(path)
 
     def _tidy(self) -> None:
         """Remove drafts and the slots that the state does not name."""
         slots = {version.digest for version in self.state().kept}
-        for path in (*self.root.glob("*.new"), *self.trust.glob("*.new"), *self._slots.iterdir()):
+        metadata = durable.names(self.trust) if durable.exists(self.trust) else []
+        drafts = [path for path in (*durable.names(self.root), *metadata) if path.suffix == ".new"]
+        for path in (*drafts, *durable.names(self._slots)):
             if path.name not in slots:
                 durable.remove(path)
+
+
+def _holder(lock: BinaryIO) -> str:
+    """Return who holds a lock, and since when, as its file says it."""
+    with contextlib.suppress(OSError):
+        lock.seek(0)
+        if holder := plain(lock.read(200).decode(errors="replace"), 100):
+            return f" ({holder})"
+    return ""

@@ -3,7 +3,9 @@
 `<folder>/root.json` is the newest root that was verified, and what the next refresh starts from; each newer one
 replaces it in one step as soon as the one before it vouches for it. `<folder>/<role>.json` is what was verified
 last of each other role, and `<folder>/latest` the time by this device's clock when a new timestamp was last
-accepted: a clock that is set back later does not make expired metadata valid again.
+accepted: a clock that is set back later does not make expired metadata valid again. Clocks may be wrong, so neither
+binds a device for long: a timestamp that would hold for longer than LONGEST is refused, and a `latest` that lies more
+than LIFE ahead is forgotten.
 
 The rules that metadata must follow are left to python-tuf, naming its errors to `verified_metadata`.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
@@ -20,10 +22,19 @@ from tuf.api.metadata import Root, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from diffclient import durable
-from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable
-from diffclient.network.transport import Transport, chunks, read_bounded
+from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable, ValidTooLong
+from diffclient.network.transport import Transport, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
+
+LIFE = timedelta(days=1)
+"""What servers give a timestamp."""
+
+LONGEST = timedelta(days=7)
+"""How far ahead a timestamp may expire; what is more than its life is for clocks that disagree."""
+
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+"""A clock that says less than when this client was written never was set, and is no judge of others."""
 
 LIMITS = UpdaterConfig(
     root_max_length=512_000,
@@ -54,11 +65,12 @@ class MetadataFetcher(FetcherInterface):
             raise DownloadHTTPError(str(error), error.status) from error
 
     def _from_any(self, url: str, limit: int) -> bytes:
-        """Ask the addresses in order, the next one only if the one before cannot be reached."""
+        """Ask the addresses in order, the next one only if the one before cannot be reached; that one is last now."""
         for base in self._bases[:-1]:
             with contextlib.suppress(ServerUnreachable):
                 return self._from_one(base + url, limit)
-        return self._from_one(self._bases[-1] + url, limit)
+            self._bases.append(self._bases.pop(0))
+        return self._from_one(self._bases[0] + url, limit)
 
     def _from_one(self, url: str, limit: int) -> bytes:
         try:
@@ -72,19 +84,21 @@ class MetadataFetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         """Yield a body of any length; required by python-tuf's interface, and not used here."""
         with self._transport.open("GET", url, {}) as response:
-            yield from chunks(response)
+            yield from response.pieces
 
 
 class DurableUpdater(Updater):
     """python-tuf's updater, with every file durable before it is used."""
 
-    def __init__(self, folder: Path, fetcher: FetcherInterface, config: UpdaterConfig = LIMITS) -> None:
+    def __init__(self, folder: Path, fetcher: FetcherInterface, longest: timedelta | None = LONGEST) -> None:
         self._folder = folder
+        self._longest = longest
         with durable.disk_errors(folder):
             durable.sync(folder)  # a rename that an interrupted process did not see through is relied on from now on
             root = (folder / ROOT).read_bytes()
-        super().__init__(str(folder), "", fetcher=fetcher, config=config, bootstrap=root)
-        self._trusted_set.reference_time = max(self._trusted_set.reference_time, self._latest())
+        super().__init__(str(folder), "", fetcher=fetcher, config=LIMITS, bootstrap=root)
+        self.clock = self._trusted_set.reference_time
+        self._trusted_set.reference_time = max(self.clock, self._latest())
 
     @property
     def now(self) -> datetime:
@@ -106,8 +120,24 @@ class DurableUpdater(Updater):
             with durable.disk_errors(self._folder / rolename):
                 raise
 
+    def _load_timestamp(self) -> None:
+        super()._load_timestamp()
+        self._require_short()  # also of one that was kept when the clock said otherwise
+
+    def _require_short(self) -> None:
+        """Refuse a timestamp that would hide for long that newer ones are withheld; raises ValidTooLong."""
+        expires = self._trusted_set.timestamp.expires
+        if self._longest and self.now >= WRITTEN and expires > self.now + self._longest:
+            raise ValidTooLong(
+                f"timestamp.json would hold until {expires:%Y-%m-%d %H:%M} UTC, and no server gives it more than "
+                f"{self._longest.days} days from now ({self.now:%Y-%m-%d %H:%M} UTC by this device's clock): the "
+                "server's clock is ahead, or was when it signed, or this device's is behind; once both are right, "
+                "updates go on"
+            )
+
     def _persist_metadata(self, rolename: str, data: bytes) -> None:
         if rolename == Timestamp.type:
+            self._require_short()
             self._persist_file(str(self._folder / LATEST), self.now.isoformat(timespec="seconds").encode())
         super()._persist_metadata(rolename, data)
 
@@ -122,9 +152,11 @@ class DurableUpdater(Updater):
         """Leave root.json alone: it is the newest root itself."""
 
     def _latest(self) -> datetime:
-        """Return when a timestamp was last accepted; the earliest time if that is not known."""
+        """Return when a timestamp was last accepted; the earliest time if that is not known, or cannot have been."""
         path = self._folder / LATEST
+        recorded = datetime.min.replace(tzinfo=UTC)
         with contextlib.suppress(ValueError), durable.disk_errors(path):
             if path.exists():
-                return datetime.fromisoformat(path.read_text()).astimezone(UTC)
-        return datetime.min.replace(tzinfo=UTC)
+                recorded = datetime.fromisoformat(path.read_text()).astimezone(UTC)
+        ahead = self._longest and self.clock >= WRITTEN and recorded - self.clock > LIFE
+        return self.clock if ahead else recorded

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from diffclient.errors import (
 )
 from diffclient.network.transport import Transport
 from diffclient.release.manifest import Blob
-from diffclient.trust.durable_updater import ROOT, DurableUpdater, MetadataFetcher
+from diffclient.trust.durable_updater import LIFE, LONGEST, ROOT, DurableUpdater, MetadataFetcher
 
 PATH = "/v1/tuf"
 """Where a server, or a mirror, keeps metadata."""
@@ -59,15 +60,18 @@ class Target:
 class Trust:
     """The metadata in `folder` and the addresses that newer ones come from, in order of preference.
 
-    Good for one refresh and the lookups after it. Raises NoRoot, StoreFailed.
+    `longest` is how far ahead a timestamp may expire, None for any. Good for one refresh and the lookups after it.
+    Raises NoRoot, StoreFailed.
     """
 
-    def __init__(self, folder: Path, bases: Sequence[str], transport: Transport) -> None:
-        if not (folder / ROOT).exists():
+    def __init__(
+        self, folder: Path, bases: Sequence[str], transport: Transport, longest: timedelta | None = LONGEST
+    ) -> None:
+        if not durable.exists(folder / ROOT):
             raise NoRoot(f"no root of trust in {folder}: `diffclient enroll --force --root root.json` sets one")
         self._fetcher = MetadataFetcher(transport, bases)
         with _translated():
-            self._updater = DurableUpdater(folder, self._fetcher)
+            self._updater = DurableUpdater(folder, self._fetcher, longest)
 
     @property
     def received(self) -> int:
@@ -146,15 +150,26 @@ def _translated(updater: DurableUpdater | None = None) -> Iterator[None]:
         # The fetcher's own error, which only python-tuf had to know by another name.
         raise (error.__cause__ or MetadataMismatch(str(error))) from None
     except tuf.ExpiredMetadataError as error:
-        now = f"{updater.now:%Y-%m-%d %H:%M} UTC" if updater else "now"
-        raise MetadataExpired(
-            f"{_words(error)} by this device's clock ({now}): check the clock; if it is right, the server's operator "
-            "has to renew the metadata"
-        ) from error
+        raise MetadataExpired(f"{_words(error)} {_by_which_time(updater)}") from error
     except tuf.RepositoryError as error:
         raise _cause(error)(f"{_words(error)}: nothing of it is used; tell the server's operator") from error
     except Exception as error:  # a parser of hostile bytes, and not ours: it must not take the device down
         raise MetadataMalformed(f"the metadata cannot be read: {_words(error)}") from error
+
+
+def _by_which_time(updater: DurableUpdater | None) -> str:
+    """Return the time by which metadata expired, and the remedy."""
+    if updater is None or updater.now <= updater.clock:
+        now = f"{updater.now:%Y-%m-%d %H:%M} UTC" if updater else "now"
+        return (
+            f"by this device's clock ({now}): check the clock; if it is right, the server's operator has to renew "
+            "the metadata"
+        )
+    return (
+        f"by the time at which this device last accepted metadata ({updater.now:%Y-%m-%d %H:%M} UTC); its clock says "
+        f"{updater.clock:%Y-%m-%d %H:%M} UTC: check the clock; if it is right and was ahead then, updates go on by "
+        f"themselves, {LIFE.days * 24} hours from now at the latest"
+    )
 
 
 def _cause(error: Exception) -> type[TrustError]:

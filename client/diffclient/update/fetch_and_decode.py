@@ -62,8 +62,9 @@ def decode(store: Store, steps: Sequence[Leg]) -> tuple[Snapshot, list[Payload]]
 
 
 def wanted(route: Route) -> list[Blob]:
-    """Return every blob that a route names."""
-    return [*(leg.payload for leg in route.legs), *objects(route.target)]
+    """Return every blob that a route names, and the snapshot that another way may have begun to fetch."""
+    whole = (route.whole,) if route.whole else ()
+    return [*(leg.payload for leg in route.legs), *objects(route.target), *whole]
 
 
 def _parent(store: Store, first: Leg) -> Snapshot:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
 from diffclient.measure.error_count import Errors
-from diffclient.network.messages import Answer, plain
+from diffclient.network.messages import Answer
 from diffclient.network.report import Report, ReportStage
+from diffclient.plain_text import plain
 from diffclient.release.manifest import Manifest
 from diffclient.release.metric import Metric
 from diffclient.store.state import Failure, Installed, State
@@ -25,7 +26,7 @@ _REASON_LIMIT = 500
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an update came to; the figures are those of the version installed, None where none was."""
+    """The outcome of an update; the figures are those of the version installed, None where none was."""
 
     action: Action
     """`held_back`: the target is what someone rolled back from; `unfit`: it failed probation here, and nothing
@@ -48,6 +49,8 @@ class Outcome:
     seconds_apply: float | None = None
     """Seconds for decoding, applying and reading back."""
     seconds_total: float | None = None
+    detour: str | None = None
+    """Where another way to the version failed first, and why; None where the first one led there."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -69,12 +72,24 @@ class Attempt:
     metadata_bytes: int = 0
     seconds_apply: float | None = None
     measured: tuple[Errors, ...] = ()
+    detour: Failure | None = None
+    """How the first way to the target failed, if another one is tried."""
 
     def failure(self, error: DiffClientError) -> Failure:
         """Return what to remember of an update that failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        reason = plain(str(error), _REASON_LIMIT) or type(error).__name__
-        return Failure(self.stage, reason, self.target, now)
+        reason = (str(error) or type(error).__name__) + self.why_this_way
+        return Failure(self.stage, plain(reason, _REASON_LIMIT), self.target, now)
+
+    @property
+    def why_this_way(self) -> str:
+        """What failed before this way was taken, as the end of a message; empty where nothing did."""
+        before = self.detour
+        return f"; tried since another way failed at stage {before.stage}: {before.reason}" if before else ""
+
+    def turn(self, error: DiffClientError) -> None:
+        """Take another way after a failure."""
+        self.detour = self.detour or self.failure(error)
 
     def failed(self, error: DiffClientError, received: int) -> Report:
         """Return the report of a failure."""
@@ -82,8 +97,9 @@ class Attempt:
         return self._report("failed", received, failed_stage=failure.stage, reason=failure.reason)
 
     def installed(self, version: Installed, received: int) -> Report:
-        """Return the report of a success."""
-        return self._report("installed", received, drift_ppm=version.drift_ppm)
+        """Return the report of a success, with what failed before another way led there."""
+        stage, reason = (self.detour.stage, self.detour.reason) if self.detour else (None, None)
+        return self._report("installed", received, drift_ppm=version.drift_ppm, failed_stage=stage, reason=reason)
 
     def _report(self, stage: ReportStage, received: int, **more: Any) -> Report:
         total = sum(self.measured, Errors(0, 0))
@@ -103,7 +119,7 @@ class Attempt:
 
     def outcome(self, answer: Answer, report: Report, target: Manifest) -> Outcome:
         """Return the outcome of an update that installed the target and was reported so."""
-        told = {name: value for name, value in report.to_json().items() if name in Outcome.__annotations__}
+        reported = {name: value for name, value in report.to_json().items() if name in Outcome.__annotations__}
         return Outcome(
             "installed",
             answer.version,
@@ -113,5 +129,6 @@ class Attempt:
             expected_error_rate_ppm=target.error_rate_ppm,
             payload_bytes=self.payload_bytes,
             metadata_bytes=self.metadata_bytes,
-            **told,
+            detour=f"{self.detour.stage}: {self.detour.reason}" if self.detour else None,
+            **reported,
         )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import random
-import signal
-import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
-from diffclient.errors import DiffClientError, ServerBusy, Stopped, UpdateFailed
-from diffclient.network.messages import POLL_LONGEST
+from diffclient.errors import DiffClientError, InternalError, ServerBusy, Stopped, UpdateFailed
 from diffclient.update.outcome import Outcome
 
 FIRST_WAIT, LONGEST_WAIT = 5.0, 3600.0
 """Seconds between attempts after one failure in a row, and after many."""
+
+USUAL_POLL = 300
+"""Seconds between polls where no answer has said it yet."""
+
+POLLS_SKIPPED = 4
+"""A server that sheds load may silence a device for so many polls, or LONGEST_WAIT: an operator has to reach it."""
 
 
 def run(
@@ -24,66 +26,35 @@ def run(
 ) -> None:
     """Update for ever; `tell` hears each outcome or error and the seconds until the next attempt.
 
-    Ends only by Stopped, which `update` or `pause` raises.
+    Ends only by Stopped, which `update` or `pause` raises: a fault of our own, or a log that cannot be written, is no
+    reason to leave a device without updates.
     """
-    failures = 0
+    failures, usual = 0, USUAL_POLL
     while True:
         try:
             result: Outcome | DiffClientError = update()
         except Stopped:
             raise
-        except DiffClientError as error:
-            result = error
+        except Exception as error:
+            result = error if isinstance(error, DiffClientError) else InternalError(error)
         failures = failures + 1 if isinstance(result, DiffClientError) else 0
-        seconds = wait(result, failures)
-        tell(result, seconds)
+        usual = result.poll_seconds if isinstance(result, Outcome) else usual
+        seconds = wait(result, failures, usual)
+        with contextlib.suppress(OSError):
+            tell(result, seconds)
         pause(seconds)
 
 
-def wait(result: Outcome | DiffClientError, failures: int) -> float:
-    """Return the seconds until the next attempt: as the server asks, spread so that devices do not meet."""
+def wait(result: Outcome | DiffClientError, failures: int, usual: int = USUAL_POLL) -> float:
+    """Return the seconds until the next attempt: as the server asks, spread so that devices do not meet.
+
+    `usual` is how many seconds the server last wanted between polls.
+    """
     if isinstance(result, Outcome):
         return result.poll_seconds * random.uniform(0.8, 1.2)
     backoff = min(FIRST_WAIT * 2.0 ** min(failures - 1, 30), LONGEST_WAIT) * random.uniform(0.5, 1.0)
     cause = result.cause if isinstance(result, UpdateFailed) else result
     asked = cause.retry_after if isinstance(cause, ServerBusy) else None
+    longest = max(POLLS_SKIPPED * usual, LONGEST_WAIT)
     # Never sooner than asked, and not all at the same moment.
-    return max(backoff, min(asked or 0.0, POLL_LONGEST) * random.uniform(1.0, 1.2))
-
-
-class StopSign:
-    """SIGTERM and Ctrl-C, turned into Stopped where stopping is clean; a second one ends the process."""
-
-    def __init__(self) -> None:
-        self._raised = False
-        self._pausing = False
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Heed the signals inside."""
-        before = {number: signal.signal(number, self._heed) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def check(self, *_: object) -> None:
-        """Raise Stopped if someone asked to stop; fit to be called with anything, as a callback."""
-        if self._raised:
-            raise Stopped("stopped as asked; nothing was left half done")
-
-    def pause(self, seconds: float) -> None:
-        """Wait, or raise Stopped at once when someone asks to stop."""
-        self._pausing = True
-        try:
-            self.check()
-            time.sleep(seconds)
-        finally:
-            self._pausing = False
-
-    def _heed(self, number: int, _frame: FrameType | None) -> None:
-        self._raised = True
-        signal.signal(number, signal.SIG_DFL)
-        if self._pausing:  # nothing but the wait is interrupted here
-            self.check()
+    return max(backoff, min(asked or 0.0, longest) * random.uniform(1.0, 1.2))

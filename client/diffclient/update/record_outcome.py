@@ -1,4 +1,4 @@
-"""What is remembered and told after an update, however it ended; nothing here decides how it ends."""
+"""The record of an update, on the device and at the server, however it ended; nothing here decides how it ends."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def rest(store: Store, attempt: Attempt, answer: Answer, action: Action) -> Outc
         store.save(state)
     if action == "none":
         store.sweep(())
-    told = (answer.version, answer.digest, state.digest, answer.poll_seconds)
-    return Outcome(action, *told, metadata_bytes=attempt.metadata_bytes)
+    basis = (answer.version, answer.digest, state.digest, answer.poll_seconds)
+    return Outcome(action, *basis, metadata_bytes=attempt.metadata_bytes)
 
 
 def remember(store: Store, service: Service, attempt: Attempt, error: DiffClientError, received: int) -> None:
-    """Keep what went wrong and tell the server, unless it is the server that could not be asked.
+    """Record an error and report it to the server, unless the server could not be reached.
 
     A version that failed probation is kept in mind beyond the next update.
     """

@@ -16,6 +16,7 @@ from diffclient.release.manifest import Blob, Manifest, ManifestKind
 from diffclient.release.target_custom import join, read_downgrade, read_facts, read_step
 from diffclient.release.target_names import Name, downgrade_name, parse, snapshot_name
 from diffclient.store.state import Installed
+from diffclient.store.store import Store
 from diffclient.trust.verified_metadata import Trust
 
 
@@ -23,6 +24,7 @@ from diffclient.trust.verified_metadata import Trust
 class Leg:
     """One step: a diff, or a snapshot, which starts from nothing."""
 
+    name: str
     kind: ManifestKind
     from_digest: str | None
     from_version: int | None
@@ -33,10 +35,26 @@ class Leg:
 
 @dataclass(frozen=True)
 class Route:
-    """The steps, and the last one's manifest; no steps where the version is here already."""
+    """The steps, the last one's manifest, and the version's snapshot; no steps where the version is here already."""
 
     legs: tuple[Leg, ...]
     target: Manifest
+    whole: Blob | None = None
+
+
+def lead(store: Store, trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
+    """Return the route that an answer names, checked to lead forward; a version that was kept is always one.
+
+    Raises like `find` and `check_forward`.
+    """
+    state = store.state()
+    kept = state.previous
+    meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
+    if kept and meant and store.holds(kept.digest):
+        return Route((), kept.manifest)
+    way = find(trust, answer, digest, model)
+    check_forward(trust, way.target, state.current)
+    return way
 
 
 def find(trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
@@ -47,7 +65,8 @@ def find(trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
     _check_names([parse(name) for name in answer.steps], answer, model)
     legs = tuple(_leg(trust, name) for name in answer.steps)
     _check_digests(legs, answer, digest)
-    return Route(legs, _manifest(trust, answer.steps[-1]))
+    target = _manifest(trust, answer.steps[-1])
+    return Route(legs, target, trust.get(snapshot_name(target.model, target.to_version)).blob)
 
 
 def check_forward(trust: Trust, target: Manifest, current: Installed | None) -> None:
@@ -55,8 +74,8 @@ def check_forward(trust: Trust, target: Manifest, current: Installed | None) -> 
     if current is None or target.to_digest == current.digest or target.to_version > current.manifest.to_version:
         return
     name, at = downgrade_name(target.model, target.to_version), current.manifest.to_version
-    found = trust.find(name)
-    permission = read_downgrade(name, found.custom) if found else None
+    permitting = trust.find(name)
+    permission = read_downgrade(name, permitting.custom) if permitting else None
     if permission is None or permission.digest != target.to_digest or at > permission.below:
         raise Backwards(
             f"version {target.to_version} does not come after version {at}, which runs here, and no signed permission "
@@ -94,9 +113,9 @@ def _leg(trust: Trust, name: str) -> Leg:
     target = trust.get(name)
     if parse(name).kind == "snapshot":
         facts = read_facts(name, target.custom)
-        return Leg("snapshot", None, None, facts.digest, facts.version, target.blob)
+        return Leg(name, "snapshot", None, None, facts.digest, facts.version, target.blob)
     step = read_step(name, target.custom)
-    return Leg(step.kind, step.from_digest, step.from_version, step.to_digest, step.to_version, target.blob)
+    return Leg(name, step.kind, step.from_digest, step.from_version, step.to_digest, step.to_version, target.blob)
 
 
 def _manifest(trust: Trust, name: str) -> Manifest:

@@ -16,6 +16,7 @@ from diffclient.diff.apply import apply
 from diffclient.errors import (
     DiffClientError,
     DigestMismatch,
+    InternalError,
     Stopped,
     UpdateFailed,
 )
@@ -31,7 +32,7 @@ from diffclient.store.state import Installed, State, objects
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
 from diffclient.trust.verified_metadata import Trust
-from diffclient.update import fetch_and_decode, record_outcome, route
+from diffclient.update import fetch_and_decode, other_way, record_outcome, route
 from diffclient.update.outcome import Attempt, Outcome, Stage
 from diffclient.update.route import Route
 
@@ -75,9 +76,10 @@ class Updater:
                 return self._update(attempt, force)
             except Stopped:
                 raise
-            except DiffClientError as error:
-                record_outcome.remember(self._store, self._service, attempt, error, self._fetcher.received)
-                raise UpdateFailed(attempt.stage, error) from error
+            except Exception as error:
+                cause = error if isinstance(error, DiffClientError) else InternalError(error)
+                record_outcome.remember(self._store, self._service, attempt, cause, self._fetcher.received)
+                raise UpdateFailed(attempt.stage, cause, attempt.why_this_way) from error
 
     def rollback(self) -> Installed:
         """Return to the version kept, by one rename, and hold back the one left until the target changes.
@@ -112,40 +114,14 @@ class Updater:
 
         # 3. Look the steps up in it: they must lead from here to the target, and not backwards.
         self._enter(attempt, "chain")
-        way = self._way(trust, answer, attempt.state, digest)
-        target = way.target
-        attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(target, self._score)
+        way = route.lead(self._store, trust, answer, digest, self._service.model)
+        attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(way.target, self._score)
         self._store.sweep(fetch_and_decode.wanted(way))
-        if attempt.state.verdict(target.to_digest, attempt.basis) and not force:
+        if attempt.state.verdict(way.target.to_digest, attempt.basis) and not force:
             return record_outcome.rest(self._store, attempt, answer, "unfit")
 
-        # 4. Ask the policy, before a byte of them is fetched.
-        self._enter(attempt, "policy")
-        held = not way.legs or self._store.holds(target.to_digest)
-        legs = () if held else way.legs
-        missing = fetch_and_decode.missing(self._store, legs, objects(target))
-        self._policy.check([leg.kind for leg in legs], fetch_and_decode.cost(self._fetcher, missing), metered)
-
-        # 5. Download what is missing; what arrives is kept, whatever happens next.
-        self._enter(attempt, "download")
-        attempt.payload_bytes = fetch_and_decode.download(self._store, self._fetcher, legs, missing)
-
-        if not held:
-            # 6. Decode every payload against its parent's table.
-            self._enter(attempt, "decode")
-            began = time.monotonic()
-            parent, chain = fetch_and_decode.decode(self._store, legs)
-
-            # 7. Apply the chain in one pass into a new slot, beside the one in use.
-            self._enter(attempt, "apply")
-            draft = self._store.draft()
-            with durable.disk_errors(draft, durable.size(parent.path)):
-                apply(parent, chain, draft)
-
-            # 8. Read it back from the disk to its digest: every byte must be the server's.
-            self._enter(attempt, "digest")
-            self._store.keep(target.to_digest)
-            attempt.seconds_apply = time.monotonic() - began
+        # 4. to 8. Make the new version, by another way where this one is damaged.
+        target = self._make_somehow(attempt, trust, way, digest, metered)
 
         # 9. Probation: the new version measures itself.
         self._enter(attempt, "probation")
@@ -162,19 +138,61 @@ class Updater:
         record_outcome.tell(self._store, self._service, after)
         return attempt.outcome(answer, report, target)
 
+    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, digest: str | None, metered: bool) -> Manifest:
+        """Make the target by this way or, as long as steps turn out to be damaged, by one that leaves them out.
+
+        Returns the manifest of the last step taken.
+        """
+        left_out: tuple[str, ...] = ()
+        welcome = self._policy.allows_snapshot(metered)
+        while True:
+            try:
+                self._make(attempt, way, metered)
+                return way.target
+            except DiffClientError as error:
+                failed = other_way.suspects(self._store, way, attempt, error)
+                left_out += failed
+                answer = other_way.ask(self._service, way, digest, left_out, welcome) if failed else None
+                if answer is None:
+                    raise
+                attempt.turn(error)
+                self._enter(attempt, "chain")
+                way = route.lead(self._store, trust, answer, digest, self._service.model)
+
+    def _make(self, attempt: Attempt, way: Route, metered: bool) -> None:
+        # 4. Ask the policy, before a byte of them is fetched.
+        self._enter(attempt, "policy")
+        target = way.target
+        held = not way.legs or self._store.holds(target.to_digest)
+        legs = () if held else way.legs
+        missing = fetch_and_decode.missing(self._store, legs, objects(target))
+        self._policy.check([leg.kind for leg in legs], fetch_and_decode.cost(self._fetcher, missing), metered)
+
+        # 5. Download what is missing; what arrives is kept, whatever happens next.
+        self._enter(attempt, "download")
+        attempt.payload_bytes += fetch_and_decode.download(self._store, self._fetcher, legs, missing)
+        if held:
+            return
+
+        # 6. Decode every payload against its parent's table.
+        self._enter(attempt, "decode")
+        began = time.monotonic()
+        parent, chain = fetch_and_decode.decode(self._store, legs)
+
+        # 7. Apply the chain in one pass into a new slot, beside the one in use.
+        self._enter(attempt, "apply")
+        draft = self._store.draft()
+        with durable.disk_errors(draft, durable.size(parent.path)):
+            apply(parent, chain, draft)
+
+        # 8. Read it back from the disk to its digest: every byte must be the server's.
+        self._enter(attempt, "digest")
+        self._store.keep(target.to_digest)
+        attempt.seconds_apply = time.monotonic() - began
+
     def _enter(self, attempt: Attempt, stage: Stage) -> None:
         attempt.stage = stage
         self._on_stage(stage)
-
-    def _way(self, trust: Trust, answer: Answer, state: State, digest: str | None) -> Route:
-        """Return the route to the target, checked; a version that was kept is always one, and needs no steps."""
-        kept = state.previous
-        meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
-        if kept and meant and self._store.holds(kept.digest):
-            return Route((), kept.manifest)
-        way = route.find(trust, answer, digest, self._service.model)
-        route.check_forward(trust, way.target, state.current)
-        return way
 
     def _sound(self, state: State, force: bool) -> bool:
         """Tell whether the version in use can be built upon; looked into when forced, for it takes time."""
@@ -196,10 +214,13 @@ class Updater:
         before = attempt.state
         weights = Snapshot(self._store.weights(target.to_digest))
         parts = [self._store.object(probe.blob) for probe in target.probes]
-        attempt.measured = probation.run(self._score, self._store.object(target.graph), weights, parts)
+        try:
+            attempt.measured = probation.run(self._score, self._store.object(target.graph), weights, parts)
+        finally:
+            self._on_stage("probation")  # a model's code that took the end of its time for its own is not believed
         drift = probation.check(target, attempt.measured)
         version = Installed(target, sum(attempt.measured, Errors(0, 0)), drift)
         # A version that was fetched afresh takes its own place, not that of the one before it.
         previous = before.previous if before.digest == version.digest else before.current
-        unfit = tuple(found for found in before.unfit if found.digest != version.digest)
+        unfit = tuple(failed for failed in before.unfit if failed.digest != version.digest)
         return version, State(version, previous, outbox=before.outbox, unfit=unfit)

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from diffserver.api.access import Database, Store, Watch
 from diffserver.api.fields import DIGEST, PATTERN_DIGEST
+from diffserver.api.problems import declared
 from diffserver.api.ranges import Unsatisfiable, known, wanted
 from diffserver.errors import BlobLost, NotFound
 from diffserver.storage.database import reading
@@ -41,10 +42,20 @@ Conditional = Annotated[str | None, Header()]
         200: {"description": "All bytes.", "content": {BINARY: {}}},
         206: {"description": "The part that `Range` asks for.", "content": {BINARY: {}}},
         304: {"description": "The caller has these bytes."},
-        416: {"description": "The range begins behind the last byte."},
+        **declared(404, 416, 422),
     },
 )
-@router.head("/{sha256}", response_class=Response, operation_id="head_blob", summary="Head Blob")
+@router.head(
+    "/{sha256}",
+    response_class=Response,
+    operation_id="head_blob",
+    summary="Head Blob",
+    responses={
+        206: {"description": "The part that `Range` asks for."},
+        304: {"description": "The caller has these bytes."},
+        **declared(404, 416, 422),
+    },
+)
 def get_blob(
     sha256: Sha256,
     request: Request,
@@ -56,8 +67,8 @@ def get_blob(
     if_none_match: Conditional = None,
 ) -> Response:
     """Bytes by their SHA-256: all of them, or the single part that `Range` asks for."""
-    found = _find(engine, objects, watch, sha256)
-    length = found.length
+    place = _find(engine, objects, watch, sha256)
+    length = place.length
     etag = f'"{sha256}"'
     headers = _headers(sha256, etag)
     if known(etag, if_none_match):
@@ -74,33 +85,33 @@ def get_blob(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=BINARY)
-    pieces = _row_pieces(engine, sha256, start, stop) if found.row else objects.stream(sha256, start, stop)
+    pieces = _row_pieces(engine, sha256, start, stop) if place.row else objects.stream(sha256, start, stop)
     if (start, stop) == (0, length):
-        pieces = watch.checked(pieces, sha256, found.tag)
+        pieces = watch.checked(pieces, sha256, place.tag)
     return StreamingResponse(pieces, status, headers, media_type=BINARY)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Where a blob is; an object has a tag that changes when it is written."""
+class _Place:
+    """The place of a blob; an object has a tag that changes when it is written."""
 
     row: bool
     length: int
     tag: str | None = None
 
 
-def _find(engine: Engine, objects: Objects, watch: ObjectWatch, sha256: str) -> _Found:
+def _find(engine: Engine, objects: Objects, watch: ObjectWatch, sha256: str) -> _Place:
     with reading(engine) as session:
         length = session.scalar(select(Payload.length).where(Payload.sha256 == sha256))
     if length is not None:
-        found = _Found(True, length)
+        place = _Place(True, length)
     elif stored := objects.find(sha256):
-        found = _Found(False, stored.length, stored.tag)
+        place = _Place(False, stored.length, stored.tag)
     else:
         raise _absent(watch, sha256)
-    if watch.is_damaged(sha256, found.tag):
+    if watch.is_damaged(sha256, place.tag):
         raise BlobLost(f"blob {sha256} is damaged on the server", TELL)
-    return found
+    return place
 
 
 def _absent(watch: ObjectWatch, sha256: str) -> NotFound:
@@ -111,11 +122,12 @@ def _absent(watch: ObjectWatch, sha256: str) -> NotFound:
 
 
 def _row_pieces(engine: Engine, sha256: str, start: int, stop: int) -> Iterator[bytes]:
-    # A session for each piece: a slow reader must not hold a connection for minutes.
+    # A session for each piece, over before it is sent: a slow reader must not hold a connection for minutes.
     for place in range(start, stop, CHUNK):
         piece = func.substr(Payload.data, place + 1, min(CHUNK, stop - place))
         with reading(engine) as session:
-            yield session.execute(select(piece).where(Payload.sha256 == sha256)).scalar_one()
+            data = session.execute(select(piece).where(Payload.sha256 == sha256)).scalar_one()
+        yield data
 
 
 def _headers(sha256: str, etag: str) -> dict[str, str]:

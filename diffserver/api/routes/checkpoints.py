@@ -8,20 +8,21 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from diffserver.api.access import Config, Operator, Store
+from diffserver.api.access import Config, Operator, Store, TokenFirst
 from diffserver.api.answers import BlobAnswer
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.blobs import BINARY, Sha256
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 from diffserver.storage import uploads
 from diffserver.storage.object_store import CHUNK, Objects
 
-router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
+router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=TokenFirst)
 
 BODY = {"requestBody": {"required": True, "content": {BINARY: {}}, "description": "A safetensors file."}}
 
 
-@router.put("/{sha256}", status_code=201, openapi_extra=BODY)
+@router.put("/{sha256}", status_code=201, openapi_extra=BODY, responses=declared(*CALLER, 422))
 async def put_checkpoint(
     sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator
 ) -> BlobAnswer:

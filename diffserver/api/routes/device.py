@@ -1,20 +1,21 @@
-"""What devices call: enrol, poll, report."""
+"""The endpoints of devices: enrol, poll, report."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
-from diffserver.api.access import Config, Database, DeviceToken, Enroller
+from diffserver.api.access import Config, Database, DeviceToken, Enroller, TokenFirst, Writing
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest
 from diffserver.catalog import devices, quotas, tokens
 from diffserver.errors import Unauthenticated
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Device, Report, Token
 
-router = APIRouter(prefix="/v1", tags=["devices"])
+router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
 
 
-@router.post("/enroll", status_code=201)
+@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404, 422))
 def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
     """Take a device in and give it a token of its own."""
     with writing(engine) as session:
@@ -23,13 +24,14 @@ def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer
     return EnrollAnswer(device_id=device.id, token=secret, model=device.model, channel=device.channel)
 
 
-@router.post("/device/poll", dependencies=[Depends(PollGate.admit)])
-def poll(body: PollRequest, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
+@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409, 422))
+def poll(body: PollRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device = _device(who)
     with reading(engine) as session:
-        answer = devices.answer(session, device, body.digest, body.full_fallback)
-    devices.remember(engine, device, body.digest, body.client)
+        answer = devices.answer(session, device, body.digest, body.full_fallback, body.without)
+    if not devices.remember(engine, device, body.digest, body.client):
+        request.state.note = "that the device was seen is not written down"
     return PollAnswer(
         action="update" if answer.steps else "none",
         version=answer.number,
@@ -40,15 +42,23 @@ def poll(body: PollRequest, engine: Database, config: Config, who: DeviceToken) 
     )
 
 
-@router.post("/device/reports", status_code=201)
-def report(body: ReportRequest, engine: Database, config: Config, who: DeviceToken) -> ReportCreated:
+def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
+    """Before the report waits to be written: a device that reports too much waits for no writer, and no one for it."""
+    with reading(engine) as session:
+        quotas.require_reports(session, _device(who).id, config.quotas)
+
+
+@router.post(
+    "/device/reports",
+    status_code=201,
+    dependencies=[Depends(_within_quota), Writing],
+    responses=declared(*CALLER, 422),
+)
+def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
     """Record what became of an update: installed, failed at a stage, or rolled back."""
-    device = _device(who)
-    with reading(engine) as session:  # so that whoever reports too much waits for no writer, and no one for it
-        quotas.require_reports(session, device.id, config.quotas)
     with writing(engine) as session:
-        made = devices.record_report(session, device, Report(**body.model_dump()))
-    return ReportCreated(id=made.id)
+        row = devices.record_report(session, _device(who), Report(**body.model_dump()))
+    return ReportCreated(id=row.id)
 
 
 def _device(token: Token) -> Device:

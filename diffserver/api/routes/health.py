@@ -13,8 +13,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-def live() -> HealthAnswer:
-    """The process answers; says nothing about what it depends on."""
+async def live() -> HealthAnswer:
+    """The process answers, whatever else it is busy with; says nothing about what it depends on."""
     return HealthAnswer()
 
 
@@ -33,11 +33,11 @@ def ready(engine: Database, watch: Watch, own_worker: OwnWorker) -> ReadyAnswer:
             f"the object store has none of the {state.expected} objects of the latest versions",
             "check DIFFSERVER_OBJECTS; if the store was lost, restore it and run: diffserver verify",
         )
-    found = ObjectsAnswer(missing=len(state.missing), damaged=state.damaged)
+    objects = ObjectsAnswer(missing=len(state.missing), damaged=state.damaged)
     with reading(engine) as session:
-        return ReadyAnswer(trainings=taking(workforce(session)), own_worker=own_worker, objects=found)
+        return ReadyAnswer(trainings=taking(workforce(session)), own_worker=own_worker, objects=objects)
 
 
-def taking(found: Workforce) -> TakingAnswer:
+def taking(force: Workforce) -> TakingAnswer:
     """The workforce in numbers."""
-    return TakingAnswer(workers=len(found.there), busy=len(found.busy), waiting=len(found.waiting))
+    return TakingAnswer(workers=len(force.there), busy=len(force.busy), waiting=len(force.waiting))

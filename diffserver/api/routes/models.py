@@ -1,4 +1,4 @@
-"""What operators look at: models, versions, devices and their reports."""
+"""The views of operators: models, versions, devices and their reports."""
 
 from typing import Annotated
 
@@ -6,14 +6,15 @@ from fastapi import APIRouter, Query
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, page
+from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, TokenFirst, page
 from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
+from diffserver.api.problems import CALLER, declared
 from diffserver.catalog import devices, versions
 from diffserver.storage.database import reading
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
-router = APIRouter(prefix="/v1", tags=["models"])
+router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER, 422))
 
 
 @router.get("/models")
@@ -25,14 +26,14 @@ def list_models(engine: Database, _who: Operator, limit: Limit = 100, after: Aft
     return page(shown, limit, ModelAnswer, lambda model: model.name)
 
 
-@router.get("/models/{model}")
+@router.get("/models/{model}", responses=declared(404))
 def get_model(model: ModelName, engine: Database, _who: Operator) -> ModelAnswer:
     """One model and where its channels point."""
     with reading(engine) as session:
         return _show(session, versions.find_model(session, model))
 
 
-@router.get("/models/{model}/versions")
+@router.get("/models/{model}/versions", responses=declared(404))
 def list_versions(
     model: ModelName, engine: Database, _who: Operator, limit: Limit = 100, after: AfterNumber = -1
 ) -> Page[VersionAnswer]:
@@ -44,7 +45,7 @@ def list_versions(
     return page(rows, limit, VersionAnswer, lambda version: version.number)
 
 
-@router.get("/models/{model}/devices")
+@router.get("/models/{model}/devices", responses=declared(404))
 def list_devices(
     model: ModelName, engine: Database, _who: Operator, limit: Limit = 100, after: AfterText = ""
 ) -> Page[DeviceAnswer]:
@@ -63,7 +64,7 @@ def list_reports(
     limit: Limit = 100,
     after: AfterNumber = 0,
 ) -> Page[ReportAnswer]:
-    """What devices reported, oldest first."""
+    """Return the reports of devices, oldest first."""
     query = select(Report).join(Device, Device.id == Report.device_id).where(Report.id > after)
     if model is not None:
         query = query.where(Device.model == model)

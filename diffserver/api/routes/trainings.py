@@ -1,4 +1,4 @@
-"""What operators have done: trainings, the candidates that come of them, and publishing."""
+"""The work of operators: trainings, the candidates that come of them, and publishing."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, page
+from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, TokenFirst, Writing, page
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.api.routes.trust import proof_of
 from diffserver.catalog import training_queue, versions
@@ -22,12 +23,12 @@ from diffserver.trust import releases
 Row = TypeVar("Row", Training, Candidate)
 Answer = TypeVar("Answer", TrainingAnswer, CandidateAnswer)
 
-router = APIRouter(prefix="/v1", tags=["trainings"])
+router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(*CALLER, 422))
 
 OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 
 
-@router.post("/trainings", status_code=202)
+@router.post("/trainings", status_code=202, dependencies=[Writing], responses=declared(404, 409))
 def submit_training(body: TrainingRequest, engine: Database, objects: Store, _who: Operator) -> TrainingAnswer:
     """Queue a training; a worker takes it, and its candidate appears when it is done."""
     if body.checkpoint and not objects.exists(body.checkpoint):
@@ -44,12 +45,12 @@ def list_trainings(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
-    found = _listed(engine, Training, TrainingAnswer, model, limit, after)
+    answers = _listed(engine, Training, TrainingAnswer, model, limit, after)
     with reading(engine) as session:
-        return Page(items=_described(session, found.items), next=found.next)
+        return Page(items=_described(session, answers.items), next=answers.next)
 
 
-@router.get("/trainings/{training_id}")
+@router.get("/trainings/{training_id}", responses=declared(404))
 def get_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
     """One training and how far it has come."""
     with reading(engine) as session:
@@ -57,7 +58,7 @@ def get_training(training_id: RowId, engine: Database, _who: Operator) -> Traini
         return _described(session, [TrainingAnswer.model_validate(training)])[0]
 
 
-@router.delete("/trainings/{training_id}")
+@router.delete("/trainings/{training_id}", dependencies=[Writing], responses=declared(404, 409))
 def cancel_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
     """Cancel a training; a worker at it stops at its next heartbeat."""
     with writing(engine) as session:
@@ -72,14 +73,16 @@ def list_candidates(
     return _listed(engine, Candidate, CandidateAnswer, model, limit, after)
 
 
-@router.get("/candidates/{candidate_id}")
+@router.get("/candidates/{candidate_id}", responses=declared(404))
 def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> CandidateAnswer:
     """One candidate with its evaluation, and what speaks against it."""
     with reading(engine) as session:
         return CandidateAnswer.model_validate(versions.find_candidate(session, candidate_id))
 
 
-@router.post("/candidates/{candidate_id}/publish", status_code=201)
+@router.post(
+    "/candidates/{candidate_id}/publish", status_code=201, dependencies=[Writing], responses=declared(404, 409)
+)
 def publish_candidate(
     candidate_id: RowId, body: PublishRequest, engine: Database, keys: Keys, who: Operator
 ) -> VersionAnswer:
@@ -94,10 +97,10 @@ def publish_candidate(
     return VersionAnswer.model_validate(version)
 
 
-def _described(session: Session, found: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
+def _described(session: Session, answers: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
     """Say of trainings that nobody is at why that is."""
     workers = workforce(session)
-    return [one.model_copy(update={"waiting": workers.why_waiting(one.id)}) for one in found]
+    return [answer.model_copy(update={"waiting": workers.why_waiting(answer.id)}) for answer in answers]
 
 
 def _listed(

@@ -1,21 +1,26 @@
 """Signed metadata, as devices fetch it, and the changes to a model's roles that operators ask for."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from diffserver.api.access import Database, Keys, Operator
+from diffserver.api.access import Database, Keys, Operator, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
+from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ChangeRequest, DowngradeRequest, RetireRequest
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases
 from diffserver.trust.metadata.roles import parse_file
 from diffserver.trust.sign_change import Proof
 
-router = APIRouter(prefix="/v1", tags=["trust"])
+router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
 
 JSON = "application/json"
 FOR_EVER = "public, max-age=31536000, immutable"
+CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALLER, 404, 409, 422)}
+"""Of every endpoint that changes a model's roles."""
 
 
 @router.get(
@@ -24,6 +29,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
     responses={
         200: {"description": "The metadata.", "content": {JSON: {}}},
         404: {"description": "No such metadata; says so in plain text.", "content": {"text/plain": {}}},
+        **declared(422),
     },
 )
 def get_metadata(name: str, engine: Database) -> Response:
@@ -38,7 +44,7 @@ def get_metadata(name: str, engine: Database) -> Response:
     return Response(data, 200, {"Cache-Control": FOR_EVER if fixed else "no-cache"}, JSON)
 
 
-@router.post("/models/{model}/downgrade")
+@router.post("/models/{model}/downgrade", **CHANGE)
 def downgrade(model: ModelName, body: DowngradeRequest, engine: Database, keys: Keys, _who: Operator) -> VersionAnswer:
     """Move the channel `stable` back to an earlier version, and sign that devices may follow."""
     with writing(engine) as session:
@@ -46,14 +52,14 @@ def downgrade(model: ModelName, body: DowngradeRequest, engine: Database, keys: 
     return VersionAnswer.model_validate(version)
 
 
-@router.post("/models/{model}/retire")
+@router.post("/models/{model}/retire", **CHANGE)
 def retire(model: ModelName, body: RetireRequest, engine: Database, keys: Keys, _who: Operator) -> RetireAnswer:
     """Drop the diffs to versions before one; devices that need them take a snapshot."""
     with writing(engine) as session:
         return RetireAnswer(dropped=releases.retire(session, keys, model, body.before, proof_of(body)))
 
 
-@router.post("/models/{model}/renew", status_code=204)
+@router.post("/models/{model}/renew", status_code=204, **CHANGE)
 def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, _who: Operator) -> None:
     """Sign a model's metadata again before it expires, as its own key's holder must once a year."""
     with writing(engine) as session:
@@ -65,5 +71,5 @@ def proof_of(body: ChangeRequest) -> Proof | None:
     sent = body.proof
     if sent is None:
         return None
-    signatures = {role: [one.model_dump() for one in found] for role, found in sent.signatures.items()}
+    signatures = {role: [signature.model_dump() for signature in of_role] for role, of_role in sent.signatures.items()}
     return Proof(sent.expires, sent.versions, signatures)

@@ -27,14 +27,14 @@ def prune(
     from diffserver.storage import uploads
     from diffserver.storage.column_types import utc_now
     from diffserver.storage.object_store import Objects
-    from diffserver.upkeep import prune as upkeep
+    from diffserver.upkeep.prune import carry_out, plan
 
     settings, engine = open_home(home)
     objects = Objects(settings.objects)
-    planned = upkeep.plan(engine, objects, settings.keep, utc_now())
+    planned = plan(engine, objects, settings.keep, utc_now())
     counts = planned.counts()
     if really:
-        upkeep.carry_out(engine, objects, planned)
+        carry_out(engine, objects, planned)
         uploads.sweep(settings.home)
     value = {"removed": really, "found": {name: {"count": n, "bytes": size} for name, (n, size) in counts.items()}}
     title = "Removed" if really else "Would go (remove it with --yes)"

@@ -13,6 +13,7 @@ import typer
 
 from diffserver.cli.home import Home, read_settings
 from diffserver.cli.host.supervise import Supervised, end_with_parent
+from diffserver.cli.output import warn
 from diffserver.errors import Invalid
 from diffserver.settings import Settings
 
@@ -44,10 +45,9 @@ def serve(
 
     Examples: `diffserver serve --host 0.0.0.0 --port 8080 --no-worker`, `diffserver serve --task-file gestures.py`
     """
-    import uvicorn
-
     from diffserver.app import create_app
-    from diffserver.logs import make_log, uvicorn_log_config
+    from diffserver.connections.serve import serve as listen
+    from diffserver.logs import make_log
     from diffserver.storage.database import connect
     from diffserver.trust.bootstrap import establish
 
@@ -60,11 +60,11 @@ def serve(
     engine = connect(settings.database)
     anchor = establish(engine, settings)
     engine.dispose()
-    sys.stderr.write(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).\n")
+    warn(f"Devices enrol with {anchor.path} (SHA-256 of the first root: {anchor.first_sha256}).")
     # uvicorn shuts down and then raises the signal again, which must not end this process before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
     with own_worker or nullcontext():
-        uvicorn.run(app, host=settings.host, port=settings.port, log_config=uvicorn_log_config(), access_log=False)
+        listen(app, settings)
 
 
 def worker(
@@ -103,10 +103,10 @@ def _require_files(settings: Settings) -> None:
 
 
 def _can_train() -> bool:
-    """Whether a worker can run here; prints why not."""
+    """Tell whether a worker can run here; prints why not."""
     if find_spec("torch") is not None:
         return True
-    sys.stderr.write("no worker: torch is not installed (pip install 'diffserver[train]')\n")
+    warn("no worker: torch is not installed (pip install 'diffserver[train]')")
     return False
 
 

@@ -27,13 +27,13 @@ GRACE_SECONDS = 30.0
 
 
 class Supervised:
-    """Keeps a command running for as long as the block lasts; never leaves a defunct process."""
+    """A command that is kept running for as long as the block lasts; never leaves a defunct process."""
 
     def __init__(self, command: Sequence[str], name: str, log: Log) -> None:
         self._command, self._name, self._log = list(command), name, log
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"supervises {name}", daemon=True)
-        self._said, self._starts = "starts", 0
+        self._state, self._starts = "starts", 0
 
     def __enter__(self) -> "Supervised":
         self._thread.start()
@@ -47,9 +47,9 @@ class Supervised:
         self._thread.join()
 
     def state(self) -> str:
-        """How the child does, in words."""
+        """Return the state of the child, in words."""
         again = self._starts - 1
-        return self._said if again < 1 else f"{self._said} ({again} {'restart' if again == 1 else 'restarts'})"
+        return self._state if again < 1 else f"{self._state} ({again} {'restart' if again == 1 else 'restarts'})"
 
     def _keep(self) -> None:
         pause = FIRST_PAUSE
@@ -60,7 +60,7 @@ class Supervised:
                 return
             if time.monotonic() - began >= STEADY_SECONDS:
                 pause = FIRST_PAUSE
-            self._said = f"{ended}; the next start is {pause:g} s later"
+            self._state = f"{ended}; the next start is {pause:g} s later"
             self._log.error(f"{self._name} ended", cause=ended, starts=self._starts, again_in=pause)
             self._stopped.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -74,7 +74,7 @@ class Supervised:
         except OSError as error:
             return f"it could not be started: {error}"
         with child:
-            self._said = "runs"
+            self._state = "runs"
             while child.poll() is None:
                 if self._stopped.wait(LOOK_SECONDS):
                     _end(child)

@@ -115,7 +115,7 @@ def _described(token: Token) -> dict[str, Any]:
 
 
 def _enrolled(token: Mapping[str, Any]) -> str | None:
-    """How many devices have enrolled with a token, and of how many."""
+    """Return the number of devices that have enrolled with a token, and its limit."""
     if token["role"] == "device":
         return None
     return str(token["used"]) if token["uses"] is None else f"{token['used']} of {token['uses']}"

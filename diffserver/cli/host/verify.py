@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diffserver.cli.home import Home, open_home
-from diffserver.cli.output import AsJson, listing, progress_console, show
+from diffserver.cli.output import AsJson, listing, progress, show
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -53,44 +53,45 @@ def verify(
     settings, engine = open_home(home)
     objects = Objects(settings.objects)
     parts = take_inventory(engine, objects)
-    found = _read(engine, objects, parts, quiet=as_json)
+    damages = _read(engine, objects, parts, quiet=as_json)
     work = settings.home if settings.home.is_dir() else None
-    done = mend(engine, objects, found, sources or [], work) if repair and found else {}
-    known = [_described(damage, done.get(damage)) for damage in found]
-    remaining = len(found) - len(done)
-    summary = {"read": len(parts.parts), "bytes": parts.length, "damaged": len(found), "remaining": remaining}
+    done = mend(engine, objects, damages, sources or [], work) if repair and damages else {}
+    known = [_described(damage, done.get(damage)) for damage in damages]
+    remaining = len(damages) - len(done)
+    summary = {"read": len(parts.parts), "bytes": parts.length, "damaged": len(damages), "remaining": remaining}
     headings = ["what", "SHA-256", "is", "repair"]
-    rows = [(one["what"], str(one["sha256"])[:12], one["problem"], one["repair"]) for one in known]
-    text = listing("Damage", headings, rows) if found else "Nothing is damaged."
+    rows = [(row["what"], str(row["sha256"])[:12], row["problem"], row["repair"]) for row in known]
+    text = listing("Damage", headings, rows) if damages else "Nothing is damaged."
     show(summary | {"damage": known}, as_json, text)
     if not as_json:
         show(
-            None, False, f"{len(parts.parts):,} objects and payloads read, {len(found)} damaged, {remaining} remain so."
+            None,
+            False,
+            f"{len(parts.parts):,} objects and payloads read, {len(damages)} damaged, {remaining} remain so.",
         )
     if remaining:
         raise typer.Exit(1)
 
 
 def _read(engine: "Engine", objects: "Objects", parts: "Inventory", quiet: bool) -> list["Damage"]:
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
     from diffserver.upkeep.damage import find_damage
 
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=progress_console, disable=quiet) as progress:
-        bar = progress.add_task("reads", total=parts.length)
-        return find_damage(engine, objects, parts, lambda count: progress.advance(bar, count))
+    with progress(DownloadColumn(), TransferSpeedColumn(), quiet=quiet) as bars:
+        bar = bars.add_task("reads", total=parts.length)
+        return find_damage(engine, objects, parts, lambda count: bars.advance(bar, count))
 
 
 def _described(damage: "Damage", done: str | None) -> dict[str, object]:
     from diffserver.upkeep.named_bytes import Held
 
-    one = damage.bytes
+    named = damage.bytes
     return {
-        "kind": "payload" if isinstance(one, Held) else "object",
-        "sha256": one.sha256,
-        "length": one.length,
-        "what": one.what or "no row names it",
+        "kind": "payload" if isinstance(named, Held) else "object",
+        "sha256": named.sha256,
+        "length": named.length,
+        "what": named.what or "no row names it",
         "problem": damage.problem,
         "repair": done,
     }

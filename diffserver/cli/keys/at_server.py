@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from diffserver.catalog.model_names import require_model
+from diffserver.catalog.names import require_model
 from diffserver.cli.home import Home, open_home
 from diffserver.cli.keys import offline
 from diffserver.cli.keys.key_files import (

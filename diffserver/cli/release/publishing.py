@@ -83,7 +83,7 @@ def publish(
         spec["checkpoint"] = checkpoints.upload(remote, from_checkpoint)
         outcomes = checkpoints.make(remote, spec, budget)
         if not as_json:
-            console.print(checkpoints.compare(outcomes), highlight=False)
+            console.print(checkpoints.compare(outcomes))
         chosen = checkpoints.choose(outcomes, kind, yes, force)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
     text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"

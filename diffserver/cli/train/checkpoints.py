@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 from rich.console import Group
-from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from diffclient import durable
 from diffserver.choices.methods import EXACT, Use, method_names
-from diffserver.cli.output import listing, progress_console
+from diffserver.cli.output import line, listing, progress
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import follow
 from diffserver.errors import Conflict, Invalid
@@ -38,9 +38,8 @@ def upload(remote: Remote, path: Path) -> str:
     Checkpoint(path)  # before its bytes travel
     sha256 = durable.sha256(path)
     if not remote.exists(f"/v1/blobs/{sha256}"):
-        columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=progress_console) as progress:
-            remote.put(f"/v1/checkpoints/{sha256}", _pieces(path, progress), path.stat().st_size)
+        with progress(DownloadColumn(), TransferSpeedColumn()) as bars:
+            remote.put(f"/v1/checkpoints/{sha256}", _pieces(path, bars), path.stat().st_size)
     return sha256
 
 
@@ -75,11 +74,11 @@ def compare(outcomes: Outcomes) -> Group:
         ["refusals", None, *(len(candidate["refusals"]) or "none" for candidate in candidates.values())],
     ]
     remarks = [
-        f"{kind}: {line}"
+        line(f"{kind}: {remark}")
         for kind, candidate in candidates.items()
-        for line in (*candidate["notes"], *candidate["refusals"])
+        for remark in (*candidate["notes"], *candidate["refusals"])
     ]
-    failures = [f"no {kind} candidate: {why}" for kind, why in outcomes.failures.items()]
+    failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
     metric = next(iter(candidates.values()))["metric"]["name"]
     table = listing(f"What the checkpoint would become; {metric} in %", ["", "parent", *candidates], rows)
     return Group(table, *remarks, *failures)
@@ -101,7 +100,7 @@ def choose(outcomes: Outcomes, kind: str | None, yes: bool, force: bool) -> Any 
         return outcomes.candidates[kind]
     allowed = [candidate for candidate in outcomes.candidates.values() if force or not candidate["refusals"]]
     if not allowed:
-        refusals = "; ".join(line for candidate in outcomes.candidates.values() for line in candidate["refusals"])
+        refusals = "; ".join(text for candidate in outcomes.candidates.values() for text in candidate["refusals"])
         raise Conflict(f"something speaks against every candidate: {refusals}", "see above, or pass --force")
     return min(allowed, key=lambda candidate: candidate["payload"]["length"])
 
@@ -137,9 +136,9 @@ def _changes(name: str, before: float, after: Sequence[float]) -> list[object]:
     return [name, f"{before:.2f}", *(f"{rate:.2f} ({rate - before:+.2f})" for rate in after)]
 
 
-def _pieces(path: Path, progress: Progress) -> Iterator[bytes]:
-    bar = progress.add_task("uploads the checkpoint", total=path.stat().st_size)
+def _pieces(path: Path, bars: Progress) -> Iterator[bytes]:
+    bar = bars.add_task("uploads the checkpoint", total=path.stat().st_size)
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece
-            progress.advance(bar, len(piece))
+            bars.advance(bar, len(piece))

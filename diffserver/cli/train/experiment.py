@@ -1,15 +1,12 @@
 """The commands `diffserver experiment …`: compare chains of updates by several methods with the full chain."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from diffserver.choices.methods import BASE, DEFAULT, FULL, Use, method_names
-from diffserver.cli.output import console, progress_bar, progress_console
+from diffserver.cli.output import progress, progress_bar, show_wide, warn
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -110,22 +107,22 @@ def _run_plan(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
 
     results = Results()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Progress(console=progress_console) as progress:
-        whole, step = progress.add_task("experiment", total=plan.rows), progress.add_task("", total=1.0)
+    with progress() as bars:
+        whole, step = bars.add_task("experiment", total=plan.rows), bars.add_task("", total=1.0)
 
         def show_progress(done: float, message: str) -> None:
-            progress.update(step, completed=done, description=message[:48].ljust(48))
+            bars.update(step, completed=done, description=message[:48].ljust(48))
 
         try:
             for row in run(Bench(task, plan, kept, show_progress)):
                 results = results.plus(row)
                 results.write(path)
-                progress.console.print(str(row), highlight=False)
-                progress.advance(whole)
+                bars.console.print(str(row))
+                bars.advance(whole)
         except MethodError as error:  # of a base, without which there is nothing
             raise Invalid(str(error)) from error
         except KeyboardInterrupt:
-            progress.console.print("Stopped. The same command goes on from here.")
+            bars.console.print("Stopped. The same command goes on from here.")
             raise
     _finish(results, path)
 
@@ -140,11 +137,9 @@ def _finish(results: "Results", path: Path) -> None:
         drawn = plots(results, path.with_suffix(""))
     except ImportError as error:
         raise Invalid(f"plots need {error.name}; the results are in {path}", EXTRA) from error
-    # In a file or a pipe tables are as wide as they need.
-    wide = console if console.is_terminal else Console(width=120)
-    wide.print(tables(results), f"Written: {', '.join(map(str, [path, *drawn]))}", highlight=False)
+    show_wide(tables(results), f"Written: {', '.join(map(str, [path, *drawn]))}")
     for failure in results.failures:
-        sys.stderr.write(f"{failure}\n")
+        warn(str(failure))
     if results.failures:
         raise typer.Exit(1)
 

@@ -3,7 +3,7 @@
 import typer
 
 from diffserver.cli.connection import URL, Server, Token, connected
-from diffserver.cli.output import AsJson, listing, show
+from diffserver.cli.output import AsJson, line, listing, show
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,14 +17,14 @@ def status(server: Server = URL, token: Token = None, as_json: AsJson = False) -
     Example: `diffserver status`
     """
     with connected(server, token) as remote:
-        found = remote.get("/v1/status")
+        answer = remote.get("/v1/status")
     rows = [
         (worker["name"], "there" if worker["there"] else "gone", worker["training_id"], worker["last_seen"])
-        for worker in found["known_workers"]
+        for worker in answer["known_workers"]
     ]
-    show(found, as_json, listing("Workers", ["name", "state", "training", "last seen"], rows))
+    show(answer, as_json, listing("Workers", ["name", "state", "training", "last seen"], rows))
     if not as_json:
-        waiting = found["trainings"]["waiting"]
-        why = f"; the first because {found['why_waiting']}" if waiting else ""
-        show(None, False, f"Worker beside the server: {found['own_worker']}.")
-        show(None, False, f"Trainings waiting: {waiting}{why}.")
+        waiting = answer["trainings"]["waiting"]
+        why = f"; the first because {answer['why_waiting']}" if waiting else ""
+        show(None, False, line(f"Worker beside the server: {answer['own_worker']}."))
+        show(None, False, line(f"Trainings waiting: {waiting}{why}."))

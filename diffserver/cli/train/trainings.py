@@ -8,7 +8,7 @@ from rich.console import Group
 
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, evaluation_table, listing, show, tried_table
+from diffserver.cli.output import AsJson, evaluation_table, line, listing, show, tried_table
 from diffserver.cli.train.checkpoints import upload
 from diffserver.cli.wait import follow
 
@@ -168,9 +168,9 @@ def _describe(candidate: dict[str, Any]) -> str:
         f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
     )
     name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
-    name = "\n".join((name, *candidate["notes"]))
+    name = "\n".join((name, *map(line, candidate["notes"])))
     if candidate["refusals"]:
-        return name + "\nRefused:" + "".join(f"\n  - {refusal}" for refusal in candidate["refusals"])
+        return name + "\nRefused:" + "".join(f"\n  - {line(refusal)}" for refusal in candidate["refusals"])
     if candidate["method"] in _COMPARED:
         return name
     return f"{name}\nPublish it with: diffserver publish {candidate['id']}"

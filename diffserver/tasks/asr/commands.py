@@ -7,9 +7,9 @@ audio are left to `synthesis` and `corpus`.
 import random
 import re
 
-from . import templates
-from .domain import Domain as Domain
-from .more_updates import MORE_UPDATES
+from diffserver.tasks.asr import templates
+from diffserver.tasks.asr.domain import Domain as Domain
+from diffserver.tasks.asr.more_updates import MORE_UPDATES
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Updates 6 to 20 of the reference corpus, for long chains: eight new names each in sentences like the base's."""
 
-from .domain import Domain
-from .templates import CALLS, DEVICES, FOODS, GAMES, MUSIC, NEWS, PLACES
+from diffserver.tasks.asr.domain import Domain
+from diffserver.tasks.asr.templates import CALLS, DEVICES, FOODS, GAMES, MUSIC, NEWS, PLACES
 
 
 def _update(name: str, templates: tuple[str, ...], new: str) -> Domain:

@@ -29,6 +29,8 @@ MODEL_LIFETIME = YEAR
 
 MARGINS: Mapping[str, timedelta] = {SNAPSHOT: timedelta(days=3, hours=12), TIMESTAMP: timedelta(hours=12)}
 YEARLY_MARGIN = timedelta(days=60)
+SLACK = timedelta(days=1)
+"""By which clocks may differ without a reason to sign anything again."""
 
 
 def expiry(role: str, moment: datetime) -> datetime:
@@ -37,8 +39,12 @@ def expiry(role: str, moment: datetime) -> datetime:
 
 
 def is_due(role: str, expires: datetime, moment: datetime) -> bool:
-    """Tell whether a role's metadata is due for renewal."""
-    return expires - moment <= MARGINS.get(role, YEARLY_MARGIN)
+    """Tell whether a role's metadata is due for renewal: well before it expires, or if a clock was ahead at signing.
+
+    Devices refuse a timestamp that would hold for too long.
+    """
+    ahead = role in MARGINS and expires - moment > LIFETIMES[role] + SLACK
+    return ahead or expires - moment <= MARGINS.get(role, YEARLY_MARGIN)
 
 
 def follow(current: Metadata[Any] | None, signed: Signed, expires: datetime) -> Metadata[Any]:

@@ -27,14 +27,16 @@ from diffclient.errors import (
     NoRoot,
     NoSpace,
     NotEnrolled,
+    NoToken,
     ServerBusy,
     ServerUnreachable,
     Stopped,
     StoreBusy,
     UpdateFailed,
 )
+from diffclient.store.policy import Policy
 from diffclient.store.store import Store
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.lineage import Lineage
 from tests.client.repository import Repository
 from tests.client.scripted_server import ENROL_TOKEN, ScriptedServer
@@ -93,7 +95,7 @@ def test_from_enrolment_to_rollback(enrolled: Cli, server: ScriptedServer, linea
 
 
 def test_the_token_is_never_printed(enrolled: Cli) -> None:
-    assert script.DEVICE_TOKEN not in json.dumps(enrolled("status"))
+    assert scripted_server.DEVICE_TOKEN not in json.dumps(enrolled("status"))
 
 
 def test_people_get_sentences(
@@ -111,6 +113,13 @@ def test_people_get_sentences(
     assert f"kept     version 0, {lineage.digest(0)}" in printed
     assert main(["rollback", "--store", str(tmp_path / "store")]) == 0
     assert capsys.readouterr().out.startswith("back to version 0")
+
+
+def test_an_enrolment_needs_a_token(cli: Cli, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIFFCLIENT_TOKEN", raising=False)
+    code, printed, complaint = cli("enroll", server.url, "--model", "commands", "--name", "n")
+    assert (code, printed["error"]) == (2, "NoToken")
+    assert "--token" in complaint
 
 
 def test_a_root_is_not_taken_on_the_servers_word(cli: Cli, server: ScriptedServer, tmp_path: Path) -> None:
@@ -138,18 +147,21 @@ def test_a_server_of_another_root_is_refused(enrolled: Cli, server: ScriptedServ
 
 
 def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
-    assert enrolled("policy")[1] == {"full_fallback": "unmetered", "max_bytes": None, "mirrors": []}
+    usual = json.loads(json.dumps(Policy().to_json()))
+    assert enrolled("policy")[1] == usual
     printed = enrolled("policy", "--full-fallback", "never", "--max-bytes", "10", "--mirror", server.url + "/")[1]
-    assert printed == {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
+    assert printed == usual | {"full_fallback": "never", "max_bytes": 10, "mirrors": [server.url]}
     assert enrolled("policy")[1] == printed
     assert enrolled("update", *SCORE)[1]["action"] == "withheld"
     printed = enrolled("update", *SCORE, "--full-fallback", "always")[1]
     assert (printed["stage"], printed["cause"]) == ("policy", "TooManyBytes")
     assert enrolled("update", *SCORE, "--full-fallback", "always", "--max-bytes", "0")[1]["action"] == "installed"
-    assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == {
+    assert enrolled("policy", "--max-bytes", "0", "--mirror", "")[1] == usual | {"full_fallback": "never"}
+    assert enrolled("policy", "--patience", "0.5", "--least-speed", "7", "--max-seconds", "0")[1] == usual | {
         "full_fallback": "never",
-        "max_bytes": None,
-        "mirrors": [],
+        "patience": 0.5,
+        "least_speed": 7,
+        "max_seconds": 0,
     }
 
 
@@ -160,6 +172,7 @@ def test_the_policy_is_kept_and_may_be_overruled(enrolled: Cli, server: Scripted
         (["--metered-check", "exit 0"], "withheld"),
         (["--metered-check", "no-such-command"], "withheld"),
         (["--metered-check", "exit 1"], "installed"),
+        (["--metered-check", "sleep 600", "--patience", "0.3"], "withheld"),
     ],
     ids=str,
 )
@@ -194,7 +207,7 @@ def test_errors_are_one_line_and_a_code(enrolled: Cli, server: ScriptedServer, l
     fails(6, path.name, "verify")
     with Store(enrolled.store).locked():
         fails(5, "another process", "update")
-    server.fault("/device/poll", script.refuse(401))
+    server.fault("/device/poll", scripted_server.refuse(401))
     printed = fails(3, "401 out of order: a detail: come back later", "update")
     server.close()
 
@@ -244,6 +257,7 @@ def test_a_second_enrolment_needs_force(enrolled: Cli, server: ScriptedServer) -
         (DigestMismatch(""), 6),
         (NotEnrolled(""), 2),
         (AlreadyEnrolled(""), 2),
+        (NoToken(""), 2),
         (Stopped(""), 130),
         (KeyboardInterrupt(), 130),
         (DiffClientError(""), 1),
@@ -272,7 +286,7 @@ def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) ->
 def test_run_polls_until_it_is_stopped(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
     """The real command, as a service manager runs and stops it."""
     server.rewrite = lambda answer: answer | {"poll_seconds": 1}
-    server.fault("/device/poll", script.refuse(503, "0"), times=1)
+    server.fault("/device/poll", scripted_server.refuse(503, "0"), times=1)
     command = [sys.executable, "-m", "diffclient", "run", "--store", str(enrolled.store), "--json", *SCORE]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

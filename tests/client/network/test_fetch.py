@@ -27,7 +27,7 @@ from diffclient.errors import (
 from diffclient.network.fetch import Fetcher, Source
 from diffclient.network.transport import Transport
 from diffclient.release.manifest import Blob
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import IMPATIENT
 from tests.client.scripted_server import ScriptedServer
 
@@ -73,7 +73,7 @@ def test_an_empty_blob_needs_no_request(fetcher: Fetcher, server: ScriptedServer
 def test_what_broke_off_is_resumed_at_once(
     fetcher: Fetcher, server: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
 ) -> None:
-    server.fault(blob.sha256, script.vanish(0.4), times=1)
+    server.fault(blob.sha256, scripted_server.vanish(0.4), times=1)
     fetcher.fetch(blob, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == data
     assert ranges(server) == [None, f"bytes={int(0.4 * LENGTH)}-"]
@@ -83,7 +83,7 @@ def test_what_broke_off_is_resumed_at_once(
 def test_what_broke_off_is_resumed_by_another_process(
     fetcher: Fetcher, server: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
 ) -> None:
-    server.fault(blob.sha256, script.vanish(0.4))
+    server.fault(blob.sha256, scripted_server.vanish(0.4))
     with pytest.raises(Interrupted):
         fetcher.fetch(blob, tmp_path / "target")
     kept = fetcher.arrived(blob)
@@ -99,7 +99,7 @@ def test_what_broke_off_is_resumed_by_another_process(
     assert other.received == LENGTH - kept
 
 
-def ignore_range(reply: script.Reply, data: bytes) -> None:
+def ignore_range(reply: scripted_server.Reply, data: bytes) -> None:
     reply.status, reply.body = 200, data
     reply.headers.pop("Content-Range", None)
 
@@ -132,7 +132,7 @@ def test_a_part_that_is_whole_needs_no_request(
 
 
 def test_a_short_wait_is_waited(fetcher: Fetcher, server: ScriptedServer, blob: Blob, tmp_path: Path) -> None:
-    server.fault(blob.sha256, script.refuse(503, "0"), times=1)
+    server.fault(blob.sha256, scripted_server.refuse(503, "0"), times=1)
     fetcher.fetch(blob, tmp_path / "target")
     assert len(server.seen) == 2
 
@@ -141,7 +141,7 @@ def test_a_short_wait_is_waited(fetcher: Fetcher, server: ScriptedServer, blob: 
 def test_a_long_wait_is_the_callers(
     fetcher: Fetcher, server: ScriptedServer, blob: Blob, tmp_path: Path, after: str, seconds: float | None
 ) -> None:
-    server.fault(blob.sha256, script.refuse(429, after))
+    server.fault(blob.sha256, scripted_server.refuse(429, after))
     with pytest.raises(ServerBusy) as busy:
         fetcher.fetch(blob, tmp_path / "target")
     assert busy.value.retry_after == seconds
@@ -151,18 +151,18 @@ def test_a_long_wait_is_the_callers(
 @pytest.mark.parametrize(
     ("fault", "error", "kept"),
     [
-        (script.vanish(0.3), Interrupted, True),
-        (script.hurry, Interrupted, True),
-        (script.alter, DigestMismatch, False),
-        (script.cut, WrongLength, False),
-        (script.lengthen, WrongLength, False),
-        (script.spill, WrongLength, False),
-        (script.misplace, WrongLength, False),
-        (script.compress, AnswerError, False),
-        (script.redirect, AnswerError, False),
-        (script.refuse(404), ServerRefused, False),
-        (script.refuse(500), ServerBusy, False),
-        (script.refuse(416), WrongLength, False),
+        (scripted_server.vanish(0.3), Interrupted, True),
+        (scripted_server.hurry, Interrupted, True),
+        (scripted_server.alter, DigestMismatch, False),
+        (scripted_server.cut, WrongLength, False),
+        (scripted_server.lengthen, WrongLength, False),
+        (scripted_server.spill, WrongLength, False),
+        (scripted_server.misplace, WrongLength, False),
+        (scripted_server.compress, AnswerError, False),
+        (scripted_server.redirect, AnswerError, False),
+        (scripted_server.refuse(404), ServerRefused, False),
+        (scripted_server.refuse(500), ServerBusy, False),
+        (scripted_server.refuse(416), WrongLength, False),
     ],
     ids="vanish hurry alter cut lengthen spill misplace compress redirect 404 500 416".split(),
 )
@@ -172,7 +172,7 @@ def test_hostile(
     blob: Blob,
     data: bytes,
     tmp_path: Path,
-    fault: script.Fault,
+    fault: scripted_server.Fault,
     error: type[DiffClientError],
     kept: bool,
 ) -> None:
@@ -214,7 +214,7 @@ def test_a_server_that_is_not_there(tmp_path: Path, blob: Blob, url: str) -> Non
 
 def test_a_server_that_says_nothing(fetcher: Fetcher, server: ScriptedServer, blob: Blob, tmp_path: Path) -> None:
     until = threading.Event()
-    server.fault(blob.sha256, script.stall(0.5, until))
+    server.fault(blob.sha256, scripted_server.stall(0.5, until))
     with pytest.raises(ServerUnreachable):
         fetcher.fetch(blob, tmp_path / "target")
     until.set()
@@ -293,20 +293,25 @@ def mirror(server: ScriptedServer) -> Iterator[ScriptedServer]:
 @pytest.mark.parametrize(
     "fault",
     [
-        script.vanish(0.4),
-        script.alter,
-        script.cut,
-        script.lengthen,
-        script.spill,
-        script.misplace,
-        script.compress,
-        script.refuse(404),
-        script.refuse(503, "3600"),
+        scripted_server.vanish(0.4),
+        scripted_server.alter,
+        scripted_server.cut,
+        scripted_server.lengthen,
+        scripted_server.spill,
+        scripted_server.misplace,
+        scripted_server.compress,
+        scripted_server.refuse(404),
+        scripted_server.refuse(503, "3600"),
     ],
     ids="vanish alter cut lengthen spill misplace compress 404 503".split(),
 )
 def test_another_mirror_serves_where_one_fails(
-    server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path, fault: script.Fault
+    server: ScriptedServer,
+    mirror: ScriptedServer,
+    blob: Blob,
+    data: bytes,
+    tmp_path: Path,
+    fault: scripted_server.Fault,
 ) -> None:
     server.fault(blob.sha256, fault)
     Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
@@ -316,7 +321,7 @@ def test_another_mirror_serves_where_one_fails(
 def test_a_mirror_goes_on_where_another_broke_off(
     server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
 ) -> None:
-    server.fault(blob.sha256, script.vanish(0.4))
+    server.fault(blob.sha256, scripted_server.vanish(0.4))
     fetcher = Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path)
     fetcher.fetch(blob, tmp_path / "target")
     assert ranges(mirror) == [f"bytes={int(0.4 * LENGTH)}-"]
@@ -326,7 +331,7 @@ def test_a_mirror_goes_on_where_another_broke_off(
 def test_a_beginning_that_a_mirror_spoilt_is_thrown_away(
     server: ScriptedServer, mirror: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
 ) -> None:
-    def spoil(reply: script.Reply) -> None:
+    def spoil(reply: scripted_server.Reply) -> None:
         reply.body, reply.sent = b"x" * len(reply.body), LENGTH // 3
 
     server.fault(blob.sha256, spoil)
@@ -339,7 +344,7 @@ def test_the_mirror_that_served_last_is_asked_first(
     server: ScriptedServer, mirror: ScriptedServer, data: bytes, tmp_path: Path
 ) -> None:
     fetcher = Fetcher(Transport(IMPATIENT), ["http://127.0.0.1:1", server.url, mirror.url], tmp_path)
-    server.fault("/v1/blobs/", script.refuse(404))
+    server.fault("/v1/blobs/", scripted_server.refuse(404))
     for end in range(3):
         fetcher.fetch(server.lineage.add(data[: 1000 + end]), tmp_path / str(end))
     assert (len(server.seen), len(mirror.seen)) == (1, 3)
@@ -348,12 +353,12 @@ def test_the_mirror_that_served_last_is_asked_first(
 def test_mirrors_that_all_fail_are_told_as_the_first(
     server: ScriptedServer, mirror: ScriptedServer, blob: Blob, tmp_path: Path
 ) -> None:
-    server.fault(blob.sha256, script.refuse(404))
-    mirror.fault(blob.sha256, script.alter)
+    server.fault(blob.sha256, scripted_server.refuse(404))
+    mirror.fault(blob.sha256, scripted_server.alter)
     with pytest.raises(ServerRefused):
         Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")
     server.heal()
-    server.fault(blob.sha256, script.alter)
-    mirror.fault(blob.sha256, script.refuse(500))
+    server.fault(blob.sha256, scripted_server.alter)
+    mirror.fault(blob.sha256, scripted_server.refuse(500))
     with pytest.raises(ServerBusy):  # this one may pass
         Fetcher(Transport(IMPATIENT), [server.url, mirror.url], tmp_path).fetch(blob, tmp_path / "target")

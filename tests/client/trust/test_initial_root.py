@@ -10,7 +10,7 @@ import pytest
 from diffclient.errors import NoRoot, ServerRefused, ServerUnreachable
 from diffclient.network.transport import Transport
 from diffclient.trust.initial_root import root_of_trust
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import IMPATIENT
 from tests.client.scripted_server import ScriptedServer
 
@@ -60,7 +60,7 @@ def test_neither_is_an_error_that_names_both(server: ScriptedServer) -> None:
 @pytest.mark.parametrize("data", [b"", b"{}", b" " * 600_000], ids=["empty", "an object", "long"])
 def test_other_bytes_are_no_root_whatever_their_digest(server: ScriptedServer, tmp_path: Path, data: bytes) -> None:
     digest = hashlib.sha256(data).hexdigest()
-    server.fault("1.root.json", script.say(data))
+    server.fault("1.root.json", scripted_server.say(data))
     (tmp_path / "file").write_bytes(data)
     for path in (None, tmp_path / "file"):
         with pytest.raises(NoRoot):
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read(server: ScriptedServer, tmp_path: Path, name
 
 
 def test_a_server_without_a_root(server: ScriptedServer, sha256: str) -> None:
-    server.fault("1.root.json", script.refuse(404))
+    server.fault("1.root.json", scripted_server.refuse(404))
     with pytest.raises(ServerRefused):
         root_of_trust(TRANSPORT, server.url, None, sha256)
     with pytest.raises(ServerUnreachable):

@@ -29,12 +29,13 @@ from diffclient.errors import (
     ServerUnreachable,
     StoreFailed,
     UnknownTarget,
+    ValidTooLong,
 )
 from diffclient.network.transport import Transport
 from diffclient.release.target_names import diff_name, snapshot_name
 from diffclient.trust import durable_updater, verified_metadata
 from diffclient.trust.verified_metadata import Trust, plant_root
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import IMPATIENT
 from tests.client.lineage import MODEL, Lineage
 from tests.client.repository import Repository
@@ -175,7 +176,7 @@ def test_what_python_tuf_calls_is_what_is_overridden() -> None:
     overridden = [
         name for name in vars(durable_updater.DurableUpdater) if name.startswith("_") and not name.startswith("__")
     ]
-    own = {"_latest", "_abc_impl"}
+    own = {"_latest", "_require_short", "_abc_impl"}
     assert {name for name in overridden if name not in own} <= set(vars(Updater))
 
 
@@ -366,7 +367,7 @@ def test_a_lie_has_a_name_and_is_not_kept(
 @pytest.mark.parametrize("name", ["timestamp.json", ".snapshot.json", f"{MODEL}.json", "2.root.json"])
 def test_endless_metadata(rooted: Rooted, server: ScriptedServer, repository: Repository, name: str) -> None:
     repository.write("root")
-    server.fault(name, script.spill)
+    server.fault(name, scripted_server.spill)
     with pytest.raises(MetadataTooLong):
         rooted().get(DIFF)
 
@@ -374,15 +375,15 @@ def test_endless_metadata(rooted: Rooted, server: ScriptedServer, repository: Re
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (script.refuse(500), ServerBusy),
-        (script.vanish(0.5), ServerUnreachable),
-        (script.refuse(401), ServerRefused),
-        (script.redirect, DiffClientError),
+        (scripted_server.refuse(500), ServerBusy),
+        (scripted_server.vanish(0.5), ServerUnreachable),
+        (scripted_server.refuse(401), ServerRefused),
+        (scripted_server.redirect, DiffClientError),
     ],
     ids=["fails", "breaks off", "refuses", "redirects"],
 )
 def test_a_server_out_of_order(
-    rooted: Rooted, server: ScriptedServer, fault: script.Fault, error: type[DiffClientError]
+    rooted: Rooted, server: ScriptedServer, fault: scripted_server.Fault, error: type[DiffClientError]
 ) -> None:
     rooted()
     server.fault("timestamp.json", fault)
@@ -425,17 +426,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[At]]:
     At.shift = timedelta()
 
 
+@pytest.mark.parametrize("back", [timedelta(days=4.1), timedelta(days=-1000)], ids=["a day", "to before this client"])
 def test_a_clock_that_is_set_back_makes_nothing_valid_again(
-    rooted: Rooted, repository: Repository, clock: type[At]
+    rooted: Rooted, repository: Repository, clock: type[At], back: timedelta
 ) -> None:
     rooted()
-    repository.metadata["timestamp"].signed.expires = datetime.now(UTC) + timedelta(days=90)
+    repository.metadata["timestamp"].signed.expires = datetime.now(UTC) + timedelta(days=6)
     repository.write("timestamp")
-    clock.shift = timedelta(days=29)
+    clock.shift = timedelta(days=5)
     rooted()  # remembers that it has been that late
-    repository.metadata["timestamp"].signed.expires = datetime.now(UTC) + timedelta(days=20)
+    repository.metadata["timestamp"].signed.expires = datetime.now(UTC) + timedelta(days=3)
     repository.write("timestamp")
-    clock.shift = timedelta(days=-1000)
+    clock.shift = back
     with pytest.raises(MetadataExpired, match="check the clock"):
         rooted()
 
@@ -453,6 +455,38 @@ def test_a_clock_that_is_far_ahead_leaves_no_trace(rooted: Rooted, clock: type[A
     rooted()
 
 
+def test_a_clock_that_was_far_ahead_with_the_servers_binds_nobody(
+    rooted: Rooted, repository: Repository, clock: type[At]
+) -> None:
+    """Both were 20 days ahead for one poll, and are right again: so is the metadata that is signed from now on."""
+    ahead = timedelta(days=20)
+    repository.metadata["timestamp"].signed.expires += ahead
+    repository.write("timestamp")
+    clock.shift = ahead
+    rooted()
+    clock.shift = timedelta()
+    with pytest.raises(ValidTooLong, match="the server's clock is ahead, or was"):
+        rooted()  # what was signed then, kept here
+    repository.mend()
+    repository.write("timestamp")
+    rooted()
+
+
+def test_a_timestamp_for_longer_than_any_server_gives_is_refused_and_not_kept(
+    rooted: Rooted, repository: Repository, tmp_path: Path
+) -> None:
+    rooted()
+    kept = sorted((path.name, path.read_bytes()) for path in tmp_path.rglob("*.json"))
+    repository.metadata["timestamp"].signed.expires += timedelta(days=7)
+    repository.write("timestamp")
+    with pytest.raises(ValidTooLong):
+        rooted()
+    assert sorted((path.name, path.read_bytes()) for path in tmp_path.rglob("*.json")) == kept
+    repository.mend()
+    repository.write("timestamp")
+    rooted()
+
+
 # Mirrors
 
 
@@ -466,7 +500,7 @@ def test_a_mirror_is_not_asked_where_the_server_refuses(
     rooted: Rooted, server: ScriptedServer, lineage: Lineage
 ) -> None:
     mirror = ScriptedServer(lineage)
-    server.fault("timestamp.json", script.refuse(403))
+    server.fault("timestamp.json", scripted_server.refuse(403))
     with pytest.raises(ServerRefused):
         rooted(server.url, mirror.url)
     assert mirror.seen == []

@@ -1,16 +1,20 @@
-"""The agent: when the next attempt is due, and how it is stopped."""
+"""The agent: when the next attempt is due, and that nothing but Stopped ends it."""
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
-import threading
-import time
 
 import pytest
 
-from diffclient.errors import BrokenChain, DiffClientError, ServerBusy, ServerUnreachable, Stopped, UpdateFailed
+from diffclient.errors import (
+    BrokenChain,
+    DiffClientError,
+    InternalError,
+    ServerBusy,
+    ServerUnreachable,
+    Stopped,
+    UpdateFailed,
+)
 from diffclient.update import poll_loop
 from diffclient.update.outcome import Outcome
 
@@ -37,7 +41,13 @@ def test_retry_after_is_honoured_and_spread(wrapped: bool) -> None:
     error = UpdateFailed("poll", busy) if wrapped else busy
     waits = [poll_loop.wait(error, 1) for _ in range(100)]
     assert 600 <= min(waits) < max(waits) <= 720
-    assert poll_loop.wait(ServerBusy("a lie", 1e12), 1) <= 1.2 * 24 * 3600
+
+
+@pytest.mark.parametrize(("usual", "longest"), [(1, 3600), (300, 3600), (3600, 14_400)])
+def test_no_server_silences_a_device_for_long(usual: int, longest: int) -> None:
+    """A device whose operator wants a poll every five minutes is not to be silent for a day."""
+    waits = [poll_loop.wait(ServerBusy("a lie", 1e9), 1, usual) for _ in range(100)]
+    assert longest <= min(waits) < max(waits) <= 1.2 * longest
 
 
 def test_the_loop_goes_on_after_errors_and_starts_over_after_success() -> None:
@@ -60,26 +70,19 @@ def test_the_loop_goes_on_after_errors_and_starts_over_after_success() -> None:
     assert waits[3] <= poll_loop.FIRST_WAIT
 
 
-def test_a_signal_ends_a_wait_at_once() -> None:
-    sign = poll_loop.StopSign()
-    with sign.watched():
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        began = time.monotonic()
-        with pytest.raises(Stopped):
-            sign.pause(60)
-    assert time.monotonic() - began < 30
+@pytest.mark.parametrize("error", [ValueError("http://[::1/x"), PermissionError("no"), MemoryError(), RecursionError()])
+def test_no_fault_of_ours_ends_the_loop(error: Exception) -> None:
+    told: list[Outcome | DiffClientError] = []
 
+    def tell(result: Outcome | DiffClientError, _seconds: float) -> None:
+        told.append(result)
+        raise BrokenPipeError("the reader is gone")
 
-def test_a_signal_meanwhile_waits_for_a_clean_place() -> None:
-    sign = poll_loop.StopSign()
-    before = signal.getsignal(signal.SIGTERM)
-    with sign.watched():
-        sign.check()
-        os.kill(os.getpid(), signal.SIGTERM)
-        done = sum(range(1000))  # what was begun is finished
-        assert done == 499500
-        with pytest.raises(Stopped):
-            sign.check("any", "callback")
-        with pytest.raises(Stopped):
-            sign.pause(60)
-    assert signal.getsignal(signal.SIGTERM) is before
+    def update() -> Outcome:
+        raise error if len(told) < 2 else Stopped("enough")
+
+    with pytest.raises(Stopped):
+        poll_loop.run(update, lambda _seconds: None, tell)
+    assert [(type(each), each.__cause__) for each in told if isinstance(each, InternalError)] == [
+        (InternalError, error)
+    ] * 2

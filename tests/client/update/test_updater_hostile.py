@@ -43,7 +43,7 @@ from diffclient.payload.encode import encode
 from diffclient.release.manifest import Manifest
 from diffclient.release.target_custom import name_of
 from diffclient.release.target_names import diff_name, snapshot_name
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import Device
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage, felt_diff
 from tests.client.scripted_server import ScriptedServer
@@ -62,7 +62,7 @@ class Attack:
     arrange: Arrange
 
 
-def fault(path: str, how: script.Fault) -> Arrange:
+def fault(path: str, how: scripted_server.Fault) -> Arrange:
     return lambda server: server.fault(path, how)
 
 
@@ -76,7 +76,7 @@ def saying(**fields: Any) -> Arrange:
 
 
 def raw(body: bytes) -> Arrange:
-    return fault("/device/poll", script.say(body))
+    return fault("/device/poll", scripted_server.say(body))
 
 
 def stepping(change: Callable[[ScriptedServer, Lineage, list[Manifest]], list[Manifest]]) -> Arrange:
@@ -148,7 +148,7 @@ def forge(server: ScriptedServer) -> None:
     server.repository.write("timestamp")
 
 
-def tamper(reply: script.Reply) -> None:
+def tamper(reply: scripted_server.Reply) -> None:
     reply.body = reply.body.replace(b'"max_drift_ppm":900000', b'"max_drift_ppm":900001')
 
 
@@ -168,7 +168,7 @@ POLLS = [
     Attack("nests a million deep", "poll", AnswerError, raw(b"[" * 1_000_000)),
     Attack("has a number of a million digits", "poll", AnswerError, raw(b'{"version": ' + b"9" * 1_000_000 + b"}")),
     Attack("says a thing twice", "poll", AnswerError, raw(b'{"action": "none", "action": "update"}')),
-    Attack("is endless", "poll", AnswerTooLong, fault(POLL, script.spill)),
+    Attack("is endless", "poll", AnswerTooLong, fault(POLL, scripted_server.spill)),
     Attack("has NaN", "poll", AnswerError, raw(b'{"action": "none", "steps": [], "poll_seconds": NaN}')),
     Attack("asks for the unknown", "poll", AnswerError, saying(action="explode")),
     Attack("updates without steps", "poll", AnswerError, saying(steps=[])),
@@ -181,20 +181,22 @@ POLLS = [
     Attack("has no digest", "poll", AnswerError, saying(digest=None)),
     Attack("wants polls at a fraction", "poll", AnswerError, saying(poll_seconds=0.5)),
     Attack("wants polls in the past", "poll", AnswerError, saying(poll_seconds=-1)),
-    Attack("redirects", "poll", AnswerError, fault(POLL, script.redirect)),
-    Attack("is busy", "poll", ServerBusy, fault(POLL, script.refuse(503, "0"))),
-    Attack("fails", "poll", ServerBusy, fault(POLL, script.refuse(500))),
-    Attack("knows no such device", "poll", ServerRefused, fault(POLL, script.refuse(401))),
-    Attack("breaks off", "poll", Interrupted, fault(POLL, script.vanish(0.5))),
+    Attack("redirects", "poll", AnswerError, fault(POLL, scripted_server.redirect)),
+    Attack("is busy", "poll", ServerBusy, fault(POLL, scripted_server.refuse(503, "0"))),
+    Attack("fails", "poll", ServerBusy, fault(POLL, scripted_server.refuse(500))),
+    Attack("knows no such device", "poll", ServerRefused, fault(POLL, scripted_server.refuse(401))),
+    Attack("breaks off", "poll", Interrupted, fault(POLL, scripted_server.vanish(0.5))),
 ]
 TRUST = [
     Attack("is expired", "trust", MetadataExpired, lambda server: server.repository.expire("timestamp")),
     Attack("is older", "trust", MetadataRolledBack, older),
     Attack("is forged", "trust", BadSignature, forge),
-    Attack("is garbage", "trust", MetadataMalformed, fault("timestamp.json", script.say(b"<html>hotel</html>"))),
-    Attack("is endless", "trust", MetadataTooLong, fault("timestamp.json", script.spill)),
-    Attack("is gone", "trust", ServerRefused, fault("timestamp.json", script.refuse(404))),
-    Attack("breaks off", "trust", Interrupted, fault("snapshot.json", script.vanish(0.5))),
+    Attack(
+        "is garbage", "trust", MetadataMalformed, fault("timestamp.json", scripted_server.say(b"<html>hotel</html>"))
+    ),
+    Attack("is endless", "trust", MetadataTooLong, fault("timestamp.json", scripted_server.spill)),
+    Attack("is gone", "trust", ServerRefused, fault("timestamp.json", scripted_server.refuse(404))),
+    Attack("breaks off", "trust", Interrupted, fault("snapshot.json", scripted_server.vanish(0.5))),
     Attack("is not signed", "chain", UnknownTarget, saying(steps=[diff_name(MODEL, 3, 0)])),
     Attack("is altered", "chain", BadSignature, fault(f"{MODEL}.json", lambda reply: tamper(reply))),
     Attack("says nothing", "chain", ManifestError, dumb),
@@ -213,17 +215,17 @@ CHAINS = [
     Attack("is of another model", "chain", WrongModel, last(model="dictation")),
 ]  # fmt: skip
 DOWNLOADS = [
-    Attack("breaks off", "download", Interrupted, fault(BLOBS, script.vanish(0.3))),
-    Attack("breaks off unannounced", "download", Interrupted, fault(BLOBS, script.hurry)),
-    Attack("is altered", "download", DigestMismatch, fault(BLOBS, script.alter)),
-    Attack("is too short", "download", WrongLength, fault(BLOBS, script.cut)),
-    Attack("is too long", "download", WrongLength, fault(BLOBS, script.lengthen)),
-    Attack("is endless", "download", WrongLength, fault(BLOBS, script.spill)),
-    Attack("is another part", "download", WrongLength, fault(BLOBS, script.misplace)),
-    Attack("is compressed", "download", AnswerError, fault(BLOBS, script.compress)),
-    Attack("is elsewhere for ever", "download", AnswerError, fault(BLOBS, script.redirect)),
-    Attack("is gone", "download", ServerRefused, fault(BLOBS, script.refuse(404))),
-    Attack("has to wait", "download", ServerBusy, fault(BLOBS, script.refuse(503, "3600"))),
+    Attack("breaks off", "download", Interrupted, fault(BLOBS, scripted_server.vanish(0.3))),
+    Attack("breaks off unannounced", "download", Interrupted, fault(BLOBS, scripted_server.hurry)),
+    Attack("is altered", "download", DigestMismatch, fault(BLOBS, scripted_server.alter)),
+    Attack("is too short", "download", WrongLength, fault(BLOBS, scripted_server.cut)),
+    Attack("is too long", "download", WrongLength, fault(BLOBS, scripted_server.lengthen)),
+    Attack("is endless", "download", WrongLength, fault(BLOBS, scripted_server.spill)),
+    Attack("is another part", "download", WrongLength, fault(BLOBS, scripted_server.misplace)),
+    Attack("is compressed", "download", AnswerError, fault(BLOBS, scripted_server.compress)),
+    Attack("is elsewhere for ever", "download", AnswerError, fault(BLOBS, scripted_server.redirect)),
+    Attack("is gone", "download", ServerRefused, fault(BLOBS, scripted_server.refuse(404))),
+    Attack("has to wait", "download", ServerBusy, fault(BLOBS, scripted_server.refuse(503, "3600"))),
 ]
 PAYLOADS = [
     Attack("is foreign", "decode", WrongParent, carrying(foreign_payload)),

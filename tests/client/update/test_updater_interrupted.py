@@ -16,7 +16,7 @@ import pytest
 from diffclient.errors import NoSpace, Stopped, StoreBusy, UpdateFailed
 from diffclient.store.store import Store
 from diffclient.update.outcome import Stage
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import Device, enrolled
 from tests.client.lineage import CLASSIFIER, Lineage
 from tests.client.scripted_server import ScriptedServer
@@ -77,7 +77,7 @@ def test_killed_in_the_middle_of_a_download(device: Device, lineage: Lineage) ->
     device.server.target = 1
     payload = lineage.diffs[0].payload
     until = threading.Event()
-    device.server.fault(payload.sha256, script.stall(0.5, until))
+    device.server.fault(payload.sha256, scripted_server.stall(0.5, until))
     command = [sys.executable, "-m", "diffclient", "update", "--store", str(device.store.root)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     part = device.store.downloads / f"{payload.sha256}.part"

@@ -22,7 +22,7 @@ from diffclient.errors import (
 from diffclient.release.manifest import Manifest
 from diffclient.release.target_names import diff_name, snapshot_name
 from diffclient.store.policy import Policy
-from tests.client import scripted_server as script
+from tests.client import scripted_server
 from tests.client.conftest import Device
 from tests.client.lineage import MODEL, Lineage
 from tests.client.scripted_server import ScriptedServer
@@ -82,7 +82,7 @@ def test_diffs_may_come_over_any_link(device: Device, lineage: Lineage) -> None:
 
 def test_what_arrived_of_a_snapshot_outlives_a_metered_link(device: Device, lineage: Lineage) -> None:
     whole = lineage.snapshots[0].payload
-    device.server.fault(whole.sha256, script.vanish(0.6))
+    device.server.fault(whole.sha256, scripted_server.vanish(0.6))
     with pytest.raises(UpdateFailed):
         device.update()
     part = device.store.downloads / f"{whole.sha256}.part"

@@ -5,10 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, event, select
 
-from diffserver.catalog import devices as fleet
-from diffserver.catalog import tokens
+from diffserver.catalog import devices, tokens
 from diffserver.catalog.devices import Answer
-from diffserver.errors import NotFound
+from diffserver.errors import NoPath, NotFound
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Report
 from tests.server import factories
@@ -17,12 +16,12 @@ from tests.server.conftest import publish_chain, record
 
 def enroll(engine: Engine, name: str = "kitchen") -> Device:
     with writing(engine) as session:
-        return fleet.enroll(session, "speech", name, "stable")[0]
+        return devices.enroll(session, "speech", name, "stable")[0]
 
 
 def answer(engine: Engine, device: Device, digest: str | None) -> Answer:
     with reading(engine) as session:
-        return fleet.answer(session, device, digest)
+        return devices.answer(session, device, digest)
 
 
 def seen(engine: Engine, device: Device) -> Device:
@@ -46,7 +45,7 @@ def statements(engine: Engine) -> Iterator[list[str]]:
 def test_a_device_gets_a_token_of_its_own(engine: Engine) -> None:
     publish_chain(engine, 0)
     with writing(engine) as session:
-        device, secret = fleet.enroll(session, "speech", "kitchen", "stable")
+        device, secret = devices.enroll(session, "speech", "kitchen", "stable")
         token = tokens.identify(session, secret)
     assert token is not None
     assert (token.role, token.device_id) == ("device", device.id)
@@ -59,7 +58,7 @@ def test_a_device_gets_a_token_of_its_own(engine: Engine) -> None:
 def test_enrolling_for_what_is_not_there(engine: Engine, model: str, channel: str, reason: str) -> None:
     publish_chain(engine, 0)
     with pytest.raises(NotFound, match=reason), writing(engine) as session:
-        fleet.enroll(session, model, "kitchen", channel)
+        devices.enroll(session, model, "kitchen", channel)
 
 
 def test_before_anything_is_published_there_is_nothing_to_do(engine: Engine) -> None:
@@ -98,13 +97,13 @@ def test_an_idle_poll_costs_two_reads_and_one_write_a_minute(engine: Engine) -> 
     device, held = enroll(engine), factories.digest("v3")
     with statements(engine) as sent:
         answer(engine, device, held)
-        fleet.remember(engine, device, held, "diffclient/0.1.0")
+        devices.remember(engine, device, held, "diffclient/0.1.0")
     assert [word for word in sent if word != "BEGIN"] == ["SELECT", "UPDATE"]
     device = seen(engine, device)
     assert (device.digest, device.client) == (held, "diffclient/0.1.0")
     with statements(engine) as sent:
         answer(engine, device, held)
-        fleet.remember(engine, device, held, "diffclient/0.1.0")
+        devices.remember(engine, device, held, "diffclient/0.1.0")
     assert [word for word in sent if word != "BEGIN"] == ["SELECT"]
 
 
@@ -112,14 +111,14 @@ def test_an_idle_poll_costs_two_reads_and_one_write_a_minute(engine: Engine) -> 
 def test_what_is_new_is_written_down(engine: Engine, what: str) -> None:
     publish_chain(engine, 1)
     device = enroll(engine)
-    fleet.remember(engine, device, factories.digest("v0"), "one")
+    devices.remember(engine, device, factories.digest("v0"), "one")
     device = seen(engine, device)
     assert device.last_seen is not None
     if what == "a minute passed":
-        device.last_seen -= fleet.SEEN_FRESH + timedelta(seconds=1)
+        device.last_seen -= devices.SEEN_FRESH + timedelta(seconds=1)
     before = device.last_seen
     digest = factories.digest("v1" if what == "another digest" else "v0")
-    fleet.remember(engine, device, digest, "two" if what == "another client" else "one")
+    devices.remember(engine, device, digest, "two" if what == "another client" else "one")
     after = seen(engine, device)
     assert after.last_seen is not None
     assert after.last_seen > before
@@ -130,29 +129,41 @@ def test_what_is_new_is_written_down(engine: Engine, what: str) -> None:
 def test_a_report_says_what_the_device_runs(engine: Engine, stage: str, runs: str) -> None:
     publish_chain(engine, 1)
     device = enroll(engine)
-    fleet.remember(engine, device, factories.digest("v0"), "one")
+    devices.remember(engine, device, factories.digest("v0"), "one")
     report = Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5)
     with writing(engine) as session:
-        fleet.record_report(session, device, report)
+        devices.record_report(session, device, report)
     assert seen(engine, device).digest == factories.digest(runs)
 
 
 def test_standings_show_each_device_with_its_version_and_last_report(engine: Engine) -> None:
     publish_chain(engine, 1)
-    devices = [enroll(engine, name) for name in ("kitchen", "bedroom", "attic")]
+    three = [enroll(engine, name) for name in ("kitchen", "bedroom", "attic")]
     for stage in ("failed", "installed"):
         with writing(engine) as session:
             report = Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5)
-            fleet.record_report(session, devices[1], report)
+            devices.record_report(session, three[1], report)
     with reading(engine) as session:
-        rows = fleet.standings(session, "speech", "", 10)
-        rest = fleet.standings(session, "speech", rows[0].device.id, 1)
+        rows = devices.standings(session, "speech", "", 10)
+        rest = devices.standings(session, "speech", rows[0].device.id, 1)
     assert {row.device.name for row in rows} == {"kitchen", "bedroom", "attic"}
     assert [row.device.id for row in rest] == [rows[1].device.id]
     bedroom = next(row for row in rows if row.device.name == "bedroom")
     assert bedroom.last_report is not None
     assert (bedroom.number, bedroom.last_report.stage) == (1, "installed")
     assert all(row.number is None and row.last_report is None for row in rows if row is not bedroom)
+
+
+def test_steps_that_failed_on_a_device_are_left_out(engine: Engine) -> None:
+    publish_chain(engine, 2)
+    device, held, whole = enroll(engine), factories.digest("v1"), "speech/v0/2.snapshot"
+    with reading(engine) as session:
+        other = devices.answer(session, device, held, without=["speech/v0/2.from.1"])
+        unwelcome = devices.answer(session, device, held, False, ["speech/v0/2.from.1", "speech/v0/9.from.8"])
+        with pytest.raises(NoPath):
+            devices.answer(session, device, held, without=["speech/v0/2.from.1", whole])
+    assert other.steps == (whole,)
+    assert (unwelcome.steps, unwelcome.notice) == ((), "snapshot")
 
 
 def test_a_plan_finds_its_way_by_graph_when_steps_are_many(engine: Engine) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from diffclient.release.manifest import from_json
-from diffserver.catalog import versions as catalog
+from diffserver.catalog import versions
 from diffserver.errors import Conflict, DiffServerError, HeadMoved, NotFound, Refused
 from diffserver.storage.column_types import Base
 from diffserver.storage.database import reading, writing
@@ -28,7 +28,7 @@ def test_a_base_brings_its_model_and_becomes_version_0(engine: Engine) -> None:
     record(engine, factories.base())
     assert stable(engine) is None
     with writing(engine) as session:
-        version = catalog.publish(session, 1, by="anna")
+        version = versions.publish(session, 1, by="anna")
     assert (version.number, version.digest, version.forced) == (0, factories.digest("v0"), False)
     assert version.published_by == "anna"
     assert stable(engine) == version.digest
@@ -50,13 +50,13 @@ def test_an_update_is_a_step_from_its_parent_and_a_snapshot(engine: Engine) -> N
 
 def test_head_and_lineage(engine: Engine) -> None:
     with reading(engine) as session:
-        assert catalog.head(session, "speech") is None
-    versions = publish_chain(engine, 3)
+        assert versions.head(session, "speech") is None
+    chain = publish_chain(engine, 3)
     with reading(engine) as session:
-        head = catalog.head(session, "speech")
+        head = versions.head(session, "speech")
         assert head is not None
         assert head.number == 3
-        assert [version.number for version in catalog.lineage(session, versions[2])] == [0, 1, 2]
+        assert [version.number for version in versions.lineage(session, chain[2])] == [0, 1, 2]
 
 
 def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Engine) -> None:
@@ -66,11 +66,11 @@ def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Eng
     record(engine, factories.update("v0", "v1", 1))
     record(engine, replace(factories.full("v0", "elsewhere", 1), domains=["base", "athletes"]))
     with reading(engine) as session:
-        found = catalog.full_chain(session, "speech", 1, ("base",))
+        found = versions.full_chain(session, "speech", 1, ("base",))
         assert found is not None
         assert found.id == latest.id
-        assert catalog.full_chain(session, "speech", 1, ("athletes", "base")) is None
-        assert catalog.full_chain(session, "speech", 2, ("base",)) is None
+        assert versions.full_chain(session, "speech", 1, ("athletes", "base")) is None
+        assert versions.full_chain(session, "speech", 2, ("base",)) is None
 
 
 def test_the_fully_retrained_model_made_beside_a_candidate_is_recorded_before_it(engine: Engine) -> None:
@@ -79,7 +79,7 @@ def test_the_fully_retrained_model_made_beside_a_candidate_is_recorded_before_it
     tried = [{"method": "sparse", "chosen": True}]
     made = record(engine, factories.update("v0", "v1", 1, reference=beside, tried=tried, data_sha256="ab" * 32))
     with reading(engine) as session:
-        found = catalog.full_chain(session, "speech", 1, ("base",))
+        found = versions.full_chain(session, "speech", 1, ("base",))
         assert found is not None
         assert (found.id, found.digest, found.state) == (made.id - 1, beside.digest, "open")
         assert (found.tried, found.data_sha256) == ([], None)
@@ -92,7 +92,7 @@ def test_a_payload_is_not_there_before_it_is_published(engine: Engine) -> None:
     candidate = record(engine, factories.update("v0", "v1", 1))
     assert count(engine, Payload) == 0
     with writing(engine) as session:
-        catalog.publish(session, candidate.id)
+        versions.publish(session, candidate.id)
     with reading(engine) as session:
         row = session.get_one(Candidate, candidate.id)
         assert (row.state, row.payload_data, row.payload) == ("published", None, candidate.payload)
@@ -105,7 +105,7 @@ def test_publishing_is_all_or_nothing(engine: Engine) -> None:
 
     def interrupted() -> None:
         with writing(engine) as session:
-            catalog.publish(session, candidate.id)
+            versions.publish(session, candidate.id)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +113,7 @@ def test_publishing_is_all_or_nothing(engine: Engine) -> None:
     assert (count(engine, Version), count(engine, Payload), count(engine, Step)) == (1, 0, 1)
     assert stable(engine) == factories.digest("v0")
     with writing(engine) as session:
-        assert catalog.publish(session, candidate.id).number == 1
+        assert versions.publish(session, candidate.id).number == 1
 
 
 def test_a_refused_candidate_shows_why_and_can_be_forced(engine: Engine) -> None:
@@ -121,11 +121,11 @@ def test_a_refused_candidate_shows_why_and_can_be_forced(engine: Engine) -> None
     refusals = ["2.4 % is over the budget of 2 %"]
     candidate = record(engine, factories.update("v0", "v1", 1, refusals=refusals))
     with pytest.raises(Refused) as caught, writing(engine) as session:
-        catalog.publish(session, candidate.id)
+        versions.publish(session, candidate.id)
     shown = {"refusals": refusals, "evaluation": factories.EVALUATION, "metric": asdict(factories.WER)}
     assert caught.value.members() == shown
     with writing(engine) as session:
-        version = catalog.publish(session, candidate.id, force=True, by="anna")
+        version = versions.publish(session, candidate.id, force=True, by="anna")
     assert (version.forced, version.published_by) == (True, "anna")
 
 
@@ -143,11 +143,11 @@ def test_what_can_never_be_published(engine: Engine) -> None:
     ]:
         candidate = record(engine, new)
         with pytest.raises(Conflict, match=reason), writing(engine) as session:
-            catalog.publish(session, candidate.id, force=True)
+            versions.publish(session, candidate.id, force=True)
     with pytest.raises(Conflict, match="published already"), writing(engine) as session:
-        catalog.publish(session, 1)
+        versions.publish(session, 1)
     with pytest.raises(NotFound, match="no candidate 99"), writing(engine) as session:
-        catalog.publish(session, 99)
+        versions.publish(session, 99)
     assert count(engine, Version) == 2
 
 
@@ -178,7 +178,7 @@ def test_of_publishes_that_meet_exactly_one_wins(engine: Engine, same_candidate:
     def publish(candidate_id: int) -> Version | DiffServerError:
         try:
             with writing(engine) as session:
-                return catalog.publish(session, candidate_id)
+                return versions.publish(session, candidate_id)
         except Conflict as error:
             return error
 
@@ -194,7 +194,7 @@ def test_of_publishes_that_meet_exactly_one_wins(engine: Engine, same_candidate:
 def test_models_that_are_opened_together_are_one(engine: Engine) -> None:
     def open_model(_number: int) -> str:
         with writing(engine) as session:
-            return catalog.open_model(session, "speech", "asr").name
+            return versions.open_model(session, "speech", "asr").name
 
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(open_model, range(4))) == {"speech"}

@@ -12,7 +12,7 @@ from diffclient.diff.apply import apply
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot
-from diffserver.checkpoints.changes import changes, describe, exact, require_fit
+from diffserver.checkpoints.changes import describe, exact, find_changes, require_fit
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import mixed, version, write
@@ -28,7 +28,7 @@ def parent(tmp_path: Path) -> Snapshot:
 def arrived(parent: Snapshot, checkpoint: Checkpoint, out: Path) -> Snapshot:
     """The version that the exact diff makes, by way of its payload."""
     digest = parent.digest()
-    data = encode(exact(list(changes(checkpoint, parent))), parent.table, digest)
+    data = encode(exact(list(find_changes(checkpoint, parent))), parent.table, digest)
     apply(parent, [open_payload(data, parent.table, digest)], out)
     return Snapshot(out)
 
@@ -50,12 +50,12 @@ def test_a_snapshot_is_a_checkpoint_too_and_nothing_of_it_moves(parent: Snapshot
     assert grids == {spec.name: spec.grid for spec in other.table}, "or rounding would be needed"
     checkpoint = Checkpoint(other.path)
     assert arrived(parent, checkpoint, tmp_path / "version").digest() == other.digest()
-    roundings = [change.rounding for change in changes(checkpoint, parent) if change.rounding]
+    roundings = [change.rounding for change in find_changes(checkpoint, parent) if change.rounding]
     assert describe(roundings) == ["no weight had to be rounded to its grid"]
 
 
 def test_the_parents_own_weights_change_nothing(parent: Snapshot) -> None:
-    assert exact(list(changes(Checkpoint(parent.path), parent))).carried == 0
+    assert exact(list(find_changes(Checkpoint(parent.path), parent))).carried == 0
 
 
 def test_minus_zero_becomes_plus_zero(parent: Snapshot, tmp_path: Path) -> None:
@@ -77,7 +77,9 @@ def test_the_largest_rounding_is_told_with_its_tensor(parent: Snapshot, tmp_path
     shifted = parent.read("grid").astype(np.float64)
     shifted[3, 3] += 0.25 * 2.0**-grid
     tensors["grid"] = ("F32", shifted.astype(np.float32))
-    (rounded,) = [change for change in changes(Checkpoint(write(tmp_path / "c", tensors)), parent) if change.rounding]
+    (rounded,) = [
+        change for change in find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent) if change.rounding
+    ]
     assert rounded.rounding is not None
     assert 0 < rounded.rounding.most <= 0.26 * 2.0**-grid
     (line,) = describe([rounded.rounding])
@@ -119,4 +121,4 @@ def test_of_many_that_do_not_fit_a_few_are_named(parent: Snapshot, tmp_path: Pat
 def test_a_weight_that_leaves_its_grid_needs_a_new_model(parent: Snapshot, tmp_path: Path) -> None:
     tensors = dict(mixed(1)) | {"grid": ("F32", mixed(1)["grid"][1] * 200)}
     with pytest.raises(CheckpointError, match=r"grid holds a weight of .* its grid ends at [\d.]+; new grids"):
-        list(changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+        list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))

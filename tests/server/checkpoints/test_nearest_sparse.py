@@ -14,7 +14,7 @@ from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffclient.tensors.tensor_table import TensorSpec
-from diffserver.checkpoints.changes import Change, changes
+from diffserver.checkpoints.changes import Change, find_changes
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.checkpoints.nearest_sparse import sparse
 from diffserver.checkpoints.quantise import left_out
@@ -141,7 +141,7 @@ def test_all_dtypes_together_come_nearer_and_what_only_exact_can_change_is_named
         dtype, array = tensors[name]
         tensors[name] = (dtype, (array + rng.normal(0, 0.01, array.shape)).astype(array.dtype))
     tensors["bfloat"], tensors["off"], tensors["count"] = (mixed(1)[name] for name in ("bfloat", "off", "count"))
-    found = list(changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+    found = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
     assert left_out(found) == ["count", "off"]
     diff = sparse(found, int(0.2 * fp32_bytes(parent.table)))
     apply(parent, [diff], tmp_path / "version")

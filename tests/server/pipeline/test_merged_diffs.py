@@ -19,7 +19,7 @@ from diffclient.payload.encode import encode
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffclient.release.target_custom import name_of
 from diffclient.tensors.snapshot import Snapshot
-from diffserver.catalog import versions as catalog
+from diffserver.catalog import versions
 from diffserver.catalog.candidate import NewCandidate, NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.pipeline import merged_diffs
@@ -177,7 +177,7 @@ def test_short_cuts_are_served_only_once_their_candidate_is_published(service: S
     path = f"/v1/blobs/{made.payload.sha256}"
     assert service.public.get(path).status_code == 404
     with writing(line.engine) as session:
-        catalog.publish(session, candidate.id)
+        versions.publish(session, candidate.id)
     assert service.public.get(path).content == made.data
     with reading(line.engine) as session:
         assert session.scalar(select(func.count()).select_from(Shortcut)) == 0, "it moved"
@@ -186,9 +186,9 @@ def test_short_cuts_are_served_only_once_their_candidate_is_published(service: S
 def test_a_payload_of_an_older_format_ends_the_reach(line: Line) -> None:
     line.grow(*line.sparse(2))
     with writing(line.engine) as session:
-        head = catalog.head(session, "speech")
+        head = versions.head(session, "speech")
         assert head is not None
-        oldest = catalog.lineage(session, head)[1].candidate.payload
+        oldest = versions.lineage(session, head)[1].candidate.payload
         assert oldest is not None
         session.get_one(Payload, oldest.sha256).data = b"NDIF\x01" + bytes(100)
     assert [found.from_version for found in line.candidate(line.sparse(1)[0]).shortcuts] == [1]

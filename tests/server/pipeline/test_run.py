@@ -24,7 +24,7 @@ from diffserver.catalog import training_queue, versions
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.errors import Invalid, Refused
-from diffserver.pipeline import run as pipeline
+from diffserver.pipeline.run import make_candidate
 from diffserver.pipeline.worker import Worker
 from diffserver.settings import Settings
 from diffserver.storage import migrate
@@ -62,7 +62,7 @@ class Home:
     def run(self, spec: TrainingSpec, go_on: bool = True, find: Callable[[str], Task] = load_task) -> NewCandidate:
         folder = self.scratch / f"{spec.kind}-{len(list(self.scratch.iterdir()))}"
         folder.mkdir()
-        return pipeline.run(spec, self.engine, self.objects, folder, lambda done, message: go_on, find)
+        return make_candidate(spec, self.engine, self.objects, folder, lambda done, message: go_on, find)
 
     def submit(self, spec: TrainingSpec) -> int:
         with writing(self.engine) as session:

@@ -25,9 +25,9 @@ from diffserver.choices.methods import Use, method_names
 from diffserver.evaluation import from_json, mean_error_rate
 from diffserver.methods.definition import load_definition
 from diffserver.methods.setting import Setting
-from diffserver.pipeline import run as pipeline
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.parent_version import find_reference
+from diffserver.pipeline.run import make_candidate
 from diffserver.pipeline.trial_search import Goal, Trial
 from diffserver.pipeline.trials import goal_of
 from diffserver.pipeline.worker import Worker
@@ -66,7 +66,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
 def run(home: Home, spec: TrainingSpec, listener: Listener) -> NewCandidate:
     folder = home.scratch / f"tries-{len(list(home.scratch.iterdir()))}"
     folder.mkdir()
-    return pipeline.run(spec, home.engine, home.objects, folder, listener)
+    return make_candidate(spec, home.engine, home.objects, folder, listener)
 
 
 def tries(candidate: NewCandidate | Candidate) -> list[Trial]:

@@ -54,6 +54,9 @@ def versions(service: Service) -> dict[str, int]:
         ("timestamp", timedelta(hours=13), False),
         ("timestamp", timedelta(hours=12), True),
         ("timestamp", -DAY, True),
+        ("timestamp", 2 * DAY, False),
+        ("timestamp", 3 * DAY, True),  # signed when a clock was ahead: devices refuse what holds for so long
+        ("snapshot", 300 * DAY, True),
         ("snapshot", 4 * DAY, False),
         ("snapshot", 3 * DAY, True),
         ("root", 61 * DAY, False),

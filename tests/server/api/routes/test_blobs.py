@@ -3,6 +3,7 @@ from urllib.parse import quote
 
 import pytest
 
+from diffserver.api.routes import blobs
 from diffserver.storage.object_store import CHUNK
 from tests.server import factories
 from tests.server.conftest import Service, record, release
@@ -110,3 +111,11 @@ def test_a_large_payload_is_read_in_pieces(service: Service) -> None:
     assert service.public.get(url(large)).content == large
     middle = service.public.get(url(large), headers={"Range": f"bytes={CHUNK - 5}-{2 * CHUNK + 5}"})
     assert middle.content == large[CHUNK - 5 : 2 * CHUNK + 6]
+
+
+def test_a_slow_reader_holds_no_connection_to_the_database(service: Service) -> None:
+    payload = service.publish_chain(1)[1].candidate.payload
+    assert payload is not None
+    pieces = blobs._row_pieces(service.engine, payload.sha256, 0, payload.length)
+    assert next(pieces)
+    assert service.engine.pool.status().endswith("Current Checked out connections: 0")

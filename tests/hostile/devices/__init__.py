@@ -1,0 +1,1 @@
+"""Devices in real hands: drips, signals, disks that refuse, damaged diffs, wrong clocks, proxies."""
