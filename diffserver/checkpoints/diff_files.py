@@ -104,7 +104,7 @@ def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = N
     """
     parent, checkpoint, path = Snapshot(Path(old)), Checkpoint(Path(new)), Path(out)
     changes.require_fit(checkpoint, parent.table)
-    found = list(changes.changes(checkpoint, parent))
+    found = list(changes.find_changes(checkpoint, parent))
     diff = changes.exact(found) if budget is None else _nearest(found, int(budget * fp32_bytes(parent.table)))
     digest = parent.digest()
     payload = encode_payload(diff, parent.table, digest)
