@@ -26,6 +26,12 @@ def _keys(group: typer.Typer) -> None:
     at_server.add_to(group)
 
 
+def _diffs(group: typer.Typer) -> None:
+    from diffserver.cli.train import diffs
+
+    diffs.add_to(group)
+
+
 app = typer.Typer(
     help="Train, publish and serve neural diffs. Start with `diffserver init` and `diffserver serve`.",
     no_args_is_help=True,
@@ -43,6 +49,7 @@ publishing.add_to(app)
 changes.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)
+add_late(app, "diff", "Diffs as files, without a server: snapshot, encode, apply, inspect.", _diffs)
 demo.add_to(app)
 experiment.add_to(app)
 

@@ -26,7 +26,7 @@ FORBIDDEN_ON_DEVICES = {
     "diffserver",
     "obstore",
 }
-TRAINING = ("methods", "tasks", "training", "experiment", "demo")
+TRAINING = ("diffs", "methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "trust", "upkeep")
 SERVING = ("app", "api", "connections")
 NEITHER = ("checkpoints", "evaluation", "choices", "errors", "logs", "settings")

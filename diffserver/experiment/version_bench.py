@@ -17,6 +17,7 @@ from diffserver.experiment.cache import PAYLOAD, WEIGHTS, Kept, Record, Version
 from diffserver.experiment.code_fingerprint import fingerprint
 from diffserver.experiment.plan import Domain, Plan
 from diffserver.experiment.statistics import BySet, Errors, errors_of_each
+from diffserver.methods import parametrised
 from diffserver.methods.definition import Definition
 from diffserver.tasks import Session, Task
 from diffserver.training import loop
@@ -95,7 +96,7 @@ class Bench:
         }
 
     def _code(self, definition: Definition) -> str:
-        return fingerprint((loop, *map(import_module, definition.modules)), self.task)
+        return fingerprint((loop, parametrised, *map(import_module, definition.modules)), self.task)
 
     def _make(self, order: Order, about: dict[str, Any], code: str) -> Version:
         self.on_progress(0.0, "reads data")

@@ -9,7 +9,6 @@ with the largest mean change are kept, and all others stay the parent's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.arithmetic import LIMIT
 from diffclient.tensors.snapshot import TensorSpec
 from diffserver.methods.definition import Definition
-from diffserver.methods.method import MethodError
+from diffserver.methods.method import MethodError, Steady
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -32,41 +31,22 @@ _STEP_BYTES = 4
 """What a step may take in the payload, and so by how much a trained scale may lengthen it."""
 
 
-class BitDelta:
+class BitDelta(Steady):
     """Signs that stay, and a scale for every tensor that is trained as a factor of its first value."""
 
     def __init__(self, setting: Setting) -> None:
         self._table = setting.table
         self._grids = {spec.name: spec.grid for spec in setting.table if spec.grid is not None and spec.size}
-        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        self.parent = setting.parent
         full = setting.retrained()
-        self._deltas = {name: _as_rows(full[name] - setting.parent[name]) for name in self._grids}
+        self._deltas = {name: _as_rows(full[name] - self.parent[name]) for name in self._grids}
         self._limit = setting.limit
         self._rows = self._choose()
-        self._scales = {name: self._scale(name) for name in self._grids}
-        self._signs = {name: torch.from_numpy(self._signed(name)) for name in self._grids}
-        self._factors = {name: nn.Parameter(torch.ones(())) for name in self._grids}
-
-    def to(self, device: str) -> None:
-        """Moves parent, signs and factors."""
-        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
-        self._signs = {name: tensor.to(device) for name, tensor in self._signs.items()}
-        self._factors = {name: nn.Parameter(factor.detach().to(device)) for name, factor in self._factors.items()}
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The scales' factors."""
-        return self._factors.values()
-
-    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
-        """The parent's weights plus each sign times its tensor's scale."""
-        return self._parent | {
-            name: self._parent[name] + (factor * self._scales[name] * self._signs[name]).view_as(self._parent[name])
-            for name, factor in self._factors.items()
-        }
+        self.parts = {name: Signs(torch.from_numpy(self._signed(name)), self._scale(name)) for name in self._grids}
 
     def result(self) -> Diff:
         """One level, +1 or -1, for every weight of the kept rows."""
-        return self._diff(self._rows, {name: float(factor.detach()) for name, factor in self._factors.items()})
+        return self._diff(self._rows, {name: float(part.factor.detach()) for name, part in self.parts.items()})
 
     def _choose(self) -> Rows:
         """As many rows as the budget affords, the largest mean change first; raises MethodError if not one fits."""
@@ -112,7 +92,23 @@ class BitDelta:
         """The scale in grid units; some number while rows are still being chosen."""
         if factor is None:
             return 1
-        return min(LIMIT, max(1, round(math.ldexp(factor * self._scales[name], self._grids[name]))))
+        return min(LIMIT, max(1, round(math.ldexp(factor * self.parts[name].scale, self._grids[name]))))
+
+
+class Signs(nn.Module):
+    """One tensor's signs, float32 `[rows, weights of a row]`, and its scale's factor."""
+
+    signs: Tensor
+
+    def __init__(self, signs: Tensor, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.factor = nn.Parameter(torch.ones(()))
+        self.register_buffer("signs", signs, persistent=False)
+
+    def forward(self, parent: Tensor) -> Tensor:
+        """The parent's weights plus each sign times the scale."""
+        return parent + (self.factor * self.scale * self.signs).view_as(parent)
 
 
 def _as_rows(delta: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -7,20 +7,17 @@ that they take away for their bytes; vectors travel whole. No weight of the pare
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from diffserver.methods.definition import Definition
 from diffserver.methods.factors import Factors, Floats, is_matrix, matrix_shape, pack, unpack
-from diffserver.methods.method import MethodError, Packed
+from diffserver.methods.method import MethodError, Packed, Steady
 from diffserver.methods.setting import Setting
 
 
-class Factorised:
+class Factorised(Steady):
     """The retrained model in as many components as fit; nothing is trained."""
 
     def __init__(self, setting: Setting) -> None:
@@ -29,19 +26,7 @@ class Factorised:
         self._shapes = {spec.name: matrix_shape(spec.shape) for spec in specs if is_matrix(spec.shape)}
         self._dense = {spec.name: spec.shape for spec in specs if not is_matrix(spec.shape)}
         self._whole = {name: _decomposed(self._full[name].reshape(shape)) for name, shape in self._shapes.items()}
-        self._device = "cpu"
-
-    def to(self, device: str) -> None:
-        """Remembers where weights are wanted."""
-        self._device = device
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """None."""
-        return ()
-
-    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
-        """The weights that the result rebuilds."""
-        return {name: torch.tensor(array).to(self._device) for name, array in self.result().weights.items()}
+        self.parent, self.parts = setting.parent, dict[str, nn.Module]()
 
     def result(self) -> Packed:
         """Factors and vectors as bytes, which are no diff of the product's; raises MethodError if nothing fits."""

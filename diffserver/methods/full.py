@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from diffclient.tensors.snapshot import Array
 from diffserver.methods.definition import Definition
-from diffserver.methods.method import Retrained
+from diffserver.methods.method import Retrained, Steady
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
 
-class Full:
-    """All weights as parameters, starting from the parent's."""
+class Full(Steady):
+    """All weights as parameters, starting from the parent's; what is not a float stays."""
 
     def __init__(self, setting: Setting) -> None:
-        self._weights = {name: nn.Parameter(torch.tensor(array)) for name, array in setting.parent.items()}
-
-    def to(self, device: str) -> None:
-        """Moves the weights."""
-        self._weights = {name: nn.Parameter(tensor.detach().to(device)) for name, tensor in self._weights.items()}
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """Every weight."""
-        return self._weights.values()
-
-    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
-        """The weights themselves."""
-        return dict(self._weights)
+        self.parent = setting.parent
+        stay = {name for name, _ in setting.network.named_buffers()}
+        self.parts = {
+            name: InPlace(array)
+            for name, array in setting.parent.items()
+            if name not in stay and array.dtype.kind == "f"
+        }
 
     def result(self) -> Retrained:
         """The weights: a diff of all of them has no payload within any budget."""
-        return Retrained({name: tensor.detach().cpu().numpy() for name, tensor in self._weights.items()})
+        trained = {name: part.weights.detach().cpu().numpy() for name, part in self.parts.items()}
+        return Retrained({**self.parent, **trained})
+
+
+class InPlace(nn.Module):
+    """One tensor's weights, which take the place of the parent's."""
+
+    def __init__(self, array: Array) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor(array))
+
+    def forward(self, _: Tensor) -> Tensor:
+        """The weights."""
+        return self.weights
 
 
 FULL = Definition(Full, Recipe(steps=910, learning_rate=2.5e-3))

@@ -7,8 +7,10 @@ Biases and gains take finer steps, and about as many buckets as positions where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +19,10 @@ from torch import Tensor, nn
 from diffclient.diff import bucket_hash
 from diffclient.diff.streams import Diff, Hashed
 from diffclient.payload.encode import payload_length
-from diffclient.tensors.snapshot import TensorSpec
+from diffclient.tensors.snapshot import Array, TensorSpec
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
-from diffserver.methods.quantiser import Stages, Step, in_range, is_small, straight_through
+from diffserver.methods.quantiser import Stages, Step, bounded, is_small, largest, may_leave, straight_through
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -51,6 +53,56 @@ _SIGNIFICANT = 8
 """Bits of a step: the budget is met by the step alone, and with three bits it would jump by an eighth at least."""
 
 
+class HashedPart(nn.Module):
+    """One tensor's buckets: their values, and each position's bucket and sign.
+
+    The step, which changes from stage to stage, stands in a buffer, so that a compiled graph outlives it.
+    """
+
+    bucket: Tensor
+    sign: Tensor
+    farthest: Tensor
+    step: Tensor
+
+    def __init__(self, parent: Array, grid: int, places: tuple[Tensor, Tensor], count: int, levels: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(count))
+        self.grid, self.most = grid, levels
+        self.quantised = False
+        self.units = 1
+        self.bounded = False
+        """Whether a value may lead out of the grid, and levels must be looked at."""
+        bucket, sign = places
+        sizes = torch.tensor(parent).abs().flatten()
+        farthest = torch.zeros(count).scatter_reduce(0, bucket, sizes, "amax")
+        self._largest = largest(farthest)
+        buffers = {"bucket": bucket, "sign": sign, "farthest": farthest, "step": torch.ones(())}
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer, persistent=False)
+
+    def forward(self, parent: Tensor) -> Tensor:
+        """The parent's weights plus each position's signed value."""
+        value: Tensor = self.values
+        if self.quantised:
+            value = straight_through(self.levels() * self.step, value)
+        return parent + (value[self.bucket] * self.sign).view_as(parent)
+
+    def levels(self) -> Tensor:
+        """The values as whole levels."""
+        value = self.values.detach()
+        sizes = (value.abs() / self.step).round().clamp(max=self.most)
+        if self.bounded:
+            sizes = bounded(sizes, self.farthest, self.step, self.grid)
+        return torch.copysign(sizes, value)
+
+    def take(self, units: int) -> None:
+        """Take a step of so many grid units; from here on values are whole steps."""
+        self.units, step = units, math.ldexp(units, -self.grid)
+        self.step.fill_(step)
+        self.bounded = may_leave(self.grid, self._largest, self.most * step)
+        self.quantised = True
+
+
 class HashedDiff:
     """The values of the buckets of every tensor on a grid."""
 
@@ -58,43 +110,26 @@ class HashedDiff:
         table = setting.table
         self._schedule, self._table, self._seed = schedule, table, setting.seed & 0xFFFFFFFF
         self._limit = setting.limit
-        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        self.parent = setting.parent
         self._stages = Stages(schedule.stages)
         self._scale = 0.0
+        self.numbers: dict[str, float] = {}
+        """What may be followed as training goes on."""
         share = min(1.0, 32 * setting.budget / schedule.bits)
-        roomy = _SMALL_BITS * sum(spec.size for spec in table if is_small(spec)) < _SMALL_SHARE * 8 * self._limit
+        small = sum(spec.size for spec in setting.trained if is_small(spec))
+        roomy = _SMALL_BITS * small < _SMALL_SHARE * 8 * self._limit
         self._finer = {spec.name: schedule.finer if is_small(spec) else 1.0 for spec in table}
-        self._values: dict[str, nn.Parameter] = {}
-        self._places: dict[str, tuple[Tensor, Tensor]] = {}
-        self._farthest: dict[str, Tensor] = {}
-        for index, spec in enumerate(table):
-            if spec.grid is not None and spec.size:
-                count = max(1, int((1.0 if roomy and is_small(spec) else share) * spec.size))
-                bucket, sign = bucket_hash.assign(self._seed, index, 0, spec.size, count)
-                self._places[spec.name] = torch.from_numpy(bucket), torch.from_numpy(sign.astype(np.float32))
-                self._values[spec.name] = nn.Parameter(torch.zeros(count))
-                sizes = self._parent[spec.name].abs().flatten()
-                self._farthest[spec.name] = torch.zeros(count).scatter_reduce(
-                    0, self._places[spec.name][0], sizes, "amax"
-                )
-        self._grids = {spec.name: spec.grid for spec in table if spec.grid is not None}
+        self.parts: dict[str, HashedPart] = {}
+        for spec in setting.trained:
+            count = max(1, int((1.0 if roomy and is_small(spec) else share) * spec.size))
+            bucket, sign = bucket_hash.assign(self._seed, table.index(spec), 0, spec.size, count)
+            places = torch.from_numpy(bucket), torch.from_numpy(sign.astype(np.float32))
+            self.parts[spec.name] = HashedPart(self.parent[spec.name], spec.grid or 0, places, count, schedule.levels)
 
-    def to(self, device: str) -> None:
-        """Moves parent, places and values."""
-        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
-        self._places = {name: (bucket.to(device), sign.to(device)) for name, (bucket, sign) in self._places.items()}
-        self._farthest = {name: tensor.to(device) for name, tensor in self._farthest.items()}
-        self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The buckets' values."""
-        return self._values.values()
-
-    def weights(self, progress: float) -> dict[str, Tensor]:
-        """The parent's weights plus each position's signed value."""
+    def advance(self, progress: float) -> None:
+        """Steer the step where a stage begins, while it may change."""
         if self._stages.begins(progress) and self._schedule.quantised <= progress < self._schedule.fixed:
             self._steer()
-        return self._parent | {name: self._parent[name] + self._spread(name) for name in self._values}
 
     def result(self) -> Diff:
         """The buckets' levels, in steps coarse enough for the budget.
@@ -103,46 +138,48 @@ class HashedDiff:
         """
         if not self._scale:
             self._steer()
-        largest = max(float(value.detach().abs().max()) for value in self._values.values())
+        most = max(largest(part.values.detach()) for part in self.parts.values())
         while payload_length(found := self._diff(), self._table) > self._limit:
-            if self._scale > 4 * self._schedule.finer * largest:  # every level is 0 already
+            if self._scale > 4 * self._schedule.finer * most:  # every level is 0 already
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
-            self._scale *= 1.02
+            self._rescale(self._scale * 1.02)
         return found
+
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, but for the values."""
+        return {"scale": self._scale, "stage": self._stages.state, "seed": self._seed}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up training where `state` was read; raises MethodError if it is that of another seed."""
+        if state["seed"] != self._seed:
+            raise MethodError(f"the state is of seed {state['seed']}: make the diff with it again")
+        self._stages.state = state["stage"]
+        if state["scale"]:
+            self._rescale(state["scale"])
 
     def _steer(self) -> None:
         """Takes the finest step with which the payload fits, to about one per cent."""
-        values = torch.cat([value.detach() for value in self._values.values()])
+        values = torch.cat([part.values.detach() for part in self.parts.values()])
         middle = float(values.square().mean().sqrt()) + 1e-12
         fine, coarse = 0.05 * middle, 20 * middle
         while coarse / fine > 1.01:
-            self._scale = (fine * coarse) ** 0.5
+            self._rescale((fine * coarse) ** 0.5)
             fits = payload_length(self._diff(), self._table) <= self._schedule.aim * self._limit
             fine, coarse = (fine, self._scale) if fits else (self._scale, coarse)
-        self._scale = coarse
+        self._rescale(coarse)
+        self.numbers = {"step": coarse, "payload_bytes": payload_length(self._diff(), self._table)}
 
-    def _spread(self, name: str) -> Tensor:
-        value: Tensor = self._values[name]
-        if self._scale:
-            value = straight_through(self._levels(name) * self._step(name).value, value)
-        bucket, sign = self._places[name]
-        return (value[bucket] * sign).view_as(self._parent[name])
-
-    def _step(self, name: str) -> Step:
-        return Step.near(self._scale / self._finer[name], self._grids[name], _SIGNIFICANT)
-
-    def _levels(self, name: str) -> Tensor:
-        value, step = self._values[name].detach(), self._step(name)
-        sizes = (value.abs() / step.value).round().clamp(max=self._schedule.levels)
-        return torch.copysign(in_range(sizes, self._farthest[name], step, self._grids[name]), value)
+    def _rescale(self, scale: float) -> None:
+        self._scale = scale
+        for name, part in self.parts.items():
+            part.take(Step.near(scale / self._finer[name], part.grid, _SIGNIFICANT).units)
 
     def _diff(self) -> Diff:
         return Diff("hashed", tuple(map(self._stream, self._table)), seed=self._seed)
 
     def _stream(self, spec: TensorSpec) -> Hashed | None:
-        if spec.name not in self._values:
-            return None
-        return Hashed(self._levels(spec.name).cpu().numpy().astype(np.int32), self._step(spec.name).units)
+        part = self.parts.get(spec.name)
+        return Hashed(part.levels().cpu().numpy().astype(np.int32), part.units) if part else None
 
 
 HASHED = Definition(

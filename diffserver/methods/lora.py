@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from diffserver.methods.definition import Definition
 from diffserver.methods.factors import Factors, is_matrix, matrix_shape, pack, unpack
-from diffserver.methods.method import MethodError, Packed
+from diffserver.methods.method import MethodError, Packed, Steady
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -27,35 +27,18 @@ _RESERVE = 0.99
 """The share of the budget that ranks are chosen for: trained factors may take a little more than noise."""
 
 
-class Lora:
+class Lora(Steady):
     """Factors of the changes, left one at zero at first; all other weights stay the parent's."""
 
     def __init__(self, setting: Setting) -> None:
         self._limit = setting.limit
-        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
+        self.parent = setting.parent
         layers = _layers(setting)
         shapes = {name: matrix_shape(setting.parent[name].shape) for name in layers}
         self._ranks = choose_ranks(shapes, self._limit)
         self._shapes = {name: shapes[name] for name in self._ranks}
-        self._modules = _wrapped(setting, {layers[name]: rank for name, rank in self._ranks.items()})
-
-    def to(self, device: str) -> None:
-        """Moves parent and factors."""
-        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
-        for module in self._modules.values():
-            module.to(device)
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """Both factors of every layer."""
-        for module in self._modules.values():
-            yield from (*module.lora_A.parameters(), *module.lora_B.parameters())
-
-    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the same at every point of training
-        """The parent's weights with the factors' products merged into them."""
-        return self._parent | {
-            name: self._parent[name] + module.get_delta_weight(_ADAPTER).view_as(self._parent[name])
-            for name, module in self._modules.items()
-        }
+        modules = _wrapped(setting, {layers[name]: rank for name, rank in self._ranks.items()})
+        self.parts = {name: Product(module) for name, module in modules.items()}
 
     def result(self) -> Packed:
         """The factors as bytes, which are no diff of the product's; raises MethodError if none fits."""
@@ -64,7 +47,7 @@ class Lora:
 
     def _payload(self) -> bytes:
         """The factors; components that change least for their bytes are dropped until the rest fits."""
-        found = {name: _factors(module) for name, module in self._modules.items()}
+        found = {name: part.factors() for name, part in self.parts.items()}
         while len(data := pack(found)) > self._limit:
             if not any(factors.rank for factors in found.values()):
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
@@ -74,10 +57,30 @@ class Lora:
 
     def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
         """The parent's weights with the payload's products merged into them."""
-        weights = {name: tensor.cpu().numpy() for name, tensor in self._parent.items()}
+        weights = dict(self.parent)
         found, _ = unpack(payload, self._shapes)
         merged = {name: weights[name] + factors.product.reshape(weights[name].shape) for name, factors in found.items()}
         return weights | merged
+
+
+class Product(nn.Module):
+    """One of peft's layers: the product of its factors is merged into the weights."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.lora_A, self.lora_B = layer.lora_A, layer.lora_B
+        self._layer = (layer,)  # in a tuple, so that its own weights are not this module's
+
+    def forward(self, parent: Tensor) -> Tensor:
+        """The parent's weights plus the product."""
+        product: Tensor = self._layer[0].get_delta_weight(_ADAPTER)
+        return parent + product.view_as(parent)
+
+    def factors(self) -> Factors:
+        """Both as matrices: `[outputs, rank]` and `[rank, inputs (times kernel)]`, rounded to fp16."""
+        sides: list[Any] = [self.lora_B, self.lora_A]
+        found = [side[_ADAPTER].weight.detach().cpu().half().float() for side in sides]
+        return Factors(*(side.flatten(1).numpy() for side in found))
 
 
 def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str, int]:
@@ -135,12 +138,6 @@ def _wrapped(setting: Setting, ranks: Mapping[str, int]) -> dict[str, Any]:
         torch.manual_seed(setting.seed)
         model = inject_adapter_in_model(config, copy.deepcopy(setting.network))
     return {f"{name}.weight": module for name, module in model.named_modules() if name in ranks}
-
-
-def _factors(module: Any) -> Factors:
-    """A layer's factors as matrices: `[outputs, rank]` and `[rank, inputs (times kernel)]`, rounded to fp16."""
-    sides = [getattr(module, side)[_ADAPTER].weight.detach().cpu().half().float() for side in ("lora_B", "lora_A")]
-    return Factors(*(side.flatten(1).numpy() for side in sides))
 
 
 def _weakest(found: Mapping[str, Factors]) -> tuple[str, int]:

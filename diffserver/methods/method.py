@@ -1,18 +1,19 @@
 """Methods: what is trained in place of a parent's weights, and how it becomes a version within its budget.
 
-A method gives the training loop weights to run the network with and parameters to change; when training ends it gives
-its result. The loop itself, data and files are left to others.
+A method has a part for every tensor that it changes: a module that makes the tensor's weights of the parent's, and
+holds what is trained. When training ends the method gives its result. Putting the parts into a network is left to
+`parametrised`, the loop, data and files to others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
 from diffclient.diff.streams import Diff
 
@@ -45,14 +46,23 @@ Result = Diff | Packed | Retrained
 class Method(Protocol):
     """One way to make a new version from a parent."""
 
-    def to(self, device: str) -> None:
-        """Moves everything that is trained, once, before training."""
+    @property
+    def parent(self) -> Weights:
+        """The parent's weights, those that stay among them."""
 
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """What the optimiser changes."""
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """By tensor: called with the parent's tensor, a part returns the weights; gradients flow to its parameters."""
 
-    def weights(self, progress: float) -> dict[str, Tensor]:
-        """The network's weights at this point of training (0 to 1); gradients flow to the parameters."""
+    def advance(self, progress: float) -> None:
+        """Decide what holds from this point of training on (0 to 1); called once before every step, and never after."""
 
     def result(self) -> Result:
-        """What was learned, its payload within the budget; raises MethodError if nothing fits that."""
+        """Return what was learned, its payload within the budget; raises MethodError if nothing fits that."""
+
+
+class Steady:
+    """A method whose parts are the same at every point of training."""
+
+    def advance(self, progress: float) -> None:
+        """Change nothing."""

@@ -32,6 +32,15 @@ class Stages:
         started, self._last = stage != self._last, stage
         return started
 
+    @property
+    def state(self) -> int:
+        """The stage that was begun last."""
+        return self._last
+
+    @state.setter
+    def state(self, stage: int) -> None:
+        self._last = stage
+
 
 @dataclass(frozen=True)
 class Step:
@@ -59,14 +68,28 @@ def is_small(spec: TensorSpec) -> bool:
 
 def in_range(levels: Tensor, parent: Tensor, step: Step, grid: int) -> Tensor:
     """The levels, nearer to zero where parent and value together would leave the grid of that exponent."""
-    end = math.ldexp(LIMIT - _MARGIN, -grid)
-    if _largest(parent) + _largest(levels) * step.value <= end:  # almost always, and much cheaper
-        return levels
-    most, least = ((side - parent).div_(step.value) for side in (end, -end))
+    if may_leave(grid, largest(parent), largest(levels) * step.value):
+        return bounded(levels, parent, step.value, grid)
+    return levels  # almost always, and much cheaper
+
+
+def may_leave(grid: int, weight: float, value: float) -> bool:
+    """Whether a weight and a value of these magnitudes may together leave the grid of that exponent."""
+    return weight + value > _end(grid)
+
+
+def bounded(levels: Tensor, parent: Tensor, step: Tensor | float, grid: int) -> Tensor:
+    """The levels as `in_range` has them, without a look at whether that is needed."""
+    most, least = ((side - parent).div_(step) for side in (_end(grid), -_end(grid)))
     return levels.clamp(least.ceil_().clamp_(max=0), most.floor_().clamp_(min=0))
 
 
-def _largest(found: Tensor) -> float:
+def _end(grid: int) -> float:
+    return math.ldexp(LIMIT - _MARGIN, -grid)
+
+
+def largest(found: Tensor) -> float:
+    """The largest magnitude; 0 where there is nothing."""
     low, high = found.aminmax() if found.numel() else (0.0, 0.0)
     return max(-float(low), float(high))
 

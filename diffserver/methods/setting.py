@@ -5,11 +5,12 @@ Some methods compress what full retraining found, and need its weights; some wra
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from diffclient.tensors.snapshot import Table, fp32_bytes
+from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
 from diffserver.methods.method import MethodError, Weights
 
 
@@ -26,6 +27,8 @@ class Setting:
     """Gives the layers; its weights are not used."""
     full: Weights | None = None
     """The fully retrained model that the method compresses, on the table's grids."""
+    frozen: Container[str] = ()
+    """Tensors that stay as they are, beside the network's buffers and what is on no grid."""
 
     def __post_init__(self) -> None:
         if not 0 < self.budget <= 1:
@@ -37,6 +40,16 @@ class Setting:
     def limit(self) -> int:
         """The most payload bytes."""
         return int(self.budget * fp32_bytes(self.table))
+
+    @property
+    def trained(self) -> Sequence[TensorSpec]:
+        """The tensors whose weights are trained; raises MethodError if there are none."""
+        stay = {name for name, _ in self.network.named_buffers()}
+        found = [spec for spec in self.table if spec.grid is not None and spec.size and spec.name not in stay]
+        found = [spec for spec in found if spec.name not in self.frozen]
+        if not found:
+            raise MethodError("no tensor can be trained: a diff changes fp32 tensors that are not frozen")
+        return found
 
     def retrained(self) -> Weights:
         """Return `full`; raises MethodError if there is none."""

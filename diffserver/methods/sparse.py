@@ -9,8 +9,9 @@ is tied to the smallest value that is kept, and the density follows from the len
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from torch import Tensor, nn
 
 from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
-from diffclient.tensors.snapshot import TensorSpec
+from diffclient.tensors.snapshot import Array, TensorSpec
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
-from diffserver.methods.quantiser import Stages, Step, in_range, is_small, straight_through
+from diffserver.methods.quantiser import Stages, Step, bounded, is_small, largest, may_leave, straight_through
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -55,106 +56,179 @@ class SparseSchedule:
         return min(1.0, max(0.0, (progress - self.pruning_begins) / (self.pruning_ends - self.pruning_begins)))
 
 
+Phase = Literal["dense", "soft", "quantised", "fixed"]
+"""What of the values is used: all; more of the larger ones; the large ones in whole steps; those under a mask, so."""
+
+
+class SparsePart(nn.Module):
+    """One tensor's values, dense, and what of them is used.
+
+    What changes from stage to stage stands in buffers, so that a compiled graph outlives it.
+    """
+
+    relative: Tensor
+    temperature: Tensor
+    threshold: Tensor
+    step: Tensor
+    mask: Tensor
+
+    def __init__(self, parent: Array, grid: int, finer: float, levels: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(parent.shape))
+        self.grid, self.finer, self.most = grid, finer, levels
+        self.phase: Phase = "dense"
+        self.units = 1
+        self.bounded = False
+        """Whether a value may lead out of the grid, and levels must be looked at."""
+        self._largest = float(np.max(np.abs(parent), initial=0.0))
+        for name in ("relative", "temperature", "threshold", "step"):
+            self.register_buffer(name, torch.zeros(()), persistent=False)
+        self.register_buffer("mask", torch.zeros(parent.shape, dtype=torch.bool), persistent=False)
+
+    def forward(self, parent: Tensor) -> Tensor:
+        """The parent's weights plus what of the values is used."""
+        return straight_through(self._used(self.values.detach(), parent).add_(parent), self.values)
+
+    def levels(self, parent: Tensor) -> Tensor:
+        """The values as whole levels: 0 outside the mask, and where a value is below half a step."""
+        levels = self._kept(self.values.detach()).div_(self.step).round_().clamp_(-self.most, self.most)
+        return bounded(levels, parent, self.step, self.grid) if self.bounded else levels
+
+    def sizes(self) -> Tensor:
+        """How large the values count when the largest are kept."""
+        return self.values.detach().abs() * self.finer
+
+    def begin_stage(self, threshold: float, temperature: float, spread: float) -> None:
+        """Take a new threshold and temperature, and the step that follows from them."""
+        smallest = threshold / self.finer
+        self.take(Step.near(max(spread * smallest, largest(self.values.detach()) / self.most), self.grid).units)
+        self.relative.fill_(self.finer / threshold)
+        self.temperature.fill_(temperature)
+        self.threshold.fill_(smallest)
+
+    def take(self, units: int) -> None:
+        """Take a step of so many grid units."""
+        self.units, step = units, math.ldexp(units, -self.grid)
+        self.step.fill_(step)
+        self.bounded = may_leave(self.grid, self._largest, self.most * step)
+
+    def _used(self, value: Tensor, parent: Tensor) -> Tensor:
+        """What of the values is used, as a new tensor; the rest is done in place, for this is every step's."""
+        if self.phase == "dense":
+            return value.clone()
+        if self.phase == "soft":
+            relative = value.abs().mul_(self.relative)
+            return relative.sub_(1).mul_(self.temperature).sigmoid_().mul_(value)
+        return self.levels(parent).mul_(self.step)
+
+    def _kept(self, value: Tensor) -> Tensor:
+        return value * (self.mask if self.phase == "fixed" else value.abs() > self.threshold)
+
+
 class SparseDiff:
     """One value for every weight on a grid; what of them is used shrinks as training goes on."""
 
     def __init__(self, setting: Setting, schedule: SparseSchedule) -> None:
         self._schedule, self._table, self._limit = schedule, setting.table, setting.limit
-        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
-        self._on_grid = {spec.name: spec.grid for spec in self._table if spec.grid is not None and spec.size}
-        self._finer = {spec.name: schedule.finer if is_small(spec) else 1.0 for spec in self._table}
-        self._values = {name: nn.Parameter(torch.zeros_like(self._parent[name])) for name in self._on_grid}
+        self.parent = setting.parent
+        self.parts = {
+            spec.name: SparsePart(
+                self.parent[spec.name], spec.grid or 0, schedule.finer if is_small(spec) else 1.0, schedule.levels
+            )
+            for spec in setting.trained
+        }
         self._stages, self._steerings = Stages(schedule.stages), Stages(schedule.steerings)
         self._density = min(0.5, 5 * setting.budget)  # a first guess, about 6 bits a value
-        self._temperature = schedule.coldest
         self._threshold = 0.0
-        self._steps: dict[str, Step] = {}
-        self._masks: dict[str, Tensor] = {}
+        self._fixed = False
+        self.numbers: dict[str, float] = {}
+        """What may be followed as training goes on."""
 
-    def to(self, device: str) -> None:
-        """Moves parent and values."""
-        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
-        self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The values, dense."""
-        return self._values.values()
-
-    def weights(self, progress: float) -> dict[str, Tensor]:
-        """The parent's weights plus what of the values is used at this point."""
-        if self._stages.begins(progress) and not self._masks:
+    def advance(self, progress: float) -> None:
+        """Begin a stage where one begins, and use what of the values is to be used at this point."""
+        if self._stages.begins(progress) and not self._fixed and progress >= self._schedule.pruning_begins:
             self._begin_stage(progress)
-        return self._parent | {
-            name: straight_through(self._used(name, value.detach(), progress).add_(self._parent[name]), value)
-            for name, value in self._values.items()
-        }
+        quantised = progress >= self._schedule.quantised
+        self._enter("dense" if self._threshold == 0.0 else "soft" if not quantised else self._hard)
 
     def result(self) -> Diff:
         """What is kept, as levels; the smallest values are dropped until the payload fits.
 
         Raises MethodError if not even an empty payload fits the budget.
         """
-        if not self._masks:
+        if not self._fixed:
             self._begin_stage(1.0)
-        kept = {name: self._levels(name) for name in self._values}
+        self._enter("fixed")
+        kept = self._levels()
         while (length := payload_length(found := self._diff(kept), self._table)) > self._limit:
             if not found.carried:
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
             kept = self._without_smallest(kept, 1 - 0.998 * self._limit / length)
         return found
 
+    def state(self) -> dict[str, Any]:
+        """All that training goes on from, but for the values: numbers, and each tensor's buffers."""
+        parts = {name: {"units": part.units, **dict(part.named_buffers())} for name, part in self.parts.items()}
+        stages = (self._stages.state, self._steerings.state)
+        return {
+            "density": self._density, "threshold": self._threshold, "fixed": self._fixed, "stages": stages,
+            "parts": parts,
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up training where `state` was read; the values are given back apart from it."""
+        self._density, self._threshold, self._fixed = state["density"], state["threshold"], state["fixed"]
+        self._stages.state, self._steerings.state = state["stages"]
+        for name, part in self.parts.items():
+            part.take(state["parts"][name]["units"])
+            for buffer_name, buffer in part.named_buffers():
+                buffer.copy_(state["parts"][name][buffer_name])
+
+    @property
+    def _hard(self) -> Phase:
+        return "fixed" if self._fixed else "quantised"
+
+    def _enter(self, phase: Phase) -> None:
+        for part in self.parts.values():
+            if part.phase != phase:
+                part.phase = phase
+
     def _begin_stage(self, progress: float) -> None:
         """Decides on threshold and temperature, and in the end on the mask."""
         schedule = self._schedule
-        if progress < schedule.pruning_begins:
-            return
         pruned = schedule.pruned(progress)
-        self._temperature = schedule.coldest * (schedule.hottest / schedule.coldest) ** pruned
+        temperature = schedule.coldest * (schedule.hottest / schedule.coldest) ** pruned
         density = self._density + (1 - self._density) * (1 - pruned) ** 3
-        sizes = torch.cat([self._sizes(name).flatten() for name in self._values])
+        sizes = torch.cat([part.sizes().flatten() for part in self.parts.values()])
         dropped = min(len(sizes), max(1, round(len(sizes) * (1 - density))))
         self._threshold = max(float(sizes.kthvalue(dropped).values), 1e-12)
-        self._steps = {name: self._step(name, grid) for name, grid in self._on_grid.items()}
+        for part in self.parts.values():
+            part.begin_stage(self._threshold, temperature, schedule.spread)
+        self.numbers |= {"density": density, "threshold": self._threshold, "temperature": temperature}
         if progress >= schedule.quantised and self._steerings.begins(progress):
-            length = payload_length(self._diff({name: self._levels(name) for name in self._values}), self._table)
+            self._enter("quantised")
+            length = payload_length(self._diff(self._levels()), self._table)
+            self.numbers["payload_bytes"] = length
             # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
             self._density *= min(1.5, max(0.5, math.sqrt(schedule.aim * self._limit / length)))
         if progress >= schedule.fixed:
-            self._masks = {name: (self._sizes(name) > self._threshold).float() for name in self._values}
+            self._fixed = True
+            for part in self.parts.values():
+                part.mask.copy_(part.sizes() > self._threshold)
 
-    def _sizes(self, name: str) -> Tensor:
-        """How large a tensor's values count when the largest are kept."""
-        return self._values[name].detach().abs() * self._finer[name]
+    def _levels(self) -> dict[str, Tensor]:
+        return {name: part.levels(self._parent(name)) for name, part in self.parts.items()}
 
-    def _step(self, name: str, grid: int) -> Step:
-        smallest, largest = self._threshold / self._finer[name], float(self._values[name].detach().abs().max())
-        return Step.near(max(self._schedule.spread * smallest, largest / self._schedule.levels), grid)
-
-    def _used(self, name: str, value: Tensor, progress: float) -> Tensor:
-        """What of a tensor's values is used, as a new tensor; the rest is done in place, for this is every step's."""
-        if self._threshold == 0.0:
-            return value.clone()
-        if progress < self._schedule.quantised:
-            relative = value.abs().mul_(self._finer[name] / self._threshold)
-            return relative.sub_(1).mul_(self._temperature).sigmoid_().mul_(value)
-        return self._levels(name).mul_(self._steps[name].value)
-
-    def _levels(self, name: str) -> Tensor:
-        """One tensor's values as whole levels: 0 outside the mask, and where a value is below half a step."""
-        value, step, most = self._values[name].detach(), self._steps[name], self._schedule.levels
-        levels = self._kept(name, value).div_(step.value).round_().clamp_(-most, most)
-        return in_range(levels, self._parent[name], step, self._on_grid[name])
-
-    def _kept(self, name: str, value: Tensor) -> Tensor:
-        if self._masks:
-            return value * self._masks[name]
-        return nn.functional.hardshrink(value, self._threshold / self._finer[name])
+    def _parent(self, name: str) -> Tensor:
+        """The parent's weights, where they are needed at all."""
+        part = self.parts[name]
+        return torch.tensor(self.parent[name], device=part.values.device) if part.bounded else part.values
 
     def _without_smallest(self, kept: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-        sizes = torch.cat([self._sizes(name)[levels != 0] for name, levels in kept.items()])
+        sizes = torch.cat([self.parts[name].sizes()[levels != 0] for name, levels in kept.items()])
         dropped = min(len(sizes), max(1, round(share * len(sizes))))
         smallest = sizes.kthvalue(dropped).values
-        return {name: torch.where(self._sizes(name) <= smallest, 0.0, levels) for name, levels in kept.items()}
+        return {name: torch.where(self.parts[name].sizes() <= smallest, 0.0, levels) for name, levels in kept.items()}
 
     def _diff(self, kept: dict[str, Tensor]) -> Diff:
         return Diff("sparse", tuple(self._stream(spec, kept) for spec in self._table))
@@ -164,7 +238,7 @@ class SparseDiff:
             return None
         levels = kept[spec.name].flatten().cpu().numpy().astype(np.int32)
         positions = np.flatnonzero(levels)
-        return Sparse(positions, levels[positions], self._steps[spec.name].units) if len(positions) else None
+        return Sparse(positions, levels[positions], self.parts[spec.name].units) if len(positions) else None
 
 
 SPARSE = Definition(

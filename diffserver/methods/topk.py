@@ -11,7 +11,7 @@ its largest weights (Han et al., "Learning both Weights and Connections", NeurIP
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from diffserver.checkpoints import nearest_sparse
 from diffserver.checkpoints.changes import Change
 from diffserver.errors import Invalid
 from diffserver.methods.definition import Definition
-from diffserver.methods.method import MethodError
+from diffserver.methods.method import MethodError, Steady
 from diffserver.methods.quantiser import Step, in_range, straight_through
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
@@ -44,58 +44,56 @@ class TopKSchedule:
     """The share of the budget that the mask is chosen for: tuned values spread, which lengthens the payload."""
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """One tensor's part of the mask: flat positions, int64 `[k]`, the quantiser's step, and what is added to."""
+class Kept(nn.Module):
+    """One tensor's part of the mask: flat positions, int64 `[k]`, the quantiser's step, and the values, float32 `[k]`.
+
+    Values are added to the parent's weights, or stand for themselves.
+    """
 
     positions: Tensor
-    step: Step
     start: Tensor
-    """float32 `[k]`: the parent's weights there, or zeros."""
-    grid: int
 
-    def to(self, device: str) -> Kept:
-        """The same on another device."""
-        return replace(self, positions=self.positions.to(device), start=self.start.to(device))
+    def __init__(self, positions: Tensor, step: Step, start: Tensor, grid: int, values: Tensor, *, added: bool) -> None:
+        super().__init__()
+        self.step, self.grid, self.added = step, grid, added
+        self.values = nn.Parameter(values)
+        self.register_buffer("positions", positions, persistent=False)
+        self.register_buffer("start", start, persistent=False)
+
+    def forward(self, parent: Tensor) -> Tensor:
+        """The parent's weights, or nothing, plus the kept values in whole steps."""
+        start = parent.flatten() if self.added else torch.zeros_like(parent).flatten()
+        used = straight_through(self.levels(self.values.detach()) * self.step.value, self.values)
+        return start.index_add(0, self.positions, used).view_as(parent)
+
+    def levels(self, values: Tensor) -> Tensor:
+        """Values in whole steps: at least one, unless they are 0."""
+        sizes = (values.abs() / self.step.value).round().clamp(min=1)
+        levels = torch.where(values == 0, 0.0, torch.copysign(sizes, values))
+        return in_range(levels, self.start, self.step, self.grid)
 
 
-class TopK:
+class TopK(Steady):
     """The best sparse diff to the fully retrained model; its values may be tuned, its mask may not."""
 
     def __init__(self, setting: Setting, schedule: TopKSchedule) -> None:
         self._table, self._limit, self._alpha = setting.table, setting.limit, 0 if schedule.from_nothing else ONE
-        self._parent = {name: torch.tensor(array) for name, array in setting.parent.items()}
-        self._kept: dict[str, Kept] = {}
-        self._values: dict[str, nn.Parameter] = {}
+        self.parent = setting.parent
+        self.parts: dict[str, Kept] = {}
         for spec, stream in zip(self._table, _largest(setting, schedule), strict=True):
             if spec.grid is not None and stream is not None:
                 step = Step(stream.step, math.ldexp(stream.step, -spec.grid))
-                wanted = _wanted(setting, spec.name, schedule)
+                wanted = torch.from_numpy(_wanted(setting, spec.name, schedule)[stream.positions])
                 positions = torch.from_numpy(stream.positions)
-                start = self._parent[spec.name].flatten()[positions] * bool(self._alpha)
-                self._kept[spec.name] = Kept(positions, step, start, spec.grid)
-                self._values[spec.name] = nn.Parameter(torch.from_numpy(wanted[stream.positions]))
-
-    def to(self, device: str) -> None:
-        """Moves parent, mask and values."""
-        self._parent = {name: tensor.to(device) for name, tensor in self._parent.items()}
-        self._kept = {name: kept.to(device) for name, kept in self._kept.items()}
-        self._values = {name: nn.Parameter(value.detach().to(device)) for name, value in self._values.items()}
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The kept values."""
-        return self._values.values()
-
-    def weights(self, progress: float) -> dict[str, Tensor]:  # noqa: ARG002 - the quantiser is there all the time
-        """The parent's weights, or nothing, plus the kept values in whole steps."""
-        return self._parent | {name: self._changed(name, value) for name, value in self._values.items()}
+                start = torch.tensor(self.parent[spec.name]).flatten()[positions] * bool(self._alpha)
+                self.parts[spec.name] = Kept(positions, step, start, spec.grid, wanted, added=bool(self._alpha))
 
     def result(self) -> Diff:
         """The kept values as levels; the smallest are dropped until the payload fits.
 
         Raises MethodError if not even one fits.
         """
-        values = {name: value.detach() for name, value in self._values.items()}
+        values = {name: part.values.detach() for name, part in self.parts.items()}
         while (length := payload_length(found := self._diff(values), self._table)) > self._limit:
             sizes = torch.cat([value[value != 0].abs() for value in values.values()])
             if not len(sizes):
@@ -105,29 +103,16 @@ class TopK:
             values = {name: torch.where(value.abs() <= smallest, 0.0, value) for name, value in values.items()}
         return found
 
-    def _changed(self, name: str, value: Tensor) -> Tensor:
-        kept, parent = self._kept[name], self._parent[name]
-        start = parent.flatten() if self._alpha else torch.zeros_like(parent).flatten()
-        used = straight_through(_levels(value.detach(), kept) * kept.step.value, value)
-        return start.index_add(0, kept.positions, used).view_as(parent)
-
     def _diff(self, values: dict[str, Tensor]) -> Diff:
         def stream(spec: TensorSpec) -> Sparse | None:
             if spec.name not in values:
                 return None
-            kept = self._kept[spec.name]
-            levels = _levels(values[spec.name], kept).cpu().numpy().astype(np.int32)
+            kept = self.parts[spec.name]
+            levels = kept.levels(values[spec.name]).cpu().numpy().astype(np.int32)
             told, positions = np.flatnonzero(levels), kept.positions.cpu().numpy()
             return Sparse(positions[told], levels[told], kept.step.units) if told.size or not self._alpha else None
 
         return Diff("sparse", tuple(map(stream, self._table)), self._alpha)
-
-
-def _levels(values: Tensor, kept: Kept) -> Tensor:
-    """Values in whole steps: at least one, unless they are 0."""
-    sizes = (values.abs() / kept.step.value).round().clamp(min=1)
-    levels = torch.where(values == 0, 0.0, torch.copysign(sizes, values))
-    return in_range(levels, kept.start, kept.step, kept.grid)
 
 
 def _wanted(setting: Setting, name: str, schedule: TopKSchedule) -> npt.NDArray[np.float32]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from diffserver.choices import hardware
 from diffserver.methods.method import Method, MethodError
+from diffserver.methods.parametrised import Parametrised
 from diffserver.methods.recipe import Recipe
 from diffserver.tasks import Example, Task
 from diffserver.training.progress import Cancelled, OnProgress
@@ -45,8 +45,9 @@ def train(
 ) -> None:
     """Train the method's parameters through the network.
 
-    `network` gives the computation only: its own weights are not used. The same seed gives the same weights on the
-    same processor with as many threads; a GPU or another processor rounds differently, and the weights drift apart.
+    `network` gives the computation only: its own weights are not used, and it ends with the parent's. The same seed
+    gives the same weights on the same processor with as many threads; a GPU or another processor rounds differently,
+    and the weights drift apart.
 
     Raises:
         Cancelled: `on_progress` answered False.
@@ -56,22 +57,20 @@ def train(
     if not len(lesson.new):
         raise MethodError("there are no examples to learn from")
     torch.manual_seed(seed)  # for dropout in a task's network
-    network.to(device).requires_grad_(False)
-    method.to(device)
-    optimizer = torch.optim.Adam(method.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
     steps = _steps(lesson, recipe)
-    for step, examples in enumerate(_draws(task, lesson, recipe, steps, rng)):
-        progress = step / steps
-        optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(progress, recipe.warmup)
-        weights = method.weights(progress)
-
-        def forward(*inputs: Tensor, weights: dict[str, Tensor] = weights) -> Tensor:
-            return functional_call(network, weights, inputs)  # type: ignore[no-any-return]
-
-        loss = task.loss(forward, task.batch(examples, rng, device))
-        _improve(optimizer, loss, recipe.clip)
-        if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
-            raise Cancelled(f"stopped at step {step + 1} of {steps}")
+    diff = Parametrised(network.to(device), method, steps)
+    optimizer = torch.optim.Adam(diff.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    try:
+        for step, examples in enumerate(_draws(task, lesson, recipe, steps, rng)):
+            progress = step / steps
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(progress, recipe.warmup)
+            loss = task.loss(network, task.batch(examples, rng, device))
+            _improve(optimizer, loss, recipe.clip)
+            if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
+                raise Cancelled(f"stopped at step {step + 1} of {steps}")
+            diff.step()
+    finally:
+        diff.remove()
 
 
 def choose_device(name: str) -> str:

@@ -19,6 +19,7 @@ from diffclient.measure.error_count import Errors  # noqa: E402
 from diffclient.release.metric import Metric  # noqa: E402
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot  # noqa: E402
 from diffserver.methods.full import Full  # noqa: E402
+from diffserver.methods.method import Method  # noqa: E402
 from diffserver.methods.recipe import Recipe  # noqa: E402
 from diffserver.methods.setting import Setting  # noqa: E402
 from diffserver.tasks import Forward, Task  # noqa: E402
@@ -109,6 +110,18 @@ def retrained(
     method = Full(Setting(parent, enter_grid(parent)[0], 1.0, 0, network))
     train(task, network, method, lesson, recipe, device=device, **options)
     return dict(method.result().weights)
+
+
+def weights_of(method: Method) -> dict[str, Array]:
+    """The weights that a network would use at this point of training."""
+    with torch.no_grad():
+        changed = {name: part(torch.tensor(method.parent[name])).numpy() for name, part in method.parts.items()}
+    return {**method.parent, **changed}
+
+
+def parameters_of(method: Method) -> list[nn.Parameter]:
+    """What an optimiser would change."""
+    return [parameter for part in method.parts.values() for parameter in part.parameters()]
 
 
 def as_version(path: Path, weights: dict[str, Array]) -> Snapshot:

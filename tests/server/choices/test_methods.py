@@ -38,7 +38,7 @@ from diffserver.training import clip_to_grid
 from tests.server.conftest import Service
 from tests.server.experiment.toy_experiments import FiledPoints, planned, run, write_domains
 from tests.server.pipeline.test_run import Home
-from tests.server.points import PointsTask
+from tests.server.points import PointsTask, parameters_of
 
 FILE = '''
 """The sparse mask, with coarser steps."""
@@ -171,8 +171,9 @@ def test_every_method_has_what_it_owes(name: str) -> None:
         pytest.importorskip(definition.needs)
     setting = toy_setting(definition)
     method = definition.make(setting)
-    assert set(method.weights(0.0)) == set(setting.parent)
-    assert bool(list(method.parameters())) or definition.recipe is None
+    assert set(method.parts) <= set(method.parent) == set(setting.parent)
+    assert parameters_of(method) or definition.recipe is None
+    method.advance(0.0)
     result = method.result()
     if Use.PUBLISHED in entry.use and name != BASE:
         assert isinstance(result, Diff), "nothing else travels"

@@ -19,7 +19,7 @@ from diffserver.methods.method import Method, MethodError, Retrained, Weights
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 from diffserver.training.loop import Lesson, train
-from tests.server.points import PointsTask, as_version, retrained
+from tests.server.points import PointsTask, as_version, parameters_of, retrained, weights_of
 
 DIFFS = ("sparse", "hashed")
 OLD, NEW = (0, 1, 2, 3, 4), (5, 6, 7)
@@ -84,8 +84,7 @@ def test_the_device_arrives_at_the_weights_that_training_ended_with(
 ) -> None:
     method = trained(points, parent, name, budget=0.1)
     _, version = shipped(method, parent, tmp_path / "1")  # first: it may drop a little to keep to the budget
-    with torch.no_grad():
-        ended = {name: weight.numpy() for name, weight in method.weights(1.0).items()}
+    ended = weights_of(method)
     differing = sum(int((ended[name] != array).sum()) for name, array in version.read_all().items())
     assert differing <= (20 if name == "sparse" else 0)
 
@@ -120,8 +119,8 @@ def test_hashed_shares_values_among_positions(points: PointsTask, parent: Snapsh
 @pytest.mark.parametrize("name", DIFFS)
 def test_an_untrained_diff_changes_nothing(parent: Snapshot, tmp_path: Path, name: str) -> None:
     method = made(name, parent.read_all(), parent.table, 0.1, seed=0)
-    for weight_name, weight in method.weights(0.0).items():
-        assert np.array_equal(weight.detach().numpy(), parent.read(weight_name))
+    for weight_name, weight in weights_of(method).items():
+        assert np.array_equal(weight, parent.read(weight_name))
     _, version = shipped(method, parent, tmp_path / "1")
     assert all(np.array_equal(version.read(spec.name), parent.read(spec.name)) for spec in parent.table)
 
@@ -131,19 +130,19 @@ def test_tensors_off_the_grid_stay_the_parents(name: str) -> None:
     weights: dict[str, Array] = {"a": np.ones((50, 40), np.float32), "steps": np.arange(4, dtype=np.int64)}
     table, arrays = enter_grid(weights)
     method = made(name, arrays, table, 0.2, seed=0)
-    for parameter in method.parameters():
+    for parameter in parameters_of(method):
         torch.nn.init.normal_(parameter)
     diff = method.result()
     assert isinstance(diff, Diff)
     assert [stream is None for stream in diff.streams] == [False, True]
-    assert method.weights(1.0)["steps"].tolist() == [0, 1, 2, 3]
+    assert weights_of(method)["steps"].tolist() == [0, 1, 2, 3]
 
 
 def test_full_retrains_every_weight_and_has_no_diff(points: PointsTask, parent: Snapshot) -> None:
     method = trained(points, parent, "full", budget=0.02)
     assert isinstance(method.result(), Retrained)
-    for name, weight in method.weights(1.0).items():
-        assert not np.array_equal(weight.detach().numpy(), parent.read(name))
+    for name, weight in weights_of(method).items():
+        assert not np.array_equal(weight, parent.read(name))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_what_cannot_be_made_is_refused(parent: Snapshot, name: str, budget: flo
 @pytest.mark.parametrize("name", DIFFS)
 def test_a_budget_below_an_empty_payload_is_refused(parent: Snapshot, name: str) -> None:
     method = made(name, parent.read_all(), parent.table, 0.002, seed=0)
-    for parameter in method.parameters():
+    for parameter in parameters_of(method):
         torch.nn.init.normal_(parameter)
     with pytest.raises(MethodError, match="raise it"):
         method.result()

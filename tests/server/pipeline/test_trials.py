@@ -37,6 +37,7 @@ from diffserver.tasks import load_task
 from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.progress import Cancelled
 from tests.server.pipeline.test_run import Home, update_spec, with_base
+from tests.server.points import parameters_of
 
 pytestmark = pytest.mark.slow
 
@@ -210,7 +211,7 @@ def test_the_smallest_budget_that_is_tried_has_room_for_a_payload(method: str, s
     assert least < 0.001
     trained = load_definition(method).make(Setting(arrays, table, least, 1, network))
     random = torch.Generator().manual_seed(0)
-    for parameter in trained.parameters():
+    for parameter in parameters_of(trained):
         parameter.data.copy_(scale * torch.randn(parameter.shape, generator=random))
     diff = trained.result()
     assert isinstance(diff, Diff)

@@ -1,0 +1,122 @@
+"""A network whose weights are made by a method's parts, through `torch.nn.utils.parametrize`, step by step to an end.
+
+It is what every training here goes through, this package's own loop as anyone else's. What a loop does with it, and
+what is saved, is left to others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from diffserver.methods.method import Method, MethodError, Weights
+
+_ORIGINAL = re.compile(r"parametrizations\.(\w+)\.original$")
+_PART = re.compile(r"parametrizations\.(\w+)\.\d+\..+$")
+"""Where `parametrize` keeps a tensor, and what is made of it."""
+
+
+class LoopError(MethodError):
+    """A training loop that does what no diff survives; the message ends with the way out."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(f"{detail}: {remedy}")
+        self.detail, self.remedy = detail, remedy
+
+
+class Parametrised:
+    """A network during a training of so many steps: frozen but for a method's parts, which make its weights."""
+
+    def __init__(self, network: nn.Module, method: Method, steps: int) -> None:
+        """Give `network` the parent's weights, and its changed tensors their parts."""
+        if steps < 1:
+            raise LoopError(f"{steps} steps train nothing", "give the number of the optimiser's steps, at least 1")
+        self.network, self.method, self.steps, self.done = network, method, steps, 0
+        load(network, method.parent)
+        self._trainable = {id(tensor): tensor.requires_grad for tensor in network.parameters()}
+        network.requires_grad_(False)
+        self._places = list(_places(network, method.parts))
+        for name, module, attribute in self._places:
+            part = method.parts[name].to(getattr(module, attribute).device)
+            parametrize.register_parametrization(module, attribute, part)
+        self._spare_processes()
+        method.advance(0.0)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The parts' parameters: what an optimiser is to change."""
+        for part in self.method.parts.values():
+            yield from part.parameters()
+
+    def step(self) -> None:
+        """Tell that the optimiser has made a step; raises LoopError after the last."""
+        if self.done == self.steps:
+            raise LoopError(
+                f"all {self.steps} steps of the schedule are done",
+                "call step() once for every step of the optimiser, not for every batch that it gathers, and stop there",
+            )
+        self.done += 1
+        if self.done < self.steps:
+            self.method.advance(self.done / self.steps)
+
+    def remove(self) -> None:
+        """Take the parts out of the network, which is left with the parent's weights, and trainable as it was."""
+        self.network._ddp_params_and_buffers_to_ignore = self._ignored  # type: ignore[assignment]
+        for _, module, attribute in self._places:
+            if parametrize.is_parametrized(module, attribute):
+                parametrize.remove_parametrizations(module, attribute, leave_parametrized=False)
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(self._trainable.get(id(parameter), False))
+
+    def _spare_processes(self) -> None:
+        """Keep the parts' buffers, equal in all processes, out of what DistributedDataParallel sends at every step."""
+        own = {id(buffer) for part in self.method.parts.values() for buffer in part.buffers()}
+        names = [name for name, buffer in self.network.named_buffers() if id(buffer) in own]
+        self._ignored = list(getattr(self.network, "_ddp_params_and_buffers_to_ignore", []))
+        self.network._ddp_params_and_buffers_to_ignore = [*self._ignored, *names]  # type: ignore[assignment]
+
+
+@torch.no_grad()
+def load(network: nn.Module, weights: Weights) -> None:
+    """Copy weights into a network without parts, by their names; those that it has not are left out."""
+    there = tensors(network)
+    for name, array in weights.items():
+        if name in there:
+            there[name].copy_(as_tensor(array, there[name].dtype))
+
+
+def as_tensor(array: object, dtype: torch.dtype) -> Tensor:
+    """Return an array of a snapshot as a tensor of the network's dtype; bf16 travels as its bits."""
+    tensor = torch.as_tensor(array)
+    return tensor.view(torch.bfloat16) if dtype == torch.bfloat16 and tensor.dtype != dtype else tensor
+
+
+def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]:
+    """Return what a network keeps, by name: parameters and persistent buffers, of tied ones the first name alone.
+
+    Tensors that have `parts` are those of the parent; the parts' own are left out.
+    """
+    found: dict[str, Tensor] = {}
+    seen = set[int]()
+    for key, tensor in network.state_dict(keep_vars=True).items():
+        name = _ORIGINAL.sub(r"\1", key)
+        own = name == key and _PART.sub(r"\1", key) in parts
+        if isinstance(tensor, Tensor) and id(tensor) not in seen and not own:
+            seen.add(id(tensor))
+            found[name if name in parts else key] = tensor
+    return found
+
+
+def _places(network: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, str]]:
+    """Every module and attribute of a tensor that has a part: more than one where tensors are tied."""
+    named = dict(network.named_parameters(remove_duplicate=False))
+    owners = {id(named[name]): name for name in parts if name in named}
+    if missing := parts.keys() - named.keys():
+        raise MethodError(f"the network has no parameter {min(missing)}")
+    for name, parameter in named.items():
+        if id(parameter) in owners:
+            path, _, attribute = name.rpartition(".")
+            yield owners[id(parameter)], network.get_submodule(path), attribute

@@ -1,0 +1,129 @@
+"""Diffs as files: made, applied and looked at without a server, from Python and from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from diffclient.errors import DiffClientError
+from diffclient.tensors.snapshot import Snapshot
+from diffserver.checkpoints import diff_files
+from diffserver.checkpoints.diff_files import NotTrained
+from diffserver.errors import Invalid
+from diffserver.main import app
+from tests.server.checkpoint_files import save
+
+RNG = np.random.default_rng(0)
+OLD = {"a": RNG.normal(0, 1, (40, 50)).astype(np.float32), "b": RNG.normal(0, 0.1, 30).astype(np.float32)}
+NEW = {name: array + RNG.normal(0, 0.01, array.shape).astype(np.float32) for name, array in OLD.items()}
+BUDGET = 0.1
+
+
+class Files(NamedTuple):
+    """A snapshot, a checkpoint trained from it, and a folder for more."""
+
+    folder: Path
+    old: Path
+    new: Path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    for name, weights in (("old", OLD), ("new", NEW)):
+        save(tmp_path / name, weights)
+    diff_files.snapshot(tmp_path / "old", tmp_path / "0")
+    return Files(tmp_path, tmp_path / "0", tmp_path / "new")
+
+
+def test_an_exact_diff_leads_to_the_new_weights_on_their_grids(files: Files) -> None:
+    about = diff_files.encode(files.old, files.new, files.folder / "1.ndiff")
+    digest = diff_files.apply(files.old, files.folder / "1.ndiff", files.folder / "1")
+    assert (about.kind, about.method, about.budget) == ("exact", "exact", None)
+    assert about.digest == digest == Snapshot(files.folder / "1").digest()
+    assert all(np.allclose(Snapshot(files.folder / "1").read(name), NEW[name], atol=1e-5) for name in NEW)
+
+
+def test_a_nearest_diff_keeps_its_budget_and_warns_that_it_is_not_trained(files: Files) -> None:
+    with pytest.warns(NotTrained, match="not trained"):
+        about = diff_files.encode(files.old, files.new, files.folder / "1.ndiff", BUDGET)
+    assert (about.kind, about.method) == ("sparse", "nearest")
+    assert about.payload_bytes == (files.folder / "1.ndiff").stat().st_size <= BUDGET * 4 * 2030
+    assert {path.name for path in files.folder.iterdir()} == {"0", "old", "new", "1.ndiff", "1.ndiff.json"}
+
+
+def test_what_is_known_of_a_diff(files: Files) -> None:
+    about = diff_files.encode(files.old, files.new, files.folder / "1.ndiff")
+    alone = diff_files.inspect(files.folder / "1.ndiff")
+    assert (alone["kind"], alone["tensors"], alone["bytes"]) == ("exact", 2, about.payload_bytes)
+    assert about.parent.startswith(alone["parent"])
+    known = diff_files.inspect(files.folder / "1.ndiff", files.old)
+    assert known["changed_tensors"] == ["a", "b"]
+    assert known["weights"] == 2030 >= known["carried"] > 1900
+    (files.folder / "1.ndiff.json").unlink()
+    assert diff_files.inspect(files.folder / "1.ndiff")["about"] is None
+
+
+def damaged(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def of_another(path: Path) -> None:
+    said = json.loads(diff_files.beside(path).read_text())
+    diff_files.beside(path).write_text(json.dumps(said | {"digest": "0" * 64}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (damaged, "not of one diff"),
+        (of_another, "not to 000000000000"),
+        (lambda path: diff_files.beside(path).write_text("[]"), "does not describe"),
+        (lambda path: path.unlink(), "No such file"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(files: Files, spoil: Any, said: str) -> None:
+    diff_files.encode(files.old, files.new, files.folder / "1.ndiff")
+    spoil(files.folder / "1.ndiff")
+    with pytest.raises(Invalid, match=said):
+        diff_files.apply(files.old, files.folder / "1.ndiff", files.folder / "1")
+    assert not (files.folder / "1").exists()
+
+
+def test_a_diff_of_another_parent_is_refused(files: Files) -> None:
+    diff_files.encode(files.old, files.new, files.folder / "1.ndiff")
+    diff_files.snapshot(files.new, files.folder / "other")
+    with pytest.raises(DiffClientError, match="starts from"):
+        diff_files.apply(files.folder / "other", files.folder / "1.ndiff", files.folder / "1")
+    with pytest.raises(Invalid, match="is there already"):
+        diff_files.apply(files.old, files.folder / "1.ndiff", files.folder / "other")
+
+
+def test_the_command_line_has_the_same(files: Files) -> None:
+    def run(*words: object) -> Any:
+        done = CliRunner().invoke(app, ["diff", *map(str, words), "--json"])
+        assert done.exit_code == 0, done.exception
+        return json.loads(done.stdout)
+
+    first = run("snapshot", files.folder / "old", files.folder / "again")
+    assert first["digest"] == Snapshot(files.old).digest()
+    made = run("encode", files.old, files.new, files.folder / "1.ndiff", "--budget", BUDGET)
+    assert run("apply", files.old, files.folder / "1.ndiff", files.folder / "1")["digest"] == made["digest"]
+    assert run("inspect", files.folder / "1.ndiff", "--old", files.old)["about"] == made
+
+
+def test_the_command_line_warns_and_shows_lines(files: Files) -> None:
+    words = [files.old, files.new, files.folder / "1.ndiff", "--budget", BUDGET]
+    made = CliRunner().invoke(app, ["diff", "encode", *map(str, words)])
+    assert "warning: this diff is not trained" in made.stderr
+    shown = CliRunner().invoke(app, ["diff", "inspect", str(files.folder / "1.ndiff"), "--old", str(files.old)])
+    assert "made by nearest" in shown.stdout
+    assert "values for 2,030 weights, in 2 tensors" in shown.stdout
+    for command in ("snapshot", "encode", "apply", "inspect"):
+        assert "Example: " in CliRunner().invoke(app, ["diff", command, "--help"]).stdout

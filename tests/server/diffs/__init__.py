@@ -1,0 +1,1 @@
+"""Diffs in a loop of one's own."""
