@@ -8,7 +8,7 @@ from diffclient.errors import DiffClientError
 from diffserver.cli.host import prune, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import print_error
-from diffserver.cli.release import changes, publishing
+from diffserver.cli.release import changes, publishing, snapshot
 from diffserver.cli.train import demo, experiment, status, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
@@ -46,6 +46,7 @@ verify.add_to(app)
 trainings.add_to(app)
 status.add_to(app)
 publishing.add_to(app)
+snapshot.add_to(app)
 changes.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from diffclient.payload.encode import encode
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver.demo.run import serving
 from tests.conftest import UPDATES
+from tests.factories import sparse_diff
 from tests.server.checkpoint_files import save
 
 MODEL = "commands"
@@ -236,6 +238,23 @@ def test_a_checkpoint_becomes_two_candidates_and_the_better_one_the_next_version
     rest = imported.site.operator(*publish, "--kind", "exact", "--force")["version"]
     assert (rest["method"], rest["digest"]) == ("exact", exact["digest"]), "the same weights, from nearer by"
     assert imported.site.device("importer", "update")["digest"] == exact["digest"]
+
+
+def test_a_diff_that_was_trained_elsewhere_becomes_the_next_version(imported: Imported, tmp_path: Path) -> None:
+    site = imported.site
+    fetched = site.operator("snapshot", "imported", "--out", str(tmp_path / "parent.safetensors"))
+    parent = Snapshot(Path(fetched["path"]))
+    assert parent.digest() == fetched["digest"] == site.device("importer", "verify")["digest"]
+    payload = encode(sparse_diff(parent.table, density=0.001, step=1), parent.table, parent.digest())
+    (tmp_path / "own.ndiff").write_bytes(payload)
+    (tmp_path / "own.json").write_text('{"street": {"errors": 3, "total": 400}}')
+    files = ["--diff", str(tmp_path / "own.ndiff"), "--evaluation", str(tmp_path / "own.json")]
+    published = site.operator("publish", "imported", *files, "--force")
+    assert "street 0.75 % (3 of 400)" in published["candidate"]["notes"][1]
+    assert published["candidate"]["evaluation"]["0-base"]["candidate"]["total"] > 0
+    outcome = site.device("importer", "update")
+    assert (outcome["digest"], outcome["payload_bytes"]) == (published["version"]["digest"], len(payload))
+    assert "does not start from version" in site.operator("publish", "imported", *files, status=1)
 
 
 @pytest.mark.parametrize(

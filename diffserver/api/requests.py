@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from diffclient.measure.error_count import Errors
 from diffclient.network.messages import STEP_LIMIT
 from diffclient.network.report import Report
 from diffserver.api.derive import with_fields_of
@@ -11,6 +12,7 @@ from diffserver.api.fields import DIGEST, Count, Digest, Exact, Folder, GivenNam
 from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
+from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 
 
@@ -45,14 +47,27 @@ class ReportRequest(_Request):
     """A device's report of an update."""
 
 
+class ErrorsFields(_Request):
+    """Errors, and of how many."""
+
+    errors: Count
+    total: Count
+
+    def value(self) -> Errors:
+        """Return them as errors are counted."""
+        return Errors(self.errors, self.total)
+
+
 class TrainingRequest(_Request):
     """A request for a training; with a checkpoint, for a version made of it."""
 
     kind: Kind
     model: Name = Field(examples=["speech"])
-    task: Name = "asr"
-    data: Folder = Field(
-        examples=["/data/speech"], description="A folder on the worker's machine, with a folder for each domain."
+    task: Name = Field(default="asr", description=f"{DELIVERY}: none; the checkpoint is delivered alone.")
+    data: Folder | None = Field(
+        default=None,
+        examples=["/data/speech"],
+        description="A folder on the worker's machine, with a folder for each domain; null for the task of delivery.",
     )
     domain: GivenName | None = Field(
         default=None, examples=["athletes"], description=f"The folder in it to train on. Of {ALPHABET}."
@@ -89,10 +104,26 @@ class TrainingRequest(_Request):
         description="Of a base that a checkpoint becomes: fp32 tensors, by patterns, that stay off the grid.",
     )
 
+    measured: dict[GivenName, ErrorsFields] = Field(
+        default={},
+        max_length=1000,
+        examples=[{"base": {"errors": 3, "total": 400}}],
+        description="Of a diff that was trained elsewhere: the errors that its maker counted, by test set.",
+    )
+    graph: Digest | None = Field(
+        default=None, description="Of a base without a task: SHA-256 of its graph, uploaded as checkpoints are."
+    )
+
     def spec(self) -> TrainingSpec:
         """Return the request for the queue, with the default budget where none is given."""
         usual = BUDGET if self.max_drift is None else BUDGET_WITHIN_DRIFT
-        return TrainingSpec(**self.model_dump() | {"budget": self.budget or usual, "off_grid": tuple(self.off_grid)})
+        changed = {
+            "budget": self.budget or usual,
+            "off_grid": tuple(self.off_grid),
+            "data": self.data or "",
+            "measured": {name: errors.value() for name, errors in self.measured.items()},
+        }
+        return TrainingSpec(**self.model_dump() | changed)
 
 
 class SignatureFields(_Request):

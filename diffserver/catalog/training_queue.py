@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
+from diffclient.measure.error_count import Errors
 from diffserver.catalog import versions
-from diffserver.catalog.training_request import TrainingSpec, require_sense
+from diffserver.catalog.training_request import TrainingSpec, require_deliverable, require_sense
 from diffserver.errors import Conflict, JobLost, NotFound
 from diffserver.storage.database import now, writing
 from diffserver.storage.tables import Model, Training
@@ -23,7 +24,9 @@ MAX_ATTEMPTS = 3
 
 def spec_of(training: Training) -> TrainingSpec:
     """Return the request that a training's row holds."""
-    return TrainingSpec(**training.spec | {"off_grid": tuple(training.spec.get("off_grid", ()))})
+    fields = training.spec
+    measured = {name: Errors(**errors) for name, errors in fields.get("measured", {}).items()}
+    return TrainingSpec(**fields | {"off_grid": tuple(fields.get("off_grid", ())), "measured": measured})
 
 
 def submit(session: Session, spec: TrainingSpec) -> Training:
@@ -33,7 +36,9 @@ def submit(session: Session, spec: TrainingSpec) -> Training:
     """
     require_sense(spec)
     model = _require_place(session, spec)
-    training = Training(model=spec.model, spec=asdict(replace(spec, task=model.task)))
+    spec = replace(spec, task=model.task)
+    require_deliverable(spec)
+    training = Training(model=spec.model, spec=asdict(spec))
     session.add(training)
     session.flush()
     return training

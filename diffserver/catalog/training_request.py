@@ -3,10 +3,13 @@
 Whether there is a model to do it on is the affair of `training_queue`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from diffclient.measure.error_count import Errors
 from diffserver.catalog.names import require_name
+from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.errors import Invalid
 
@@ -24,12 +27,14 @@ class TrainingSpec:
     keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.
 
     With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a diff.
-    `off_grid` names a base's fp32 tensors that enter no grid.
+    With the method `given` it is a payload, a diff that was trained elsewhere, and `measured` is what its maker found.
+    `off_grid` names a base's fp32 tensors that enter no grid. Without a task (`delivery`) there is no `data`; then
+    `graph` is the SHA-256 of the base's graph, if it has one.
     """
 
     kind: Kind
     model: str
-    data: str
+    data: str = ""
     task: str = "asr"
     domain: str | None = None
     method: str = DEFAULT
@@ -41,11 +46,14 @@ class TrainingSpec:
     max_drift: float | None = None
     checkpoint: str | None = None
     off_grid: tuple[str, ...] = ()
+    measured: Mapping[str, Errors] = field(default_factory=dict)
+    graph: str | None = None
 
 
 def methods_to_ask_for() -> tuple[str, ...]:
     """Return the methods that a request may name."""
-    return (*dict.fromkeys((*method_names(Use.TRAINING), *method_names(Use.CHECKPOINT))), AUTO)
+    uses = (Use.TRAINING, Use.CHECKPOINT, Use.DIFF)
+    return (*dict.fromkeys(name for use in uses for name in method_names(use)), AUTO)
 
 
 def require_sense(spec: TrainingSpec) -> None:
@@ -61,11 +69,28 @@ def require_sense(spec: TrainingSpec) -> None:
         _require_use(spec)
     if spec.off_grid and (spec.kind, spec.checkpoint is None) != ("base", False):
         raise Invalid("tensors are kept off the grid when a checkpoint becomes a base", "leave off_grid out")
+    if spec.measured and spec.method not in method_names(Use.DIFF):
+        raise Invalid("figures of one's own come with a diff of one's own", "leave them out")
+    if spec.graph and (spec.kind, spec.task) != ("base", DELIVERY):
+        raise Invalid("a graph comes with the base of a model that is delivered without a task", "leave graph out")
+
+
+def require_deliverable(spec: TrainingSpec) -> None:
+    """Raise Invalid unless the request, for the task that its model has, brings what that needs."""
+    if spec.task != DELIVERY:
+        if not spec.data:
+            raise Invalid(f"no data for the task {spec.task}", "pass --data; without a task a checkpoint needs none")
+    elif spec.checkpoint is None:
+        raise Invalid(
+            f"model {spec.model} is delivered without a task, and cannot be trained here", "pass a checkpoint"
+        )
+    elif spec.data or spec.domain:
+        raise Invalid(f"model {spec.model} is delivered without a task: no data can measure it", "leave data out")
 
 
 def _require_use(spec: TrainingSpec) -> None:
     """Raise Invalid unless an update may be made by the method."""
-    trained, carried = method_names(Use.TRAINING), method_names(Use.CHECKPOINT)
+    trained, carried = method_names(Use.TRAINING), (*method_names(Use.CHECKPOINT), *method_names(Use.DIFF))
     if spec.checkpoint is None and spec.method not in (*trained, AUTO):
         reason = f"{spec.method} is how a checkpoint's weights travel; nothing is trained so"
         raise Invalid(reason, f"train {' or '.join(method_names(Use.TRAINED_DIFF))}")

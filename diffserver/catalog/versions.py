@@ -21,7 +21,10 @@ from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
-    """The model of that name, made if there is none yet, with an empty channel; raises Conflict."""
+    """The model of that name, made if there is none yet, with an empty channel; raises Conflict.
+
+    The task of a model without candidates is the last one that was asked for: a mistaken one takes no name.
+    """
     model = session.get(Model, name)
     if model is None:
         require_model(name)
@@ -33,6 +36,8 @@ def open_model(session: Session, name: str, task: str) -> Model:
                 session.add(Channel(model=name, name=STABLE))
         except IntegrityError:
             model = session.get_one(Model, name)
+    if model.task != task and session.scalars(select(Candidate.id).where(Candidate.model == name)).first() is None:
+        model.task = task
     if model.task != task:
         raise Conflict(f"model {name} is of task {model.task}, not {task}", "choose another name")
     return model

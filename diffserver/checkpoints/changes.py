@@ -13,13 +13,10 @@ import numpy as np
 from diffclient.diff.streams import Diff, Exact
 from diffclient.tensors import arithmetic, float_bits, ordinals
 from diffclient.tensors.snapshot import Array, Snapshot
-from diffclient.tensors.tensor_table import Table, TensorSpec
+from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints import outgrown
-from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.checkpoints.fit import Weights
 from diffserver.errors import CheckpointError
-
-NAMED = 5
-"""The most tensors that a message names."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +56,7 @@ class Change:
     """The new weights as they are, if some lie beyond the end of the grid; in `new` these are cut."""
 
 
-def require_fit(checkpoint: Checkpoint, table: Table) -> None:
-    """Raise CheckpointError unless the checkpoint has exactly the table's tensors, in their shapes and dtypes."""
-    known = {spec.name: spec for spec in table}
-    problems = [
-        *_named("lacks", [name for name in known if name not in checkpoint.entries]),
-        *_named("has tensors that the model has not:", [name for name in checkpoint.entries if name not in known]),
-        *_named("differs in", [_difference(checkpoint, spec) for spec in table]),
-    ]
-    if problems:
-        raise CheckpointError(
-            f"the checkpoint {'; it '.join(problems)}", "save the state dict of the very model that was published"
-        )
-
-
-def find_changes(checkpoint: Checkpoint, parent: Snapshot) -> Iterator[Change]:
+def find_changes(checkpoint: Weights, parent: Snapshot) -> Iterator[Change]:
     """Yield every tensor's change in the table's order.
 
     Raises CheckpointError where a tensor that was finite is so no longer: a constant may hold infinities, weights not.
@@ -127,21 +110,6 @@ def _fate(diff: Diff, number: int) -> str:
         return "it is cut there, for only an exact diff can give it another"
     grid = diff.grids[number]
     return "only exact diffs change it from now on" if grid is None else f"its new one ends at {2.0 ** (24 - grid):g}"
-
-
-def _difference(checkpoint: Checkpoint, spec: TensorSpec) -> str:
-    entry = checkpoint.entries.get(spec.name)
-    if entry is None or (entry.shape, entry.dtype) == (spec.shape, spec.dtype):
-        return ""
-    return f"{spec.name} ({entry.dtype} {list(entry.shape)}, the model's is {spec.dtype} {list(spec.shape)})"
-
-
-def _named(what: str, candidates: Sequence[str]) -> Iterator[str]:
-    """Yield one phrase that names the first of the items, if there are any."""
-    names = [item for item in candidates if item]
-    if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"{what} {', '.join(names[:NAMED])}{more}"
 
 
 def _plain(weights: Array, spec: TensorSpec) -> Array:

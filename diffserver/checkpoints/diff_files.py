@@ -22,6 +22,7 @@ from diffclient.payload.encode import encode as encode_payload
 from diffclient.tensors.snapshot import Snapshot, enter_grid, fp32_bytes, write_snapshot
 from diffserver.checkpoints import changes, nearest_sparse
 from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.checkpoints.fit import fit
 from diffserver.errors import Invalid
 
 FORMAT = 1
@@ -102,10 +103,9 @@ def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = N
     With a budget it is the nearest sparse diff of so many bytes, with a warning: it is not trained, and one that is
     keeps far more. Without, it is exact. Raises CheckpointError, Invalid, SnapshotError, and what encoding raises.
     """
-    parent, checkpoint, path = Snapshot(Path(old)), Checkpoint(Path(new)), Path(out)
-    changes.require_fit(checkpoint, parent.table)
-    found = list(changes.find_changes(checkpoint, parent))
-    diff = changes.exact(found) if budget is None else _nearest(found, int(budget * fp32_bytes(parent.table)))
+    parent, path = Snapshot(Path(old)), Path(out)
+    moved = list(changes.find_changes(fit(Checkpoint(Path(new)), parent.table), parent))
+    diff = changes.exact(moved) if budget is None else _nearest(moved, int(budget * fp32_bytes(parent.table)))
     digest = parent.digest()
     payload = encode_payload(diff, parent.table, digest)
     after = _applied(parent, payload, digest, path.with_name(f".{path.name}.applied"), kept=False)
@@ -114,13 +114,13 @@ def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = N
     return about
 
 
-def _nearest(found: list[changes.Change], limit: int) -> Diff:
+def _nearest(moved: list[changes.Change], limit: int) -> Diff:
     warnings.warn(
         "this diff is not trained, only the nearest to the new weights: train it in your own loop to keep their gain",
         NotTrained,
         stacklevel=3,
     )
-    return nearest_sparse.sparse(found, limit)
+    return nearest_sparse.sparse(moved, limit)
 
 
 def apply(old: FilePath, diff: FilePath, out: FilePath) -> str:

@@ -7,8 +7,8 @@ search, the experiment and the command line all go by this table. What a definit
 from dataclasses import dataclass
 from enum import Flag, auto
 
-BASE, FULL, EXACT, DEFAULT = "base", "full", "exact", "sparse"
-"""Version 0, the full chain's models, a checkpoint to the bit, and what is meant where no method is named."""
+BASE, FULL, EXACT, GIVEN, DEFAULT = "base", "full", "exact", "given", "sparse"
+"""Version 0, the full chain's models, a checkpoint to the bit, a diff as uploaded, and what no name at all means."""
 
 AUTO = "auto"
 """No method, but a request to try some and to keep the best."""
@@ -25,6 +25,8 @@ class Use(Flag):
     """`auto` tries it."""
     CHECKPOINT = auto()
     """A checkpoint's weights may travel so."""
+    DIFF = auto()
+    """An uploaded diff becomes a version so."""
     EXPERIMENT = auto()
     """An experiment compares it with the full chain."""
     TRAINED_DIFF = TRAINING | PUBLISHED
@@ -45,6 +47,7 @@ METHODS: dict[str, Entry] = {
     BASE: Entry("diffserver.methods.full:BASE", Use.PUBLISHED),
     FULL: Entry("diffserver.methods.full:FULL", Use.TRAINING),
     EXACT: Entry(None, Use.PUBLISHED | Use.CHECKPOINT),
+    GIVEN: Entry(None, Use.PUBLISHED | Use.DIFF),
     "sparse": Entry("diffserver.methods.sparse:SPARSE", _PRODUCT | Use.CHECKPOINT),
     "hashed": Entry("diffserver.methods.hashed:HASHED", _PRODUCT),
     "topk": Entry("diffserver.methods.topk:TOPK", Use.EXPERIMENT),

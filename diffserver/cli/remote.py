@@ -67,6 +67,22 @@ class Remote:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
         return self._json("PUT", path, content=pieces, headers=headers, timeout=UPLOAD_TIMEOUT)
 
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes at a path as they come; raises RemoteError."""
+        with self._translated(), self._client.stream("GET", path) as response:
+            if not response.is_success:
+                response.read()
+                raise _refusal(response)
+            yield from response.iter_bytes()
+
+    def fetch(self, path: str) -> bytes:
+        """Return the bytes at a path; raises RemoteError."""
+        with self._translated():
+            response = self._client.get(path)
+        if response.is_success:
+            return bytes(response.content)
+        raise _refusal(response)
+
     def exists(self, path: str) -> bool:
         """Tell whether a path exists; raises RemoteError."""
         with self._translated():

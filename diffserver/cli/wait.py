@@ -14,6 +14,19 @@ FOLLOW_SECONDS = 0.5
 
 def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
     """Show the training's progress until it ends; raises Conflict if it ends without a candidate."""
+    training = watch(remote, training)
+    if training["state"] != "done":
+        raise Conflict(f"training {training['id']} {training['state']}: {why_none(training)}", "see the worker's log")
+    return training
+
+
+def why_none(training: dict[str, Any]) -> str:
+    """Return the reason for which a training has no candidate."""
+    return training["error"] or "on request"
+
+
+def watch(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
+    """Show the training's progress until it ends, with or without a candidate."""
     number = training["id"]
     with progress(BarColumn(), TaskProgressColumn(), TimeElapsedColumn()) as bars:
         bar = bars.add_task(f"training {number}: waits for a worker", total=1.0)
@@ -26,9 +39,4 @@ def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
         except KeyboardInterrupt:
             warn(f"Training {number} goes on; to end it: diffserver cancel {number}")
             raise
-    if training["state"] != "done":
-        raise Conflict(
-            f"training {number} {training['state']}: {training['error'] or 'on request'}",
-            "see the worker's log",
-        )
     return training

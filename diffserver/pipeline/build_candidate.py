@@ -55,7 +55,7 @@ def assess(measured: Measured) -> NewCandidate:
         metric=work.task.metric,
         evaluation=evaluation.to_json(before, after),
         data=spec.data,
-        refusals=_refusals(work, parent, share, before, after, probes[0]),
+        refusals=_refusals(work, parent, share, before, after, next(iter(probes), None)),
         manifest=manifest.to_json() if method in method_names(Use.PUBLISHED) else {},
         domains=domains,
         notes=result.notes,
@@ -72,6 +72,8 @@ def _before(work: Work, parent: Parent | None, result: Result, new: str | None) 
 
 
 def _errors_of(work: Work, graph: bytes, weights: Path, domains: Sequence[str]) -> Evaluation:
+    if not domains:  # a model that is delivered only, for which there is nothing to measure
+        return {}
     test_sets = {domain: work.examples(domain, "test") for domain in domains}
     session, errors = work.task.session(graph, Snapshot(weights)), {}
     for domain, examples in test_sets.items():
@@ -87,6 +89,8 @@ def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -
         count = BASE_PROBES if parent is None else UPDATE_PROBES
         part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
         named.append((new, work.objects.put(part)))
+    if not named:
+        return ()
     paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in named]
     graph = work.folder / "graph.onnx"
     graph.write_bytes(result.graph)
@@ -103,7 +107,7 @@ def _manifest(
     graph: Blob,
     probes: tuple[Probe, ...],
 ) -> Manifest:
-    payload = result.version.payload
+    payload, first = result.version.payload, parent.probe_0 if parent else next(iter(probes), None)
     return Manifest(
         model=work.spec.model,
         kind=result.version.kind,
@@ -116,7 +120,7 @@ def _manifest(
         probes=probes,
         metric=work.task.metric,
         error_rate_ppm=sum((_errors(probe) for probe in probes), Errors(0, 0)).error_rate_ppm,
-        version_0_errors=(parent.probe_0 if parent else probes[0]).errors,
+        version_0_errors=first.errors if first else 0,
         max_drift_ppm=MAX_DRIFT_PPM,
     )
 
@@ -127,7 +131,7 @@ def _refusals(
     share: float,
     before: Evaluation,
     after: Evaluation,
-    base_probe: Probe,
+    base_probe: Probe | None,
 ) -> list[str]:
     if parent is None:
         return []
@@ -137,5 +141,5 @@ def _refusals(
     return evaluation.refusals(bounds, work.task.metric, share, earlier, drift)
 
 
-def _errors(probe: Probe) -> Errors:
-    return Errors(probe.errors, probe.total)
+def _errors(probe: Probe | None) -> Errors:
+    return Errors(probe.errors, probe.total) if probe else Errors(0, 0)

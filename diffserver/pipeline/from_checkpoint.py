@@ -1,11 +1,14 @@
 """From a checkpoint that was trained elsewhere to a version: a base, or an exact or sparse diff against the parent."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from time import monotonic
 
 from diffclient.diff.streams import Diff
-from diffclient.tensors.snapshot import Table, enter_grid, fp32_bytes, write_snapshot
+from diffclient.measure.onnx_session import Session
+from diffclient.release.manifest import NO_GRAPH
+from diffclient.tensors.snapshot import Array, Snapshot, Table, TensorSpec, enter_grid, fp32_bytes, write_snapshot
 from diffserver.checkpoints import nearest_sparse, quantise
 from diffserver.checkpoints.changes import (
     Change,
@@ -14,33 +17,100 @@ from diffserver.checkpoints.changes import (
     describe_outgrown,
     exact,
     find_changes,
-    require_fit,
 )
 from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.checkpoints.fit import Fitted, Known, fit
+from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
+from diffserver.tasks.tied import other_names
 from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import settle
 from diffserver.training.state_arrays import state_of
 
+STATISTICS = ("*running_mean", "*running_var")
+"""The names of running statistics, which stay off the grid, so that they arrive to the bit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a checkpoint has to become a base of."""
+
+    table: Table
+    """Names, shapes and dtypes; grids are chosen by the checkpoint's weights."""
+    constants: Container[str]
+    """The names of tensors that may hold infinities."""
+    graph: bytes
+    known: Known
+
 
 def enter(work: Work) -> Result:
-    """Make version 0 of the checkpoint's weights and the task's graph; raises CheckpointError, Invalid, RangeError."""
+    """Make version 0 of the checkpoint's weights; raises CheckpointError, Invalid, RangeError, InferenceError."""
     began, checkpoint = monotonic(), _fetch(work)
+    frame = _frame_of_delivery(work, checkpoint) if work.spec.task == DELIVERY else _frame_of_task(work)
+    fitted = fit(checkpoint, frame.table, frame.known)
+    asked = _named(work.spec.off_grid, frame.table)
+    off_grid = asked | _fitting(STATISTICS, frame.table)
+    table = tuple(_enter(fitted, spec, frame, off_grid)[0] for spec in frame.table)
+    roundings: list[Rounding] = []
+    digest = write_snapshot(work.out, table, _arrays(fitted, table, frame, off_grid, roundings))
+    if frame.graph and work.spec.task == DELIVERY:
+        Session(frame.graph, Snapshot(work.out))  # a graph that these weights do not fit is of no use to a device
+    notes = (_origin(work), *fitted.notes, *describe(roundings), *_kept_off(table, off_grid))
+    return Result(MadeVersion(work.out, digest, table, "snapshot"), frame.graph, 0, monotonic() - began, notes)
+
+
+def _frame_of_task(work: Work) -> Frame:
+    """The network of the task, with its graph; what is no parameter of it may hold infinities."""
     network = work.task.network(work.seed)
     state = state_of(network)
-    expected, _ = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
-    require_fit(checkpoint, expected)
-    before = {spec.name: checkpoint.read(spec.name) for spec in expected}
-    off_grid, dtypes = _named(work.spec.off_grid, expected), {spec.name: spec.dtype for spec in expected}
-    table, after = enter_grid(before, off_grid=off_grid, dtypes=dtypes, constants=state.constants)
-    digest = write_snapshot(work.out, table, (after[spec.name] for spec in table))
-    rounded = [spec.name for spec in table if spec.grid is not None]
-    roundings = [Rounding.between(name, before[name], after[name]) for name in rounded]
-    notes = (_origin(work), *describe(roundings), *_kept_off(table, off_grid))
-    graph = work.task.graph(network)
-    return Result(MadeVersion(work.out, digest, table, "snapshot"), graph, 0, monotonic() - began, notes)
+    table, _ = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
+    remedy = (
+        f"is this the network of the task {work.spec.task}? Name another with --task, or leave out --data and --task: "
+        "then the model is delivered without one"
+    )
+    known = Known(other_names(network), Arrays(state.arrays), remedy)
+    return Frame(table, state.constants, work.task.graph(network), known)
+
+
+def _frame_of_delivery(work: Work, checkpoint: Checkpoint) -> Frame:
+    """The checkpoint's own tensors, all of them, and the graph that came with it, if any."""
+    entries = sorted(checkpoint.entries.values(), key=lambda entry: entry.name.encode())
+    table = tuple(TensorSpec(entry.name, entry.shape, entry.dtype, None) for entry in entries)
+    graph = work.objects.get(work.spec.graph) if work.spec.graph else NO_GRAPH
+    return Frame(table, checkpoint.entries, graph, Known())
+
+
+def _enter(fitted: Fitted, spec: TensorSpec, frame: Frame, off_grid: Container[str]) -> tuple[TensorSpec, Array, Array]:
+    """Return one tensor's line of the table, and its weights before and after they enter."""
+    before = fitted.read(spec.name)
+    (entered,), after = enter_grid(
+        {spec.name: before}, off_grid=off_grid, dtypes={spec.name: spec.dtype}, constants=frame.constants
+    )
+    return entered, before, after[spec.name]
+
+
+def _arrays(
+    fitted: Fitted, table: Table, frame: Frame, off_grid: Container[str], roundings: list[Rounding]
+) -> Iterator[Array]:
+    """Yield the weights as they enter, tensor by tensor, so that one is in memory; append what was rounded."""
+    for spec in table:
+        entered, before, after = _enter(fitted, spec, frame, off_grid)
+        if entered.grid is not None:
+            roundings.append(Rounding.between(spec.name, before, after))
+        yield after
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Weights in memory."""
+
+    by_name: Mapping[str, Array]
+
+    def read(self, name: str) -> Array:
+        """Return one tensor in its shape."""
+        return self.by_name[name]
 
 
 def update(work: Work, parent: Parent) -> Result:
@@ -49,15 +119,23 @@ def update(work: Work, parent: Parent) -> Result:
     Raises CheckpointError, Invalid, RangeError.
     """
     began, checkpoint = monotonic(), _fetch(work)
-    require_fit(checkpoint, parent.snapshot.table)
-    changes = list(find_changes(checkpoint, parent.snapshot))
+    fitted = fit(checkpoint, parent.snapshot.table, _known(work, parent, checkpoint))
+    changes = list(find_changes(fitted, parent.snapshot))
     diff = exact(changes)
     if not diff.carried and not diff.grids:
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")
     if work.spec.method == "sparse":
         work.on_progress(0.2, "looks for the sparse diff that comes nearest")
         diff = nearest_sparse.sparse(changes, int(work.spec.budget * fp32_bytes(parent.snapshot.table)))
-    return result_of_update(work, parent, settle(diff, parent, work.out), began, _notes(work, diff, changes))
+    notes = (*fitted.notes, *_notes(work, diff, changes))
+    return result_of_update(work, parent, settle(diff, parent, work.out), began, notes)
+
+
+def _known(work: Work, parent: Parent, checkpoint: Checkpoint) -> Known:
+    """The parent's weights, and the names of tied ones where the checkpoint has other names and there is a network."""
+    same = {spec.name for spec in parent.snapshot.table} == set(checkpoint.entries)
+    names = {} if same or work.spec.task == DELIVERY else other_names(work.task.network(work.seed))
+    return Known(names, parent.snapshot)
 
 
 def _fetch(work: Work) -> Checkpoint:
@@ -91,4 +169,8 @@ def _named(patterns: Sequence[str], table: Table) -> set[str]:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise Invalid(f"no tensor is called {pattern}", f"the model has {', '.join(names[:20])}")
-    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return _fitting(patterns, table)
+
+
+def _fitting(patterns: Sequence[str], table: Table) -> set[str]:
+    return {spec.name for spec in table if any(fnmatchcase(spec.name, pattern) for pattern in patterns)}

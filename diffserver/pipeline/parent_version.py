@@ -32,8 +32,8 @@ class Parent:
     graph: Blob
     probes: tuple[Probe, ...]
     """The probe set of the latest version."""
-    probe_0: Probe
-    """The base's part of the probe set, with the errors that version 0 makes on it."""
+    probe_0: Probe | None
+    """The base's part of the probe set, with the errors that version 0 makes on it; None where there is no such set."""
     domains: tuple[str, ...]
     evaluation: Evaluation
 
@@ -53,7 +53,7 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
             snapshot=Snapshot(objects.download(start.snapshot.sha256, folder / "parent.safetensors")),
             graph=start.graph,
             probes=from_json(head.candidate.manifest).probes,
-            probe_0=from_json(first.manifest).probes[0],
+            probe_0=next(iter(from_json(first.manifest).probes), None),
             domains=tuple(head.candidate.domains),
             evaluation=evaluation.from_json(start.evaluation, "candidate"),
         )

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
-from diffserver.pipeline import merged_diffs, trials
+from diffserver.choices.methods import GIVEN
+from diffserver.pipeline import from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
 from diffserver.pipeline.from_checkpoint import enter, update
 from diffserver.pipeline.job_context import Measured, Work
@@ -39,14 +40,15 @@ def make_candidate(
     """
     work = Work(spec, find(spec.task), objects, folder, on_progress)
     if spec.kind == "base":
-        domain = choose_domain(spec, ())
-        result = enter(work) if spec.checkpoint else train_base(work, domain)
-        return assess(measure(work, None, result, [domain]))
+        new = [choose_domain(spec, ())] if spec.data else []
+        result = enter(work) if spec.checkpoint else train_base(work, *new)
+        return assess(measure(work, None, result, new))
     parent = load_parent(spec, engine, objects, folder)
     work = replace(work, number=parent.number + 1)
     if spec.checkpoint:
         domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
-        return _candidate(engine, parent, measure(work, parent, update(work, parent), domains))
+        result = from_diff.update(work, parent) if spec.method == GIVEN else update(work, parent)
+        return _candidate(engine, parent, measure(work, parent, result, domains))
     # Each of these is trained, encoded, decoded, applied and evaluated; the best one goes on.
     results = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
     candidate = _candidate(engine, parent, results.kept)

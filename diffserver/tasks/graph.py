@@ -24,6 +24,7 @@ from torch.func import functional_call
 from diffclient.measure.onnx_session import OUTSIDE
 from diffclient.tensors.snapshot import Array
 from diffserver.tasks.errors import TaskError
+from diffserver.tasks.tied import other_names
 
 OPSET = 18
 
@@ -69,7 +70,8 @@ def export(
     `metadata` goes into the graph's metadata_props; `outputs` names the outputs. Raises TaskError if the exporter
     fails.
     """
-    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    tied = other_names(network)
+    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items() if name not in tied}
     samples, shapes = _sampled(inputs)
     with _evaluating(network), _quiet():
         try:

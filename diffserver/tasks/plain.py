@@ -27,8 +27,6 @@ from diffserver.tasks.jsonl import JsonLine, read_lines
 from diffserver.tasks.probe_pack import pack
 from diffserver.tasks.task import Example, Forward
 
-_TIED = "another name of the same weights. Keep them once, and call functions with them where they are used again"
-
 
 class Batch(NamedTuple):
     """Some examples as tensors: the network's inputs, in its order, and the targets."""
@@ -77,12 +75,10 @@ class PlainTask(ABC):
         return 0
 
     def network(self, seed: int) -> nn.Module:
-        """Return a freshly initialised network; raises TaskError if diffs cannot carry its state."""
+        """Return a freshly initialised network."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = self.build()
-        _require_weights(network)
-        return network
+            return self.build()
 
     def examples(self, folder: Path, split: str) -> list[Example]:
         """Return the examples of `folder/<split>.jsonl`; raises DataError naming file and line."""
@@ -149,13 +145,3 @@ def _opener(folder: Path, contents: dict[str, bytes] | None = None) -> Callable[
         return data
 
     return open_
-
-
-def _require_weights(network: nn.Module) -> None:
-    """Raise TaskError unless the network has weights, each with one name."""
-    parameters, all_names = dict(network.named_parameters()), dict(network.named_parameters(remove_duplicate=False))
-    tied = [name for name in all_names if name not in parameters]
-    if tied:
-        raise TaskError(f"diffs cannot carry the network's state: {', '.join(tied[:5])}: {_TIED}")
-    if not parameters:
-        raise TaskError("the network has no weights")

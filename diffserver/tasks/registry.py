@@ -17,13 +17,18 @@ from typing import Any
 from diffclient.errors import NoSuchCode
 from diffclient.measure import load_code
 from diffclient.release.metric import Metric
+from diffserver.choices.delivery import DELIVERY
 from diffserver.tasks.errors import TaskError
 from diffserver.tasks.task import Task
 
 GROUP = "diffserver.tasks"
 """The entry point group of packages with tasks."""
 
-BUILT_IN = {"asr": "diffserver.tasks.asr.task:AsrTask", "asr-words": "diffserver.tasks.asr.words:WordsTask"}
+BUILT_IN = {
+    "asr": "diffserver.tasks.asr.task:AsrTask",
+    "asr-words": "diffserver.tasks.asr.words:WordsTask",
+    DELIVERY: "diffserver.tasks.delivery:DeliveryTask",
+}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # as the API takes it
 _PLACE = re.compile(r"(?P<module>.+\.py|[\w.]+(?=:))(:(?P<thing>\w+))?")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from diffclient.tensors.snapshot import Array
+from diffserver.tasks.tied import other_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,9 @@ class State:
 
 
 def state_of(network: nn.Module) -> State:
-    """Return a network's state dict; its arrays share memory with it where they can."""
-    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    """Return a network's state dict, tied weights once; its arrays share memory with it where they can."""
+    tied = other_names(network)
+    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items() if name not in tied}
     halves = {name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16}
     arrays = {
         name: tensor.view(torch.int16).numpy().view(np.uint16) if name in halves else tensor.numpy()

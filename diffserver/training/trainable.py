@@ -1,4 +1,4 @@
-"""The networks that can be trained as diffs: those whose state consists of fp32 parameters.
+"""The networks that can be trained as diffs: those whose state consists of fp32 parameters with one name each.
 
 Other states travel as checkpoints, which nothing here trains.
 """
@@ -12,22 +12,27 @@ import torch
 from torch import nn
 
 from diffserver.tasks.errors import TaskError
+from diffserver.tasks.tied import other_names
 
 _NO_PARAMETER = (
     "no parameter. Use LayerNorm or GroupNorm in place of BatchNorm, register constants with persistent=False, or "
     "train elsewhere and pass --from-checkpoint"
 )
+_TIED = "another name of the same weights. Keep them once, and call functions with them where they are used again"
 _NO_FP32 = "no float32. Train elsewhere and pass --from-checkpoint"
 
 
 def require_trainable(network: nn.Module) -> None:
-    """Raise TaskError unless the network's state consists of fp32 parameters."""
+    """Raise TaskError unless the network's state consists of fp32 parameters with one name each."""
     state: Mapping[str, Any] = network.state_dict()
     parameters = dict(network.named_parameters(remove_duplicate=False))
     problems = {
+        _TIED: list(other_names(network)),
         _NO_PARAMETER: [name for name in state if name not in parameters],
         _NO_FP32: [name for name, weight in parameters.items() if weight.dtype != torch.float32],
     }
     for problem, names in problems.items():
         if names:
             raise TaskError(f"the network cannot be trained as diffs: {', '.join(names[:5])}: {problem}")
+    if not parameters:
+        raise TaskError("the network has no weights")

@@ -106,3 +106,5 @@ def _of_trainings(session: Session) -> Iterator[Named]:
     for row in session.execute(under_way.order_by(Training.id)):
         if sha256 := row.spec.get("checkpoint"):
             yield Named(sha256, None, f"checkpoint of training {row.id}")
+        if sha256 := row.spec.get("graph"):
+            yield Named(sha256, None, f"graph of training {row.id}")

@@ -146,7 +146,7 @@ def test_a_device_without_the_scorer_keeps_what_it_has_and_says_what_to_do(place
 @pytest.mark.parametrize("name", ["vision", "gestures.py", "json.decoder"])
 def test_a_name_that_is_unknown_lists_those_that_are_known(place: Place, name: str) -> None:
     refused = place.run(f"diffserver base other-{name} --task {name} --data build/gestures", status=1)
-    assert f"there is no task '{name}'; known: asr, asr-words, gestures;" in refused
+    assert f"there is no task '{name}'; known: asr, asr-words, delivery, gestures;" in refused
     assert "--task-file" in refused
 
 

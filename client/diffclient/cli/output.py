@@ -192,9 +192,9 @@ def _progress(text: str) -> None:
 def _figures(
     metric: Metric | None, errors: int | None, total: int | None, expected: int | None, drift: int | None
 ) -> str:
-    """Say how well a version does, in its metric's words; nothing where nothing was counted."""
+    """Say how well a version does, in its metric's words, or that it was not measured."""
     if metric is None or errors is None or not total or expected is None:
-        return ""
+        return ", not measured: this model has no probes"
     measured = Errors(errors, total).error_rate_ppm / 1e4
     drifted = "" if drift is None else f", drift {drift / 1e4:+.2f} points"
     counted = f"{errors:,} of {total:,} {metric.counts}"

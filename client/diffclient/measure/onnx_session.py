@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diffclient.errors import InferenceError
+from diffclient.measure.onnx_names import unused_initialisers
 from diffclient.tensors.snapshot import Array, Snapshot
 
 OUTSIDE = "weights"
@@ -53,12 +54,13 @@ def _load(graph: bytes, weights: Snapshot, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
-    arrays = weights.read_all()
+    unused = unused_initialisers(graph)  # as of a pooler; onnxruntime drops them, and refuses to be given their values
+    arrays = {spec.name: (weights.read(spec.name), spec.dtype) for spec in weights.table if spec.name not in unused}
     values = [
-        onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(arrays[spec.name], _AS_BITS[spec.dtype])
-        if spec.dtype in _AS_BITS
-        else onnxruntime.OrtValue.ortvalue_from_numpy(arrays[spec.name])
-        for spec in weights.table
+        onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _AS_BITS[dtype])
+        if dtype in _AS_BITS
+        else onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        for array, dtype in arrays.values()
     ]
     try:
         options.add_external_initializers(list(arrays), values)

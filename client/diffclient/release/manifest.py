@@ -22,6 +22,9 @@ NAME_LIMIT = 200
 PROBE_LIMIT = 1000
 """Parts of a probe set."""
 
+NO_GRAPH = b""
+"""The graph of a model that has none, which is delivered as weights alone."""
+
 
 @dataclass(frozen=True)
 class Blob:

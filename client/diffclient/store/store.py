@@ -177,7 +177,7 @@ class Store:
         if actual != digest:
             raise DigestMismatch(
                 f"the new weights have digest {actual}, not {digest}: `diffclient verify`; if the version in "
-                "use is damaged, `diffclient update --force` fetches it afresh"
+                "use is damaged, `diffclient update` fetches it afresh"
             )
         durable.remove(slot)
         durable.rename(draft, slot)
@@ -189,7 +189,7 @@ class Store:
         damaged += [f"object {blob.sha256}" for blob in objects(version.manifest) if not self.has(blob)]
         if damaged:
             raise DigestMismatch(
-                f"damaged or missing: {', '.join(damaged)}; `diffclient update --force` fetches them afresh, "
+                f"damaged or missing: {', '.join(damaged)}; `diffclient update` fetches them afresh, "
                 "`diffclient rollback` returns to the version kept"
             )
 

@@ -6,7 +6,6 @@ with whatever has arrived.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +32,7 @@ from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
 from diffclient.trust.verified_metadata import Trust
 from diffclient.update import fetch_and_decode, other_way, record_outcome, route
-from diffclient.update.outcome import Attempt, Outcome, Stage
+from diffclient.update.outcome import Action, Attempt, Outcome, Stage
 from diffclient.update.route import Route
 
 
@@ -67,7 +66,7 @@ class Updater:
     def update(self, *, force: bool = False) -> Outcome:
         """Poll once and install what the server assigns.
 
-        `force` installs even what was rolled back from or failed probation, and fetches a damaged version afresh.
+        A damaged version is fetched afresh. `force` installs even what was rolled back from or failed probation.
         Raises UpdateFailed, Stopped, StoreBusy, StateError.
         """
         with self._store.locked():
@@ -97,7 +96,8 @@ class Updater:
     def _update(self, attempt: Attempt, force: bool) -> Outcome:
         # 1. Poll: say which version runs here, hear which one should.
         self._enter(attempt, "poll")
-        digest = attempt.state.digest if self._sound(attempt.state, force) else None
+        damage = self._damage(attempt.state)
+        digest = None if damage else attempt.state.digest
         metered = self._metered()
         answer = self._service.poll(digest, full_fallback=self._policy.allows_snapshot(metered))
         self._hear(attempt, answer)
@@ -108,9 +108,9 @@ class Updater:
         trust.refresh()
         attempt.metadata_bytes = trust.received
         if not answer.steps or answer.digest == digest:
-            return record_outcome.rest(self._store, attempt, answer, "withheld" if answer.withheld else "none")
+            return self._rest(attempt, answer, "withheld" if answer.withheld else "none", damage)
         if answer.digest == attempt.state.held_back and not force:
-            return record_outcome.rest(self._store, attempt, answer, "held_back")
+            return self._rest(attempt, answer, "held_back", damage)
 
         # 3. Look the steps up in it: they must lead from here to the target, and not backwards.
         self._enter(attempt, "chain")
@@ -118,7 +118,7 @@ class Updater:
         attempt.metadata_bytes, attempt.basis = trust.received, probation.basis(way.target, self._score)
         self._store.sweep(fetch_and_decode.wanted(way))
         if attempt.state.verdict(way.target.to_digest, attempt.basis) and not force:
-            return record_outcome.rest(self._store, attempt, answer, "unfit")
+            return self._rest(attempt, answer, "unfit", damage)
 
         # 4. to 8. Make the new version, by another way where this one is damaged.
         target = self._make_somehow(attempt, trust, way, digest, metered)
@@ -194,13 +194,20 @@ class Updater:
         attempt.stage = stage
         self._on_stage(stage)
 
-    def _sound(self, state: State, force: bool) -> bool:
-        """Tell whether the version in use can be built upon; looked into when forced, for it takes time."""
-        with contextlib.suppress(DigestMismatch):
-            if force and state.current:
+    def _damage(self, state: State) -> DigestMismatch | None:
+        """Read every byte of the version in use, which is to be built upon; return what is damaged in it."""
+        try:
+            if state.current:
                 self._store.verify(state.current)
-            return True
-        return False
+        except DigestMismatch as damage:
+            return damage
+        return None
+
+    def _rest(self, attempt: Attempt, answer: Answer, action: Action, damage: DigestMismatch | None) -> Outcome:
+        """Install nothing; raises DigestMismatch if the version in use is damaged and nothing comes in its place."""
+        if damage:
+            raise damage
+        return record_outcome.rest(self._store, attempt, answer, action)
 
     def _hear(self, attempt: Attempt, answer: Answer) -> None:
         """Take note of a server that answers: it gets old reports, and its target may have moved on."""
@@ -211,14 +218,19 @@ class Updater:
 
     def _measure(self, attempt: Attempt, target: Manifest) -> tuple[Installed, State]:
         """Return the new version as measured and the state with it in use; raises ProbationFailed."""
-        before = attempt.state
         weights = Snapshot(self._store.weights(target.to_digest))
         parts = [self._store.object(probe.blob) for probe in target.probes]
+        if not parts:  # a model that is delivered only: its digest is what is known of it
+            return self._in_use(attempt, target, None)
         try:
             attempt.measured = probation.run(self._score, self._store.object(target.graph), weights, parts)
         finally:
             self._on_stage("probation")  # a model's code that took the end of its time for its own is not believed
-        drift = probation.check(target, attempt.measured)
+        return self._in_use(attempt, target, probation.check(target, attempt.measured))
+
+    def _in_use(self, attempt: Attempt, target: Manifest, drift: int | None) -> tuple[Installed, State]:
+        """Return the new version with what was measured, and the state with it in use."""
+        before = attempt.state
         version = Installed(target, sum(attempt.measured, Errors(0, 0)), drift)
         # A version that was fetched afresh takes its own place, not that of the one before it.
         previous = before.previous if before.digest == version.digest else before.current

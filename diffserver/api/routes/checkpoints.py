@@ -1,32 +1,70 @@
-"""Checkpoints: weights that were trained elsewhere, uploaded under their SHA-256 so that a training may use them."""
+"""Checkpoints, graphs and diffs made elsewhere, uploaded under their SHA-256 so that a training may use them."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from diffclient.payload.frame import MAGIC
 from diffserver.api.access import Config, Operator, Store, TokenFirst
 from diffserver.api.answers import BlobAnswer
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.blobs import BINARY, Sha256
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
+from diffserver.settings import Settings
 from diffserver.storage import uploads
 from diffserver.storage.object_store import CHUNK, Objects
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=TokenFirst)
 
-BODY = {"requestBody": {"required": True, "content": {BINARY: {}}, "description": "A safetensors file."}}
+
+def _body(what: str) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {BINARY: {}}, "description": what}}
 
 
-@router.put("/{sha256}", status_code=201, openapi_extra=BODY, responses=declared(*CALLER, 422))
+@router.put(
+    "/{sha256}",
+    status_code=201,
+    openapi_extra=_body("A safetensors file."),
+    responses=declared(*CALLER, 422),
+)
 async def put_checkpoint(
     sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator
 ) -> BlobAnswer:
     """Store a safetensors file whose bytes have this SHA-256; what is there already is replaced."""
+    return await _put(sha256, request, config, partial(_store, objects))
+
+
+@router.put(
+    "/graphs/{sha256}",
+    status_code=201,
+    openapi_extra=_body("A graph (ONNX) without weights."),
+    responses=declared(*CALLER, 422),
+)
+async def put_graph(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator) -> BlobAnswer:
+    """Store a graph whose bytes have this SHA-256; whether it takes a checkpoint's weights, the worker finds out."""
+    return await _put(sha256, request, config, lambda path: BlobAnswer.model_validate(objects.put(path)))
+
+
+@router.put(
+    "/diffs/{sha256}",
+    status_code=201,
+    openapi_extra=_body("A diff's payload (.ndiff)."),
+    responses=declared(*CALLER, 422),
+)
+async def put_diff(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator) -> BlobAnswer:
+    """Store a payload whose bytes have this SHA-256; whether it fits a version, the worker finds out."""
+    return await _put(sha256, request, config, partial(_store_diff, objects))
+
+
+async def _put(sha256: str, request: Request, config: Settings, store: Callable[[Path], BlobAnswer]) -> BlobAnswer:
+    """Receive a file and store it; raises CheckpointError unless it has the SHA-256."""
     with uploads.draft(config.home) as path:
         arrived = await _receive(request, path)
         if arrived != sha256:
@@ -34,7 +72,7 @@ async def put_checkpoint(
                 f"what arrived, {path.stat().st_size} bytes, does not have that SHA-256, but {arrived}",
                 "send the whole file again",
             )
-        return await run_in_threadpool(_store, objects, path)
+        return await run_in_threadpool(store, path)
 
 
 async def _receive(request: Request, path: Path) -> str:
@@ -64,4 +102,12 @@ async def _gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 def _store(objects: Objects, path: Path) -> BlobAnswer:
     """Keep the file if it is a checkpoint; raises CheckpointError."""
     Checkpoint(path)
+    return BlobAnswer.model_validate(objects.put(path))
+
+
+def _store_diff(objects: Objects, path: Path) -> BlobAnswer:
+    """Keep the file if it begins as a payload does; the rest is read when it is applied. Raises CheckpointError."""
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise CheckpointError("that is no diff", "send the .ndiff that was saved")
     return BlobAnswer.model_validate(objects.put(path))

@@ -35,6 +35,8 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, _wh
         raise NotFound(
             f"there is no checkpoint {body.checkpoint}", f"upload it with PUT /v1/checkpoints/{body.checkpoint}"
         )
+    if body.graph and not objects.exists(body.graph):
+        raise NotFound(f"there is no graph {body.graph}", f"upload it with PUT /v1/checkpoints/graphs/{body.graph}")
     with writing(engine) as session:
         training = training_queue.submit(session, body.spec())
         return _described(session, [TrainingAnswer.model_validate(training)])[0]

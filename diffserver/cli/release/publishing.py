@@ -11,7 +11,7 @@ from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Tok
 from diffserver.cli.output import NO_METRIC, AsJson, console, listing, show
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
-from diffserver.cli.train import checkpoints
+from diffserver.cli.train import checkpoints, given_diff
 from diffserver.errors import Conflict, Invalid
 
 
@@ -43,7 +43,12 @@ def publish(
         str | None, typer.Argument(metavar="CANDIDATE|MODEL", help="A candidate's id; with a checkpoint, the model.")
     ] = None,
     from_checkpoint: Annotated[
-        Path | None, typer.Option("--from-checkpoint", help="Weights (safetensors) to bring the model to.")
+        Path | None,
+        typer.Option("--from-checkpoint", help="Weights (safetensors, ONNX, .pth, a folder) to bring the model to."),
+    ] = None,
+    diff: Annotated[Path | None, typer.Option("--diff", help="A diff (.ndiff) that was trained elsewhere.")] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option("--evaluation", help=f"With --diff: errors that you measured, {given_diff.FIGURES}.")
     ] = None,
     kind: Annotated[
         str | None, typer.Option("--kind", help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one.")
@@ -70,8 +75,26 @@ def publish(
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
     budget allows. Both are shown with their error rates; one is published.
 
-    Examples: `diffserver publish 7`, `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`
+    A diff that was trained elsewhere, in a loop of your own, becomes a candidate like any other: it is applied with the
+    device's code and measured on the model's test sets. What you measured is shown beside that, as yours.
+
+    Examples: `diffserver publish 7`, `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`,
+    `diffserver publish commands --diff v1.ndiff --evaluation eval.json`
     """
+    if diff is not None and from_checkpoint is not None:
+        raise Invalid("a version is made of a diff or of a checkpoint", "pass one of --diff and --from-checkpoint")
+    if diff is not None:
+        with connected(server, token) as remote:
+            spec = _checkpoint_spec(remote, candidate_or_model, data) | {
+                "domain": domain,
+                "max_regression": max_regression,
+            }
+            candidate = given_diff.make(remote, spec, diff, evaluation)
+            if not as_json:
+                console.print(given_diff.described(candidate))
+            version = _publish(remote, candidate["id"], force, keys)
+        show({"candidate": candidate, "version": version}, as_json, _describe_version(version))
+        return
     if from_checkpoint is None:
         with connected(server, token) as remote:
             version = _publish(remote, _candidate_id(candidate_or_model), force, keys)
@@ -80,7 +103,7 @@ def publish(
     checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:
         spec = _checkpoint_spec(remote, candidate_or_model, data) | {"domain": domain, "max_regression": max_regression}
-        spec["checkpoint"] = checkpoints.upload(remote, from_checkpoint)
+        spec |= checkpoints.upload(remote, from_checkpoint, _graph(remote, spec["model"]))
         outcomes = checkpoints.make(remote, spec, budget)
         if not as_json:
             console.print(checkpoints.compare(outcomes))
@@ -121,7 +144,14 @@ def _checkpoint_spec(remote: Remote, model: str | None, data: Path | None) -> di
         raise Conflict(f"model {models[0]} has no version yet", "publish its base first (diffserver base)")
     (head,) = remote.get(f"/v1/models/{models[0]}/versions", after=details["head"] - 1, limit=1)["items"]
     folder = str(data.absolute()) if data else remote.get(f"/v1/candidates/{head['candidate_id']}")["data"]
-    return {"kind": "update", "model": models[0], "task": details["task"], "data": folder}
+    return {"kind": "update", "model": models[0], "task": details["task"], "data": folder or None}
+
+
+def _graph(remote: Remote, model: str) -> bytes:
+    """Return the graph that the model's devices have; empty if there is none."""
+    details = remote.get(f"/v1/models/{model}")
+    (head,) = remote.get(f"/v1/models/{model}/versions", after=details["head"] - 1, limit=1)["items"]
+    return remote.fetch(f"/v1/blobs/{head['manifest']['graph']['sha256']}")
 
 
 def versions(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:

@@ -1,6 +1,7 @@
 """Publish a checkpoint from the command line: upload it, make two candidates of it, choose one."""
 
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,13 @@ from diffclient import durable
 from diffserver.choices.methods import EXACT, Use, method_names
 from diffserver.cli.output import line, listing, progress
 from diffserver.cli.remote import Remote
-from diffserver.cli.wait import follow
+from diffserver.cli.wait import watch, why_none
 from diffserver.errors import Conflict, Invalid
 from diffserver.evaluation import error_rate, from_json, mean_error_rate
 
 NONE = "none"
 PIECE = 1 << 20
+NOT_MEASURED = "not measured: this model has no test sets"
 
 
 @dataclass
@@ -30,16 +32,28 @@ class Outcomes:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def upload(remote: Remote, path: Path) -> str:
-    """Bring a checkpoint to the server unless it is there; return its SHA-256. Raises CheckpointError, RemoteError."""
-    # Imported late: numpy, which no other command needs.
-    from diffserver.checkpoints.checkpoint_file import Checkpoint
+def upload(remote: Remote, path: Path, published: bytes | None = None) -> dict[str, str]:
+    """Bring a checkpoint, and the graph that it has inside, to the server unless they are there.
 
-    Checkpoint(path)  # before its bytes travel
+    `published` is the graph of the model that it is to update, if that has one. Returns the SHA-256s as fields of a
+    request. Raises CheckpointError, RemoteError.
+    """
+    # Imported late: numpy, which no other command needs.
+    from diffserver.checkpoints.open_model import opened
+
+    with tempfile.TemporaryDirectory() as scratch, opened(path, Path(scratch), published) as model:
+        fields = {"checkpoint": send(remote, "checkpoints", model.weights)}
+        if model.graph is not None and published is None:
+            fields["graph"] = send(remote, "checkpoints/graphs", model.graph)
+    return fields
+
+
+def send(remote: Remote, kind: str, path: Path) -> str:
+    """Bring a file of a kind to the server unless it is there; return its SHA-256. Raises RemoteError."""
     sha256 = durable.sha256(path)
     if not remote.exists(f"/v1/blobs/{sha256}"):
         with progress(DownloadColumn(), TransferSpeedColumn()) as bars:
-            remote.put(f"/v1/checkpoints/{sha256}", _pieces(path, bars), path.stat().st_size)
+            remote.put(f"/v1/{kind}/{sha256}", _pieces(path, bars), path.stat().st_size)
     return sha256
 
 
@@ -52,25 +66,27 @@ def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Outcomes:
     queued = {kind: remote.post("/v1/trainings", {**spec, **request}) for kind, request in requests.items()}
     outcomes = Outcomes()
     for kind, training in queued.items():
-        try:
-            done = follow(remote, training)
-            outcomes.candidates[kind] = remote.get(f"/v1/candidates/{done['candidate_id']}")
-        except Conflict as error:
-            outcomes.failures[kind] = error.detail
+        ended = watch(remote, training)
+        if ended["state"] == "done":
+            outcomes.candidates[kind] = remote.get(f"/v1/candidates/{ended['candidate_id']}")
+        else:
+            outcomes.failures[kind] = why_none(ended)
     if not outcomes.candidates:
-        raise Conflict("; ".join(dict.fromkeys(outcomes.failures.values())), "see the worker's log")
+        reasons = "; ".join(dict.fromkeys(outcomes.failures.values()))
+        raise Conflict(f"there is no candidate: {reasons}", "see the worker's log")
     return outcomes
 
 
 def compare(outcomes: Outcomes) -> Group:
     """Return a table of both candidates side by side, with their notes and refusals."""
     candidates = outcomes.candidates
+    measured = all(candidate["evaluation"] for candidate in candidates.values())
     rows: list[list[object]] = [
         ["candidate", None, *(candidate["id"] for candidate in candidates.values())],
         ["payload bytes", None, *(f"{candidate['payload']['length']:,}" for candidate in candidates.values())],
         ["share of fp32", None, *(f"{candidate['payload_share']:.2%}" for candidate in candidates.values())],
         ["weights changed", None, *(f"{candidate['changed_weights']:,}" for candidate in candidates.values())],
-        *_accuracy(candidates),
+        *(_accuracy(candidates) if measured else ()),
         ["refusals", None, *(len(candidate["refusals"]) or "none" for candidate in candidates.values())],
     ]
     remarks = [
@@ -80,7 +96,8 @@ def compare(outcomes: Outcomes) -> Group:
     ]
     failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
     metric = next(iter(candidates.values()))["metric"]["name"]
-    table = listing(f"What the checkpoint would become; {metric} in %", ["", "parent", *candidates], rows)
+    figures = f"{metric} in %" if measured else NOT_MEASURED
+    table = listing(f"What the checkpoint would become; {figures}", ["", "parent", *candidates], rows)
     return Group(table, *remarks, *failures)
 
 
@@ -96,7 +113,7 @@ def choose(outcomes: Outcomes, kind: str | None, yes: bool, force: bool) -> Any 
         return None
     if kind is not None:
         if kind not in outcomes.candidates:
-            raise Conflict(f"there is no {kind} candidate", "see above")
+            raise Conflict(f"there is no {kind} candidate: {outcomes.failures[kind]}", "pass another --kind, or --yes")
         return outcomes.candidates[kind]
     allowed = [candidate for candidate in outcomes.candidates.values() if force or not candidate["refusals"]]
     if not allowed:
@@ -137,7 +154,7 @@ def _changes(name: str, before: float, after: Sequence[float]) -> list[object]:
 
 
 def _pieces(path: Path, bars: Progress) -> Iterator[bytes]:
-    bar = bars.add_task("uploads the checkpoint", total=path.stat().st_size)
+    bar = bars.add_task(f"uploads {path.name}", total=path.stat().st_size)
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
+from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, evaluation_table, line, listing, show, tried_table
-from diffserver.cli.train.checkpoints import upload
+from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
 from diffserver.cli.wait import follow
+from diffserver.errors import Invalid
 
-Data = Annotated[
-    Path,
-    typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl."),
-]
+DATA = typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl.")
+Data = Annotated[Path, DATA]
 Domain = Annotated[str | None, typer.Option("--domain", help="The data's folder to train on.")]
 Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
@@ -34,14 +34,19 @@ def add_to(app: typer.Typer) -> None:
 
 def base(
     model: ModelName,
-    data: Data,
+    data: Annotated[Path | None, DATA] = None,
     domain: Domain = None,
-    task: Annotated[str, typer.Option(help="What is trained.")] = "asr",
+    task: Annotated[
+        str | None, typer.Option(help="What is trained. [default: asr; of a checkpoint without --data, none]")
+    ] = None,
     seed: Seed = 0,
     epochs: Epochs = None,
     device: Device = "auto",
     from_checkpoint: Annotated[
-        Path | None, typer.Option("--from-checkpoint", help="Enter these weights (safetensors) instead of training.")
+        Path | None,
+        typer.Option(
+            "--from-checkpoint", help="Enter these weights (safetensors, ONNX, .pth, a folder); train nothing."
+        ),
     ] = None,
     off_grid: Annotated[
         list[str] | None,
@@ -55,14 +60,19 @@ def base(
     """Train a model's first version from nothing, or enter a checkpoint as it; follow that to its candidate.
 
     Weights of a checkpoint are rounded once, to about 10^-6 of their tensor's largest, unless they stay off the grid.
-    Of the data only the test set is needed then.
+    Of the data only the test set is needed then. With neither data nor task, the checkpoint is delivered alone: devices
+    verify it and measure nothing.
 
-    Example: `diffserver base commands --data corpus --domain 0-base`
+    Examples: `diffserver base commands --data corpus --domain 0-base`,
+    `diffserver base detector --from-checkpoint detector.onnx`
     """
+    if data is None and (from_checkpoint is None or task not in (None, DELIVERY)):
+        raise Invalid("there is no --data to train or to measure on", "pass --data <folder>")
+    task = task or ("asr" if data else DELIVERY)
     spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task, "off_grid": off_grid or []}
     if from_checkpoint:
         with connected(server, token) as remote:
-            spec["checkpoint"] = upload(remote, from_checkpoint)
+            spec |= upload(remote, from_checkpoint)
     _submit(spec, server, token, detach, as_json)
 
 
@@ -141,10 +151,10 @@ def cancel(
 
 
 def _spec(
-    kind: str, model: str, data: Path, domain: str | None, seed: int, epochs: int | None, device: str
+    kind: str, model: str, data: Path | None, domain: str | None, seed: int, epochs: int | None, device: str
 ) -> dict[str, Any]:
     return {
-        "kind": kind, "model": model, "data": str(data.absolute()), "domain": domain,
+        "kind": kind, "model": model, "data": data and str(data.absolute()), "domain": domain,
         "seed": seed, "epochs": epochs, "device": device,
     }  # fmt: skip
 
@@ -159,8 +169,9 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
     metric = candidate["metric"]
     tables = [tried_table(candidate["tried"], metric)] if candidate["tried"] else []
-    evaluation = evaluation_table(candidate["evaluation"], metric)
-    show(candidate, as_json, Group(*tables, evaluation, _describe(candidate)))
+    if candidate["evaluation"]:
+        tables.append(evaluation_table(candidate["evaluation"], metric))
+    show(candidate, as_json, Group(*tables, _describe(candidate)))
 
 
 def _describe(candidate: dict[str, Any]) -> str:
@@ -168,7 +179,8 @@ def _describe(candidate: dict[str, Any]) -> str:
         f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
     )
     name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
-    name = "\n".join((name, *map(line, candidate["notes"])))
+    unmeasured = [] if candidate["evaluation"] else [NOT_MEASURED]
+    name = "\n".join((name, *unmeasured, *map(line, candidate["notes"])))
     if candidate["refusals"]:
         return name + "\nRefused:" + "".join(f"\n  - {line(refusal)}" for refusal in candidate["refusals"])
     if candidate["method"] in _COMPARED:

@@ -192,7 +192,7 @@ def test_a_draft_gets_its_slot_only_by_its_digest(store: Store, lineage: Lineage
     data = lineage.versions[0].snapshot.path.read_bytes()
     with store.locked():
         store.draft().write_bytes(data)
-        with pytest.raises(DigestMismatch, match="--force"):
+        with pytest.raises(DigestMismatch, match="`diffclient update`"):
             store.keep(lineage.digest(1))
         assert not store.holds(lineage.digest(1))
         store.draft().write_bytes(data[:-1])

@@ -192,32 +192,35 @@ def test_rolling_back_needs_no_server(device: Device, lineage: Lineage) -> None:
     assert [report.stage for report in device.store.state().outbox] == ["rolled_back"]
 
 
-def test_a_damaged_version_fails_to_build_upon_and_force_fetches_it_afresh(device: Device, lineage: Lineage) -> None:
+@pytest.mark.parametrize("target", [1, 2], ids=["nothing new", "something new"])
+def test_a_damaged_version_is_noticed_and_fetched_afresh(device: Device, lineage: Lineage, target: int) -> None:
     for device.server.target in (0, 1):
         device.update()
     damage(device, lineage.digest(1))
-    device.server.target = 2
-    with pytest.raises(UpdateFailed) as failed:
+    device.server.target = target
+    assert device.update().action == "installed"
+    assert device.digest() == lineage.digest(target)
+
+
+def test_a_damaged_version_that_nothing_replaces_is_told(device: Device, lineage: Lineage) -> None:
+    device.update()
+    damage(device, lineage.digest(0))
+    device.server.rewrite = lambda answer: answer | {"action": "none", "steps": []}
+    with pytest.raises(UpdateFailed, match=lineage.digest(0)) as failed:
         device.update()
-    assert (failed.value.stage, type(failed.value.cause)) == ("digest", DigestMismatch)
-    assert device.store.state().digest == lineage.digest(1)
-    device.server.target = 1
-    assert device.update(force=True).action == "installed"
-    assert device.digest() == lineage.digest(1)
-    previous = device.store.state().previous
-    assert previous is not None
-    assert previous.digest == lineage.digest(0)
+    assert type(failed.value.cause) is DigestMismatch
+    assert device.server.reports[-1]["reason"].startswith("damaged or missing: weights")
 
 
 @pytest.mark.parametrize("lost", ["graph", "probe"])
-def test_a_lost_object_is_all_that_force_fetches(device: Device, lineage: Lineage, lost: str) -> None:
+def test_a_lost_object_is_all_that_is_fetched_again(device: Device, lineage: Lineage, lost: str) -> None:
     device.update()
     blob = lineage.graph if lost == "graph" else lineage.snapshots[0].probes[1].blob
     device.store.object(blob).write_bytes(b"rust")
     with pytest.raises(DigestMismatch, match=blob.sha256):
         device.digest()
     device.server.seen.clear()
-    device.update(force=True)
+    device.update()
     assert device.server.blobs_asked() == [blob.sha256]
     assert device.digest() == lineage.digest(0)
 

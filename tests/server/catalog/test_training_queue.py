@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_training_goes_from_the_queue_to_its_candidate(engine: Engine) -> None
     assert (done.state, done.progress, done.candidate_id) == ("done", 1.0, 1)
     assert done.created_at <= done.started_at <= done.finished_at  # type: ignore[operator]
     assert claimed(engine, "w") is None
+
+
+def test_a_mistaken_task_takes_no_name(engine: Engine) -> None:
+    submit(engine, replace(BASE, task="asrr"))
+    (training_id,) = submit(engine)
+    assert claimed(engine, "w") == training_id - 1
+    assert claimed(engine, "w") == training_id
+    finish(engine, training_id, "w")
+    with pytest.raises(Conflict, match="of task asr, not asrr"):
+        submit(engine, replace(BASE, task="asrr"))
 
 
 def test_the_oldest_comes_first(engine: Engine) -> None:

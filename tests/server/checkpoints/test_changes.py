@@ -14,8 +14,9 @@ from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffclient.tensors.tensor_table import DTYPES
-from diffserver.checkpoints.changes import describe, describe_outgrown, exact, find_changes, require_fit
+from diffserver.checkpoints.changes import describe, describe_outgrown, exact, find_changes
 from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.checkpoints.fit import fit
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import mixed, version, write
 
@@ -111,13 +112,13 @@ def test_what_does_not_fit_is_named(
     tensors = dict(mixed(1))
     spoil(tensors)
     with pytest.raises(CheckpointError, match=reason):
-        require_fit(Checkpoint(write(tmp_path / "c", tensors)), parent.table)
+        fit(Checkpoint(write(tmp_path / "c", tensors)), parent.table)
 
 
 def test_of_many_that_do_not_fit_a_few_are_named(parent: Snapshot, tmp_path: Path) -> None:
     checkpoint = Checkpoint(write(tmp_path / "c", {"only": ("U8", np.zeros(1))}))
     with pytest.raises(CheckpointError, match=r"lacks bfloat, .* and 6 more; it has tensors .*: only"):
-        require_fit(checkpoint, parent.table)
+        fit(checkpoint, parent.table)
 
 
 NOT_FINITE = [

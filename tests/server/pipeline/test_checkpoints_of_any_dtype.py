@@ -100,7 +100,10 @@ def bits(tensor: Tensor) -> bytes:
     return tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else tensor.numpy().tobytes()
 
 
-OFF_GRID = ("causal", "inv_freq", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked")
+OFF_GRID = (
+    "causal", "inv_freq", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked", "norm.running_mean",
+    "norm.running_var",
+)  # fmt: skip
 
 
 def test_a_base_of_every_kind_of_tensor_enters(home: Home, tmp_path: Path) -> None:

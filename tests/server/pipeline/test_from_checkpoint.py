@@ -161,14 +161,14 @@ def test_what_is_wrong_with_a_checkpoint_is_told(
     broken.reshape(-1)[3] = np.nan
     for changes, reason in [
         ({}, "the very weights of version 0"),
-        ({"stray": array}, "has tensors that the model has not: stray"),
+        ({"stray": array + 1}, "has tensors that the model has not: stray"),
         ({name: array.astype(np.float16)}, f"{name} \\(F16"),
         ({name: array.reshape(-1)}, f"{name} \\(F32 \\[{array.size}\\]"),
         ({name: broken}, f"{name} holds a number that is not finite"),
     ]:
         with pytest.raises(CheckpointError, match=reason):
             home.run(spec_of(tiny_corpus, checkpoint(changes), "exact"))
-    number = home.submit(spec_of(tiny_corpus, checkpoint({"stray": array}), "sparse"))
+    number = home.submit(spec_of(tiny_corpus, checkpoint({"stray": array + 1}), "sparse"))
     Worker(home.engine, home.settings).run(once=True)
     state, error, _ = home.training(number)
     assert state == "failed"

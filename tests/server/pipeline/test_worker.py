@@ -67,7 +67,7 @@ def test_a_worker_tells_of_its_tasks_and_of_what_is_wrong_with_them(
 def test_its_own_tasks_are_found_by_name_and_others_are_told(settings: Settings, tmp_path: Path) -> None:
     assert "no new domain" in failure(settings, "mine", tmp_path), "the task is there, its data is not"
     unknown = failure(settings, "vision", tmp_path)
-    assert "there is no task 'vision'; known: asr, asr-words, mine" in unknown
+    assert "there is no task 'vision'; known: asr, asr-words, delivery, mine" in unknown
     assert "broken.py:2" in unknown
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn  # noqa: E402
 from diffclient.measure.error_count import Errors  # noqa: E402
 from diffclient.measure.scorer import Fields, Opener, Scorer  # noqa: E402
 from diffclient.tensors.snapshot import Snapshot, enter_grid, write_snapshot  # noqa: E402
-from diffserver.tasks import DataError, Forward, Task, TaskError  # noqa: E402
+from diffserver.tasks import DataError, Forward, Task  # noqa: E402
 from diffserver.tasks.graph import Input  # noqa: E402
 from diffserver.tasks.plain import Batch, PlainTask  # noqa: E402
 from diffserver.training.state_arrays import state_of  # noqa: E402
@@ -159,32 +159,6 @@ def test_inputs_of_another_name_or_type_are_told(tmp_path: Path) -> None:
     Wrong.takes = (Input("other", ("batch", SIDES)),)
     with pytest.raises(DataError, match="other is float64"):
         Wrong().examples(folder, "test")
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(SIDES, SIDES), nn.Linear(SIDES, SIDES)
-        self.second.weight = self.first.weight
-
-    def forward(self, point: Tensor) -> Tensor:
-        return self.second(self.first(point))  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize(
-    ("network", "message"),
-    [
-        (Tied(), "second.weight: another name of the same weights"),
-        (nn.ReLU(), "has no weights"),
-    ],
-)
-def test_networks_that_no_diff_can_carry_are_refused(network: nn.Module, message: str) -> None:
-    class Given(Above):
-        def build(self) -> nn.Module:
-            return network
-
-    with pytest.raises(TaskError, match=message):
-        Given().network(0)
 
 
 class Mixed(nn.Module):

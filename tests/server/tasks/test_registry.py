@@ -84,7 +84,7 @@ def test_a_task_of_an_installed_package_is_found_by_its_name(tmp_path: Path, mon
     install(tmp_path, "installed = installed_task:Installed")
     monkeypatch.syspath_prepend(tmp_path)
     assert load_task("installed").name == open_task("installed").name == "installed"
-    with pytest.raises(TaskError, match="known: asr, asr-words, installed;"):
+    with pytest.raises(TaskError, match="known: asr, asr-words, delivery, installed;"):
         load_task("other")
 
 
@@ -109,7 +109,9 @@ def test_names_lead_to_the_files_that_are_allowed_and_no_others(tmp_path: Path) 
 
 
 def test_an_unknown_name_lists_what_is_known_and_how_to_add_one(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"no task 'vision'; known: asr, asr-words, mine; to add one, .*--task-file"):
+    with pytest.raises(
+        TaskError, match=r"no task 'vision'; known: asr, asr-words, delivery, mine; to add one, .*--task-file"
+    ):
         load_task("vision", (write(tmp_path / "task.py"),))
 
 

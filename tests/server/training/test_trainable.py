@@ -15,12 +15,20 @@ from diffserver.training.make_version import make_version
 from tests.server.points import PointsTask
 
 
+def tied() -> nn.Module:
+    network = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
+    network[1].weight = network[0].weight
+    return network
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
         (nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8)), "1.running_mean, 1.running_var.*LayerNorm.*--from-check"),
         (nn.Linear(16, 8).double(), "weight, bias: no float32.*--from-checkpoint"),
         (nn.Linear(16, 8, dtype=torch.bfloat16), "weight, bias: no float32.*--from-checkpoint"),
+        (tied(), "1.weight: another name of the same weights"),
+        (nn.ReLU(), "has no weights"),
     ],
 )
 def test_a_network_of_other_weights_is_not_trained(network: nn.Module, message: str, tmp_path: Path) -> None:

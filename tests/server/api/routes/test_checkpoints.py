@@ -148,3 +148,14 @@ def test_a_connection_that_breaks_leaves_nothing(service: Service, data: bytes, 
 def _answered(service: Service) -> list[int]:
     """The statuses logged of uploads."""
     return [line["status"] for line in service.logged() if str(line.get("path", "")).startswith("/v1/checkpoints/")]
+
+
+def test_a_graph_is_kept_under_its_digest_and_a_base_may_name_it(service: Service) -> None:
+    graph, sha256 = b"any bytes", hashlib.sha256(b"any bytes").hexdigest()
+    base = {"kind": "base", "model": "m", "task": "delivery", "checkpoint": sha256, "graph": sha256}
+    absent = "f" * 64
+    assert service.operator.put(f"/v1/checkpoints/graphs/{sha256}", content=graph).status_code == 201
+    refused = service.operator.post("/v1/trainings", json=base | {"graph": absent})
+    assert (refused.status_code, refused.json()["detail"]) == (404, f"there is no graph {absent}")
+    assert service.operator.post("/v1/trainings", json=base).json()["spec"]["graph"] == sha256
+    assert service.operator.put(f"/v1/checkpoints/graphs/{absent}", content=graph).status_code == 422

@@ -35,6 +35,8 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
         "max_drift": None,
         "checkpoint": None,
         "off_grid": [],
+        "graph": None,
+        "measured": {},
     }
     assert training_queue.claim(service.engine, "w", 60) is not None
     assert training_queue.heartbeat(service.engine, 1, "w", 0.5, "epoch 2 of 3")

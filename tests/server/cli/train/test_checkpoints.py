@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from diffserver.cli.train.checkpoints import Outcomes, choose, compare, require_choice
+from diffserver.cli.train.checkpoints import Outcomes, choose, compare, make, require_choice
 from diffserver.errors import Conflict, Invalid
 from tests.imagined import evaluation
 
@@ -52,8 +52,25 @@ def test_the_rule(outcomes: Outcomes, kind: str | None, force: bool, expected: A
 def test_where_something_speaks_against_all_nothing_is_chosen() -> None:
     with pytest.raises(Conflict, match="base loses 9 points"):
         choose(Outcomes({"sparse": FORGETS}, {"exact": "no worker"}), None, yes=True, force=False)
-    with pytest.raises(Conflict, match="no exact candidate"):
+    with pytest.raises(Conflict, match="no exact candidate: no worker"):
         choose(Outcomes({"sparse": SPARSE}, {"exact": "no worker"}), "exact", yes=True, force=False)
+
+
+class FailingServer:
+    """A server whose trainings all fail, for one reason."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def post(self, _path: str, _body: Any) -> Any:
+        self.count += 1
+        return {"id": self.count, "state": "failed", "error": "the checkpoint lacks a"}
+
+
+def test_a_reason_that_both_trainings_have_is_told_once() -> None:
+    with pytest.raises(Conflict) as failed:
+        make(FailingServer(), {}, 0.02)  # type: ignore[arg-type]
+    assert failed.value.detail == "there is no candidate: the checkpoint lacks a"
 
 
 @pytest.mark.parametrize(("said", "expected"), [("exact", EXACT), ("sparse", SPARSE), ("none", None)])

@@ -1,0 +1,130 @@
+"""Fit a checkpoint to a model's tensors: the same names, shapes and dtypes, but for what libraries add and leave out.
+
+Two names of the very same weights are one tensor, which comes once, under either name. `position_ids`, which are
+counted and not trained, may be missing or too many. Comparing weights is left to `changes`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from diffclient.tensors.snapshot import Array
+from diffclient.tensors.tensor_table import Table, TensorSpec
+from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.errors import CheckpointError
+
+NAMED = 5
+"""The most tensors that a message names."""
+
+COUNTED = "position_ids"
+"""The last part of the name of tensors that libraries sometimes save and sometimes do not."""
+
+SAME_MODEL = "save the state dict of the very model that was published"
+
+
+class Weights(Protocol):
+    """Tensors that can be read by name."""
+
+    def read(self, name: str) -> Array:
+        """Return one tensor in its shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a model beside its table."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Other names of its tensors, each with the name in the table."""
+    weights: Weights | None = None
+    """Where it is read what a checkpoint may leave out."""
+    remedy: str = SAME_MODEL
+    """What to do where a checkpoint does not fit."""
+
+
+NOTHING = Known(MappingProxyType({}))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A checkpoint's tensors under a table's names."""
+
+    sources: Mapping[str, tuple[Weights, str]]
+    notes: tuple[str, ...]
+    """What was left out or added, a line each."""
+
+    def read(self, name: str) -> Array:
+        """Return one tensor in its shape (bf16 as uint16); raises CheckpointError as the checkpoint does."""
+        source, given = self.sources[name]
+        return source.read(given)
+
+
+def fit(checkpoint: Checkpoint, table: Table, known: Known = NOTHING) -> Fitted:
+    """Return the checkpoint's tensors under the table's names; raises CheckpointError naming those that do not fit."""
+    given = {spec.name: _given(checkpoint, spec, known) for spec in table}
+    extra = [name for name in checkpoint.entries if name not in given.values()]
+    twins = {name: twin for name in extra if (twin := _twin(checkpoint, name, given, known))}
+    left_out = [spec.name for spec in table if given[spec.name] is None]
+    problems = [
+        *_named("lacks", [name for name in left_out if known.weights is None or not _is_counted(name)]),
+        *_named(
+            "has tensors that the model has not:",
+            [name for name in extra if name not in twins and not _is_counted(name)],
+        ),
+        *_named("differs in", [_difference(checkpoint, spec, given[spec.name]) for spec in table]),
+    ]
+    if problems:
+        raise CheckpointError(f"the checkpoint {'; it '.join(problems)}", known.remedy)
+    sources: dict[str, tuple[Weights, str]] = {}
+    for name, own in given.items():
+        absent = known.weights if own is None else None
+        sources[name] = (absent, name) if absent else (checkpoint, own or name)
+    notes = [
+        *(f"{name} has the very weights of {twin}, and comes once" for name, twin in twins.items()),
+        *(f"{name} is left out: the model has none" for name in extra if name not in twins),
+        *(f"{name} is not in the checkpoint, and stays as it was" for name in left_out),
+    ]
+    return Fitted(sources, tuple(notes))
+
+
+def _given(checkpoint: Checkpoint, spec: TensorSpec, known: Known) -> str | None:
+    """Return the name under which the checkpoint has a tensor; None if it lacks it."""
+    others = [other for other, name in known.names.items() if name == spec.name]
+    return next((name for name in (spec.name, *others) if name in checkpoint.entries), None)
+
+
+def _twin(checkpoint: Checkpoint, name: str, given: Mapping[str, str | None], known: Known) -> str | None:
+    """Return the table's name of a tensor with the same weights as one that is too many; None if there is none."""
+    entry = checkpoint.entries[name]
+    likely = [known.names[name]] if name in known.names else list(given)
+    for candidate in likely:
+        own = checkpoint.entries.get(given.get(candidate) or "")
+        same = own is not None and (own.shape, own.dtype) == (entry.shape, entry.dtype) and entry.size > 0
+        if own and same and np.array_equal(_bytes(checkpoint, own.name), _bytes(checkpoint, name)):
+            return candidate
+    return None
+
+
+def _bytes(checkpoint: Checkpoint, name: str) -> Array:
+    return checkpoint.read(name).reshape(-1).view(np.uint8)
+
+
+def _is_counted(name: str) -> bool:
+    return name.rpartition(".")[2] == COUNTED
+
+
+def _difference(checkpoint: Checkpoint, spec: TensorSpec, given: str | None) -> str:
+    entry = checkpoint.entries.get(given or "")
+    if entry is None or (entry.shape, entry.dtype) == (spec.shape, spec.dtype):
+        return ""
+    return f"{spec.name} ({entry.dtype} {list(entry.shape)}, the model's is {spec.dtype} {list(spec.shape)})"
+
+
+def _named(what: str, candidates: Sequence[str]) -> Iterator[str]:
+    """Yield one phrase that names the first of the items, if there are any."""
+    names = [item for item in candidates if item]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"{what} {', '.join(names[:NAMED])}{more}"

@@ -1,0 +1,109 @@
+"""Compare an ONNX model with its graph and weights apart: both have to compute the same from random inputs."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffclient.tensors.snapshot import Array
+from diffserver.errors import CheckpointError
+
+SIDES = (1, 2, 16, 64, 128, 512)
+"""Lengths that are tried where a side of an input varies, in this order."""
+
+ATTEMPTS = 600
+TOLERANCE = 1e-4
+"""The most by which outputs may differ, as a share of the largest."""
+
+_DTYPES = {
+    "tensor(float)": "f4", "tensor(float16)": "f2", "tensor(double)": "f8", "tensor(int64)": "i8",
+    "tensor(int32)": "i4", "tensor(int8)": "i1", "tensor(uint8)": "u1", "tensor(bool)": "?",
+}  # fmt: skip
+
+
+def require_same_outputs(original: Path, graph: bytes, weights: Mapping[str, tuple[Array, int]]) -> None:
+    """Raise CheckpointError unless the graph with these weights (each with its dtype) computes what the file does."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    whole = _session(onnxruntime, str(original), options)
+    values = [_value(onnxruntime, array, kind) for array, kind in weights.values()]
+    options.add_external_initializers(list(weights), values)
+    apart = _session(onnxruntime, graph, options)
+    inputs, expected = _first_that_runs(whole, original)
+    for declared, before, after in zip(whole.get_outputs(), expected, apart.run(None, inputs), strict=True):
+        if not _close(np.asarray(before), np.asarray(after)):
+            raise CheckpointError(
+                f"with its weights outside the graph, {original.name} computes another {declared.name}",
+                "bring the weights as safetensors; of a published model, its graph may have changed with them",
+            )
+
+
+def _session(onnxruntime: Any, model: str | bytes, options: Any) -> Any:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"onnxruntime does not take the model: {reason}", "bring it as safetensors") from error
+
+
+def _value(onnxruntime: Any, array: Array, kind: int) -> Any:
+    if kind == 16:  # bf16, as its bits
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, kind)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def _first_that_runs(session: Any, original: Path) -> tuple[dict[str, Array], list[Array]]:
+    """Return the first random inputs on which the original runs, and its outputs."""
+    reason = ""
+    for inputs in islice(_inputs(session), ATTEMPTS):
+        try:
+            return inputs, session.run(None, inputs)
+        except Exception as error:  # see above
+            reason = " ".join(str(error).split())[:300]
+    raise CheckpointError(
+        f"{original.name} runs on no random inputs, so it cannot be compared: {reason}", "bring it as safetensors"
+    )
+
+
+def _inputs(session: Any) -> Iterator[dict[str, Array]]:
+    """Yield inputs of the declared shapes and dtypes, drawn anew, with all lengths of varying sides."""
+    declared = session.get_inputs()
+    varying: dict[str, None] = {}
+    for value in declared:
+        varying |= dict.fromkeys(_side(value.name, axis, side) for axis, side in enumerate(value.shape))
+    names, rng = [name for name in varying if name], np.random.default_rng(0)
+    for lengths in product(SIDES, repeat=len(names)):
+        by_name = dict(zip(names, lengths, strict=True))
+        yield {value.name: _drawn(value, by_name, rng) for value in declared}
+
+
+def _side(name: str, axis: int, side: int | str | None) -> str:
+    """Return the name of a side that varies; sides without one vary each by itself. Empty for a fixed one."""
+    return "" if isinstance(side, int) else side or f"{name}[{axis}]"
+
+
+def _drawn(value: Any, lengths: Mapping[str, int], rng: np.random.Generator) -> Array:
+    shape = [
+        side if isinstance(side, int) else lengths[_side(value.name, axis, side)]
+        for axis, side in enumerate(value.shape)
+    ]
+    if value.type not in _DTYPES:
+        raise CheckpointError(
+            f"the input {value.name} is a {value.type}, of which none can be drawn", "bring safetensors"
+        )
+    dtype = np.dtype(_DTYPES[value.type])
+    drawn = rng.normal(size=shape) if dtype.kind == "f" else rng.integers(0, 2, shape)
+    return np.asarray(drawn).astype(dtype)
+
+
+def _close(before: Array, after: Array) -> bool:
+    if before.shape != after.shape:
+        return False
+    if before.dtype.kind != "f":
+        return bool(np.array_equal(before, after))
+    scale = float(np.max(np.abs(before), initial=0.0, where=np.isfinite(before)))
+    return bool(np.allclose(before, after, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))

@@ -1,0 +1,69 @@
+"""Convert a state dict that torch saved to safetensors: read as weights only, so that none of its code runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffclient.tensors.snapshot import Array
+from diffserver.checkpoints.write_safetensors import write
+from diffserver.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+REMEDY = "save the model's tensors with safetensors.torch.save_file(model.state_dict(), …)"
+INSIDE = ("state_dict", "model_state_dict", "model")
+"""Under which keys training frameworks keep the state dict in a checkpoint."""
+
+
+def convert(path: Path, out: Path) -> Path:
+    """Write a file's state dict to `out`, and return it; a tied tensor comes once. Raises CheckpointError."""
+    tensors: dict[str, Tensor] = {}
+    seen: set[tuple[Any, ...]] = set()
+    for name, tensor in _state_dict(path).items():
+        place = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() == 0 or place not in seen:
+            tensors[name] = tensor
+        seen.add(place)
+    items = [(name, _dtype(name, tensor), tuple(tensor.shape)) for name, tensor in tensors.items()]
+    return write(out, items, (_array(tensor) for tensor in tensors.values()))
+
+
+def _state_dict(path: Path) -> "Mapping[str, Tensor]":
+    try:
+        import torch
+    except ImportError as error:
+        raise CheckpointError(
+            f"reading {path.name} needs torch", f"pip install 'diffserver[train]', or {REMEDY}"
+        ) from error
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch's own, by the file's format: pickles of objects, TorchScript, no torch file
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"torch does not read {path.name} as weights only: {reason}", REMEDY) from error
+    while isinstance(loaded, Mapping) and (inside := next((key for key in INSIDE if key in loaded), None)):
+        loaded = loaded[inside]
+    if not isinstance(loaded, Mapping) or not loaded or not all(map(torch.is_tensor, loaded.values())):
+        raise CheckpointError(f"{path.name} holds no state dict", REMEDY)
+    return loaded
+
+
+def _dtype(name: str, tensor: "Tensor") -> str:
+    names = {
+        "float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "int8": "I8", "int16": "I16",
+        "int32": "I32", "int64": "I64", "uint8": "U8", "bool": "BOOL",
+    }  # fmt: skip
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in names or tensor.layout.__str__() != "torch.strided":
+        raise CheckpointError(f"{name}: dtype {dtype} cannot be shipped", f"cast it to one of {', '.join(names)}")
+    return names[dtype]
+
+
+def _array(tensor: "Tensor") -> Array:
+    import torch
+
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.contiguous().view(torch.int16).numpy().view(np.uint16))
+    return np.asarray(tensor.contiguous().numpy())

@@ -1,0 +1,19 @@
+"""Tied weights: tensors that a network has under several names, of which one counts."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from torch import nn
+
+
+def other_names(network: nn.Module) -> dict[str, str]:
+    """Return the further names of tensors that have several, each with the first one."""
+    first: dict[int, str] = {}
+    others: dict[str, str] = {}
+    parameters, buffers = (named(remove_duplicate=False) for named in (network.named_parameters, network.named_buffers))
+    for name, tensor in chain(parameters, buffers):
+        kept = first.setdefault(id(tensor), name)
+        if kept != name:
+            others[name] = kept
+    return others
