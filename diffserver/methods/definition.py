@@ -1,4 +1,4 @@
-"""What a method's name stands for: how it is made and trained, and what it needs beforehand.
+"""The definition of a method: how it is made and trained, and what it needs beforehand.
 
 Each method's file ends with its definition; which names there are is `choices.methods`'s to say.
 """
@@ -69,5 +69,5 @@ def load_definition(name: str) -> Definition:
         known = ", ".join(name for name, entry in METHODS.items() if entry.place)
         raise MethodError(f"there is no method {name!r}; known: {known}")
     module, _, variable = entry.place.partition(":")
-    found: Definition = getattr(import_module(module), variable)
-    return found
+    definition: Definition = getattr(import_module(module), variable)
+    return definition

@@ -40,9 +40,9 @@ class Factorised(Steady):
         data = b""
         while too_many - fits > 1:
             count = (fits + too_many) // 2
-            made = pack(self._truncated(order[:count]), [self._full[name] for name in self._dense])
-            if len(made) <= self._limit:
-                fits, data = count, made
+            packed = pack(self._truncated(order[:count]), [self._full[name] for name in self._dense])
+            if len(packed) <= self._limit:
+                fits, data = count, packed
             else:
                 too_many = count
         if fits < 0:
@@ -51,8 +51,8 @@ class Factorised(Steady):
 
     def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
         """The products and the vectors; what is on no grid stays as it is."""
-        found, dense = unpack(payload, self._shapes, list(self._dense.values()))
-        products = {name: factors.product.reshape(self._full[name].shape) for name, factors in found.items()}
+        pairs, dense = unpack(payload, self._shapes, list(self._dense.values()))
+        products = {name: factors.product.reshape(self._full[name].shape) for name, factors in pairs.items()}
         return {**self._full, **products, **dict(zip(self._dense, dense, strict=True))}
 
     def _order(self) -> list[str]:

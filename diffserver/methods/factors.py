@@ -58,10 +58,10 @@ def is_matrix(shape: Sequence[int]) -> bool:
     return len(shape) > 1 and min(matrix_shape(shape)) > 1
 
 
-def pack(found: Mapping[str, Factors], dense: Sequence[Floats] = ()) -> bytes:
+def pack(pairs: Mapping[str, Factors], dense: Sequence[Floats] = ()) -> bytes:
     """Return ranks, factors and dense arrays as bytes; what names and shapes they have is known to the receiver."""
-    ranks = struct.pack(f"<{len(found)}H", *(factors.rank for factors in found.values()))
-    arrays = [side for factors in found.values() for side in (factors.left, factors.right)]
+    ranks = struct.pack(f"<{len(pairs)}H", *(factors.rank for factors in pairs.values()))
+    arrays = [side for factors in pairs.values() for side in (factors.left, factors.right)]
     return ranks + _smallest(np.concatenate([array.ravel() for array in (*arrays, *dense)]))
 
 
@@ -103,8 +103,8 @@ def _table(count: int) -> tuple[TensorSpec, ...]:
 def _own(halves: Halves) -> bytes:
     """An exact diff from zeros."""
     deltas = ordinals.subtract(halves, np.zeros_like(halves), "F16")
-    told = np.flatnonzero(deltas)
-    stream = Exact(told, deltas[told]) if told.size else None
+    positions = np.flatnonzero(deltas)
+    stream = Exact(positions, deltas[positions]) if positions.size else None
     return encode(Diff("exact", (stream,)), _table(len(halves)), _ANY_PARENT)
 
 

@@ -139,11 +139,11 @@ class HashedDiff:
         if not self._scale:
             self._steer()
         most = max(largest(part.values.detach()) for part in self.parts.values())
-        while payload_length(found := self._diff(), self._table) > self._limit:
+        while payload_length(diff := self._diff(), self._table) > self._limit:
             if self._scale > 4 * self._schedule.finer * most:  # every level is 0 already
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
             self._rescale(self._scale * 1.02)
-        return found
+        return diff
 
     def state(self) -> dict[str, Any]:
         """All that training goes on from, but for the values."""
@@ -158,7 +158,7 @@ class HashedDiff:
             self._rescale(state["scale"])
 
     def _steer(self) -> None:
-        """Takes the finest step with which the payload fits, to about one per cent."""
+        """Take the finest step with which the payload fits, to about one per cent."""
         values = torch.cat([part.values.detach() for part in self.parts.values()])
         middle = float(values.square().mean().sqrt()) + 1e-12
         fine, coarse = 0.05 * middle, 20 * middle

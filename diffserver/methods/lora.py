@@ -47,19 +47,19 @@ class Lora(Steady):
 
     def _payload(self) -> bytes:
         """The factors; components that change least for their bytes are dropped until the rest fits."""
-        found = {name: part.factors() for name, part in self.parts.items()}
-        while len(data := pack(found)) > self._limit:
-            if not any(factors.rank for factors in found.values()):
+        pairs = {name: part.factors() for name, part in self.parts.items()}
+        while len(data := pack(pairs)) > self._limit:
+            if not any(factors.rank for factors in pairs.values()):
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
-            name, component = _weakest(found)
-            found[name] = found[name].without(component)
+            name, component = _weakest(pairs)
+            pairs[name] = pairs[name].without(component)
         return data
 
     def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
         """The parent's weights with the payload's products merged into them."""
         weights = dict(self.parent)
-        found, _ = unpack(payload, self._shapes)
-        merged = {name: weights[name] + factors.product.reshape(weights[name].shape) for name, factors in found.items()}
+        pairs, _ = unpack(payload, self._shapes)
+        merged = {name: weights[name] + factors.product.reshape(weights[name].shape) for name, factors in pairs.items()}
         return weights | merged
 
 
@@ -79,8 +79,8 @@ class Product(nn.Module):
     def factors(self) -> Factors:
         """Both as matrices: `[outputs, rank]` and `[rank, inputs (times kernel)]`, rounded to fp16."""
         sides: list[Any] = [self.lora_B, self.lora_A]
-        found = [side[_ADAPTER].weight.detach().cpu().half().float() for side in sides]
-        return Factors(*(side.flatten(1).numpy() for side in found))
+        pair = [side[_ADAPTER].weight.detach().cpu().half().float() for side in sides]
+        return Factors(*(side.flatten(1).numpy() for side in pair))
 
 
 def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str, int]:
@@ -107,7 +107,7 @@ def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str,
 
 
 def _bytes_a_number(limit: int) -> float:
-    """What fp16 numbers like noise take through the coder, where they take about `limit` bytes."""
+    """Return the bytes that a noisy fp16 number takes through the coder, where all take about `limit` bytes."""
     noise = np.random.default_rng(0).normal(0, 1, (1, max(1, limit // 2))).astype(np.float32)
     return len(pack({"noise": Factors(np.ones((1, 1), np.float32), noise)})) / noise.size
 
@@ -140,7 +140,7 @@ def _wrapped(setting: Setting, ranks: Mapping[str, int]) -> dict[str, Any]:
     return {f"{name}.weight": module for name, module in model.named_modules() if name in ranks}
 
 
-def _weakest(found: Mapping[str, Factors]) -> tuple[str, int]:
+def _weakest(pairs: Mapping[str, Factors]) -> tuple[str, int]:
     """The component whose product is smallest for the bytes that it takes."""
 
     def sizes(factors: Factors) -> npt.NDArray[np.float64]:
@@ -148,7 +148,7 @@ def _weakest(found: Mapping[str, Factors]) -> tuple[str, int]:
         left, right = (factors.left.astype(np.float64) ** 2).sum(0), (factors.right.astype(np.float64) ** 2).sum(1)
         return np.asarray(left * right / cost)
 
-    by_name = {name: sizes(factors) for name, factors in found.items() if factors.rank}
+    by_name = {name: sizes(factors) for name, factors in pairs.items() if factors.rank}
     name = min(by_name, key=lambda one: float(by_name[one].min()))
     return name, int(by_name[name].argmin())
 

@@ -99,15 +99,15 @@ def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]
 
     Tensors that have `parts` are those of the parent; the parts' own are left out.
     """
-    found: dict[str, Tensor] = {}
+    by_name: dict[str, Tensor] = {}
     seen = set[int]()
     for key, tensor in network.state_dict(keep_vars=True).items():
         name = _ORIGINAL.sub(r"\1", key)
         own = name == key and _PART.sub(r"\1", key) in parts
         if isinstance(tensor, Tensor) and id(tensor) not in seen and not own:
             seen.add(id(tensor))
-            found[name if name in parts else key] = tensor
-    return found
+            by_name[name if name in parts else key] = tensor
+    return by_name
 
 
 def _places(network: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, str]]:

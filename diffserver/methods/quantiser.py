@@ -1,4 +1,4 @@
-"""What both kinds of diff share: when training does what, steps on a tensor's grid, gradients through rounding.
+"""Parts of both kinds of diff: stages of training, steps on a tensor's grid, gradients through rounding.
 
 Both treat tensors of less than two dimensions, a network's biases and gains, in finer steps: there are few of them, and
 each turns a whole channel.
@@ -27,7 +27,7 @@ class Stages:
         self._count, self._last = count, -1
 
     def begins(self, progress: float) -> bool:
-        """Whether `progress` (0 to 1) is the first that was seen of its stage."""
+        """Tell whether `progress` (0 to 1) is the first that was seen of its stage."""
         stage = int(progress * self._count)
         started, self._last = stage != self._last, stage
         return started
@@ -62,7 +62,7 @@ class Step:
 
 
 def is_small(spec: TensorSpec) -> bool:
-    """Whether a tensor is one of those that take finer steps."""
+    """Tell whether a tensor is one of those that take finer steps."""
     return len(spec.shape) < 2
 
 
@@ -74,7 +74,7 @@ def in_range(levels: Tensor, parent: Tensor, step: Step, grid: int) -> Tensor:
 
 
 def may_leave(grid: int, weight: float, value: float) -> bool:
-    """Whether a weight and a value of these magnitudes may together leave the grid of that exponent."""
+    """Tell whether a weight and a value of these magnitudes may together leave the grid of that exponent."""
     return weight + value > _end(grid)
 
 
@@ -88,9 +88,9 @@ def _end(grid: int) -> float:
     return math.ldexp(LIMIT - _MARGIN, -grid)
 
 
-def largest(found: Tensor) -> float:
+def largest(values: Tensor) -> float:
     """The largest magnitude; 0 where there is nothing."""
-    low, high = found.aminmax() if found.numel() else (0.0, 0.0)
+    low, high = values.aminmax() if values.numel() else (0.0, 0.0)
     return max(-float(low), float(high))
 
 

@@ -1,4 +1,4 @@
-"""How a method is trained: as long, as fast, and with as much of the old as its recipe says."""
+"""The recipe of a method: how long and how fast it trains, and how much of the old it replays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from diffserver.methods.method import MethodError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; each method's definition has its own."""
+    """The settings of a training; each method's definition has its own."""
 
     steps: int
     learning_rate: float

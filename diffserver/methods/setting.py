@@ -1,4 +1,4 @@
-"""What every method starts from: a parent, a budget, and what some need besides.
+"""The setting of a method: a parent, a budget, and what some need besides.
 
 Some methods compress what full retraining found, and need its weights; some wrap layers, and need the network.
 """
@@ -45,11 +45,11 @@ class Setting:
     def trained(self) -> Sequence[TensorSpec]:
         """The tensors whose weights are trained; raises MethodError if there are none."""
         stay = {name for name, _ in self.network.named_buffers()}
-        found = [spec for spec in self.table if spec.grid is not None and spec.size and spec.name not in stay]
-        found = [spec for spec in found if spec.name not in self.frozen]
-        if not found:
+        specs = [spec for spec in self.table if spec.grid is not None and spec.size and spec.name not in stay]
+        specs = [spec for spec in specs if spec.name not in self.frozen]
+        if not specs:
             raise MethodError("no tensor can be trained: a diff changes fp32 tensors that are not frozen")
-        return found
+        return specs
 
     def retrained(self) -> Weights:
         """Return `full`; raises MethodError if there is none."""

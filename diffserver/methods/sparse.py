@@ -52,7 +52,7 @@ class SparseSchedule:
     """The share of the budget that is aimed at."""
 
     def pruned(self, progress: float) -> float:
-        """How far pruning has come, 0 to 1."""
+        """Return how far pruning has come, 0 to 1."""
         return min(1.0, max(0.0, (progress - self.pruning_begins) / (self.pruning_ends - self.pruning_begins)))
 
 
@@ -95,7 +95,7 @@ class SparsePart(nn.Module):
         return bounded(levels, parent, self.step, self.grid) if self.bounded else levels
 
     def sizes(self) -> Tensor:
-        """How large the values count when the largest are kept."""
+        """Return the sizes by which the largest values are kept."""
         return self.values.detach().abs() * self.finer
 
     def begin_stage(self, threshold: float, temperature: float, spread: float) -> None:
@@ -113,7 +113,7 @@ class SparsePart(nn.Module):
         self.bounded = may_leave(self.grid, self._largest, self.most * step)
 
     def _used(self, value: Tensor, parent: Tensor) -> Tensor:
-        """What of the values is used, as a new tensor; the rest is done in place, for this is every step's."""
+        """Return the values in use, as a new tensor; the rest is done in place, as this runs at every step."""
         if self.phase == "dense":
             return value.clone()
         if self.phase == "soft":
@@ -152,7 +152,7 @@ class SparseDiff:
         self._enter("dense" if self._threshold == 0.0 else "soft" if not quantised else self._hard)
 
     def result(self) -> Diff:
-        """What is kept, as levels; the smallest values are dropped until the payload fits.
+        """Return the kept values as levels; the smallest are dropped until the payload fits.
 
         Raises MethodError if not even an empty payload fits the budget.
         """
@@ -160,11 +160,11 @@ class SparseDiff:
             self._begin_stage(1.0)
         self._enter("fixed")
         kept = self._levels()
-        while (length := payload_length(found := self._diff(kept), self._table)) > self._limit:
-            if not found.carried:
+        while (length := payload_length(diff := self._diff(kept), self._table)) > self._limit:
+            if not diff.carried:
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
             kept = self._without_smallest(kept, 1 - 0.998 * self._limit / length)
-        return found
+        return diff
 
     def state(self) -> dict[str, Any]:
         """All that training goes on from, but for the values: numbers, and each tensor's buffers."""
@@ -194,7 +194,7 @@ class SparseDiff:
                 part.phase = phase
 
     def _begin_stage(self, progress: float) -> None:
-        """Decides on threshold and temperature, and in the end on the mask."""
+        """Choose threshold and temperature, and in the end the mask."""
         schedule = self._schedule
         pruned = schedule.pruned(progress)
         temperature = schedule.coldest * (schedule.hottest / schedule.coldest) ** pruned

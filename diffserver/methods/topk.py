@@ -36,7 +36,7 @@ from diffserver.methods.setting import Setting
 
 @dataclass(frozen=True)
 class TopKSchedule:
-    """How the mask is chosen."""
+    """The choice of the mask."""
 
     from_nothing: bool = False
     """Whether the kept values stand for themselves, and are not added to the parent's."""
@@ -94,14 +94,14 @@ class TopK(Steady):
         Raises MethodError if not even one fits.
         """
         values = {name: part.values.detach() for name, part in self.parts.items()}
-        while (length := payload_length(found := self._diff(values), self._table)) > self._limit:
+        while (length := payload_length(diff := self._diff(values), self._table)) > self._limit:
             sizes = torch.cat([value[value != 0].abs() for value in values.values()])
             if not len(sizes):
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
             dropped = min(len(sizes), max(1, round((1 - 0.998 * self._limit / length) * len(sizes))))
             smallest = sizes.kthvalue(dropped).values
             values = {name: torch.where(value.abs() <= smallest, 0.0, value) for name, value in values.items()}
-        return found
+        return diff
 
     def _diff(self, values: dict[str, Tensor]) -> Diff:
         def stream(spec: TensorSpec) -> Sparse | None:
@@ -109,8 +109,10 @@ class TopK(Steady):
                 return None
             kept = self.parts[spec.name]
             levels = kept.levels(values[spec.name]).cpu().numpy().astype(np.int32)
-            told, positions = np.flatnonzero(levels), kept.positions.cpu().numpy()
-            return Sparse(positions[told], levels[told], kept.step.units) if told.size or not self._alpha else None
+            changed, positions = np.flatnonzero(levels), kept.positions.cpu().numpy()
+            if not changed.size and self._alpha:
+                return None
+            return Sparse(positions[changed], levels[changed], kept.step.units)
 
         return Diff("sparse", tuple(map(stream, self._table)), self._alpha)
 
@@ -122,9 +124,9 @@ def _wanted(setting: Setting, name: str, schedule: TopKSchedule) -> npt.NDArray[
 
 def _largest(setting: Setting, schedule: TopKSchedule) -> Sequence[Sparse | None]:
     """The changes that fit, per tensor; where nothing is the start, no tensor on a grid is left without a stream."""
-    found = [_change(setting, spec, schedule) for spec in setting.table]
+    changes = [_change(setting, spec, schedule) for spec in setting.table]
     try:
-        streams = nearest_sparse.sparse(found, int(schedule.aim * setting.limit)).streams
+        streams = nearest_sparse.sparse(changes, int(schedule.aim * setting.limit)).streams
     except Invalid as error:
         raise MethodError(f"{error.detail}: {error.remedy}") from error
     none = Sparse(np.empty(0, np.int64), np.empty(0, np.int32), 1) if schedule.from_nothing else None

@@ -35,7 +35,7 @@ STATISTICS = ("*running_mean", "*running_var")
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What a checkpoint has to become a base of."""
+    """The table, graph and names that a checkpoint becomes a base with."""
 
     table: Table
     """Names, shapes and dtypes; grids are chosen by the checkpoint's weights."""
