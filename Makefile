@@ -7,7 +7,6 @@ DATA ?=
 TASK ?= asr
 ARGS ?=
 SECONDS ?= 60
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 SUITE ?= build/tuf-conformance
 SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
@@ -29,8 +28,8 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings, TASK=asr-words
 	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) --task $(TASK) $(ARGS)
 
-test: setup ## all tests, one file more at once than there are cores, as many tests wait; at most four
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+test: setup ## all tests, as many files at once as there are cores, at most four
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 conformance: setup ## the public conformance suite of The Update Framework against diffclient; needs faketime; SUITE=<folder>
 	@command -v faketime >/dev/null || { echo "faketime is needed: apt-get install faketime"; exit 1; }
