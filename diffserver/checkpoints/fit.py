@@ -33,7 +33,7 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Hints:
     """What is known of a model beside its table."""
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Known:
     """What to do where a checkpoint does not fit."""
 
 
-NOTHING = Known(MappingProxyType({}))
+NO_HINTS = Hints(MappingProxyType({}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Fitted:
         return source.read(given)
 
 
-def fit(checkpoint: Checkpoint, table: Table, known: Known = NOTHING) -> Fitted:
+def fit(checkpoint: Checkpoint, table: Table, known: Hints = NO_HINTS) -> Fitted:
     """Return the checkpoint's tensors under the table's names; raises CheckpointError naming those that do not fit."""
     given = {spec.name: _given(checkpoint, spec, known) for spec in table}
     extra = [name for name in checkpoint.entries if name not in given.values()]
@@ -89,13 +89,13 @@ def fit(checkpoint: Checkpoint, table: Table, known: Known = NOTHING) -> Fitted:
     return Fitted(sources, tuple(notes))
 
 
-def _given(checkpoint: Checkpoint, spec: TensorSpec, known: Known) -> str | None:
+def _given(checkpoint: Checkpoint, spec: TensorSpec, known: Hints) -> str | None:
     """Return the name under which the checkpoint has a tensor; None if it lacks it."""
     others = [other for other, name in known.names.items() if name == spec.name]
     return next((name for name in (spec.name, *others) if name in checkpoint.entries), None)
 
 
-def _twin(checkpoint: Checkpoint, name: str, given: Mapping[str, str | None], known: Known) -> str | None:
+def _twin(checkpoint: Checkpoint, name: str, given: Mapping[str, str | None], known: Hints) -> str | None:
     """Return the table's name of a tensor with the same weights as one that is too many; None if there is none."""
     entry = checkpoint.entries[name]
     likely = [known.names[name]] if name in known.names else list(given)

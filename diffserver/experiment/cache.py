@@ -56,7 +56,7 @@ class Version:
         return self.record.digest
 
 
-class Kept:
+class Cache:
     """A work folder. One experiment at a time writes into it."""
 
     def __init__(self, folder: Path, any_code: bool = False) -> None:

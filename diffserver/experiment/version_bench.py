@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from diffserver.experiment.cache import PAYLOAD, WEIGHTS, Kept, Record, Version
+from diffserver.experiment.cache import PAYLOAD, WEIGHTS, Cache, Record, Version
 from diffserver.experiment.code_fingerprint import fingerprint
 from diffserver.experiment.plan import Domain, Plan
 from diffserver.experiment.statistics import BySet, Errors, errors_of_each
@@ -53,7 +53,7 @@ class Bench:
 
     task: Task
     plan: Plan
-    kept: Kept
+    kept: Cache
     on_progress: OnProgress
     _graph: bytes = field(default=b"", init=False)
 

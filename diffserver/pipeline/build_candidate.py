@@ -11,7 +11,7 @@ from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.choices.methods import BASE, Use, method_names
 from diffserver.evaluation import Bounds, Evaluation
-from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Result, Work
+from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Result, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.domain_folders import fingerprint
 
@@ -22,12 +22,12 @@ BASE_PROBES, UPDATE_PROBES = 24, 8
 """Examples that travel with version 0, and that each update adds."""
 
 
-def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> Measured:
+def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> MeasuredVersion:
     """Count the errors that the device's code makes with a result on all test sets; raises Cancelled."""
-    return Measured(work, parent, result, _errors_of(work, result.graph, result.version.weights, domains))
+    return MeasuredVersion(work, parent, result, _errors_of(work, result.graph, result.version.weights, domains))
 
 
-def assess(measured: Measured) -> NewCandidate:
+def assess(measured: MeasuredVersion) -> NewCandidate:
     """Hold a result to its bounds and store its objects; raises Cancelled."""
     work, parent, result, after = measured.work, measured.parent, measured.result, measured.errors
     spec, domains, new = work.spec, tuple(after), measured.new

@@ -19,14 +19,14 @@ from diffserver.checkpoints.changes import (
     find_changes,
 )
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.checkpoints.fit import Fitted, Known, fit
+from diffserver.checkpoints.fit import Fitted, Hints, fit
 from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.tied import other_names
-from diffserver.training.made_version import MadeVersion
-from diffserver.training.make_version import settle
+from diffserver.training.make_version import write_version
+from diffserver.training.new_version import NewVersion
 from diffserver.training.state_arrays import state_of
 
 STATISTICS = ("*running_mean", "*running_var")
@@ -42,7 +42,7 @@ class Frame:
     constants: Container[str]
     """The names of tensors that may hold infinities."""
     graph: bytes
-    known: Known
+    known: Hints
 
 
 def enter(work: Work) -> Result:
@@ -58,7 +58,7 @@ def enter(work: Work) -> Result:
     if frame.graph and work.spec.task == DELIVERY:
         Session(frame.graph, Snapshot(work.out))  # a graph that these weights do not fit is of no use to a device
     notes = (_origin(work), *fitted.notes, *describe(roundings), *_kept_off(table, off_grid))
-    return Result(MadeVersion(work.out, digest, table, "snapshot"), frame.graph, 0, monotonic() - began, notes)
+    return Result(NewVersion(work.out, digest, table, "snapshot"), frame.graph, 0, monotonic() - began, notes)
 
 
 def _frame_of_task(work: Work) -> Frame:
@@ -70,7 +70,7 @@ def _frame_of_task(work: Work) -> Frame:
         f"is this the network of the task {work.spec.task}? Name another with --task, or leave out --data and --task: "
         "then the model is delivered without one"
     )
-    known = Known(other_names(network), Arrays(state.arrays), remedy)
+    known = Hints(other_names(network), Arrays(state.arrays), remedy)
     return Frame(table, state.constants, work.task.graph(network), known)
 
 
@@ -79,7 +79,7 @@ def _frame_of_delivery(work: Work, checkpoint: Checkpoint) -> Frame:
     entries = sorted(checkpoint.entries.values(), key=lambda entry: entry.name.encode())
     table = tuple(TensorSpec(entry.name, entry.shape, entry.dtype, None) for entry in entries)
     graph = work.objects.get(work.spec.graph) if work.spec.graph else NO_GRAPH
-    return Frame(table, checkpoint.entries, graph, Known())
+    return Frame(table, checkpoint.entries, graph, Hints())
 
 
 def _enter(fitted: Fitted, spec: TensorSpec, frame: Frame, off_grid: Container[str]) -> tuple[TensorSpec, Array, Array]:
@@ -128,14 +128,14 @@ def update(work: Work, parent: Parent) -> Result:
         work.on_progress(0.2, "looks for the sparse diff that comes nearest")
         diff = nearest_sparse.sparse(changes, int(work.spec.budget * fp32_bytes(parent.snapshot.table)))
     notes = (*fitted.notes, *_notes(work, diff, changes))
-    return result_of_update(work, parent, settle(diff, parent, work.out), began, notes)
+    return result_of_update(work, parent, write_version(diff, parent, work.out), began, notes)
 
 
-def _known(work: Work, parent: Parent, checkpoint: Checkpoint) -> Known:
+def _known(work: Work, parent: Parent, checkpoint: Checkpoint) -> Hints:
     """The parent's weights, and the names of tied ones where the checkpoint has other names and there is a network."""
     same = {spec.name for spec in parent.snapshot.table} == set(checkpoint.entries)
     names = {} if same or work.spec.task == DELIVERY else other_names(work.task.network(work.seed))
-    return Known(names, parent.snapshot)
+    return Hints(names, parent.snapshot)
 
 
 def _fetch(work: Work) -> Checkpoint:

@@ -11,7 +11,7 @@ from diffserver.errors import Invalid
 from diffserver.evaluation import error_rate
 from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 
 
 def update(work: Work, parent: Parent) -> Result:
@@ -27,7 +27,7 @@ def update(work: Work, parent: Parent) -> Result:
         raise Invalid(f"the diff cannot be applied to version {parent.number}: {error}", "save it once more") from error
     if digest == parent.digest:
         raise Invalid(f"the diff leaves version {parent.number} as it is", "train it further")
-    version = MadeVersion(work.out, digest, payload.table_after, payload.kind, data)
+    version = NewVersion(work.out, digest, payload.table_after, payload.kind, data)
     return result_of_update(work, parent, version, began, tuple(_notes(work.spec.checkpoint, work.spec.measured)))
 
 

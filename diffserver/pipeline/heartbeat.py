@@ -38,7 +38,7 @@ class Pulse:
 
 
 @contextmanager
-def beating(engine: Engine, worker: str, training_id: int, lease_s: float) -> Iterator[Pulse]:
+def heartbeats(engine: Engine, worker: str, training_id: int, lease_s: float) -> Iterator[Pulse]:
     """Renew the lease and pass progress on, until the block ends."""
     pulse = Pulse()
 
@@ -51,7 +51,7 @@ def beating(engine: Engine, worker: str, training_id: int, lease_s: float) -> It
 
 
 @contextmanager
-def present(engine: Engine, worker: str, lease_s: float) -> Iterator[None]:
+def presence(engine: Engine, worker: str, lease_s: float) -> Iterator[None]:
     """Say that the worker is there, until the block ends."""
 
     def tell() -> None:

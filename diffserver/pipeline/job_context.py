@@ -17,7 +17,7 @@ from diffserver.evaluation import Evaluation
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Example, Task
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import Cancelled, OnProgress
 
 TRAINING_SHARE = 0.9
@@ -61,7 +61,7 @@ class Work:
 class Result:
     """A version as the device's code made it, its graph, and what it took to get there."""
 
-    version: MadeVersion
+    version: NewVersion
     graph: bytes
     changed: int
     """How many weights differ from the parent's."""
@@ -73,7 +73,7 @@ class Result:
 
 
 def result_of_update(
-    work: Work, parent: Parent, version: MadeVersion, began: float, notes: tuple[str, ...] = ()
+    work: Work, parent: Parent, version: NewVersion, began: float, notes: tuple[str, ...] = ()
 ) -> Result:
     """Return what a version is as a result: with its parent's graph; `began` is when work on it did."""
     graph = work.objects.get(parent.graph.sha256)
@@ -88,7 +88,7 @@ def _count_changed(before: Snapshot, after: Snapshot) -> int:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredVersion:
     """A version, and the errors that devices make with it on every test set, the new domain's last."""
 
     work: Work

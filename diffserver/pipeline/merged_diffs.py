@@ -27,7 +27,7 @@ from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.database import reading
 from diffserver.storage.patience import patient
 from diffserver.storage.tables import Payload, Step
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 
 REACH = 8
 """How many versions back a short cut may begin; further back a device takes two, or a snapshot."""
@@ -43,7 +43,7 @@ class Link:
     payload: bytes
 
 
-def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tuple[NewShortcut, ...]:
+def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tuple[NewShortcut, ...]:
     """Return the short cuts to a version that is worth some: none where its diff is no plain sum."""
     if version.payload is None or version.kind != "sparse":
         return ()

@@ -16,7 +16,7 @@ from diffserver.choices.methods import GIVEN
 from diffserver.pipeline import from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
 from diffserver.pipeline.from_checkpoint import enter, update
-from diffserver.pipeline.job_context import Measured, Work
+from diffserver.pipeline.job_context import MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
 from diffserver.pipeline.train_version import train_base
 from diffserver.storage.object_store import Objects
@@ -55,7 +55,7 @@ def make_candidate(
     return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
 
 
-def _candidate(engine: Engine, parent: Parent, measured: Measured) -> NewCandidate:
+def _candidate(engine: Engine, parent: Parent, measured: MeasuredVersion) -> NewCandidate:
     """Return an update's candidate, with the short cuts that lead to it."""
     shortcuts = merged_diffs.make(measured.work, engine, parent, measured.result.version)
     return assess(replace(measured, result=replace(measured.result, shortcuts=shortcuts)))

@@ -11,8 +11,8 @@ from diffserver.methods.definition import load_definition
 from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
 from diffserver.training.loop import Lesson
-from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import make_version
+from diffserver.training.new_version import NewVersion
 
 
 def train_base(work: Work, domain: str) -> Result:
@@ -37,10 +37,10 @@ def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
     return Lesson(new, earlier)
 
 
-def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> MadeVersion:
+def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> NewVersion:
     return make_version(
         work.task,
-        load_definition(method).lasting(work.spec.epochs),
+        load_definition(method).with_epochs(work.spec.epochs),
         lesson,
         work.out,
         seed=work.seed,

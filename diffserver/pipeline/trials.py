@@ -21,7 +21,7 @@ from diffserver.evaluation import mean_error_rate
 from diffserver.pipeline import trial_search
 from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.diff_statistics import shape_of
-from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Work
+from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
 from diffserver.pipeline.train_version import train_update
 from diffserver.pipeline.trial_search import Goal, NextTraining, Trial
@@ -37,7 +37,7 @@ class TrialResults:
 
     goal: Goal
     trials: tuple[Trial, ...]
-    trained: tuple[tuple[Trial, Measured], ...]
+    trained: tuple[tuple[Trial, MeasuredVersion], ...]
     known: Candidate | None
     """The fully retrained model that stood in the catalogue."""
 
@@ -47,12 +47,12 @@ class TrialResults:
         return trial_search.choose(self.goal, self.trials)
 
     @property
-    def kept(self) -> Measured:
+    def kept(self) -> MeasuredVersion:
         """What becomes the candidate."""
         return next(measured for trial, measured in self.trained if trial is self.chosen)
 
     @property
-    def reference(self) -> Measured | None:
+    def reference(self) -> MeasuredVersion | None:
         """The fully retrained model, if it was trained beside what is kept."""
         full = (measured for trial, measured in self.trained if trial.method == FULL and trial is not self.chosen)
         return next(full, None)
@@ -82,7 +82,7 @@ def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> T
     goal = goal_of(work.spec, parent.snapshot.table)
     known = None if work.spec.method == FULL else find_reference(work.spec, engine, domains)
     trials = [_trial_of_known(known, parent.snapshot.table)] if known else []
-    trained: list[tuple[Trial, Measured]] = []
+    trained: list[tuple[Trial, MeasuredVersion]] = []
     while training := trial_search.next_training(goal, trials):
         own_work = _work_for(work, goal, training, len(trained))
         start = _parent_for(work, own_work, engine, parent)
@@ -129,7 +129,7 @@ def _trial_of_known(full: Candidate, table: Table) -> Trial:
     return Trial(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
 
 
-def _trial_of(training: NextTraining, start: Parent, measured: Measured, before: Sequence[Trial]) -> Trial:
+def _trial_of(training: NextTraining, start: Parent, measured: MeasuredVersion, before: Sequence[Trial]) -> Trial:
     """The figures of one training; its drift only if a fully retrained model came before it."""
     result, table, mean = measured.result, start.snapshot.table, mean_error_rate(measured.errors)
     payload, kind = result.version.payload, result.version.kind

@@ -21,7 +21,7 @@ from diffserver.catalog.candidate import NewCandidate
 from diffserver.errors import DiffServerError, JobLost
 from diffserver.logs import make_log
 from diffserver.methods.method import MethodError
-from diffserver.pipeline.heartbeat import beating, present
+from diffserver.pipeline.heartbeat import heartbeats, presence
 from diffserver.pipeline.run import make_candidate
 from diffserver.pipeline.work_folder import work_folder
 from diffserver.settings import Settings
@@ -55,7 +55,7 @@ class Worker:
         """Work on trainings for ever, or until none waits; on KeyboardInterrupt the one at hand is put back."""
         log.info("worker starts", worker=self.name)
         self._look_at_tasks()
-        with work_folder(self.name) as folder, present(self._engine, self.name, self._lease_s):
+        with work_folder(self.name) as folder, presence(self._engine, self.name, self._lease_s):
             try:
                 while True:
                     training = patient(training_queue.claim)(self._engine, self.name, self._lease_s)
@@ -96,7 +96,7 @@ class Worker:
     def _train(self, training: Training, folder: Path) -> NewCandidate:
         spec = training_queue.spec_of(training)
         with (
-            beating(self._engine, self.name, training.id, self._lease_s) as pulse,
+            heartbeats(self._engine, self.name, training.id, self._lease_s) as pulse,
             tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as files,
         ):
             return make_candidate(spec, self._engine, self._objects, Path(files), pulse.note, self._find)

@@ -20,12 +20,12 @@ from diffserver.methods.setting import Setting
 from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
 from diffserver.training.loop import Lesson, train
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import OnProgress
 from diffserver.training.trainable import require_trainable
 
 
-class Known(Protocol):
+class ExistingVersion(Protocol):
     """A version that is there."""
 
     @property
@@ -44,12 +44,12 @@ def make_version(
     out: Path,
     *,
     seed: int,
-    parent: Known | None = None,
+    parent: ExistingVersion | None = None,
     budget: float = 1.0,
-    full: Known | None = None,
+    full: ExistingVersion | None = None,
     device: str = "auto",
     on_progress: OnProgress | None = None,
-) -> MadeVersion:
+) -> NewVersion:
     """Train by a method from a parent, or version 0 from nothing, and write to `out` what devices will have of it.
 
     `full` is the fully retrained model that some methods compress.
@@ -67,10 +67,10 @@ def make_version(
     method = definition.make(Setting(weights, table, budget, seed, network, teacher))
     if definition.recipe:
         train(task, network, method, lesson, definition.recipe, seed=seed, device=device, on_progress=on_progress)
-    return settle(method.result(), parent, out)
+    return write_version(method.result(), parent, out)
 
 
-def settle(result: Result, parent: Known | None, out: Path) -> MadeVersion:
+def write_version(result: Result, parent: ExistingVersion | None, out: Path) -> NewVersion:
     """Write what a method ended with as a version: a diff applied by the device's code, or weights on their grids.
 
     Raises MethodError, RangeError, PayloadError.
@@ -81,13 +81,13 @@ def settle(result: Result, parent: Known | None, out: Path) -> MadeVersion:
         table = parent.snapshot.table
         payload = encode(result, table, parent.digest)
         opened = open_payload(payload, table, parent.digest)
-        return MadeVersion(out, apply(parent.snapshot, [opened], out), opened.table_after, result.kind, payload)
+        return NewVersion(out, apply(parent.snapshot, [opened], out), opened.table_after, result.kind, payload)
     table, arrays = _on_grids(result.weights, parent)
     packed = result.payload if isinstance(result, Packed) else None
-    return MadeVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)
+    return NewVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)
 
 
-def _on_grids(weights: Weights, parent: Known | None) -> tuple[Table, list[Array]]:
+def _on_grids(weights: Weights, parent: ExistingVersion | None) -> tuple[Table, list[Array]]:
     """The weights in their table's order; version 0 chooses the grids that its line keeps."""
     if parent is not None:
         return parent.snapshot.table, clip_to_grid.enter(parent.snapshot.table, weights)

@@ -158,11 +158,11 @@ def test_uses_go_together() -> None:
         assert len(name) <= Candidate.__table__.c.method.type.length  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.place])
+@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.definition])
 def test_every_method_has_what_it_owes(name: str) -> None:
     entry, definition = METHODS[name], load_definition(name)
     assert isinstance(definition, Definition)
-    assert definition.modules[0] == str(entry.place).partition(":")[0], "its file holds its definition"
+    assert definition.modules[0] == str(entry.definition).partition(":")[0], "its file holds its definition"
     assert all(import_module(module) for module in definition.modules)
     if Use.TRAINING in entry.use:
         assert definition.recipe

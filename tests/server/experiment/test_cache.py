@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffserver.experiment import chain
-from diffserver.experiment.cache import WEIGHTS, Kept, Record
+from diffserver.experiment.cache import WEIGHTS, Cache, Record
 from diffserver.experiment.results import Failure, Row
 from diffserver.experiment.version_bench import Bench
 from tests.server.experiment.toy_experiments import DOMAINS, FiledPoints, planned, run, write_domain, write_domains
@@ -33,7 +33,7 @@ def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
 
     trainings: list[str] = []
     wanted = planned(data, "lora")
-    bench = Bench(FiledPoints(), wanted, Kept(tmp_path), hear)
+    bench = Bench(FiledPoints(), wanted, Cache(tmp_path), hear)
     rows: list[Row | Failure] = []
     with pytest.raises(Killed):
         rows.extend(chain.run(bench))
@@ -80,20 +80,20 @@ def test_what_decides_a_result_makes_it_anew(data: Path, tmp_path: Path, change:
 
 
 def test_results_of_other_code_are_taken_only_when_asked_for(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = Cache(tmp_path)
     assert kept.version({"a": 1}, "now") is None
     with kept.draft({"a": 1}) as draft:
         digest = as_version(draft / WEIGHTS, {"w": np.ones(3, np.float32)}).digest()
         kept.keep(draft, {"a": 1}, Record(digest, 0, 1.0, "then"))
     assert kept.version({"a": 1}, "now") is None
     assert kept.version({"a": 2}, "then") is None
-    for taken in (kept.version({"a": 1}, "then"), Kept(tmp_path, any_code=True).version({"a": 1}, "now")):
+    for taken in (kept.version({"a": 1}, "then"), Cache(tmp_path, any_code=True).version({"a": 1}, "now")):
         assert taken is not None
         assert taken.digest == digest
 
 
 def test_damaged_weights_are_not_taken(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+    kept = Cache(tmp_path)
     with kept.draft({}) as draft:
         digest = as_version(draft / WEIGHTS, {"w": np.ones(3, np.float32)}).digest()
         made = kept.keep(draft, {}, Record(digest, 0, 1.0, "now"))

@@ -13,7 +13,7 @@ from diffclient.measure.error_count import Errors
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffserver.choices.methods import FULL
 from diffserver.experiment import chain
-from diffserver.experiment.cache import Kept
+from diffserver.experiment.cache import Cache
 from diffserver.experiment.plan import Plan, entries, find_domains
 from diffserver.experiment.results import Results
 from diffserver.experiment.version_bench import Bench
@@ -92,6 +92,6 @@ def run(wanted: Plan, folder: Path, heard: list[str] | None = None, any_code: bo
             heard.append(message)
 
     found = Results()
-    for one in chain.run(Bench(FiledPoints(), wanted, Kept(folder, any_code), hear)):
+    for one in chain.run(Bench(FiledPoints(), wanted, Cache(folder, any_code), hear)):
         found = found.plus(one)
     return found

@@ -29,7 +29,7 @@ from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Payload, Shortcut, Step
 from diffserver.tasks import Task
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 from tests.factories import Version, hashed_diff, outgrowing_diff, sparse_diff, write_version
 from tests.server import factories
 from tests.server.conftest import Service, record, release
@@ -72,7 +72,7 @@ class Line:
         data = encode(diff, before.table, before.digest)
         weights = self.folder / str(number)
         digest = apply(before.snapshot, [open_payload(data, before.table, before.digest)], weights)
-        found = self._shortcuts(MadeVersion(weights, digest, before.table, diff.kind, data))
+        found = self._shortcuts(NewVersion(weights, digest, before.table, diff.kind, data))
         self.versions.append(Version(Snapshot(weights), digest))
         self.diffs.append(diff)
         blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
@@ -88,7 +88,7 @@ class Line:
             shortcuts=found,
         )
 
-    def _shortcuts(self, made: MadeVersion) -> tuple[NewShortcut, ...]:
+    def _shortcuts(self, made: NewVersion) -> tuple[NewShortcut, ...]:
         scratch = self.folder / f"scratch-{len(self.versions)}"
         scratch.mkdir()
         work = Work(SPEC, NO_TASK, self.objects, scratch, lambda done, message: True)

@@ -16,8 +16,8 @@ from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver.methods.definition import load_definition
 from diffserver.methods.method import MethodError
 from diffserver.training.loop import Lesson
-from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import make_version
+from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import Cancelled
 from tests.factories import outgrowing_diff
 from tests.server.points import PointsTask
@@ -33,14 +33,14 @@ class Version:
     digest: str
 
 
-def make(name: str, out: Path, labels: range, **options: Any) -> MadeVersion:
+def make(name: str, out: Path, labels: range, **options: Any) -> NewVersion:
     task, definition = PointsTask(), load_definition(name)
     short = replace(definition, recipe=definition.recipe and replace(definition.recipe, steps=60, learning_rate=0.02))
     lesson = Lesson(task.domain(labels, 200, seed=1))
     return make_version(task, short, lesson, out, seed=3, device="cpu", **options)
 
 
-def known(made: MadeVersion) -> Version:
+def known(made: NewVersion) -> Version:
     return Version(Snapshot(made.weights), made.digest)
 
 

@@ -10,7 +10,7 @@ from diffclient.tensors.snapshot import Table
 
 
 @dataclass(frozen=True)
-class MadeVersion:
+class NewVersion:
     """Its weights, and what leads to them."""
 
     weights: Path
