@@ -18,7 +18,7 @@ from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
 from diffclient.tensors.tensor_table import Table
 from diffserver.checkpoints.changes import Change
-from diffserver.checkpoints.quantise import Rung, TensorDelta, delta_of
+from diffserver.checkpoints.quantise import Rung, WantedChange, wanted_change
 from diffserver.errors import Invalid
 
 BYTES_A_CHANGE = 1.45
@@ -42,7 +42,7 @@ Length = Callable[[Diff], float]
 class Problem:
     """The changes that all tensors should get, and the bytes that there are for them."""
 
-    wanted: Sequence[TensorDelta | None]
+    wanted: Sequence[WantedChange | None]
     table: Table
     limit: int
     sizes: npt.NDArray[np.float32]
@@ -81,7 +81,7 @@ def sparse(found: Sequence[Change], limit: int) -> Diff:
 
 
 def _problem(found: Sequence[Change], limit: int) -> Problem:
-    wanted = [delta_of(change) for change in found]
+    wanted = [wanted_change(change) for change in found]
     sizes = [sizes[sizes > 0] for sizes in (one.sizes for one in wanted if one)]
     largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
     return Problem(wanted, tuple(change.spec for change in found), limit, largest_first)

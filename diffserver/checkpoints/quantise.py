@@ -54,7 +54,7 @@ class Rung:
 
 
 @dataclass(frozen=True, eq=False)
-class TensorDelta:
+class WantedChange:
     """The change wanted of one tensor, in units of `unit`, and the bounds of its weights."""
 
     spec: TensorSpec
@@ -105,15 +105,15 @@ def left_out(changes: Sequence[Change]) -> list[str]:
     return [change.spec.name for change in exact_only if change.old.tobytes() != change.new.tobytes()]
 
 
-def delta_of(change: Change) -> TensorDelta | None:
+def wanted_change(change: Change) -> WantedChange | None:
     """Return the change that a sparse diff is to approximate; None for a tensor that it cannot change."""
     spec, old, new = change.spec, change.old, change.new
     if spec.grid is not None:
-        return TensorDelta(spec, new - old, math.ldexp(1.0, -spec.grid), old)
+        return WantedChange(spec, new - old, math.ldexp(1.0, -spec.grid), old)
     if spec.dtype == "I8":
-        return TensorDelta(spec, new.astype(np.int32) - old, INT8_UNIT, old.astype(np.int32), -128, 127)
+        return WantedChange(spec, new.astype(np.int32) - old, INT8_UNIT, old.astype(np.int32), -128, 127)
     if spec.dtype in HALVES:
         with np.errstate(invalid="ignore"):
             deltas = widen(new, spec.dtype) - widen(old, spec.dtype)
-        return TensorDelta(spec, np.where(np.isfinite(deltas), deltas, np.float32(0)), 1.0)
+        return WantedChange(spec, np.where(np.isfinite(deltas), deltas, np.float32(0)), 1.0)
     return None

@@ -1,4 +1,4 @@
-"""From a diff that was trained elsewhere to a version: the device's code applies its payload to the parent."""
+"""Make a version of a diff that was trained elsewhere: the device's code applies its payload to the parent."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -15,7 +15,7 @@ from diffserver.training.new_version import NewVersion
 
 
 def update(work: Work, parent: Parent) -> Result:
-    """Make the parent's next version of an uploaded payload, and note what its maker measured; raises Invalid."""
+    """Make the parent's next version of an uploaded payload, with its maker's measurements as notes; raises Invalid."""
     began = monotonic()
     work.on_progress(0.0, "applies the diff")
     assert work.spec.checkpoint is not None  # or there would be something to train

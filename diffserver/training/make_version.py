@@ -1,13 +1,15 @@
-"""One version in the making: a method is trained, and what it ends with is encoded, decoded and applied as on a device.
+"""Make a version: train a method, encode its result, and decode and apply that with the device's code.
 
-From there on only that version counts, never what training held in memory. Which versions are wanted and where they
-are kept is left to the pipeline and to the experiment.
+The version is the device's result, never the weights that training held in memory. Choosing versions and keeping them
+is left to the pipeline and to the experiment.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
+
+from torch import nn
 
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff
@@ -26,7 +28,7 @@ from diffserver.training.trainable import require_trainable
 
 
 class ExistingVersion(Protocol):
-    """A version that is there."""
+    """An existing version."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -50,7 +52,7 @@ def make_version(
     device: str = "auto",
     on_progress: OnProgress | None = None,
 ) -> NewVersion:
-    """Train by a method from a parent, or version 0 from nothing, and write to `out` what devices will have of it.
+    """Train by a method from a parent, or version 0 from nothing, and write the weights of devices to `out`.
 
     `full` is the fully retrained model that some methods compress.
 
@@ -58,11 +60,7 @@ def make_version(
     """
     network = task.network(seed)
     require_trainable(network)
-    if parent is None:
-        weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-        table, _ = enter_grid(weights)
-    else:
-        table, weights = parent.snapshot.table, parent.snapshot.read_all()
+    table, weights = _start(network, parent)
     teacher = None if full is None else full.snapshot.read_all()
     method = definition.make(Setting(weights, table, budget, seed, network, teacher))
     if definition.recipe:
@@ -70,8 +68,16 @@ def make_version(
     return write_version(method.result(), parent, out)
 
 
+def _start(network: nn.Module, parent: ExistingVersion | None) -> tuple[Table, Weights]:
+    """Return the table and weights that training starts from: the parent's, or the network's with grids chosen anew."""
+    if parent is not None:
+        return parent.snapshot.table, parent.snapshot.read_all()
+    weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    return enter_grid(weights)[0], weights
+
+
 def write_version(result: Result, parent: ExistingVersion | None, out: Path) -> NewVersion:
-    """Write what a method ended with as a version: a diff applied by the device's code, or weights on their grids.
+    """Write a method's result as a version: a diff applied by the device's code, or weights on their grids.
 
     Raises MethodError, RangeError, PayloadError.
     """
@@ -88,7 +94,7 @@ def write_version(result: Result, parent: ExistingVersion | None, out: Path) -> 
 
 
 def _on_grids(weights: Weights, parent: ExistingVersion | None) -> tuple[Table, list[Array]]:
-    """The weights in their table's order; version 0 chooses the grids that its line keeps."""
+    """Return the table, and the weights in its order; version 0 chooses the grids of all later versions."""
     if parent is not None:
         return parent.snapshot.table, clip_to_grid.enter(parent.snapshot.table, weights)
     table, entered = enter_grid(weights)

@@ -1,4 +1,4 @@
-"""A version on disk, as the device's code made it. Needs no torch."""
+"""A new version on disk, as the device's code made it. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from diffclient.tensors.snapshot import Table
 
 @dataclass(frozen=True)
 class NewVersion:
-    """Its weights, and what leads to them."""
+    """A version's weights, and the payload that leads to them."""
 
     weights: Path
     digest: str
@@ -19,4 +19,4 @@ class NewVersion:
     kind: ManifestKind
     """`snapshot` where no diff leads to it."""
     payload: bytes | None = None
-    """None where nothing compresses it; of the kind `snapshot` a method's own packing, which no device can read."""
+    """None where there is no payload; with the kind `snapshot`, a method's own format, which no device reads."""

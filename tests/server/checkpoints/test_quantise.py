@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints.changes import Change
-from diffserver.checkpoints.quantise import Rung, TensorDelta, delta_of, left_out
+from diffserver.checkpoints.quantise import Rung, WantedChange, left_out, wanted_change
 
 UNITS = st.integers(-(1 << 24), 1 << 24)
 
@@ -24,9 +24,9 @@ def test_a_rung_is_the_largest_that_is_not_above(value: float) -> None:
     assert math.ldexp(rung.mantissa, rung.power) == rung.value
 
 
-def on_grid(pairs: list[tuple[int, int]]) -> TensorDelta:
+def on_grid(pairs: list[tuple[int, int]]) -> WantedChange:
     old, new = np.array(pairs, np.int32).T
-    wanted = delta_of(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new))
+    wanted = wanted_change(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new))
     assert wanted is not None
     return wanted
 
@@ -55,7 +55,7 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
 def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> None:
     numbers = np.array([0.5, -3.0, 0.0, 0.001], np.float32)
     new = numbers.astype(np.float16) if dtype == "F16" else (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    wanted = delta_of(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
+    wanted = wanted_change(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
     assert wanted is not None
     rung = Rung.below(0.12)
     stream, _ = wanted.kept(wanted.sizes > 0.06, rung)
@@ -71,6 +71,6 @@ def test_what_only_an_exact_diff_can_change_is_named(dtype: str) -> None:
     kinds = {"F64": "f8", "F32": "f4", "U8": "u1", "BOOL": "u1", "I64": "i8", "I32": "i4", "I16": "i2"}
     old = np.zeros(3, kinds[dtype])
     spec = TensorSpec("t", (3,), dtype, None)
-    assert delta_of(Change(spec, old, old + 1)) is None
+    assert wanted_change(Change(spec, old, old + 1)) is None
     assert left_out([Change(spec, old, old + 1)]) == ["t"]
     assert left_out([Change(spec, old, old)]) == []
