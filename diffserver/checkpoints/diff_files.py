@@ -36,7 +36,7 @@ class NotTrained(UserWarning):
 
 @dataclass(frozen=True)
 class About:
-    """What a payload leads from and to, and how it was made."""
+    """The facts of a payload: the versions that it leads from and to, and how it was made."""
 
     kind: str
     parent: str
@@ -75,8 +75,8 @@ def read(path: Path) -> tuple[bytes, About | None]:
     """Return a payload and what is said of it; raises Invalid if that is of other bytes, or there is no such file."""
     try:
         payload = path.read_bytes()
-        said = json.loads(beside(path).read_text()) if beside(path).exists() else None
-        about = None if said is None else About(**{field.name: said[field.name] for field in fields(About)})
+        values = json.loads(beside(path).read_text()) if beside(path).exists() else None
+        about = None if values is None else About(**{field.name: values[field.name] for field in fields(About)})
     except OSError as error:
         raise Invalid(f"cannot read {error.filename}: {error.strerror}", "pass the path of a diff") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -64,12 +64,12 @@ class Attempt:
     """How many changes to begin with where the next attempt is much like this one."""
 
 
-def sparse(found: Sequence[Change], limit: int) -> Diff:
+def sparse(changes: Sequence[Change], limit: int) -> Diff:
     """Return the sparse diff of at most `limit` payload bytes that comes nearest to the changes.
 
     Raises Invalid if not even one change fits, or none is of a kind that sparse diffs carry.
     """
-    problem = _problem(found, limit)
+    problem = _problem(changes, limit)
     if not len(problem.sizes):
         raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
     count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
@@ -80,11 +80,11 @@ def sparse(found: Sequence[Change], limit: int) -> Diff:
     return best.diff
 
 
-def _problem(found: Sequence[Change], limit: int) -> Problem:
-    wanted = [wanted_change(change) for change in found]
-    sizes = [sizes[sizes > 0] for sizes in (one.sizes for one in wanted if one)]
+def _problem(changes: Sequence[Change], limit: int) -> Problem:
+    wanted = [wanted_change(change) for change in changes]
+    sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in wanted if tensor)]
     largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
-    return Problem(wanted, tuple(change.spec for change in found), limit, largest_first)
+    return Problem(wanted, tuple(change.spec for change in changes), limit, largest_first)
 
 
 def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
@@ -125,7 +125,7 @@ def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
     """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
 
     def steps(number: int) -> list[tuple[int, int | None]]:
-        return [one.step(Rung(number)) for one in problem.wanted if one]
+        return [tensor.step(Rung(number)) for tensor in problem.wanted if tensor]
 
     numbers = range(rung.number + direction, rung.number + 9 * direction, direction)
     return next((Rung(number) for number in numbers if steps(number) != steps(rung.number)), None)
@@ -160,18 +160,18 @@ def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> At
 def _attempt(problem: Problem, count: int, rung: Rung, length: Length) -> Attempt:
     """Keep the largest `count` changes at this step."""
     masks = _largest(problem, count)
-    found = [one.kept(next(masks), rung) if one else (None, 0.0) for one in problem.wanted]
-    diff = Diff("sparse", tuple(stream for stream, _ in found))
-    return Attempt(diff, length(diff), sum(gain for _, gain in found), count)
+    attempts = [tensor.kept(next(masks), rung) if tensor else (None, 0.0) for tensor in problem.wanted]
+    diff = Diff("sparse", tuple(stream for stream, _ in attempts))
+    return Attempt(diff, length(diff), sum(gain for _, gain in attempts), count)
 
 
 def _largest(problem: Problem, count: int) -> Iterator[npt.NDArray[np.bool_]]:
     """Yield for every tensor that may change a mask of the largest `count` changes; of equal ones, the first."""
     least = float(problem.sizes[count - 1]) if count else math.inf
     ties = count - (len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], least, side="right")))
-    for one in problem.wanted:
-        if one:
-            sizes = one.sizes
+    for tensor in problem.wanted:
+        if tensor:
+            sizes = tensor.sizes
             mask = sizes > least
             equal = np.flatnonzero(sizes == least)[:ties]
             mask[equal] = True

@@ -75,7 +75,7 @@ def _opened(path: Path, scratch: Path, published: bytes | None) -> OpenedModel:
 
 
 def _in_folder(folder: Path) -> Path:
-    found = next((folder / name for name in FOLDER if (folder / name).exists()), None)
-    if found is None:
+    path = next((folder / name for name in FOLDER if (folder / name).exists()), None)
+    if path is None:
         raise CheckpointError(f"{folder} holds none of {', '.join(FOLDER)}", "pass the path of the file itself")
-    return found
+    return path

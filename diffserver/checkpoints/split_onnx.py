@@ -74,8 +74,8 @@ def _lift(graph: "GraphProto") -> None:
     taken = {tensor.name for tensor in graph.initializer}
     for inside, where in _graphs(graph, ""):
         renamed = {}
-        found = [*_constants(inside), *(inside.initializer if inside is not graph else ())]
-        for tensor in filter(_is_weight, list(found)):
+        tensors = [*_constants(inside), *(inside.initializer if inside is not graph else ())]
+        for tensor in filter(_is_weight, list(tensors)):
             name = tensor.name if tensor.name not in taken else f"{where}{tensor.name}"
             taken.add(name)
             renamed[tensor.name] = name
@@ -153,7 +153,7 @@ def _under_names_of(published: bytes, model: "ModelProto") -> dict[str, "TensorP
 
     graph = onnx.ModelProto.FromString(published).graph
     wanted = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    own, found = {tensor.name: tensor for tensor in model.graph.initializer}, {}
+    own, renamed = {tensor.name: tensor for tensor in model.graph.initializer}, {}
     unplaced = {tensor.name for tensor in wanted}
     for old, new in zip_longest(_nodes(graph), _nodes(model.graph)):
         if old is None or new is None or (old.op_type, len(old.input)) != (new.op_type, len(new.input)):
@@ -161,13 +161,13 @@ def _under_names_of(published: bytes, model: "ModelProto") -> dict[str, "TensorP
             raise CheckpointError(f"the model has another graph than the published one, from {place} on", NEW_MODEL)
         for before, after in zip(old.input, new.input, strict=True):
             if before in unplaced and after in own:
-                found[before] = own[after]
+                renamed[before] = own[after]
     for tensor in wanted:
-        match = found.get(tensor.name) or own.get(tensor.name)
+        match = renamed.get(tensor.name) or own.get(tensor.name)
         if match is None or (match.data_type, list(match.dims)) != (tensor.data_type, list(tensor.dims)):
             raise CheckpointError(f"the model has no weight for {tensor.name} of the published graph", NEW_MODEL)
-        found[tensor.name] = match
-    return found
+        renamed[tensor.name] = match
+    return renamed
 
 
 def _nodes(graph: "GraphProto") -> Iterator["NodeProto"]:

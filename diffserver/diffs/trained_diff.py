@@ -34,7 +34,7 @@ OnStep = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Sealed:
-    """What a trained diff ended with."""
+    """The end of a trained diff."""
 
     payload: bytes
     digest: str

@@ -1,1 +1,1 @@
-"""How a diff is trained, and the baselines."""
+"""The training of diffs, and the baselines."""

@@ -15,6 +15,7 @@ pytest.importorskip("transformers", reason="the page shows its Trainer: pip inst
 from typer.testing import CliRunner
 
 from diffclient.tensors.snapshot import Snapshot
+from diffserver.demo.run import serving
 from diffserver.main import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-own-loop.md").read_text()
@@ -31,9 +32,13 @@ def test_the_page_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         exec(compile(block, "docs/your-own-loop.md", "exec"), names)
     assert names["before"] < 0.7 < 0.9 < names["after"]
     assert names["heard"][0][0] == 1
-    said = [commanded(line[2:]) for line in "".join(blocks("console")).splitlines()]
+    publishing, files = ([line[2:] for line in block.splitlines()] for block in blocks("console"))
+    said = [commanded(line) for line in files]
     assert "made by sparse in 200 steps" in said[0]
     assert "warning: this diff is not trained" in said[3]
+    published = served(publishing, tmp_path / "home", monkeypatch)
+    assert "measured by its maker, not by this server: eight classes" in published[2]
+    assert Snapshot(tmp_path / "published.safetensors").digest() == Snapshot(tmp_path / "v1.safetensors").digest()
     versions = [Snapshot(tmp_path / f"{name}.safetensors").digest() for name in ("v0", "v1", "again")]
     assert versions[1] == versions[2] != versions[0]
 
@@ -44,3 +49,12 @@ def commanded(line: str) -> str:
     done = CliRunner().invoke(app, words)
     assert (program, done.exit_code) == ("diffserver", 0), done.exception
     return done.output
+
+
+def served(lines: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What commands of the page print where a server runs."""
+    monkeypatch.setenv("DIFFSERVER_HOME", str(home))
+    commanded("diffserver init")
+    with serving(home) as server:
+        monkeypatch.setenv("DIFFSERVER_URL", server.url)
+        return [commanded(line) for line in lines]

@@ -173,7 +173,8 @@ def test_an_upload_whose_server_was_killed_is_swept_by_the_next(home: HomeServer
     temporary.mkdir()
     home.environment["TMPDIR"] = str(temporary)
     uploads = home.folder / "uploads"
-    with home.serving() as operator, half_an_upload(str(operator.base_url), home.operator):
+    with contextlib.ExitStack() as upload, home.serving() as operator:  # the server is killed before the upload ends
+        upload.enter_context(half_an_upload(str(operator.base_url), home.operator))
         until(lambda: any(path.stat().st_size > 1 << 20 for path in uploads.glob("*")))
     assert len(list(uploads.iterdir())) == 1
     with home.serving():

@@ -71,7 +71,10 @@ def test_readers_wait_for_no_writer_and_writers_briefly(server: Served) -> None:
             refused = [future.result() for future in waiting]
         assert "that the device was seen is not written down" in server.log()
         for answer, seconds in refused:
-            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+            assert answer.status == 503
+            assert answer.headers["retry-after"] in ("5", "30"), (
+                "its turn came and the database was locked, or it did not"
+            )
             assert seconds < 2 * WRITE_SECONDS + 2
         assert report()[0].status == 201
 

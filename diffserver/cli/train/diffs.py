@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from diffserver.checkpoints import diff_files
-from diffserver.cli.output import AsJson, show
+from diffserver.cli.output import AsJson, show, warn
 
 Old = Annotated[Path, typer.Argument(help="The snapshot that the diff starts from.")]
 Out = Annotated[Path, typer.Argument(help="The file to write.")]
@@ -55,7 +54,7 @@ def encode(
         warnings.simplefilter("always", diff_files.NotTrained)
         about = diff_files.encode(old, new, out, budget)
     for warning in caught:
-        sys.stderr.write(f"warning: {warning.message}\n")
+        warn(f"warning: {warning.message}")
     share = f"{about.kind}, {about.payload_bytes:,} bytes, from {about.parent[:12]} to {about.digest[:12]}"
     show(asdict(about), as_json, f"{out}: {share}.")
 
