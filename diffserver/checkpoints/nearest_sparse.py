@@ -22,14 +22,14 @@ from diffserver.checkpoints.quantise import Rung, WantedChange, wanted_change
 from diffserver.errors import Invalid
 
 BYTES_A_CHANGE = 1.45
-"""What a kept change costs, about: where the search begins."""
+"""The approximate bytes of a kept change, from which the search begins."""
 
 FULL = 0.985
-"""A payload of this share of its budget is not made longer any more."""
+"""A payload of this share of its budget is long enough."""
 
 ATTEMPTS = 12
 OCTAVE = 4
-"""Rungs, after which steps are half as large."""
+"""The number of rungs after which steps are half as large."""
 
 COUNTED = 4096
 """Levels up to here are counted one by one when a length is estimated."""
@@ -46,7 +46,7 @@ class Problem:
     table: Table
     limit: int
     sizes: npt.NDArray[np.float32]
-    """Of all changes, the largest first, in the units that they are compared in."""
+    """The sizes of all changes, the largest first, in the units of comparison."""
 
     def coded(self, diff: Diff) -> float:
         """Return the length of a diff's payload."""
@@ -61,7 +61,7 @@ class Attempt:
     length: float
     gain: float
     count: int
-    """How many changes to begin with where the next attempt is much like this one."""
+    """The number of changes from which a similar attempt begins."""
 
 
 def sparse(changes: Sequence[Change], limit: int) -> Diff:
@@ -74,7 +74,7 @@ def sparse(changes: Sequence[Change], limit: int) -> Diff:
         raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
     count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
     rung, count = _best_rung(problem, Rung.below(float(problem.sizes[count - 1])), count)
-    best = _with_what_is_left(problem, rung, _most_within(problem, rung, problem.coded, count))
+    best = _with_finer_steps(problem, rung, _most_within(problem, rung, problem.coded, count))
     if best.length > limit or not best.diff.carried:
         raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
     return best.diff
@@ -110,13 +110,13 @@ def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
     return best, attempt.count
 
 
-def _with_what_is_left(problem: Problem, rung: Rung, best: Attempt) -> Attempt:
-    """Spend bytes that are left on finer steps, of which the next but one may fit changes of whole units best."""
-    left = OCTAVE
+def _with_finer_steps(problem: Problem, rung: Rung, best: Attempt) -> Attempt:
+    """Spend bytes that are left on finer steps; one of the next few may suit changes of whole units best."""
+    attempts_left = OCTAVE
     finer = _next_rung(problem, rung, -1)
-    while finer and left and best.length < FULL * problem.limit:
+    while finer and attempts_left and best.length < FULL * problem.limit:
         attempt = _most_within(problem, finer, problem.coded, best.count)
-        best, left = (attempt, OCTAVE) if attempt.gain > best.gain else (best, left - 1)
+        best, attempts_left = (attempt, OCTAVE) if attempt.gain > best.gain else (best, attempts_left - 1)
         finer = _next_rung(problem, finer, -1)
     return best
 

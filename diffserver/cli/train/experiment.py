@@ -98,7 +98,7 @@ def join(
     _finish(results.join([results.read(file) for file in files]), path)
 
 
-def _run_plan(task: "Task", plan: "Plan", kept: "Cache", path: Path) -> None:
+def _run_plan(task: "Task", plan: "Plan", cache: "Cache", path: Path) -> None:
     """Run the plan; write the results after every update."""
     from diffserver.experiment.chain import run
     from diffserver.experiment.results import Results
@@ -114,7 +114,7 @@ def _run_plan(task: "Task", plan: "Plan", kept: "Cache", path: Path) -> None:
             bars.update(step, completed=done, description=message[:48].ljust(48))
 
         try:
-            for row in run(Bench(task, plan, kept, show_progress)):
+            for row in run(Bench(task, plan, cache, show_progress)):
                 results = results.plus(row)
                 results.write(path)
                 bars.console.print(str(row))
