@@ -34,7 +34,7 @@ class Weights(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Hints:
-    """What is known of a model beside its table."""
+    """The facts of a model beside its table that help to fit a checkpoint."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """Other names of its tensors, each with the name in the table."""

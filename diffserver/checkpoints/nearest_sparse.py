@@ -42,7 +42,7 @@ Length = Callable[[Diff], float]
 class Problem:
     """The changes that all tensors should get, and the bytes that there are for them."""
 
-    wanted: Sequence[WantedChange | None]
+    tensors: Sequence[WantedChange | None]
     table: Table
     limit: int
     sizes: npt.NDArray[np.float32]
@@ -81,10 +81,10 @@ def sparse(changes: Sequence[Change], limit: int) -> Diff:
 
 
 def _problem(changes: Sequence[Change], limit: int) -> Problem:
-    wanted = [wanted_change(change) for change in changes]
-    sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in wanted if tensor)]
+    tensors = [wanted_change(change) for change in changes]
+    sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in tensors if tensor)]
     largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
-    return Problem(wanted, tuple(change.spec for change in changes), limit, largest_first)
+    return Problem(tensors, tuple(change.spec for change in changes), limit, largest_first)
 
 
 def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
@@ -125,7 +125,7 @@ def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
     """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
 
     def steps(number: int) -> list[tuple[int, int | None]]:
-        return [tensor.step(Rung(number)) for tensor in problem.wanted if tensor]
+        return [tensor.step(Rung(number)) for tensor in problem.tensors if tensor]
 
     numbers = range(rung.number + direction, rung.number + 9 * direction, direction)
     return next((Rung(number) for number in numbers if steps(number) != steps(rung.number)), None)
@@ -160,7 +160,7 @@ def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> At
 def _attempt(problem: Problem, count: int, rung: Rung, length: Length) -> Attempt:
     """Keep the largest `count` changes at this step."""
     masks = _largest(problem, count)
-    attempts = [tensor.kept(next(masks), rung) if tensor else (None, 0.0) for tensor in problem.wanted]
+    attempts = [tensor.quantised(next(masks), rung) if tensor else (None, 0.0) for tensor in problem.tensors]
     diff = Diff("sparse", tuple(stream for stream, _ in attempts))
     return Attempt(diff, length(diff), sum(gain for _, gain in attempts), count)
 
@@ -169,7 +169,7 @@ def _largest(problem: Problem, count: int) -> Iterator[npt.NDArray[np.bool_]]:
     """Yield for every tensor that may change a mask of the largest `count` changes; of equal ones, the first."""
     least = float(problem.sizes[count - 1]) if count else math.inf
     ties = count - (len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], least, side="right")))
-    for tensor in problem.wanted:
+    for tensor in problem.tensors:
         if tensor:
             sizes = tensor.sizes
             mask = sizes > least

@@ -66,8 +66,8 @@ def load_definition(name: str) -> Definition:
     """Return the definition of that name; raises MethodError if there is none."""
     entry = METHODS.get(name)
     if entry is None or entry.definition is None:
-        known = ", ".join(name for name, entry in METHODS.items() if entry.definition)
-        raise MethodError(f"there is no method {name!r}; known: {known}")
+        names = ", ".join(name for name, entry in METHODS.items() if entry.definition)
+        raise MethodError(f"there is no method {name!r}; known: {names}")
     module, _, variable = entry.definition.partition(":")
     definition: Definition = getattr(import_module(module), variable)
     return definition

@@ -111,11 +111,11 @@ def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]
 
 def _places(network: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, str]]:
     """Yield name, module and attribute of every tensor with a part, several if it is tied; raises MethodError."""
-    named = dict(network.named_parameters(remove_duplicate=False))
-    owners = {id(named[name]): name for name in parts if name in named}
-    if missing := parts.keys() - named.keys():
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    owners = {id(parameters[name]): name for name in parts if name in parameters}
+    if missing := parts.keys() - parameters.keys():
         raise MethodError(f"the network has no parameter {min(missing)}")
-    for name, parameter in named.items():
+    for name, parameter in parameters.items():
         if id(parameter) in owners:
             path, _, attribute = name.rpartition(".")
             yield owners[id(parameter)], network.get_submodule(path), attribute

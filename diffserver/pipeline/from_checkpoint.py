@@ -42,14 +42,14 @@ class Frame:
     constants: Container[str]
     """The names of tensors that may hold infinities."""
     graph: bytes
-    known: Hints
+    hints: Hints
 
 
 def enter(work: Work) -> Result:
     """Make version 0 of the checkpoint's weights; raises CheckpointError, Invalid, RangeError, InferenceError."""
     began, checkpoint = monotonic(), _fetch(work)
     frame = _frame_of_delivery(work, checkpoint) if work.spec.task == DELIVERY else _frame_of_task(work)
-    fitted = fit(checkpoint, frame.table, frame.known)
+    fitted = fit(checkpoint, frame.table, frame.hints)
     requested = _matching(work.spec.off_grid, frame.table)
     off_grid = requested | _fitting(STATISTICS, frame.table)
     table = tuple(_enter(fitted, spec, frame, off_grid)[0] for spec in frame.table)
@@ -70,8 +70,8 @@ def _frame_of_task(work: Work) -> Frame:
         f"is this the network of the task {work.spec.task}? Name another with --task, or leave out --data and --task: "
         "then the model is delivered without one"
     )
-    known = Hints(other_names(network), Arrays(state.arrays), remedy)
-    return Frame(table, state.constants, work.task.graph(network), known)
+    hints = Hints(other_names(network), Arrays(state.arrays), remedy)
+    return Frame(table, state.constants, work.task.graph(network), hints)
 
 
 def _frame_of_delivery(work: Work, checkpoint: Checkpoint) -> Frame:
@@ -119,7 +119,7 @@ def update(work: Work, parent: Parent) -> Result:
     Raises CheckpointError, Invalid, RangeError.
     """
     began, checkpoint = monotonic(), _fetch(work)
-    fitted = fit(checkpoint, parent.snapshot.table, _known(work, parent, checkpoint))
+    fitted = fit(checkpoint, parent.snapshot.table, _hints(work, parent, checkpoint))
     changes = list(find_changes(fitted, parent.snapshot))
     diff = exact(changes)
     if not diff.carried and not diff.grids:
@@ -131,7 +131,7 @@ def update(work: Work, parent: Parent) -> Result:
     return result_of_update(work, parent, write_version(diff, parent, work.out), began, notes)
 
 
-def _known(work: Work, parent: Parent, checkpoint: Checkpoint) -> Hints:
+def _hints(work: Work, parent: Parent, checkpoint: Checkpoint) -> Hints:
     """Return the parent's weights, and tied names if the checkpoint has other names and there is a network."""
     same = {spec.name for spec in parent.snapshot.table} == set(checkpoint.entries)
     names = {} if same or work.spec.task == DELIVERY else other_names(work.task.network(work.seed))

@@ -77,8 +77,8 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
 
 def _start_candidate(session: Session, head: Version, method: str) -> Candidate:
     """Return the candidate that training starts from: for the full chain, the last fully retrained model."""
-    known = head.candidate.domains
-    full = versions.full_chain(session, head.model, head.number, known) if method == FULL else None
+    domains = head.candidate.domains
+    full = versions.full_chain(session, head.model, head.number, domains) if method == FULL else None
     return full or head.candidate
 
 

@@ -53,12 +53,12 @@ class Coding:
 
     plans: tuple[Plan, ...]
     books: tuple[Codebook, ...]
-    chosen: tuple[tuple[int, ...], ...]
+    book_numbers: tuple[tuple[int, ...], ...]
     """For each plan, the codebook of each of its runs by number."""
 
     def runs(self) -> Iterator[tuple[Codebook, Integers]]:
         """Yield every run that is not empty with its codebook, in the order in which they travel."""
-        for plan, books in zip(self.plans, self.chosen, strict=True):
+        for plan, books in zip(self.plans, self.book_numbers, strict=True):
             for chunk in plan.chunks:
                 for book, run in zip(books, chunk, strict=True):
                     if len(run):

@@ -36,7 +36,7 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
     pairs: list[tuple[int, int]], number: int, threshold: float
 ) -> None:
     change, rung = on_grid(pairs), Rung(number)
-    stream, gain = change.kept(change.sizes > threshold, rung)
+    stream, gain = change.quantised(change.sizes > threshold, rung)
     remainder = change.deltas.astype(np.float64)
     if stream is None:
         assert gain == 0
@@ -58,7 +58,7 @@ def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> 
     change = wanted_change(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
     assert change is not None
     rung = Rung.below(0.12)
-    stream, _ = change.kept(change.sizes > 0.06, rung)
+    stream, _ = change.quantised(change.sizes > 0.06, rung)
     assert stream is not None
     assert (stream.step, stream.exponent) == (rung.mantissa, -rung.power)
     assert stream.positions.tolist() == [0, 1]
