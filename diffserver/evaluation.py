@@ -15,22 +15,22 @@ Evaluation = Mapping[str, Errors]
 
 
 def error_rate(errors: Errors) -> float:
-    """The share of errors, in percent."""
+    """Return the share of errors, in percent."""
     return 100 * errors.errors / max(1, errors.total)
 
 
 def mean_error_rate(evaluation: Evaluation) -> float:
-    """The mean over the test sets of their error rates, in percent: every domain weighs the same."""
+    """Return the mean of the test sets' error rates, in percent: every domain weighs the same."""
     return sum(map(error_rate, evaluation.values())) / max(1, len(evaluation))
 
 
 def recovered(parent: float, full: float, published: float) -> float:
-    """The share of full retraining's gain on the new domain that the published version has."""
+    """Return the share of full retraining's gain on the new domain that the published version has."""
     return (parent - published) / (parent - full) if parent > full else 1.0
 
 
 def regressions(before: Evaluation, after: Evaluation) -> dict[str, float]:
-    """The error rate after minus before, in points, on each test set that both have."""
+    """Return the error rate after minus before, in points, on each test set that both have."""
     return {domain: error_rate(after[domain]) - error_rate(before[domain]) for domain in before if domain in after}
 
 
@@ -49,30 +49,30 @@ class Bounds:
 def refusals(
     bounds: Bounds, metric: Metric, payload_share: float, earlier: Mapping[str, float], probe_drift_ppm: int
 ) -> list[str]:
-    """Say, a line each, where a candidate breaks its bounds; `earlier` are regressions on earlier domains."""
-    refused = []
+    """Return a line for each bound that a candidate breaks; `earlier` are regressions on earlier domains."""
+    reasons = []
     if payload_share > bounds.budget:
-        refused.append(f"payload is {payload_share:.2%} of the model, over the budget of {bounds.budget:.2%}")
+        reasons.append(f"payload is {payload_share:.2%} of the model, over the budget of {bounds.budget:.2%}")
     for domain, points in earlier.items():
         if bounds.max_regression is not None and points > bounds.max_regression:
-            refused.append(f"{domain} loses {points:.2f} points of {metric.name}, more than {bounds.max_regression:g}")
+            reasons.append(f"{domain} loses {points:.2f} points of {metric.name}, more than {bounds.max_regression:g}")
     if probe_drift_ppm > bounds.max_drift_ppm:
-        refused.append(
+        reasons.append(
             f"{metric.name} on the base's probes rises by {probe_drift_ppm / 1e4:.2f} points over version 0's, more "
             f"than the {bounds.max_drift_ppm / 1e4:g} that devices accept"
         )
-    return refused
+    return reasons
 
 
 def to_json(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """The evaluation of a candidate beside its parent's, by domain, as plain JSON values."""
+    """Return a candidate's evaluation beside its parent's, by domain, as plain JSON values."""
     return {
         domain: {"parent": _plain(before.get(domain)), "candidate": _plain(errors)} for domain, errors in after.items()
     }
 
 
 def from_json(value: Mapping[str, Any], side: str) -> Evaluation:
-    """Read one side (`parent` or `candidate`) of what `to_json` wrote, without the domains it lacks."""
+    """Return one side (`parent` or `candidate`) of a value from `to_json`, without the domains that it lacks."""
     return {domain: Errors(**pair[side]) for domain, pair in value.items() if pair[side] is not None}
 
 

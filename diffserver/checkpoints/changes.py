@@ -28,7 +28,7 @@ class Rounding:
     largest: float
     """The tensor's largest weight."""
     lost: int = 0
-    """How many weights other than 0 became 0."""
+    """The number of weights other than 0 that became 0."""
 
     @property
     def share(self) -> float:
@@ -96,7 +96,7 @@ def describe(roundings: Sequence[Rounding]) -> list[str]:
 
 
 def describe_outgrown(tensor_changes: Sequence[Change], diff: Diff) -> list[str]:
-    """Return a line for every tensor that outgrew its grid: what a diff to the checkpoint makes of it."""
+    """Return a line for every tensor that outgrew its grid, with what the diff does to it."""
     return [
         f"{change.spec.name} holds a weight of {np.max(np.abs(change.outgrown)):g}, and its grid ends at "
         f"{2.0 ** (24 - (change.spec.grid or 0)):g}: {_fate(diff, number)}"

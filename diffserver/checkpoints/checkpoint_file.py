@@ -95,8 +95,8 @@ def _entry(name: str, value: Mapping[str, Any], begin: int) -> Entry:
     if not name.isprintable():
         raise ValueError(f"tensor {name[:40]!r} has a name that does not print")
     if dtype not in DTYPES:
-        known = ", ".join(DTYPES)
-        raise CheckpointError(f"{name}: dtype {dtype} cannot be shipped", f"cast the tensor to one of {known}")
+        dtypes = ", ".join(DTYPES)
+        raise CheckpointError(f"{name}: dtype {dtype} cannot be shipped", f"cast the tensor to one of {dtypes}")
     numbers = [*shape, start, stop]
     if not isinstance(shape, list) or any(type(number) is not int or not 0 <= number < 1 << 48 for number in numbers):
         raise ValueError(f"tensor {name[:40]!r} has an impossible shape or place")

@@ -1,4 +1,4 @@
-"""Diffs as files: a payload, and beside it what it leads from and to; made, applied and looked at without a server.
+"""Diffs as files: a payload, and its description beside it; made, applied and inspected without a server.
 
 `v1.ndiff` holds the payload alone, as devices fetch it; `v1.ndiff.json` holds the digests of both versions, the
 payload's own, and how it was made. Needs no torch; training a diff is left to `diffserver.diffs`.
@@ -48,7 +48,7 @@ class About:
     budget: float | None
     """The share of the model's fp32 bytes that it had to keep to; None if there was none."""
     method: str
-    """What trained it; `nearest` or `exact` where nothing did."""
+    """The method that trained it; `nearest` or `exact` if none did."""
     steps: int = 0
     format: int = FORMAT
 
@@ -61,18 +61,18 @@ class About:
 
 
 def beside(path: Path) -> Path:
-    """Return the path of what is said of a payload."""
+    """Return the path of the description beside a payload."""
     return path.with_name(f"{path.name}.json")
 
 
 def write(path: Path, payload: bytes, about: About) -> None:
-    """Write a payload, and what is said of it beside it."""
+    """Write a payload, and its description beside it."""
     path.write_bytes(payload)
     beside(path).write_text(json.dumps(asdict(about), indent=1) + "\n")
 
 
 def read(path: Path) -> tuple[bytes, About | None]:
-    """Return a payload and what is said of it; raises Invalid if that is of other bytes, or there is no such file."""
+    """Return a payload and its description, if any; raises Invalid if they do not match, or there is no payload."""
     try:
         payload = path.read_bytes()
         values = json.loads(beside(path).read_text()) if beside(path).exists() else None
@@ -91,9 +91,9 @@ def snapshot(checkpoint: FilePath, out: FilePath) -> str:
 
     Raises CheckpointError, RangeError, SnapshotError.
     """
-    there = Checkpoint(Path(checkpoint))
-    dtypes = {name: entry.dtype for name, entry in there.entries.items()}
-    table, arrays = enter_grid({name: there.read(name) for name in dtypes}, dtypes=dtypes)
+    source = Checkpoint(Path(checkpoint))
+    dtypes = {name: entry.dtype for name, entry in source.entries.items()}
+    table, arrays = enter_grid({name: source.read(name) for name in dtypes}, dtypes=dtypes)
     return write_snapshot(_new(Path(out)), table, (arrays[spec.name] for spec in table))
 
 
@@ -108,7 +108,7 @@ def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = N
     diff = changes.exact(moved) if budget is None else _nearest(moved, int(budget * fp32_bytes(parent.table)))
     digest = parent.digest()
     payload = encode_payload(diff, parent.table, digest)
-    after = _applied(parent, payload, digest, path.with_name(f".{path.name}.applied"), kept=False)
+    after = _applied(parent, payload, digest, path.with_name(f".{path.name}.applied"), keep=False)
     about = About.of(payload, digest, after, budget, "exact" if budget is None else "nearest")
     write(path, payload, about)
     return about
@@ -126,11 +126,11 @@ def _nearest(moved: list[changes.Change], limit: int) -> Diff:
 def apply(old: FilePath, diff: FilePath, out: FilePath) -> str:
     """Write the snapshot that a diff makes of the snapshot `old`, by the device's code; return its digest.
 
-    Raises Invalid if it is not what the diff is said to lead to, WrongParent, and as the client's `apply` does.
+    Raises Invalid if the description names another digest, WrongParent, and as the client's `apply` does.
     """
     payload, about = read(Path(diff))
     parent, path = Snapshot(Path(old)), Path(out)
-    digest = _applied(parent, payload, parent.digest(), _new(path), kept=True)
+    digest = _applied(parent, payload, parent.digest(), _new(path), keep=True)
     if about and about.digest != digest:
         path.unlink()
         raise Invalid(f"{diff} leads to {digest[:12]}, not to {about.digest[:12]}", "save the diff again")
@@ -138,7 +138,7 @@ def apply(old: FilePath, diff: FilePath, out: FilePath) -> str:
 
 
 def inspect(diff: FilePath, old: FilePath | None = None) -> Mapping[str, Any]:
-    """Return what is known of a diff as plain JSON values; with its parent's snapshot, what it changes, too.
+    """Return the facts of a diff as plain JSON values; with its parent's snapshot, also its changes.
 
     Raises Invalid, SnapshotError, PayloadError, WrongParent.
     """
@@ -164,13 +164,13 @@ def _changed(payload: bytes, parent: Snapshot) -> Mapping[str, Any]:
     return {"share": share, "carried": diff.carried, "weights": weights, "changed_tensors": touched}
 
 
-def _applied(parent: Snapshot, payload: bytes, parent_digest: str, out: Path, *, kept: bool) -> str:
-    done = False
+def _applied(parent: Snapshot, payload: bytes, parent_digest: str, out: Path, *, keep: bool) -> str:
+    complete = False
     try:
         digest = apply_chain(parent, [open_payload(payload, parent.table, parent_digest)], out)
-        done = kept
+        complete = keep
     finally:
-        if not done:
+        if not complete:
             out.unlink(missing_ok=True)
     return digest
 

@@ -1,4 +1,4 @@
-"""Fit a checkpoint to a model's tensors: the same names, shapes and dtypes, but for what libraries add and leave out.
+"""Fit a checkpoint to a model's tensors: the same names, shapes and dtypes, but for tensors that libraries add or omit.
 
 Two names of the very same weights are one tensor, which comes once, under either name. `position_ids`, which are
 counted and not trained, may be missing or too many. Comparing weights is left to `changes`.
@@ -33,18 +33,18 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
-    """The facts of a model beside its table."""
+class Hints:
+    """The facts of a model beside its table that help to fit a checkpoint."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """Other names of its tensors, each with the name in the table."""
     weights: Weights | None = None
-    """Where it is read what a checkpoint may leave out."""
+    """The source of tensors that a checkpoint may leave out."""
     remedy: str = SAME_MODEL
-    """What to do where a checkpoint does not fit."""
+    """The remedy in the error if a checkpoint does not fit."""
 
 
-NOTHING = Known(MappingProxyType({}))
+NO_HINTS = Hints(MappingProxyType({}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,33 +53,25 @@ class Fitted:
 
     sources: Mapping[str, tuple[Weights, str]]
     notes: tuple[str, ...]
-    """What was left out or added, a line each."""
+    """A line for each tensor that was left out or added."""
 
     def read(self, name: str) -> Array:
         """Return one tensor in its shape (bf16 as uint16); raises CheckpointError as the checkpoint does."""
-        source, given = self.sources[name]
-        return source.read(given)
+        source, own_name = self.sources[name]
+        return source.read(own_name)
 
 
-def fit(checkpoint: Checkpoint, table: Table, known: Known = NOTHING) -> Fitted:
+def fit(checkpoint: Checkpoint, table: Table, hints: Hints = NO_HINTS) -> Fitted:
     """Return the checkpoint's tensors under the table's names; raises CheckpointError naming those that do not fit."""
-    given = {spec.name: _given(checkpoint, spec, known) for spec in table}
-    extra = [name for name in checkpoint.entries if name not in given.values()]
-    twins = {name: twin for name in extra if (twin := _twin(checkpoint, name, given, known))}
-    left_out = [spec.name for spec in table if given[spec.name] is None]
-    problems = [
-        *_named("lacks", [name for name in left_out if known.weights is None or not _is_counted(name)]),
-        *_named(
-            "has tensors that the model has not:",
-            [name for name in extra if name not in twins and not _is_counted(name)],
-        ),
-        *_named("differs in", [_difference(checkpoint, spec, given[spec.name]) for spec in table]),
-    ]
-    if problems:
-        raise CheckpointError(f"the checkpoint {'; it '.join(problems)}", known.remedy)
+    own_names = {spec.name: _own_name(checkpoint, spec, hints) for spec in table}
+    extra = [name for name in checkpoint.entries if name not in own_names.values()]
+    twins = {name: twin for name in extra if (twin := _twin(checkpoint, name, own_names, hints))}
+    left_out = [spec.name for spec in table if own_names[spec.name] is None]
+    if problems := _problems(checkpoint, table, hints, own_names, [name for name in extra if name not in twins]):
+        raise CheckpointError(f"the checkpoint {'; it '.join(problems)}", hints.remedy)
     sources: dict[str, tuple[Weights, str]] = {}
-    for name, own in given.items():
-        absent = known.weights if own is None else None
+    for name, own in own_names.items():
+        absent = hints.weights if own is None else None
         sources[name] = (absent, name) if absent else (checkpoint, own or name)
     notes = [
         *(f"{name} has the very weights of {twin}, and comes once" for name, twin in twins.items()),
@@ -89,18 +81,30 @@ def fit(checkpoint: Checkpoint, table: Table, known: Known = NOTHING) -> Fitted:
     return Fitted(sources, tuple(notes))
 
 
-def _given(checkpoint: Checkpoint, spec: TensorSpec, known: Known) -> str | None:
+def _problems(
+    checkpoint: Checkpoint, table: Table, hints: Hints, own_names: Mapping[str, str | None], extra: Sequence[str]
+) -> list[str]:
+    """Return a phrase for each reason why the checkpoint does not fit; `extra` are its tensors beyond the table's."""
+    lacking = [name for name, own in own_names.items() if own is None]
+    return [
+        *_phrase("lacks", [name for name in lacking if hints.weights is None or not _is_counted(name)]),
+        *_phrase("has tensors that the model has not:", [name for name in extra if not _is_counted(name)]),
+        *_phrase("differs in", [_difference(checkpoint, spec, own_names[spec.name]) for spec in table]),
+    ]
+
+
+def _own_name(checkpoint: Checkpoint, spec: TensorSpec, hints: Hints) -> str | None:
     """Return the name under which the checkpoint has a tensor; None if it lacks it."""
-    others = [other for other, name in known.names.items() if name == spec.name]
-    return next((name for name in (spec.name, *others) if name in checkpoint.entries), None)
+    other_names = [other_name for other_name, name in hints.names.items() if name == spec.name]
+    return next((name for name in (spec.name, *other_names) if name in checkpoint.entries), None)
 
 
-def _twin(checkpoint: Checkpoint, name: str, given: Mapping[str, str | None], known: Known) -> str | None:
+def _twin(checkpoint: Checkpoint, name: str, own_names: Mapping[str, str | None], hints: Hints) -> str | None:
     """Return the table's name of a tensor with the same weights as one that is too many; None if there is none."""
     entry = checkpoint.entries[name]
-    likely = [known.names[name]] if name in known.names else list(given)
+    likely = [hints.names[name]] if name in hints.names else list(own_names)
     for candidate in likely:
-        own = checkpoint.entries.get(given.get(candidate) or "")
+        own = checkpoint.entries.get(own_names.get(candidate) or "")
         same = own is not None and (own.shape, own.dtype) == (entry.shape, entry.dtype) and entry.size > 0
         if own and same and np.array_equal(_bytes(checkpoint, own.name), _bytes(checkpoint, name)):
             return candidate
@@ -115,16 +119,16 @@ def _is_counted(name: str) -> bool:
     return name.rpartition(".")[2] == COUNTED
 
 
-def _difference(checkpoint: Checkpoint, spec: TensorSpec, given: str | None) -> str:
-    entry = checkpoint.entries.get(given or "")
+def _difference(checkpoint: Checkpoint, spec: TensorSpec, own_name: str | None) -> str:
+    entry = checkpoint.entries.get(own_name or "")
     if entry is None or (entry.shape, entry.dtype) == (spec.shape, spec.dtype):
         return ""
     return f"{spec.name} ({entry.dtype} {list(entry.shape)}, the model's is {spec.dtype} {list(spec.shape)})"
 
 
-def _named(what: str, candidates: Sequence[str]) -> Iterator[str]:
+def _phrase(problem: str, candidates: Sequence[str]) -> Iterator[str]:
     """Yield one phrase that names the first of the items, if there are any."""
     names = [item for item in candidates if item]
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"{what} {', '.join(names[:NAMED])}{more}"
+        yield f"{problem} {', '.join(names[:NAMED])}{more}"

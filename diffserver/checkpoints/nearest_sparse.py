@@ -22,14 +22,14 @@ from diffserver.checkpoints.quantise import Rung, WantedChange, wanted_change
 from diffserver.errors import Invalid
 
 BYTES_A_CHANGE = 1.45
-"""What a kept change costs, about: where the search begins."""
+"""The approximate bytes of a kept change, from which the search begins."""
 
 FULL = 0.985
-"""A payload of this share of its budget is not made longer any more."""
+"""A payload of this share of its budget is long enough."""
 
 ATTEMPTS = 12
 OCTAVE = 4
-"""Rungs, after which steps are half as large."""
+"""The number of rungs after which steps are half as large."""
 
 COUNTED = 4096
 """Levels up to here are counted one by one when a length is estimated."""
@@ -42,11 +42,11 @@ Length = Callable[[Diff], float]
 class Problem:
     """The changes that all tensors should get, and the bytes that there are for them."""
 
-    wanted: Sequence[WantedChange | None]
+    tensors: Sequence[WantedChange | None]
     table: Table
     limit: int
     sizes: npt.NDArray[np.float32]
-    """Of all changes, the largest first, in the units that they are compared in."""
+    """The sizes of all changes, the largest first, in the units of comparison."""
 
     def coded(self, diff: Diff) -> float:
         """Return the length of a diff's payload."""
@@ -61,7 +61,7 @@ class Attempt:
     length: float
     gain: float
     count: int
-    """How many changes to begin with where the next attempt is much like this one."""
+    """The number of changes from which a similar attempt begins."""
 
 
 def sparse(changes: Sequence[Change], limit: int) -> Diff:
@@ -74,17 +74,17 @@ def sparse(changes: Sequence[Change], limit: int) -> Diff:
         raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
     count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
     rung, count = _best_rung(problem, Rung.below(float(problem.sizes[count - 1])), count)
-    best = _with_what_is_left(problem, rung, _most_within(problem, rung, problem.coded, count))
+    best = _with_finer_steps(problem, rung, _most_within(problem, rung, problem.coded, count))
     if best.length > limit or not best.diff.carried:
         raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
     return best.diff
 
 
 def _problem(changes: Sequence[Change], limit: int) -> Problem:
-    wanted = [wanted_change(change) for change in changes]
-    sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in wanted if tensor)]
+    tensors = [wanted_change(change) for change in changes]
+    sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in tensors if tensor)]
     largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
-    return Problem(wanted, tuple(change.spec for change in changes), limit, largest_first)
+    return Problem(tensors, tuple(change.spec for change in changes), limit, largest_first)
 
 
 def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
@@ -110,13 +110,13 @@ def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
     return best, attempt.count
 
 
-def _with_what_is_left(problem: Problem, rung: Rung, best: Attempt) -> Attempt:
-    """Spend bytes that are left on finer steps, of which the next but one may fit changes of whole units best."""
-    left = OCTAVE
+def _with_finer_steps(problem: Problem, rung: Rung, best: Attempt) -> Attempt:
+    """Spend bytes that are left on finer steps; one of the next few may suit changes of whole units best."""
+    attempts_left = OCTAVE
     finer = _next_rung(problem, rung, -1)
-    while finer and left and best.length < FULL * problem.limit:
+    while finer and attempts_left and best.length < FULL * problem.limit:
         attempt = _most_within(problem, finer, problem.coded, best.count)
-        best, left = (attempt, OCTAVE) if attempt.gain > best.gain else (best, left - 1)
+        best, attempts_left = (attempt, OCTAVE) if attempt.gain > best.gain else (best, attempts_left - 1)
         finer = _next_rung(problem, finer, -1)
     return best
 
@@ -125,7 +125,7 @@ def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
     """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
 
     def steps(number: int) -> list[tuple[int, int | None]]:
-        return [tensor.step(Rung(number)) for tensor in problem.wanted if tensor]
+        return [tensor.step(Rung(number)) for tensor in problem.tensors if tensor]
 
     numbers = range(rung.number + direction, rung.number + 9 * direction, direction)
     return next((Rung(number) for number in numbers if steps(number) != steps(rung.number)), None)
@@ -160,7 +160,7 @@ def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> At
 def _attempt(problem: Problem, count: int, rung: Rung, length: Length) -> Attempt:
     """Keep the largest `count` changes at this step."""
     masks = _largest(problem, count)
-    attempts = [tensor.kept(next(masks), rung) if tensor else (None, 0.0) for tensor in problem.wanted]
+    attempts = [tensor.quantised(next(masks), rung) if tensor else (None, 0.0) for tensor in problem.tensors]
     diff = Diff("sparse", tuple(stream for stream, _ in attempts))
     return Attempt(diff, length(diff), sum(gain for _, gain in attempts), count)
 
@@ -169,7 +169,7 @@ def _largest(problem: Problem, count: int) -> Iterator[npt.NDArray[np.bool_]]:
     """Yield for every tensor that may change a mask of the largest `count` changes; of equal ones, the first."""
     least = float(problem.sizes[count - 1]) if count else math.inf
     ties = count - (len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], least, side="right")))
-    for tensor in problem.wanted:
+    for tensor in problem.tensors:
         if tensor:
             sizes = tensor.sizes
             mask = sizes > least

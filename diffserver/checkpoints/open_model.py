@@ -14,7 +14,7 @@ from diffserver.errors import CheckpointError
 
 INDEX = ".safetensors.index.json"
 FOLDER = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "model.onnx")
-"""What a folder may hold, as Hugging Face names it, in the order in which it is looked for."""
+"""The files that a folder may hold, by Hugging Face's names, in the order of search."""
 
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
 
@@ -36,7 +36,7 @@ OTHERS = {
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """Files that can be uploaded, while the scratch folder is there."""
+    """Files to upload, which last as long as the scratch folder."""
 
     weights: Path
     graph: Path | None = None

@@ -1,10 +1,11 @@
 """Give a tensor that outgrew its grid a new one, or take it off the grid: whichever takes fewer bytes.
 
-Only an exact diff can carry that. Which tensors outgrew theirs is found by `changes`.
+Only an exact diff can carry that. Finding such tensors is left to `changes`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,12 @@ def move(spec: TensorSpec, old: Floats, new: Floats) -> Move:
     grid = arithmetic.choose_grid(new)
     if grid is not None:
         moves.insert(0, _to_grid(spec, old, new, grid))
-    return min(moves, key=lambda one: payload_length(Diff("exact", (one[0],), grids={0: one[1]}), (spec,)))
+    return min(moves, key=partial(_length, spec))
+
+
+def _length(spec: TensorSpec, candidate: Move) -> int:
+    stream, grid = candidate
+    return payload_length(Diff("exact", (stream,), grids={0: grid}), (spec,))
 
 
 def _to_grid(spec: TensorSpec, old: Floats, new: Floats, grid: int) -> Move:

@@ -72,7 +72,7 @@ class WantedChange:
         sizes: npt.NDArray[np.float32] = np.abs(self.deltas).astype(np.float32)
         return sizes * np.float32(self.unit)
 
-    def kept(self, largest: npt.NDArray[np.bool_], rung: Rung) -> tuple[Sparse | None, float]:
+    def quantised(self, largest: npt.NDArray[np.bool_], rung: Rung) -> tuple[Sparse | None, float]:
         """Return the changes that a mask names in whole steps, and the squared error that they remove."""
         positions = np.flatnonzero(largest)
         step, exponent = self.step(rung)

@@ -11,7 +11,7 @@ from diffclient.tensors.snapshot import Array
 from diffserver.errors import CheckpointError
 
 SIDES = (1, 2, 16, 64, 128, 512)
-"""Lengths that are tried where a side of an input varies, in this order."""
+"""Lengths for sides of inputs that vary, in the order of trial."""
 
 ATTEMPTS = 600
 TOLERANCE = 1e-4
@@ -78,7 +78,7 @@ def _inputs(session: Any) -> Iterator[dict[str, Array]]:
     names, rng = [name for name in varying if name], np.random.default_rng(0)
     for lengths in product(SIDES, repeat=len(names)):
         by_name = dict(zip(names, lengths, strict=True))
-        yield {value.name: _drawn(value, by_name, rng) for value in declared}
+        yield {value.name: _draw(value, by_name, rng) for value in declared}
 
 
 def _side(name: str, axis: int, side: int | str | None) -> str:
@@ -86,7 +86,7 @@ def _side(name: str, axis: int, side: int | str | None) -> str:
     return "" if isinstance(side, int) else side or f"{name}[{axis}]"
 
 
-def _drawn(value: Any, lengths: Mapping[str, int], rng: np.random.Generator) -> Array:
+def _draw(value: Any, lengths: Mapping[str, int], rng: np.random.Generator) -> Array:
     shape = [
         side if isinstance(side, int) else lengths[_side(value.name, axis, side)]
         for axis, side in enumerate(value.shape)
@@ -96,8 +96,8 @@ def _drawn(value: Any, lengths: Mapping[str, int], rng: np.random.Generator) -> 
             f"the input {value.name} is a {value.type}, of which none can be drawn", "bring safetensors"
         )
     dtype = np.dtype(_DTYPES[value.type])
-    drawn = rng.normal(size=shape) if dtype.kind == "f" else rng.integers(0, 2, shape)
-    return np.asarray(drawn).astype(dtype)
+    values = rng.normal(size=shape) if dtype.kind == "f" else rng.integers(0, 2, shape)
+    return np.asarray(values).astype(dtype)
 
 
 def _close(before: Array, after: Array) -> bool:

@@ -40,8 +40,8 @@ def _read(index: Path) -> dict[str, str]:
 def _copy(path: Path, entry: Entry, target: BinaryIO) -> None:
     with path.open("rb") as source:
         source.seek(entry.start)
-        left = entry.stop - entry.start
-        while left:
-            piece = source.read(min(left, 1 << 20))
-            left -= len(piece)
+        remaining = entry.stop - entry.start
+        while remaining:
+            piece = source.read(min(remaining, 1 << 20))
+            remaining -= len(piece)
             target.write(piece)

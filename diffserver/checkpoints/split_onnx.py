@@ -1,7 +1,7 @@
-"""Split an ONNX model into its graph and its weights, and compare what both compute before either is believed.
+"""Split an ONNX model into its graph and its weights, and compare what both compute to check the split.
 
-All values that are no shapes or indices are weights, also those of constants and of graphs inside nodes. A later
-model of the same line gives its weights the names that the published graph has, by the places where they are used.
+All values that are no shapes or indices are weights, also those of constants and of graphs inside nodes. The weights
+of a later version take the names in the published graph, by the nodes that use them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,13 +71,13 @@ def _is_weight(tensor: "TensorProto") -> bool:
 
 def _lift(graph: "GraphProto") -> None:
     """Make initialisers of the outermost graph of all weights: of constants, and of graphs inside nodes."""
-    taken = {tensor.name for tensor in graph.initializer}
+    names = {tensor.name for tensor in graph.initializer}
     for inside, where in _graphs(graph, ""):
         renamed = {}
         tensors = [*_constants(inside), *(inside.initializer if inside is not graph else ())]
         for tensor in filter(_is_weight, list(tensors)):
-            name = tensor.name if tensor.name not in taken else f"{where}{tensor.name}"
-            taken.add(name)
+            name = tensor.name if tensor.name not in names else f"{where}{tensor.name}"
+            names.add(name)
             renamed[tensor.name] = name
             graph.initializer.add().CopyFrom(tensor)
             graph.initializer[-1].name = name
@@ -105,11 +105,11 @@ def _constants(graph: "GraphProto") -> Iterator["TensorProto"]:
 def _remove(inside: "GraphProto", graph: "GraphProto", names: set[str]) -> None:
     """Remove the constants of these names, and from graphs inside the initialisers."""
     outputs = {value.name for value in inside.output}
-    kept = [node for node in inside.node if node.op_type != "Constant" or node.output[0] not in names]
+    nodes = [node for node in inside.node if node.op_type != "Constant" or node.output[0] not in names]
     for name in sorted(names & outputs):  # what goes out must be made by a node
-        kept.append(_identity(name))
+        nodes.append(_identity(name))
     del inside.node[:]
-    inside.node.extend(kept)
+    inside.node.extend(nodes)
     if inside is not graph:
         tensors = [tensor for tensor in inside.initializer if tensor.name not in names]
         del inside.initializer[:]
@@ -152,17 +152,17 @@ def _under_names_of(published: bytes, model: "ModelProto") -> dict[str, "TensorP
     import onnx
 
     graph = onnx.ModelProto.FromString(published).graph
-    wanted = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    expected = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
     own, renamed = {tensor.name: tensor for tensor in model.graph.initializer}, {}
-    unplaced = {tensor.name for tensor in wanted}
+    unplaced = {tensor.name for tensor in expected}
     for old, new in zip_longest(_nodes(graph), _nodes(model.graph)):
         if old is None or new is None or (old.op_type, len(old.input)) != (new.op_type, len(new.input)):
-            place = (old or new).name or (old or new).op_type
-            raise CheckpointError(f"the model has another graph than the published one, from {place} on", NEW_MODEL)
+            node_name = (old or new).name or (old or new).op_type
+            raise CheckpointError(f"the model has another graph than the published one, from {node_name} on", NEW_MODEL)
         for before, after in zip(old.input, new.input, strict=True):
             if before in unplaced and after in own:
                 renamed[before] = own[after]
-    for tensor in wanted:
+    for tensor in expected:
         match = renamed.get(tensor.name) or own.get(tensor.name)
         if match is None or (match.data_type, list(match.dims)) != (tensor.data_type, list(tensor.dims)):
             raise CheckpointError(f"the model has no weight for {tensor.name} of the published graph", NEW_MODEL)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REMEDY = "save the model's tensors with safetensors.torch.save_file(model.state_dict(), …)"
 INSIDE = ("state_dict", "model_state_dict", "model")
-"""Under which keys training frameworks keep the state dict in a checkpoint."""
+"""The keys under which training frameworks keep the state dict in a checkpoint."""
 
 
 def convert(path: Path, out: Path) -> Path:
@@ -23,10 +23,10 @@ def convert(path: Path, out: Path) -> Path:
     tensors: dict[str, Tensor] = {}
     seen: set[tuple[Any, ...]] = set()
     for name, tensor in _state_dict(path).items():
-        place = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
-        if tensor.numel() == 0 or place not in seen:
+        view = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() == 0 or view not in seen:
             tensors[name] = tensor
-        seen.add(place)
+        seen.add(view)
     items = [(name, _dtype(name, tensor), tuple(tensor.shape)) for name, tensor in tensors.items()]
     return write(out, items, (_array(tensor) for tensor in tensors.values()))
 

@@ -1,1 +1,1 @@
-"""The choices that a request for a training has, known without torch."""
+"""The choices in a request for a training: methods, hardware, delivery. Needs no torch."""

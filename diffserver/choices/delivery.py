@@ -1,3 +1,3 @@
-"""The name of the task of models that are only delivered: without data, so that nothing is trained or measured."""
+"""The name of the task of models that are only delivered: it has no data, so nothing is trained or measured."""
 
 DELIVERY = "delivery"

@@ -1,32 +1,32 @@
-"""The methods by name, a line each: where a method's definition stands, and what it may be asked for. Needs no torch.
+"""The methods by name, a line each: the path of its definition, and its uses. Needs no torch.
 
-A new method is one file, which ends with its `Definition`, and one line here: the API, the catalogue's rules, the
-search, the experiment and the command line all go by this table. What a definition is, `methods.definition` says.
+A new method is one module, which ends with its `Definition`, and one line here: the API, the catalogue's rules, the
+search, the experiment and the command line all use this table. Definitions are left to `methods.definition`.
 """
 
 from dataclasses import dataclass
 from enum import Flag, auto
 
 BASE, FULL, EXACT, GIVEN, DEFAULT = "base", "full", "exact", "given", "sparse"
-"""Version 0, the full chain's models, a checkpoint to the bit, a diff as uploaded, and what no name at all means."""
+"""Version 0, the full chain's models, a checkpoint to the bit, a diff as uploaded, and the default of requests."""
 
 AUTO = "auto"
-"""No method, but a request to try some and to keep the best."""
+"""No method, but the name by which a request asks to try several and keep the best."""
 
 
 class Use(Flag):
     """The uses that a method may have."""
 
     TRAINING = auto()
-    """A training may name it."""
+    """A request for a training may name it."""
     PUBLISHED = auto()
-    """Devices can get what it makes."""
+    """Its versions can be published."""
     AUTO = auto()
     """`auto` tries it."""
     CHECKPOINT = auto()
-    """A checkpoint's weights may travel so."""
+    """It can carry a checkpoint's weights."""
     DIFF = auto()
-    """An uploaded diff becomes a version so."""
+    """It can publish an uploaded diff."""
     EXPERIMENT = auto()
     """An experiment compares it with the full chain."""
     TRAINED_DIFF = TRAINING | PUBLISHED
@@ -36,8 +36,8 @@ class Use(Flag):
 class Entry:
     """A method's line."""
 
-    place: str | None
-    """Of its definition, `module:NAME`, which is imported when it is needed; None where nothing is trained."""
+    definition: str | None
+    """The path of its definition, `module:NAME`, imported when it is needed; None where nothing is trained."""
     use: Use
 
 

@@ -1,7 +1,7 @@
 """The finished parts of an experiment, kept in a folder so that a run goes on where the last one ended.
 
-A version is a folder with its weights and a record; an evaluation is a file. Either appears whole or not at all, under
-a name that is a hash of all that decides it.
+A version is a folder with its weights and a record; an evaluation is a file. Either appears whole or not at all. Its
+name is a hash of its key: everything that decides it but code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from diffclient.errors import SnapshotError
 from diffclient.tensors.snapshot import Snapshot
 
 FORMAT = 1
-"""Of records; raised when a record says something else, so that older ones are not taken."""
+"""The format of records; a new one makes records of older formats invalid."""
 
 WEIGHTS, PAYLOAD, RECORD = "weights.safetensors", "payload.ndiff", "record.json"
 
@@ -33,9 +33,9 @@ class Record:
     payload_bytes: int
     """0 for a base and for a fully retrained model."""
     seconds: float
-    """Of training it and what follows, without its teacher."""
+    """The time of training, coding and applying, without its teacher's."""
     code: str
-    """Of the code that made it."""
+    """The fingerprint of the code that made it."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ class Version:
         return self.record.digest
 
 
-class Kept:
-    """A work folder. One experiment at a time writes into it."""
+class Cache:
+    """A folder of finished parts. One experiment at a time writes into it."""
 
     def __init__(self, folder: Path, any_code: bool = False) -> None:
-        """`any_code`: results of other code than today's are taken, too."""
+        """Use `folder`; with `any_code`, results of other code are valid, too."""
         self._folder, self._any_code = folder, any_code
 
-    def version(self, about: Mapping[str, Any], code: str) -> Version | None:
-        """Return the version that was made of this, whole; None if there is none, or only one of other code."""
-        folder = self._place(about)
+    def version(self, key: Mapping[str, Any], code: str) -> Version | None:
+        """Return the whole version of this key; None if there is none, or only one of other code."""
+        folder = self._version_folder(key)
         try:
             record = Record(**json.loads((folder / RECORD).read_text())["record"])
             whole = Snapshot(folder / WEIGHTS).digest() == record.digest
@@ -74,9 +74,9 @@ class Kept:
         return Version(folder, record) if whole and (self._any_code or record.code == code) else None
 
     @contextmanager
-    def draft(self, about: Mapping[str, Any]) -> Iterator[Path]:
-        """Give an empty folder to make a version in; what a killed run left there is removed."""
-        draft = self._place(about).with_suffix(".partial")
+    def draft(self, key: Mapping[str, Any]) -> Iterator[Path]:
+        """Give an empty folder to make a version in; remains of a killed run are removed."""
+        draft = self._version_folder(key).with_suffix(".partial")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
@@ -84,38 +84,38 @@ class Kept:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def keep(self, draft: Path, about: Mapping[str, Any], record: Record) -> Version:
-        """Give the drafted version its name; what other code left under it is replaced."""
-        folder = self._place(about)
-        _write(draft / RECORD, {"about": about, "record": asdict(record)})
+    def keep(self, draft: Path, key: Mapping[str, Any], record: Record) -> Version:
+        """Keep the drafted version under its key; one of other code is replaced."""
+        folder = self._version_folder(key)
+        _write(draft / RECORD, {"about": key, "record": asdict(record)})
         durable.remove(folder)
         durable.rename(draft, folder)
         return Version(folder, record)
 
-    def evaluation(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what `keep_evaluation` was given."""
+    def evaluation(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the evaluation of this key; None if there is none."""
         try:
-            errors: dict[str, Any] = json.loads(self._evaluation(about).read_text())["found"]
+            errors: dict[str, Any] = json.loads(self._evaluation_file(key).read_text())["found"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return errors
 
-    def keep_evaluation(self, about: Mapping[str, Any], errors: Mapping[str, Any]) -> None:
+    def keep_evaluation(self, key: Mapping[str, Any], errors: Mapping[str, Any]) -> None:
         """Keep an evaluation, plain JSON values."""
-        path = self._evaluation(about)
+        path = self._evaluation_file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, {"about": about, "found": errors})
+        _write(path, {"about": key, "found": errors})
 
-    def _place(self, about: Mapping[str, Any]) -> Path:
-        return self._folder / "versions" / _name(about)
+    def _version_folder(self, key: Mapping[str, Any]) -> Path:
+        return self._folder / "versions" / _name(key)
 
-    def _evaluation(self, about: Mapping[str, Any]) -> Path:
-        return self._folder / "evaluations" / f"{_name(about)}.json"
+    def _evaluation_file(self, key: Mapping[str, Any]) -> Path:
+        return self._folder / "evaluations" / f"{_name(key)}.json"
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     durable.write_file(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
-def _name(about: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps([FORMAT, about], sort_keys=True).encode()).hexdigest()[:20]
+def _name(key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:20]

@@ -24,18 +24,18 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Chain:
-    """The versions of one method at one budget, the base first, and what each update changed."""
+    """The versions of one method at one budget, the base first, with masks of the weights that updates changed."""
 
     entry: Entry
     seed: int
     versions: list[Version]
     seconds: list[float]
-    """Of each version's training, its teacher's included."""
+    """The time of each version's training, its teacher's included."""
     masks: list[Mask]
 
     @staticmethod
     def begin(entry: Entry, seed: int, base: Version) -> Chain:
-        """A chain before its first update."""
+        """Return a chain before its first update."""
         return Chain(entry, seed, [base], [0.0], [])
 
     def add(self, version: Version, seconds: float) -> None:
@@ -83,10 +83,10 @@ def _update(bench: Bench, chain: Chain, full: Chain, number: int) -> None:
 def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
     domains = bench.plan.domains[: number + 1]
     version, reference = chain.versions[number], full.versions[number]
-    after, best = bench.errors(version, domains), bench.errors(reference, domains)
+    after, errors_full = bench.errors(version, domains), bench.errors(reference, domains)
     new = domains[-1].name
     before = bench.errors(chain.versions[number - 1], domains[-1:])
-    mean, mean_full = (mean_error_rate(statistics.totals(errors)) for errors in (after, best))
+    mean, mean_full = (mean_error_rate(statistics.totals(errors)) for errors in (after, errors_full))
     masks, table = chain.masks, version.snapshot.table
     return Row(
         data=bench.plan.data,
@@ -102,9 +102,9 @@ def _row(bench: Bench, chain: Chain, full: Chain, number: int) -> Row:
         wer_mean=mean,
         wer_full_mean=mean_full,
         drift_mean=mean - mean_full,
-        drift_interval=statistics.drift_interval(after, best, chain.seed),
-        drift_by_set=statistics.drift_by_set(after, best),
-        recovered=recovered(before[new].error_rate, best[new].error_rate, after[new].error_rate),
+        drift_interval=statistics.drift_interval(after, errors_full, chain.seed),
+        drift_by_set=statistics.drift_by_set(after, errors_full),
+        recovered=recovered(before[new].error_rate, errors_full[new].error_rate, after[new].error_rate),
         utterances={name: errors.examples for name, errors in after.items()},
         seconds_train=chain.seconds[number],
         seconds_train_full=full.seconds[number],

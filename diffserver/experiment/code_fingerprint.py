@@ -1,4 +1,4 @@
-"""The code that decides a result, as a fingerprint: a version made by other code is made again.
+"""Fingerprint the code that decides a result: a version made by other code is made again.
 
 A task's code is its own module, those of its base classes, and whatever these import from beside them, not inside
 functions: from their package, or from the folder of a file that belongs to none.
@@ -17,14 +17,14 @@ from types import ModuleType
 
 
 def fingerprint(modules: Sequence[ModuleType], task: object) -> str:
-    """Return what changes with the code of these modules and of the task, but not with its comments."""
+    """Return a hash of the code of these modules and of the task, without comments and docstrings."""
     paths = [Path(inspect.getfile(module)) for module in modules]
     code = [*map(_plain, paths), *sorted(map(_plain, _of_task(type(task))))]
     return hashlib.sha256(b"".join(code)).hexdigest()[:16]
 
 
 def _of_task(kind: type) -> set[Path]:
-    """The files of the task's code: its own, those of its base classes, and what lies beside them and is imported."""
+    """Return the files of a task class: its own, those of its base classes, and those beside them that they import."""
     files: set[Path] = set()
     for module in {base.__module__ for base in kind.__mro__} - sys.stdlib_module_names:
         package = sys.modules[module].__package__ or ""
@@ -33,19 +33,19 @@ def _of_task(kind: type) -> set[Path]:
 
 
 def _with_imported(start: Path, package: str) -> set[Path]:
-    """A file, the files beside it that it imports, and those that they import."""
-    seen, waiting = set[Path](), [start]
+    """Return a file, the files beside it that it imports, and those that they import."""
+    files, waiting = set[Path](), [start]
     while waiting:
         path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
+        if path not in files:
+            files.add(path)
             beside = (path.parent / f"{name}.py" for name in _imported(path, package))
             waiting += [file for file in beside if file.exists()]
-    return seen
+    return files
 
 
 def _imported(path: Path, package: str) -> Iterator[str]:
-    """The modules beside a file that it may import, by their names in its folder."""
+    """Yield the modules beside a file that it may import, by their names in its folder."""
     tree = ast.parse(path.read_bytes())
     outside = (part for part in tree.body if not isinstance(part, ast.FunctionDef | ast.ClassDef))
     for node in (node for part in outside for node in ast.walk(part)):
@@ -59,13 +59,13 @@ def _imported(path: Path, package: str) -> Iterator[str]:
 
 
 def _beside(name: str, package: str) -> str:
-    """The name in its folder of a module of the package, or of one that has no package; else nothing."""
+    """Return the name in its folder of a module of the package, or without a package; else an empty one."""
     return name.removeprefix(f"{package}.") if not package or name.startswith(f"{package}.") else ""
 
 
 @cache
 def _plain(path: Path) -> bytes:
-    """A file's code without comments and docstrings."""
+    """Return a file's code without comments and docstrings."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""Parameters of a method as they are typed, `spread=0.7,steps=900`: of its recipe or of its schedule."""
+"""Read a method's parameters from text, `spread=0.7,steps=900`: those of its recipe or of its schedule."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from diffserver.methods.definition import Definition
 PARTS = ("recipe", "schedule")
 
 
-def with_parameters(definition: Definition, given: Mapping[str, str]) -> Definition:
-    """Return the definition with these parameters; raises Invalid if it has no such ones, or not of such values."""
-    for name, text in given.items():
+def with_parameters(definition: Definition, parameters: Mapping[str, str]) -> Definition:
+    """Return the definition with these parameters; raises Invalid on an unknown one or a wrong value."""
+    for name, text in parameters.items():
         definition = _with(definition, name, text)
     return definition
 
@@ -24,15 +24,15 @@ def _with(definition: Definition, name: str, text: str) -> Definition:
     for part, owner in owners.items():
         if name in {field.name for field in fields(owner)}:
             return replace(definition, **{part: replace(owner, **{name: _as(getattr(owner, name), name, text)})})
-    known = sorted(field.name for owner in owners.values() for field in fields(owner))
-    raise Invalid(f"there is no parameter {name!r}", f"this method has {', '.join(known) or 'none'}")
+    names = sorted(field.name for owner in owners.values() for field in fields(owner))
+    raise Invalid(f"there is no parameter {name!r}", f"this method has {', '.join(names) or 'none'}")
 
 
-def _as(now: Any, name: str, text: str) -> Any:
-    """The text as what the parameter is now: a whole number, a number or a truth value."""
+def _as(current: Any, name: str, text: str) -> Any:
+    """Return the text as a value of the current one's type: a whole number, a number or a truth value."""
     try:
-        if isinstance(now, bool):
+        if isinstance(current, bool):
             return {"true": True, "false": False}[text]
-        return int(text) if isinstance(now, int) or now is None else float(text)
+        return int(text) if isinstance(current, int) or current is None else float(text)
     except (ValueError, KeyError) as error:
-        raise Invalid(f"{name}={text} is no value like {now}", "give a number, or true or false") from error
+        raise Invalid(f"{name}={text} is no value like {current}", "give a number, or true or false") from error

@@ -18,7 +18,7 @@ from diffserver.methods.definition import Definition, load_definition
 from diffserver.tasks import domain_folders
 
 REFERENCES = (BASE, FULL)
-"""What every experiment has: version 0, and the chain that others are held against."""
+"""The methods of every experiment: version 0, and the full chain, with which others are compared."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Entry:
     """One method at one budget."""
 
     label: str
-    """The method's name and the parameters that were given with it."""
+    """The method's name and its parameters, as in the command."""
     definition: Definition
     budget: float
 
@@ -44,7 +44,7 @@ class Domain:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with any byte of any file in the folder."""
+        """A hash of all files in the folder."""
         whole = hashlib.sha256()
         for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
             data = path.read_bytes()
@@ -58,7 +58,7 @@ class Plan:
     """All chains of an experiment. `domains` are the base's and one for each update."""
 
     data: str
-    """What the data is called in results."""
+    """The name of the data in results."""
     domains: tuple[Domain, ...]
     entries: tuple[Entry, ...]
     seeds: tuple[int, ...]
@@ -68,12 +68,12 @@ class Plan:
 
     @property
     def updates(self) -> int:
-        """Updates in a row."""
+        """The number of updates in a chain."""
         return len(self.domains) - 1
 
     @property
     def rows(self) -> int:
-        """Updates of all chains together, the full ones among them."""
+        """The number of updates of all chains together, the full ones among them."""
         return len(self.seeds) * self.updates * (1 + len(self.entries))
 
 
@@ -83,16 +83,16 @@ def entries(methods: Sequence[str], budgets: Sequence[float]) -> tuple[Entry, ..
     Base and full chain are always there: see `reference`.
     """
     diffs = [entry for method in methods if _name(method) not in REFERENCES for entry in _entries(method, budgets)]
-    named = [(entry.label, entry.budget) for entry in diffs]
-    if len(set(named)) < len(named):
+    keys = [(entry.label, entry.budget) for entry in diffs]
+    if len(set(keys)) < len(keys):
         raise Invalid("a method is asked for twice at the same budget", "name each once")
     return tuple(diffs)
 
 
 def reference(methods: Sequence[str], name: str) -> Definition:
-    """Return how the base or the full chain is trained: with what `base:…` or `full:…` among the methods says."""
-    given = [method.partition(":")[2] for method in methods if _name(method) == name]
-    return with_parameters(load_definition(name), _parameters(",".join(given)))
+    """Return the definition of the base or the full chain, with the parameters in `base:…` or `full:…`."""
+    parameters = [method.partition(":")[2] for method in methods if _name(method) == name]
+    return with_parameters(load_definition(name), _parameters(",".join(parameters)))
 
 
 def _name(method: str) -> str:
@@ -108,20 +108,20 @@ def _entries(text: str, budgets: Sequence[float]) -> list[Entry]:
     label, _, own = text.partition("@")
     name = _name(text)
     if name not in method_names(Use.EXPERIMENT):
-        known = ", ".join((*REFERENCES, *method_names(Use.EXPERIMENT)))
-        raise Invalid(f"there is no method {name!r} to compare", f"choose among {known}")
+        names = ", ".join((*REFERENCES, *method_names(Use.EXPERIMENT)))
+        raise Invalid(f"there is no method {name!r} to compare", f"choose among {names}")
     definition = with_parameters(load_definition(name), _parameters(label.partition(":")[2]))
     definition.import_needed()
     try:
-        chosen = [float(part) for part in own.split(",")] if own else budgets
+        own_budgets = [float(part) for part in own.split(",")] if own else budgets
     except ValueError as error:
         raise Invalid(
             f"{own!r} are no budgets", "give shares of the model's bytes, such as sparse@0.02,0.01"
         ) from error
-    for budget in chosen:
+    for budget in own_budgets:
         if not 0 < budget <= 1:
             raise Invalid(f"a budget of {budget} is no share of the model's bytes", "give one above 0 and at most 1")
-    return [Entry(label, definition, budget) for budget in chosen]
+    return [Entry(label, definition, budget) for budget in own_budgets]
 
 
 def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
@@ -141,7 +141,7 @@ def find_domains(folder: Path, updates: int) -> tuple[Domain, ...]:
 
 
 def shortened(plan: Plan, base_steps: int, update_steps: int) -> Plan:
-    """Return the plan with trainings of at most so many steps: it runs through all code and teaches little."""
+    """Return the plan with trainings of at most so many steps, a quick run through all code."""
     quick = tuple(Entry(entry.label, entry.definition.shortened(update_steps), entry.budget) for entry in plan.entries)
     base, full = plan.base.shortened(base_steps), plan.full.shortened(update_steps)
     return Plan(plan.data, plan.domains, quick, plan.seeds, base, full, plan.device)

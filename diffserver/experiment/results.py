@@ -29,14 +29,14 @@ class Row:
     domain: str
     payload_bytes: int
     payload_share: float
-    """Of the fp32 bytes; 1 for the full chain, which ships everything."""
+    """The share of the fp32 bytes; 1 for the full chain, which ships everything."""
     density: float
     """The share of all weights that the update changed."""
     overlap: float | None
-    """Of the weights that this update or the one before it changed, the share that both did; None for the first."""
+    """The share of the weights changed by this update or the one before that both changed; None for the first."""
     wer_mean: float
     wer_full_mean: float
-    """Of the full chain."""
+    """The full chain's."""
     drift_mean: float
     drift_interval: tuple[float, float]
     """95 %, by a paired bootstrap over the examples."""
@@ -44,9 +44,9 @@ class Row:
     recovered: float
     """The share of full retraining's gain on the new domain that the update has."""
     utterances: Mapping[str, int]
-    """Of each test set."""
+    """The number of examples of each test set."""
     seconds_train: float
-    """Its teacher's included."""
+    """The seconds of training, its teacher's included."""
     seconds_train_full: float
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def chain(self) -> tuple[str, str, float]:
-        """What the rows of one curve have in common, whatever their seed."""
+        """The data, method and budget, which rows of one curve share."""
         return self.data, self.method, self.budget
 
 
@@ -92,7 +92,7 @@ class Results:
 
 
 def read(path: Path) -> Results:
-    """Read what `Results.write` wrote; raises Invalid if it is something else."""
+    """Read a file of `Results.write`; raises Invalid if it is something else."""
     try:
         value = json.loads(path.read_text())
         return Results(tuple(map(_row, value["runs"])), tuple(Failure(**failure) for failure in value["failures"]))
@@ -127,5 +127,5 @@ def average(rows: Sequence[Row], name: str) -> float | None:
 
 
 def _row(value: Mapping[str, Any]) -> Row:
-    known = {field.name: value[field.name] for field in fields(Row)}
-    return Row(**{**known, "drift_interval": tuple(known["drift_interval"])})
+    values = {field.name: value[field.name] for field in fields(Row)}
+    return Row(**{**values, "drift_interval": tuple(values["drift_interval"])})

@@ -1,6 +1,6 @@
-"""The presentation of results: tables for a terminal, and two plots.
+"""Show results as tables in a terminal and as two plots.
 
-What the figures are is `results`'.
+The figures are left to `results`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _figure(name: str, form: str) -> Callable[[Sequence[Row]], str]:
 
 
 def _spread(rows: Sequence[Row]) -> tuple[float, float]:
-    """The interval of one seed's drift; of several seeds, the least and the largest drift."""
+    """Return the interval of one seed's drift; of several seeds, the least and the largest drift."""
     if len(rows) == 1:
         return rows[0].drift_interval
     return min(row.drift_mean for row in rows), max(row.drift_mean for row in rows)
@@ -70,23 +70,23 @@ def tables(results: Results) -> Group:
 
 
 def _chain(title: str, updates: Mapping[int, Sequence[Row]]) -> Table:
-    shown = _empty(title)
+    table = _empty(title)
     for heading in COLUMNS:
         # As wide in all tables, whatever stands in them.
-        shown.add_column(heading, justify="right", min_width=13 if heading == "interval" else 7)
+        table.add_column(heading, justify="right", min_width=13 if heading == "interval" else 7)
     for _, rows in sorted(updates.items()):
-        shown.add_row(*(cell(rows) for cell in COLUMNS.values()))
-    return shown
+        table.add_row(*(cell(rows) for cell in COLUMNS.values()))
+    return table
 
 
 def _summary(chains: Chains) -> Table:
-    shown = _empty(LAST)
-    shown.add_column("method", max_width=40, overflow="fold")
+    table = _empty(LAST)
+    table.add_column("method", max_width=40, overflow="fold")
     for heading in ("budget", *SUMMARY):
-        shown.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for (_, method, budget), updates in chains.items():
-        shown.add_row(method, f"{budget:.1%}", *(COLUMNS[name](updates[max(updates)]) for name in SUMMARY))
-    return shown
+        table.add_row(method, f"{budget:.1%}", *(COLUMNS[name](updates[max(updates)]) for name in SUMMARY))
+    return table
 
 
 def _empty(title: str) -> Table:
@@ -122,19 +122,19 @@ def _draw(path: Path, label: str, title: str, fill: Callable[[Any], None]) -> No
 
 
 def _drift(chains: Chains, axes: Any) -> None:
-    """One curve a method and budget; bars are intervals, or the seeds' range. Curves are set a little apart.
+    """Draw a curve for each method and budget, a little apart; bars are intervals, or the seeds' range.
 
     Colours tell methods, and lines tell budgets.
     """
     methods = list(dict.fromkeys(method for _, method, _ in chains))
     budgets = sorted({budget for _, _, budget in chains}, reverse=True)
-    for place, ((data, method, budget), updates) in enumerate(chains.items()):
+    for index, ((data, method, budget), updates) in enumerate(chains.items()):
         numbers = sorted(updates)
         drifts = [average(updates[number], "drift_mean") or 0.0 for number in numbers]
         spread = [_spread(updates[number]) for number in numbers]
         below = [max(0.0, drift - low) for drift, (low, _) in zip(drifts, spread, strict=True)]
         above = [max(0.0, high - drift) for drift, (_, high) in zip(drifts, spread, strict=True)]
-        apart = [number + 0.4 * ((place + 0.5) / len(chains) - 0.5) for number in numbers]
+        apart = [number + 0.4 * ((index + 0.5) / len(chains) - 0.5) for number in numbers]
         label = f"{method}, {budget:.1%} ({data})"
         style = {"color": f"C{methods.index(method)}", "linestyle": LINES[budgets.index(budget) % len(LINES)]}
         bars = {"marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
@@ -143,7 +143,7 @@ def _drift(chains: Chains, axes: Any) -> None:
 
 
 def _size(chains: Chains, axes: Any) -> None:
-    """One curve a method, a point a budget."""
+    """Draw a curve for each method, with a point for each budget."""
     curves: dict[str, list[tuple[float, float]]] = {}
     last = max(max(updates) for updates in chains.values())
     for (data, method, _), updates in chains.items():

@@ -1,4 +1,4 @@
-"""Measures of a chain: errors example by example, drift with its interval, and how masks overlap.
+"""Measures of a chain: errors example by example, drift with its interval, and the overlap of masks.
 
 Pure but for `errors_of_each`.
 """
@@ -19,7 +19,7 @@ from diffserver.tasks import Example, Session, Task
 Counts = npt.NDArray[np.int64]
 
 RESAMPLES = 10_000
-"""Times that the test examples are drawn anew for an interval."""
+"""The number of resamples for an interval."""
 
 _DRAWN_TOGETHER = 1000
 
@@ -33,7 +33,7 @@ class Errors:
 
     @property
     def sum(self) -> error_count.Errors:
-        """Those of all examples together."""
+        """The errors of all examples together."""
         return error_count.Errors(int(self.errors.sum()), int(self.total.sum()))
 
     @property
@@ -43,7 +43,7 @@ class Errors:
 
     @property
     def examples(self) -> int:
-        """How many there are."""
+        """The number of examples."""
         return len(self.total)
 
 
@@ -54,21 +54,21 @@ BySet = Mapping[str, Errors]
 def errors_of_each(
     task: Task, session: Session, examples: Sequence[Example], on_example: Callable[[int], None]
 ) -> Errors:
-    """Return what the device's code makes of each example on its own; `on_example` hears how many are done."""
+    """Return the errors of the device's code on each example; `on_example` is called with the number measured."""
     items = []
-    for done, example in enumerate(examples, start=1):
+    for count, example in enumerate(examples, start=1):
         items.append(task.measure(session, [example]))
-        on_example(done)
+        on_example(count)
     return Errors(np.array([item.errors for item in items]), np.array([item.total for item in items]))
 
 
 def totals(by_set: BySet) -> Evaluation:
-    """Errors on each test set as one pair of numbers."""
+    """Return the errors on each test set as one pair of numbers."""
     return {name: errors.sum for name, errors in by_set.items()}
 
 
 def drift_by_set(version: BySet, full: BySet) -> dict[str, float]:
-    """The error rate minus the full chain's, in points, on each test set."""
+    """Return the error rate minus the full chain's, in points, on each test set."""
     return {name: version[name].error_rate - full[name].error_rate for name in full}
 
 
@@ -85,21 +85,21 @@ def drift_interval(version: BySet, full: BySet, seed: int = 0) -> tuple[float, f
 
 
 def _redrawn(version: Errors, full: Errors, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The set's drift in every resample, float64 `[RESAMPLES]`."""
+    """Return the set's drift in every resample, float64 `[RESAMPLES]`."""
     more, total = version.errors - full.errors, full.total
     sums = np.empty((RESAMPLES, 2))
     for start in range(0, RESAMPLES, _DRAWN_TOGETHER):
-        drawn = rng.integers(len(total), size=(_DRAWN_TOGETHER, len(total)))
-        sums[start : start + _DRAWN_TOGETHER] = np.stack([more[drawn].sum(axis=1), total[drawn].sum(axis=1)], axis=1)
+        rows = rng.integers(len(total), size=(_DRAWN_TOGETHER, len(total)))
+        sums[start : start + _DRAWN_TOGETHER] = np.stack([more[rows].sum(axis=1), total[rows].sum(axis=1)], axis=1)
     return np.asarray(100 * sums[:, 0] / np.maximum(1, sums[:, 1]))
 
 
 def changed(before: Snapshot, after: Snapshot) -> npt.NDArray[np.bool_]:
-    """Return which weights differ, all tensors one after another."""
+    """Return a mask of the weights that differ, all tensors one after another."""
     return np.concatenate([(before.read(spec.name) != after.read(spec.name)).ravel() for spec in before.table])
 
 
-def overlap(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+def overlap(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
     """Return the Jaccard index of two masks: the share of what either changes that both change."""
-    either = int(np.count_nonzero(one | other))
-    return int(np.count_nonzero(one & other)) / either if either else 1.0
+    either = int(np.count_nonzero(first | second))
+    return int(np.count_nonzero(first & second)) / either if either else 1.0

@@ -1,6 +1,6 @@
-"""The making and measuring of versions; what was finished before is taken from the work folder.
+"""Make and measure versions; finished ones are taken from the cache.
 
-Which versions are wanted is `chain`'s to say, how one is made `training.make_version`'s.
+The choice of versions is left to `chain`, making one to `training.make_version`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from diffserver.experiment.cache import PAYLOAD, WEIGHTS, Kept, Record, Version
+from diffserver.experiment.cache import PAYLOAD, WEIGHTS, Cache, Record, Version
 from diffserver.experiment.code_fingerprint import fingerprint
 from diffserver.experiment.plan import Domain, Plan
 from diffserver.experiment.statistics import BySet, Errors, errors_of_each
@@ -25,17 +25,17 @@ from diffserver.training.loop import Lesson
 from diffserver.training.make_version import make_version
 
 OnProgress = Callable[[float, str], None]
-"""Hears how far the work at hand is (0 to 1), and what it is."""
+"""A callback with the progress of the current work (0 to 1) and its name."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A version that is wanted: a base if it has no parent."""
+    """An order for a version: a base if it has no parent."""
 
     definition: Definition
     seed: int
     number: int = 0
-    """Of the version in its chain."""
+    """The version's number in its chain."""
     parent: Version | None = None
     budget: float = 1.0
     full: Version | None = None
@@ -43,41 +43,41 @@ class Order:
 
     @property
     def own_seed(self) -> int:
-        """Another one for each version, as in the pipeline: hashed diffs of a chain share no buckets."""
+        """The version's own seed, as in the pipeline: hashed diffs of a chain share no buckets."""
         return self.seed + self.number
 
 
 @dataclass
 class Bench:
-    """A task, its data, and the folder that keeps what is finished."""
+    """A task, its plan, and the cache of finished parts."""
 
     task: Task
     plan: Plan
-    kept: Kept
+    cache: Cache
     on_progress: OnProgress
     _graph: bytes = field(default=b"", init=False)
 
     def version(self, order: Order) -> Version:
-        """Return the version that is wanted; raises what making it raises."""
-        about, code = self._about(order), self._code(order.definition)
-        return self.kept.version(about, code) or self._make(order, about, code)
+        """Return the ordered version, made if the cache has none; raises as `make_version` does."""
+        key, code = self._key(order), self._code(order.definition)
+        return self.cache.version(key, code) or self._make(order, key, code)
 
     def errors(self, version: Version, domains: Sequence[Domain]) -> BySet:
         """Return the version's errors on the domains' test sets, by the device's own code."""
         by_domain: dict[str, Errors] = {}
         session: Session | None = None
         for domain in domains:
-            about = {"digest": version.digest, "data": domain.fingerprint, "code": fingerprint((), self.task)}
-            known = self.kept.evaluation(about)
-            if known is None:
+            key = {"digest": version.digest, "data": domain.fingerprint, "code": fingerprint((), self.task)}
+            counts = self.cache.evaluation(key)
+            if counts is None:
                 session = session or self.task.session(self._device_graph(), version.snapshot)
-                known = self._measure(session, domain)
-                self.kept.keep_evaluation(about, known)
-            by_domain[domain.name] = Errors(np.array(known["errors"], np.int64), np.array(known["total"], np.int64))
+                counts = self._measure(session, domain)
+                self.cache.keep_evaluation(key, counts)
+            by_domain[domain.name] = Errors(np.array(counts["errors"], np.int64), np.array(counts["total"], np.int64))
         return by_domain
 
-    def _about(self, order: Order) -> dict[str, Any]:
-        """Return all that decides a version, except the code, as plain JSON values."""
+    def _key(self, order: Order) -> dict[str, Any]:
+        """Return the key of a version: all that decides it but code, as plain JSON values."""
         definition = order.definition
         return {
             "task": self.task.name,
@@ -98,10 +98,10 @@ class Bench:
     def _code(self, definition: Definition) -> str:
         return fingerprint((loop, parametrised, *map(import_module, definition.modules)), self.task)
 
-    def _make(self, order: Order, about: dict[str, Any], code: str) -> Version:
+    def _make(self, order: Order, key: dict[str, Any], code: str) -> Version:
         self.on_progress(0.0, "reads data")
         *earlier, new = (self.task.examples(domain.path, "train") for domain in self.plan.domains[: order.number + 1])
-        with self.kept.draft(about) as draft:
+        with self.cache.draft(key) as draft:
             began = monotonic()
             version = make_version(
                 self.task,
@@ -113,27 +113,27 @@ class Bench:
                 budget=order.budget,
                 full=order.full,
                 device=self.plan.device,
-                on_progress=self._hear,
+                on_progress=self._pass_on,
             )
             seconds, payload = monotonic() - began, version.payload or b""
             (draft / PAYLOAD).write_bytes(payload)
-            return self.kept.keep(draft, about, Record(version.digest, len(payload), seconds, code))
+            return self.cache.keep(draft, key, Record(version.digest, len(payload), seconds, code))
 
-    def _hear(self, done: float, message: str) -> bool:
-        self.on_progress(done, message)
+    def _pass_on(self, progress: float, message: str) -> bool:
+        self.on_progress(progress, message)
         return True
 
     def _measure(self, session: Session, domain: Domain) -> dict[str, Any]:
         examples = self.task.examples(domain.path, "test")
 
-        def on_example(done: int) -> None:
-            self.on_progress(done / len(examples), f"evaluates on {domain.name}")
+        def on_example(count: int) -> None:
+            self.on_progress(count / len(examples), f"evaluates on {domain.name}")
 
         errors = errors_of_each(self.task, session, examples, on_example)
         return {"errors": errors.errors.tolist(), "total": errors.total.tolist()}
 
     def _device_graph(self) -> bytes:
-        """The graph, which all versions share: a seed decides weights alone."""
+        """Return the graph, which all versions share: a seed decides weights alone."""
         if not self._graph:
             self.on_progress(0.0, "exports the graph")
             self._graph = self.task.graph(self.task.network(0))

@@ -25,10 +25,10 @@ from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
 Rows = dict[str, npt.NDArray[np.bool_]]
-"""Which rows of each tensor change."""
+"""A mask of the rows of each tensor that change."""
 
 _STEP_BYTES = 4
-"""What a step may take in the payload, and so by how much a trained scale may lengthen it."""
+"""The most bytes of a step in the payload, and so the most by which a trained scale may lengthen it."""
 
 
 class BitDelta(Steady):
@@ -45,35 +45,35 @@ class BitDelta(Steady):
         self.parts = {name: Signs(torch.from_numpy(self._signed(name)), self._scale(name)) for name in self._grids}
 
     def result(self) -> Diff:
-        """One level, +1 or -1, for every weight of the kept rows."""
+        """Return one level, +1 or -1, for every weight of the kept rows."""
         return self._diff(self._rows, {name: float(part.factor.detach()) for name, part in self.parts.items()})
 
     def _choose(self) -> Rows:
-        """As many rows as the budget affords, the largest mean change first; raises MethodError if not one fits."""
+        """Return as many rows as the budget allows, the largest mean change first; raises MethodError if none fits."""
         means = np.concatenate([np.abs(delta).mean(axis=1) for delta in self._deltas.values()])
         ranked, fits, too_many = np.argsort(-means, kind="stable"), 0, len(means) + 1
         while too_many - fits > 1:
             # All of them are tried first: the natural size may fit.
             count = len(means) if too_many > len(means) and not fits else (fits + too_many) // 2
-            length = payload_length(self._diff(self._among(ranked[:count]), {}), self._table)
+            length = payload_length(self._diff(self._marked_rows(ranked[:count]), {}), self._table)
             within = length + _STEP_BYTES * len(self._table) <= self._limit
             fits, too_many = (count, too_many) if within else (fits, count)
         if not fits:
             raise MethodError(f"the budget of {self._limit} bytes is less than one row of signs takes: raise it")
-        return self._among(ranked[:fits])
+        return self._marked_rows(ranked[:fits])
 
-    def _among(self, chosen: npt.NDArray[np.int64]) -> Rows:
+    def _marked_rows(self, numbers: npt.NDArray[np.int64]) -> Rows:
         counts = [len(delta) for delta in self._deltas.values()]
         marked = np.zeros(sum(counts), np.bool_)
-        marked[chosen] = True
+        marked[numbers] = True
         return dict(zip(self._deltas, np.split(marked, np.cumsum(counts)[:-1]), strict=True))
 
     def _scale(self, name: str) -> float:
-        kept = self._deltas[name][self._rows[name]]
-        return float(np.abs(kept).mean()) if kept.size else 0.0
+        deltas = self._deltas[name][self._rows[name]]
+        return float(np.abs(deltas).mean()) if deltas.size else 0.0
 
     def _signed(self, name: str) -> npt.NDArray[np.float32]:
-        """+1, -1, or 0 in rows that stay: float32 `[rows, weights of a row]`."""
+        """Return +1, -1, or 0 in rows that stay: float32 `[rows, weights of a row]`."""
         signs = np.where(self._deltas[name] > 0, np.float32(1), np.float32(-1))
         return np.asarray(signs * self._rows[name][:, None], np.float32)
 
@@ -89,7 +89,7 @@ class BitDelta(Steady):
         return Diff("sparse", tuple(map(stream, self._table)))
 
     def _units(self, name: str, factor: float | None) -> int:
-        """The scale in grid units; some number while rows are still being chosen."""
+        """Return the scale in grid units; 1 while rows are being chosen, as there is no factor yet."""
         if factor is None:
             return 1
         return min(LIMIT, max(1, round(math.ldexp(factor * self.parts[name].scale, self._grids[name]))))
@@ -107,12 +107,12 @@ class Signs(nn.Module):
         self.register_buffer("signs", signs, persistent=False)
 
     def forward(self, parent: Tensor) -> Tensor:
-        """The parent's weights plus each sign times the scale."""
+        """Return the parent's weights plus each sign times the scale."""
         return parent + (self.factor * self.scale * self.signs).view_as(parent)
 
 
 def _as_rows(delta: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """`[rows, weights of a row]`; a vector or a scalar is one row."""
+    """Return the array as `[rows, weights of a row]`; a vector or a scalar is one row."""
     return delta.reshape(len(delta), -1) if delta.ndim > 1 else delta.reshape(1, -1)
 
 

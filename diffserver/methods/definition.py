@@ -1,6 +1,6 @@
-"""The definition of a method: how it is made and trained, and what it needs beforehand.
+"""The definition of a method: how it is made and trained, and what it needs.
 
-Each method's file ends with its definition; which names there are is `choices.methods`'s to say.
+Each method's module ends with its definition. The names of methods are left to `choices.methods`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
 Teacher = Literal["none", "own", "chain"]
-"""Which fully retrained model a method compresses: none, one trained from its own parent, or the full chain's."""
+"""The fully retrained model that a method compresses: none, one trained from its own parent, or the full chain's."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Definition:
     """One way to make a version."""
 
     build: Callable[..., Method]
-    """From a setting and, where there is one, the schedule."""
+    """Makes the method from a setting and, where there is one, the schedule."""
     recipe: Recipe | None = None
     """None: nothing is trained."""
     schedule: Any = None
-    """A frozen dataclass of the method's own parameters; None where it has none."""
+    """The method's own parameters, a frozen dataclass; None where it has none."""
     helpers: tuple[str, ...] = ()
-    """The modules beside its own whose code decides what comes of it."""
+    """Further modules whose code decides its result."""
     teacher: Teacher = "none"
     needs: str | None = None
-    """A package of the extra `experiment`."""
+    """The package of the extra `experiment` that the method imports."""
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -45,16 +45,16 @@ class Definition:
         """Return the method on a setting; raises MethodError if it cannot work there."""
         return self.build(setting) if self.schedule is None else self.build(setting, self.schedule)
 
-    def lasting(self, epochs: int | None) -> Definition:
-        """Return it with a training of so many epochs, or as it is; raises MethodError if that is none at all."""
-        return replace(self, recipe=self.recipe and self.recipe.lasting(epochs))
+    def with_epochs(self, epochs: int | None) -> Definition:
+        """Return the definition with this number of epochs (None: as it is); raises MethodError below 1."""
+        return replace(self, recipe=self.recipe and self.recipe.with_epochs(epochs))
 
     def shortened(self, steps: int) -> Definition:
-        """Return it with a training of at most so many steps."""
+        """Return the definition with at most this number of training steps."""
         return replace(self, recipe=self.recipe and replace(self.recipe, steps=min(steps, self.recipe.steps)))
 
     def import_needed(self) -> None:
-        """Import what it needs, so that no training is timed with it; raises Invalid if that is not installed."""
+        """Import the package that it needs before a training is timed; raises Invalid if it is not installed."""
         try:
             if self.needs:
                 import_module(self.needs)
@@ -65,9 +65,9 @@ class Definition:
 def load_definition(name: str) -> Definition:
     """Return the definition of that name; raises MethodError if there is none."""
     entry = METHODS.get(name)
-    if entry is None or entry.place is None:
-        known = ", ".join(name for name, entry in METHODS.items() if entry.place)
-        raise MethodError(f"there is no method {name!r}; known: {known}")
-    module, _, variable = entry.place.partition(":")
+    if entry is None or entry.definition is None:
+        names = ", ".join(name for name, entry in METHODS.items() if entry.definition)
+        raise MethodError(f"there is no method {name!r}; known: {names}")
+    module, _, variable = entry.definition.partition(":")
     definition: Definition = getattr(import_module(module), variable)
     return definition

@@ -1,8 +1,8 @@
-"""The article's other comparison: the fully retrained model itself, every matrix replaced by one of low rank.
+"""Factorisation, a comparison in the article: the fully retrained model itself, with matrices of low rank.
 
 Truncated singular value decompositions of a network's layers, after Xue, Li and Gong, "Restructuring of Deep Neural
 Network Acoustic Models with Singular Value Decomposition" (Interspeech 2013). Components are kept by the squared error
-that they take away for their bytes; vectors travel whole. No weight of the parent is used.
+that they remove for their bytes; vectors travel whole. No weight of the parent is used.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class Factorised(Steady):
         self.parent, self.parts = setting.parent, dict[str, nn.Module]()
 
     def result(self) -> Packed:
-        """Factors and vectors as bytes, which are no diff of the product's; raises MethodError if nothing fits."""
+        """Return factors and vectors as bytes, which are no payload of a diff; raises MethodError if nothing fits."""
         payload = self._payload()
         return Packed(payload, self._rebuilt(payload))
 
     def _payload(self) -> bytes:
-        """The most components that fit, with all vectors; raises MethodError if not even the vectors do."""
+        """Return the most components that fit, with all vectors; raises MethodError if not even the vectors do."""
         order = self._order()
         fits, too_many = -1, len(order) + 1
         data = b""
         while too_many - fits > 1:
             count = (fits + too_many) // 2
-            packed = pack(self._truncated(order[:count]), [self._full[name] for name in self._dense])
-            if len(packed) <= self._limit:
-                fits, data = count, packed
+            candidate = pack(self._truncated(order[:count]), [self._full[name] for name in self._dense])
+            if len(candidate) <= self._limit:
+                fits, data = count, candidate
             else:
                 too_many = count
         if fits < 0:
@@ -50,13 +50,13 @@ class Factorised(Steady):
         return data
 
     def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
-        """The products and the vectors; what is on no grid stays as it is."""
-        pairs, dense = unpack(payload, self._shapes, list(self._dense.values()))
-        products = {name: factors.product.reshape(self._full[name].shape) for name, factors in pairs.items()}
+        """Return the products and the vectors; tensors off the grid stay as they are."""
+        factors_by_name, dense = unpack(payload, self._shapes, list(self._dense.values()))
+        products = {name: factors.product.reshape(self._full[name].shape) for name, factors in factors_by_name.items()}
         return {**self._full, **products, **dict(zip(self._dense, dense, strict=True))}
 
     def _order(self) -> list[str]:
-        """The matrix of each component, best first: those of a matrix fall in size, so their order there is known."""
+        """Return the name of each component's matrix, the best component first; each matrix has them by size."""
         gains = [
             (-(float(size) ** 2) / sum(self._shapes[name]), name)
             for name, whole in self._whole.items()
@@ -64,8 +64,8 @@ class Factorised(Steady):
         ]
         return [name for _, name in sorted(gains)]
 
-    def _truncated(self, kept: list[str]) -> dict[str, Factors]:
-        ranks = {name: kept.count(name) for name in self._whole}
+    def _truncated(self, components: list[str]) -> dict[str, Factors]:
+        ranks = {name: components.count(name) for name in self._whole}
         return {
             name: Factors(whole.left[:, : ranks[name]], whole.right[: ranks[name]])
             for name, whole in self._whole.items()
@@ -73,7 +73,7 @@ class Factorised(Steady):
 
 
 def _decomposed(matrix: Floats) -> Factors:
-    """All components, largest first, the singular values' roots on either side."""
+    """Return all components, the largest first, with the singular values' roots on either side."""
     left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
     roots = np.sqrt(sizes)
     return Factors(left * roots, roots[:, None] * right)

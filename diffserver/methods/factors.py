@@ -1,6 +1,6 @@
 """Low-rank factors as bytes: fp16 numbers through the best of three lossless coders.
 
-What is measured is what would travel: nothing of it is estimated, and it is unpacked again before it is used.
+Sizes are those of real bytes, none is estimated, and the bytes are unpacked again before the factors are used.
 """
 
 from __future__ import annotations
@@ -58,40 +58,40 @@ def is_matrix(shape: Sequence[int]) -> bool:
     return len(shape) > 1 and min(matrix_shape(shape)) > 1
 
 
-def pack(pairs: Mapping[str, Factors], dense: Sequence[Floats] = ()) -> bytes:
-    """Return ranks, factors and dense arrays as bytes; what names and shapes they have is known to the receiver."""
-    ranks = struct.pack(f"<{len(pairs)}H", *(factors.rank for factors in pairs.values()))
-    arrays = [side for factors in pairs.values() for side in (factors.left, factors.right)]
+def pack(matrices: Mapping[str, Factors], dense: Sequence[Floats] = ()) -> bytes:
+    """Return ranks, factors and dense arrays as bytes, without names and shapes, which the receiver has."""
+    ranks = struct.pack(f"<{len(matrices)}H", *(factors.rank for factors in matrices.values()))
+    arrays = [side for factors in matrices.values() for side in (factors.left, factors.right)]
     return ranks + _smallest(np.concatenate([array.ravel() for array in (*arrays, *dense)]))
 
 
 def unpack(
     data: bytes, matrices: Mapping[str, tuple[int, int]], dense: Sequence[tuple[int, ...]] = ()
 ) -> tuple[dict[str, Factors], list[Floats]]:
-    """Return what `pack` was given, rounded to fp16; `matrices` are their shapes by name."""
+    """Return the factors and arrays that `pack` packed, rounded to fp16; `matrices` are the shapes by name."""
     ranks = struct.unpack_from(f"<{len(matrices)}H", data)
     flat = _numbers(data[2 * len(matrices) :]).astype(np.float32)
     sides = [((rows, rank), (rank, columns)) for rank, (rows, columns) in zip(ranks, matrices.values(), strict=True)]
     shapes = [shape for pair in sides for shape in pair]
     ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in (*shapes, *dense)])
     parts = [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), (*shapes, *dense), strict=True)]
-    factors = [Factors(*parts[place : place + 2]) for place in range(0, len(shapes), 2)]
+    factors = [Factors(*parts[index : index + 2]) for index in range(0, len(shapes), 2)]
     return dict(zip(matrices, factors, strict=True)), parts[len(shapes) :]
 
 
 def _smallest(numbers: npt.NDArray[np.floating]) -> bytes:
-    """Code fp16 numbers by zstd, by zstd of their upper and lower bytes apart, and by the product's own coder."""
+    """Return the shortest coding of fp16 numbers: zstd, zstd of upper and lower bytes apart, or an exact diff."""
     halves = (numbers.astype(np.float16) + np.float16(0)).astype("<f2")  # + 0: no minus zero
     planes = halves.view(np.uint8).reshape(-1, 2).T.tobytes()
     squeeze = zstandard.ZstdCompressor(level=_LEVEL).compress
-    coded = [b"\0" + squeeze(halves.tobytes()), b"\1" + squeeze(planes), b"\2" + _own(halves)]
+    coded = [b"\0" + squeeze(halves.tobytes()), b"\1" + squeeze(planes), b"\2" + _as_diff(halves)]
     return struct.pack("<I", len(halves)) + min(coded, key=len)
 
 
 def _numbers(data: bytes) -> Halves:
     (count,), coder = struct.unpack_from("<I", data), data[4]
     if coder == 2:
-        return _from_own(data[5:], count)
+        return _from_diff(data[5:], count)
     raw = np.frombuffer(zstandard.ZstdDecompressor().decompress(data[5:]), np.uint8)
     return (raw.reshape(2, -1).T.copy() if coder else raw.copy()).view("<f2").ravel()
 
@@ -100,15 +100,15 @@ def _table(count: int) -> tuple[TensorSpec, ...]:
     return (TensorSpec("factors", (count,), "F16", None),)
 
 
-def _own(halves: Halves) -> bytes:
-    """An exact diff from zeros."""
+def _as_diff(halves: Halves) -> bytes:
+    """Return the payload of an exact diff from zeros."""
     deltas = ordinals.subtract(halves, np.zeros_like(halves), "F16")
     positions = np.flatnonzero(deltas)
     stream = Exact(positions, deltas[positions]) if positions.size else None
     return encode(Diff("exact", (stream,)), _table(len(halves)), _ANY_PARENT)
 
 
-def _from_own(data: bytes, count: int) -> Halves:
+def _from_diff(data: bytes, count: int) -> Halves:
     halves = np.zeros(count, np.float16)
     (stream,) = decode(data, _table(count), _ANY_PARENT).streams
     if isinstance(stream, Exact):

@@ -15,19 +15,19 @@ from diffserver.methods.setting import Setting
 
 
 class Full(Steady):
-    """All weights as parameters, starting from the parent's; what is not a float stays."""
+    """All weights as parameters, starting from the parent's; tensors of other dtypes than floats stay."""
 
     def __init__(self, setting: Setting) -> None:
         self.parent = setting.parent
-        stay = {name for name, _ in setting.network.named_buffers()}
+        buffers = {name for name, _ in setting.network.named_buffers()}
         self.parts = {
             name: InPlace(array)
             for name, array in setting.parent.items()
-            if name not in stay and array.dtype.kind == "f"
+            if name not in buffers and array.dtype.kind == "f"
         }
 
     def result(self) -> Retrained:
-        """The weights: a diff of all of them has no payload within any budget."""
+        """Return the weights; a diff of all of them fits no budget."""
         trained = {name: part.weights.detach().cpu().numpy() for name, part in self.parts.items()}
         return Retrained({**self.parent, **trained})
 
@@ -40,7 +40,7 @@ class InPlace(nn.Module):
         self.weights = nn.Parameter(torch.tensor(array))
 
     def forward(self, _: Tensor) -> Tensor:
-        """The weights."""
+        """Return the weights."""
         return self.weights
 
 

@@ -29,28 +29,28 @@ from diffserver.methods.setting import Setting
 
 @dataclass(frozen=True)
 class HashedSchedule:
-    """When what happens, as shares of training, and how many buckets there are."""
+    """The phases of a hashed diff's training, as shares of training, and the number of its buckets."""
 
     quantised: float = 0.5
-    """From here on values are quantised, and the step is steered by the payload's length."""
+    """The start of quantised values, whose step is steered by the payload's length."""
     fixed: float = 0.85
-    """From here on the step stays."""
+    """The start of a fixed step."""
     stages: int = 10
     bits: float = 1.6
-    """Bits a bucket that the number of buckets is chosen for."""
+    """The bits of a bucket that the number of buckets is chosen for."""
     finer: float = 8.0
-    """How many times smaller the step is in tensors of less than two dimensions."""
+    """The factor by which the step is smaller in tensors of less than two dimensions."""
     levels: int = 127
     """The largest level, on either side of zero."""
     aim: float = 0.99
-    """The share of the budget that is aimed at."""
+    """The share of the budget that steering aims at."""
 
 
 _SMALL_BITS, _SMALL_SHARE = 4, 0.25
-"""What a value of a small tensor takes, about, and how much of the budget such tensors may take without sharing."""
+"""The approximate bits of a small tensor's value, and the share of the budget that such tensors may take unshared."""
 
 _SIGNIFICANT = 8
-"""Bits of a step: the budget is met by the step alone, and with three bits it would jump by an eighth at least."""
+"""Significant bits of a step: the step alone meets the budget, and with three it would jump by an eighth at least."""
 
 
 class HashedPart(nn.Module):
@@ -67,11 +67,11 @@ class HashedPart(nn.Module):
     def __init__(self, parent: Array, grid: int, places: tuple[Tensor, Tensor], count: int, levels: int) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.zeros(count))
-        self.grid, self.most = grid, levels
+        self.grid, self.max_level = grid, levels
         self.quantised = False
         self.units = 1
         self.bounded = False
-        """Whether a value may lead out of the grid, and levels must be looked at."""
+        """Whether a value may lead out of the grid, so that levels must be checked."""
         bucket, sign = places
         sizes = torch.tensor(parent).abs().flatten()
         farthest = torch.zeros(count).scatter_reduce(0, bucket, sizes, "amax")
@@ -81,25 +81,25 @@ class HashedPart(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, parent: Tensor) -> Tensor:
-        """The parent's weights plus each position's signed value."""
+        """Return the parent's weights plus each position's signed value."""
         value: Tensor = self.values
         if self.quantised:
             value = straight_through(self.levels() * self.step, value)
         return parent + (value[self.bucket] * self.sign).view_as(parent)
 
     def levels(self) -> Tensor:
-        """The values as whole levels."""
+        """Return the values as whole levels."""
         value = self.values.detach()
-        sizes = (value.abs() / self.step).round().clamp(max=self.most)
+        sizes = (value.abs() / self.step).round().clamp(max=self.max_level)
         if self.bounded:
             sizes = bounded(sizes, self.farthest, self.step, self.grid)
         return torch.copysign(sizes, value)
 
     def take(self, units: int) -> None:
-        """Take a step of so many grid units; from here on values are whole steps."""
+        """Set the step, in grid units; from here on values are whole steps."""
         self.units, step = units, math.ldexp(units, -self.grid)
         self.step.fill_(step)
-        self.bounded = may_leave(self.grid, self._largest, self.most * step)
+        self.bounded = may_leave(self.grid, self._largest, self.max_level * step)
         self.quantised = True
 
 
@@ -114,7 +114,7 @@ class HashedDiff:
         self._stages = Stages(schedule.stages)
         self._scale = 0.0
         self.numbers: dict[str, float] = {}
-        """What may be followed as training goes on."""
+        """Figures of the training so far, for logs."""
         share = min(1.0, 32 * setting.budget / schedule.bits)
         small = sum(spec.size for spec in setting.trained if is_small(spec))
         roomy = _SMALL_BITS * small < _SMALL_SHARE * 8 * self._limit
@@ -132,7 +132,7 @@ class HashedDiff:
             self._steer()
 
     def result(self) -> Diff:
-        """The buckets' levels, in steps coarse enough for the budget.
+        """Return the buckets' levels, in steps coarse enough for the budget.
 
         Raises MethodError if not even coarse steps fit the budget.
         """
@@ -146,11 +146,11 @@ class HashedDiff:
         return diff
 
     def state(self) -> dict[str, Any]:
-        """All that training goes on from, but for the values."""
+        """Return the state to resume training from, without the values."""
         return {"scale": self._scale, "stage": self._stages.state, "seed": self._seed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up training where `state` was read; raises MethodError if it is that of another seed."""
+        """Resume training from `state`; raises MethodError if it is that of another seed."""
         if state["seed"] != self._seed:
             raise MethodError(f"the state is of seed {state['seed']}: make the diff with it again")
         self._stages.state = state["stage"]
@@ -158,7 +158,7 @@ class HashedDiff:
             self._rescale(state["scale"])
 
     def _steer(self) -> None:
-        """Take the finest step with which the payload fits, to about one per cent."""
+        """Set the finest step with which the payload fits, to about one per cent."""
         values = torch.cat([part.values.detach() for part in self.parts.values()])
         middle = float(values.square().mean().sqrt()) + 1e-12
         fine, coarse = 0.05 * middle, 20 * middle

@@ -28,7 +28,7 @@ _RESERVE = 0.99
 
 
 class Lora(Steady):
-    """Factors of the changes, left one at zero at first; all other weights stay the parent's."""
+    """Factors of the changes, the left one zero at first; all other weights stay the parent's."""
 
     def __init__(self, setting: Setting) -> None:
         self._limit = setting.limit
@@ -41,30 +41,32 @@ class Lora(Steady):
         self.parts = {name: Product(module) for name, module in modules.items()}
 
     def result(self) -> Packed:
-        """The factors as bytes, which are no diff of the product's; raises MethodError if none fits."""
+        """Return the factors as bytes, which are no payload of a diff; raises MethodError if none fits."""
         payload = self._payload()
         return Packed(payload, self._rebuilt(payload))
 
     def _payload(self) -> bytes:
-        """The factors; components that change least for their bytes are dropped until the rest fits."""
-        pairs = {name: part.factors() for name, part in self.parts.items()}
-        while len(data := pack(pairs)) > self._limit:
-            if not any(factors.rank for factors in pairs.values()):
+        """Return the factors; components that change least for their bytes are dropped until the rest fits."""
+        matrices = {name: part.factors() for name, part in self.parts.items()}
+        while len(data := pack(matrices)) > self._limit:
+            if not any(factors.rank for factors in matrices.values()):
                 raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
-            name, component = _weakest(pairs)
-            pairs[name] = pairs[name].without(component)
+            name, component = _weakest(matrices)
+            matrices[name] = matrices[name].without(component)
         return data
 
     def _rebuilt(self, payload: bytes) -> dict[str, npt.NDArray[np.float32]]:
-        """The parent's weights with the payload's products merged into them."""
+        """Return the parent's weights with the payload's products merged into them."""
         weights = dict(self.parent)
-        pairs, _ = unpack(payload, self._shapes)
-        merged = {name: weights[name] + factors.product.reshape(weights[name].shape) for name, factors in pairs.items()}
+        matrices, _ = unpack(payload, self._shapes)
+        merged = {
+            name: weights[name] + factors.product.reshape(weights[name].shape) for name, factors in matrices.items()
+        }
         return weights | merged
 
 
 class Product(nn.Module):
-    """One of peft's layers: the product of its factors is merged into the weights."""
+    """One of peft's layers, the product of whose factors is added to the weights."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -72,15 +74,15 @@ class Product(nn.Module):
         self._layer = (layer,)  # in a tuple, so that its own weights are not this module's
 
     def forward(self, parent: Tensor) -> Tensor:
-        """The parent's weights plus the product."""
+        """Return the parent's weights plus the product."""
         product: Tensor = self._layer[0].get_delta_weight(_ADAPTER)
         return parent + product.view_as(parent)
 
     def factors(self) -> Factors:
-        """Both as matrices: `[outputs, rank]` and `[rank, inputs (times kernel)]`, rounded to fp16."""
+        """Return both factors as matrices: `[outputs, rank]` and `[rank, inputs (times kernel)]`, rounded to fp16."""
         sides: list[Any] = [self.lora_B, self.lora_A]
-        pair = [side[_ADAPTER].weight.detach().cpu().half().float() for side in sides]
-        return Factors(*(side.flatten(1).numpy() for side in pair))
+        weights = [side[_ADAPTER].weight.detach().cpu().half().float() for side in sides]
+        return Factors(*(side.flatten(1).numpy() for side in weights))
 
 
 def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str, int]:
@@ -91,15 +93,15 @@ def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str,
     costs = {name: sum(shape) for name, shape in shapes.items()}
     if not costs:
         raise MethodError("LoRA finds no linear or convolutional layer with weights on a grid")
-    left = _RESERVE * limit / _bytes_a_number(limit)
+    bytes_left = _RESERVE * limit / _bytes_a_number(limit)
     ranks = dict.fromkeys(costs, 0)
     # One component after another to every matrix in turn, the large ones first, as long as there is room.
     while True:
-        before = left
-        for name in sorted(costs, key=lambda one: -costs[one]):
-            if costs[name] <= left and ranks[name] < min(shapes[name]):
-                ranks[name], left = ranks[name] + 1, left - costs[name]
-        if left == before:
+        before = bytes_left
+        for name in sorted(costs, key=lambda matrix: -costs[matrix]):
+            if costs[name] <= bytes_left and ranks[name] < min(shapes[name]):
+                ranks[name], bytes_left = ranks[name] + 1, bytes_left - costs[name]
+        if bytes_left == before:
             break
     if not any(ranks.values()):
         raise MethodError(f"the budget of {limit} bytes is less than a LoRA factor takes: raise it")
@@ -107,13 +109,13 @@ def choose_ranks(shapes: Mapping[str, tuple[int, int]], limit: int) -> dict[str,
 
 
 def _bytes_a_number(limit: int) -> float:
-    """Return the bytes that a noisy fp16 number takes through the coder, where all take about `limit` bytes."""
+    """Return the coded bytes of an fp16 number of noise, where all take about `limit` bytes together."""
     noise = np.random.default_rng(0).normal(0, 1, (1, max(1, limit // 2))).astype(np.float32)
     return len(pack({"noise": Factors(np.ones((1, 1), np.float32), noise)})) / noise.size
 
 
 def _layers(setting: Setting) -> dict[str, str]:
-    """The modules that have a matrix on a grid, by their weight's name."""
+    """Return the modules that have a matrix on a grid, by their weight's name."""
     on_grid = {spec.name for spec in setting.table if spec.grid is not None and is_matrix(spec.shape)}
     return {
         f"{name}.weight": name
@@ -124,7 +126,7 @@ def _layers(setting: Setting) -> dict[str, str]:
 
 
 def _wrapped(setting: Setting, ranks: Mapping[str, int]) -> dict[str, Any]:
-    """peft's layers by their weight's name, seeded, each of its own rank and scaled by 1."""
+    """Return peft's layers by their weight's name, seeded, each with its own rank and scaled by 1."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
@@ -140,16 +142,16 @@ def _wrapped(setting: Setting, ranks: Mapping[str, int]) -> dict[str, Any]:
     return {f"{name}.weight": module for name, module in model.named_modules() if name in ranks}
 
 
-def _weakest(pairs: Mapping[str, Factors]) -> tuple[str, int]:
-    """The component whose product is smallest for the bytes that it takes."""
+def _weakest(matrices: Mapping[str, Factors]) -> tuple[str, int]:
+    """Return the component whose product is smallest for its bytes, as matrix and number."""
 
     def sizes(factors: Factors) -> npt.NDArray[np.float64]:
         cost = len(factors.left) + factors.right.shape[1]
         left, right = (factors.left.astype(np.float64) ** 2).sum(0), (factors.right.astype(np.float64) ** 2).sum(1)
         return np.asarray(left * right / cost)
 
-    by_name = {name: sizes(factors) for name, factors in pairs.items() if factors.rank}
-    name = min(by_name, key=lambda one: float(by_name[one].min()))
+    by_name = {name: sizes(factors) for name, factors in matrices.items() if factors.rank}
+    name = min(by_name, key=lambda matrix: float(by_name[matrix].min()))
     return name, int(by_name[name].argmin())
 
 

@@ -1,8 +1,8 @@
-"""Methods: what is trained in place of a parent's weights, and how it becomes a version within its budget.
+"""The protocol of a method: parts that are trained in place of a parent's weights, and a result within a budget.
 
 A method has a part for every tensor that it changes: a module that makes the tensor's weights of the parent's, and
-holds what is trained. When training ends the method gives its result. Putting the parts into a network is left to
-`parametrised`, the loop, data and files to others.
+holds the trained parameters. When training ends the method gives its result. Putting the parts into a network is left
+to `parametrised`, the loop, data and files to others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MethodError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Bytes of the method's own, and the weights that a device with the parent would make of them."""
+    """Bytes in a format of the method's own, and the weights that a device with the parent would make of them."""
 
     payload: bytes
     weights: Weights
@@ -34,13 +34,13 @@ class Packed:
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """Weights that nothing carries but a snapshot."""
+    """Weights that only a snapshot can carry."""
 
     weights: Weights
 
 
 Result = Diff | Packed | Retrained
-"""What a method ends with: a diff of the product's, or what is only compared with one."""
+"""The result of a method: a diff, or weights that experiments compare with one."""
 
 
 class Method(Protocol):
@@ -55,10 +55,10 @@ class Method(Protocol):
         """By tensor: called with the parent's tensor, a part returns the weights; gradients flow to its parameters."""
 
     def advance(self, progress: float) -> None:
-        """Decide what holds from this point of training on (0 to 1); called once before every step, and never after."""
+        """Enter this point of training (0 to 1); called before every step, and not after the last."""
 
     def result(self) -> Result:
-        """Return what was learned, its payload within the budget; raises MethodError if nothing fits that."""
+        """Return the result of training, its payload within the budget; raises MethodError if nothing fits."""
 
 
 class Steady:

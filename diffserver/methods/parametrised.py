@@ -1,7 +1,6 @@
 """A network whose weights are made by a method's parts, through `torch.nn.utils.parametrize`, step by step to an end.
 
-It is what every training here goes through, this package's own loop as anyone else's. What a loop does with it, and
-what is saved, is left to others.
+Every training uses it, in this package's own loop and in foreign ones. Loops and files are left to others.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from diffserver.methods.method import Method, MethodError, Weights
 
 _ORIGINAL = re.compile(r"parametrizations\.(\w+)\.original$")
 _PART = re.compile(r"parametrizations\.(\w+)\.\d+\..+$")
-"""Where `parametrize` keeps a tensor, and what is made of it."""
+"""The names under which `parametrize` keeps a tensor and its parts."""
 
 
 class LoopError(MethodError):
-    """A training loop that does what no diff survives; the message ends with the way out."""
+    """A training loop that misuses a diff; the message ends with the remedy."""
 
     def __init__(self, detail: str, remedy: str) -> None:
         super().__init__(f"{detail}: {remedy}")
@@ -29,10 +28,10 @@ class LoopError(MethodError):
 
 
 class Parametrised:
-    """A network during a training of so many steps: frozen but for a method's parts, which make its weights."""
+    """A network in training: frozen but for a method's parts, which make its weights."""
 
     def __init__(self, network: nn.Module, method: Method, steps: int) -> None:
-        """Give `network` the parent's weights, and its changed tensors their parts."""
+        """Give `network` the parent's weights, and its changed tensors their parts, for a training of `steps` steps."""
         if steps < 1:
             raise LoopError(f"{steps} steps train nothing", "give the number of the optimiser's steps, at least 1")
         self.network, self.method, self.steps, self.done = network, method, steps, 0
@@ -47,12 +46,12 @@ class Parametrised:
         method.advance(0.0)
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """The parts' parameters: what an optimiser is to change."""
+        """Yield the parts' parameters, for an optimiser."""
         for part in self.method.parts.values():
             yield from part.parameters()
 
     def step(self) -> None:
-        """Tell that the optimiser has made a step; raises LoopError after the last."""
+        """Count a step of the optimiser, and advance the method; raises LoopError after the last step."""
         if self.done == self.steps:
             raise LoopError(
                 f"all {self.steps} steps of the schedule are done",
@@ -81,11 +80,11 @@ class Parametrised:
 
 @torch.no_grad()
 def load(network: nn.Module, weights: Weights) -> None:
-    """Copy weights into a network without parts, by their names; those that it has not are left out."""
-    there = tensors(network)
+    """Copy weights into a network without parts, by name; names that it lacks are left out."""
+    targets = tensors(network)
     for name, array in weights.items():
-        if name in there:
-            there[name].copy_(as_tensor(array, there[name].dtype))
+        if name in targets:
+            targets[name].copy_(as_tensor(array, targets[name].dtype))
 
 
 def as_tensor(array: object, dtype: torch.dtype) -> Tensor:
@@ -95,7 +94,7 @@ def as_tensor(array: object, dtype: torch.dtype) -> Tensor:
 
 
 def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]:
-    """Return what a network keeps, by name: parameters and persistent buffers, of tied ones the first name alone.
+    """Return a network's parameters and persistent buffers by name; tied ones come once, by their first name.
 
     Tensors that have `parts` are those of the parent; the parts' own are left out.
     """
@@ -111,12 +110,12 @@ def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]
 
 
 def _places(network: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, str]]:
-    """Every module and attribute of a tensor that has a part: more than one where tensors are tied."""
-    named = dict(network.named_parameters(remove_duplicate=False))
-    owners = {id(named[name]): name for name in parts if name in named}
-    if missing := parts.keys() - named.keys():
+    """Yield name, module and attribute of every tensor with a part, several if it is tied; raises MethodError."""
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    owners = {id(parameters[name]): name for name in parts if name in parameters}
+    if missing := parts.keys() - parameters.keys():
         raise MethodError(f"the network has no parameter {min(missing)}")
-    for name, parameter in named.items():
+    for name, parameter in parameters.items():
         if id(parameter) in owners:
             path, _, attribute = name.rpartition(".")
             yield owners[id(parameter)], network.get_submodule(path), attribute

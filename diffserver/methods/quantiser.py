@@ -1,7 +1,7 @@
-"""Parts of both kinds of diff: stages of training, steps on a tensor's grid, gradients through rounding.
+"""The quantiser in training: stages of training, steps on a tensor's grid, gradients through rounding.
 
-Both treat tensors of less than two dimensions, a network's biases and gains, in finer steps: there are few of them, and
-each turns a whole channel.
+Tensors of less than two dimensions, a network's biases and gains, take finer steps: they are few, and each changes a
+whole channel.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _MARGIN = 1 << 8
 
 
 class Stages:
-    """Cuts training into equal stages, so that costly decisions are taken once in each."""
+    """Equal stages of training, for costly decisions that are taken once in each."""
 
     def __init__(self, count: int) -> None:
         self._count, self._last = count, -1
 
     def begins(self, progress: float) -> bool:
-        """Tell whether `progress` (0 to 1) is the first that was seen of its stage."""
+        """Tell whether `progress` (0 to 1) is the first call in its stage."""
         stage = int(progress * self._count)
         started, self._last = stage != self._last, stage
         return started
@@ -51,7 +51,7 @@ class Step:
 
     @staticmethod
     def near(value: float, grid: int, significant: int = 3) -> Step:
-        """A step on the grid of exponent `grid` near `value`, from one unit to what a payload holds.
+        """Return a step on the grid of exponent `grid` near `value`, from one unit to the most that a payload holds.
 
         It has few significant bits: short in the records, and sparse diffs, when merged, share large powers of two.
         """
@@ -62,12 +62,12 @@ class Step:
 
 
 def is_small(spec: TensorSpec) -> bool:
-    """Tell whether a tensor is one of those that take finer steps."""
+    """Tell whether a tensor takes finer steps."""
     return len(spec.shape) < 2
 
 
 def in_range(levels: Tensor, parent: Tensor, step: Step, grid: int) -> Tensor:
-    """The levels, nearer to zero where parent and value together would leave the grid of that exponent."""
+    """Return the levels, nearer to zero where parent and value together would leave the grid of that exponent."""
     if may_leave(grid, largest(parent), largest(levels) * step.value):
         return bounded(levels, parent, step.value, grid)
     return levels  # almost always, and much cheaper
@@ -79,7 +79,7 @@ def may_leave(grid: int, weight: float, value: float) -> bool:
 
 
 def bounded(levels: Tensor, parent: Tensor, step: Tensor | float, grid: int) -> Tensor:
-    """The levels as `in_range` has them, without a look at whether that is needed."""
+    """Return the levels as `in_range` does, without its check whether any may leave the grid."""
     most, least = ((side - parent).div_(step) for side in (_end(grid), -_end(grid)))
     return levels.clamp(least.ceil_().clamp_(max=0), most.floor_().clamp_(min=0))
 
@@ -89,13 +89,13 @@ def _end(grid: int) -> float:
 
 
 def largest(values: Tensor) -> float:
-    """The largest magnitude; 0 where there is nothing."""
+    """Return the largest magnitude; 0 of no values."""
     low, high = values.aminmax() if values.numel() else (0.0, 0.0)
     return max(-float(low), float(high))
 
 
 def straight_through(used: Tensor, values: Tensor) -> Tensor:
-    """`used`, with gradients as if it were `values`."""
+    """Return `used`, with gradients as if it were `values`."""
     return _StraightThrough.apply(used, values)  # type: ignore[no-any-return, no-untyped-call]
 
 

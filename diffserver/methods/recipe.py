@@ -1,4 +1,4 @@
-"""The recipe of a method: how long and how fast it trains, and how much of the old it replays."""
+"""Recipes: the settings that a method trains with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from diffserver.methods.method import MethodError
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training; each method's definition has its own."""
+    """The length, rate and batches of a training; each method's definition has its own."""
 
     steps: int
     learning_rate: float
@@ -22,10 +22,10 @@ class Recipe:
     clip: float = 5.0
     """The largest norm of all gradients together."""
     epochs: int | None = None
-    """Times that every new example is seen; replaces `steps`."""
+    """The number of times that every new example is seen; replaces `steps`."""
 
-    def lasting(self, epochs: int | None) -> Recipe:
-        """Return the recipe with so many epochs, or as it is; raises MethodError if that is none at all."""
+    def with_epochs(self, epochs: int | None) -> Recipe:
+        """Return the recipe with this number of epochs (None: as it is); raises MethodError below 1."""
         if epochs is not None and epochs < 1:
             raise MethodError(f"{epochs} epochs train nothing: give at least 1")
         return self if epochs is None else replace(self, epochs=epochs)

@@ -1,6 +1,6 @@
-"""The setting of a method: a parent, a budget, and what some need besides.
+"""The setting of a method: a parent, a budget, and what some methods need besides.
 
-Some methods compress what full retraining found, and need its weights; some wrap layers, and need the network.
+Some methods compress the fully retrained model, and need its weights; some wrap layers, and need the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from diffserver.methods.method import MethodError, Weights
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """One version to be made; raises MethodError unless the budget is above 0 and at most 1."""
+    """The input of a method; raises MethodError unless the budget is above 0 and at most 1."""
 
     parent: Weights
     table: Table
@@ -28,7 +28,7 @@ class Setting:
     full: Weights | None = None
     """The fully retrained model that the method compresses, on the table's grids."""
     frozen: Container[str] = ()
-    """Tensors that stay as they are, beside the network's buffers and what is on no grid."""
+    """Names of tensors that stay as they are, as the network's buffers and tensors off the grid do."""
 
     def __post_init__(self) -> None:
         if not 0 < self.budget <= 1:
@@ -44,8 +44,8 @@ class Setting:
     @property
     def trained(self) -> Sequence[TensorSpec]:
         """The tensors whose weights are trained; raises MethodError if there are none."""
-        stay = {name for name, _ in self.network.named_buffers()}
-        specs = [spec for spec in self.table if spec.grid is not None and spec.size and spec.name not in stay]
+        buffers = {name for name, _ in self.network.named_buffers()}
+        specs = [spec for spec in self.table if spec.grid is not None and spec.size and spec.name not in buffers]
         specs = [spec for spec in specs if spec.name not in self.frozen]
         if not specs:
             raise MethodError("no tensor can be trained: a diff changes fp32 tensors that are not frozen")

@@ -4,8 +4,8 @@ Keeping the largest entries of a dense update is what sparsified training does w
 "Sparse Communication for Distributed Gradient Descent", EMNLP 2017). Fine-tuning what is kept, the mask fixed, is the
 second stage of Diff Pruning (Guo, Rush and Kim, ACL 2021).
 
-With nothing as origin in place of the parent it is the article's comparison, the fully retrained model itself pruned to
-its largest weights (Han et al., "Learning both Weights and Connections", NeurIPS 2015): a diff whose alpha is 0.
+With zeros in place of the parent's weights it is a comparison in the article, the fully retrained model itself pruned
+to its largest weights (Han et al., "Learning both Weights and Connections", NeurIPS 2015): a diff whose alpha is 0.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class TopKSchedule:
     """The choice of the mask."""
 
     from_nothing: bool = False
-    """Whether the kept values stand for themselves, and are not added to the parent's."""
+    """Whether the kept values replace the parent's weights, and are not added to them."""
     aim: float = 1.0
     """The share of the budget that the mask is chosen for: tuned values spread, which lengthens the payload."""
 
 
-class Kept(nn.Module):
+class MaskedValues(nn.Module):
     """One tensor's part of the mask: flat positions, int64 `[k]`, the quantiser's step, and the values, float32 `[k]`.
 
-    Values are added to the parent's weights, or stand for themselves.
+    Values are added to the parent's weights, or replace them.
     """
 
     positions: Tensor
@@ -61,13 +61,13 @@ class Kept(nn.Module):
         self.register_buffer("start", start, persistent=False)
 
     def forward(self, parent: Tensor) -> Tensor:
-        """The parent's weights, or nothing, plus the kept values in whole steps."""
+        """Return the parent's weights, or zeros, plus the kept values in whole steps."""
         start = parent.flatten() if self.added else torch.zeros_like(parent).flatten()
         used = straight_through(self.levels(self.values.detach()) * self.step.value, self.values)
         return start.index_add(0, self.positions, used).view_as(parent)
 
     def levels(self, values: Tensor) -> Tensor:
-        """Values in whole steps: at least one, unless they are 0."""
+        """Return values in whole steps: at least one, unless they are 0."""
         sizes = (values.abs() / self.step.value).round().clamp(min=1)
         levels = torch.where(values == 0, 0.0, torch.copysign(sizes, values))
         return in_range(levels, self.start, self.step, self.grid)
@@ -79,17 +79,17 @@ class TopK(Steady):
     def __init__(self, setting: Setting, schedule: TopKSchedule) -> None:
         self._table, self._limit, self._alpha = setting.table, setting.limit, 0 if schedule.from_nothing else ONE
         self.parent = setting.parent
-        self.parts: dict[str, Kept] = {}
+        self.parts: dict[str, MaskedValues] = {}
         for spec, stream in zip(self._table, _largest(setting, schedule), strict=True):
             if spec.grid is not None and stream is not None:
                 step = Step(stream.step, math.ldexp(stream.step, -spec.grid))
-                wanted = torch.from_numpy(_wanted(setting, spec.name, schedule)[stream.positions])
+                values = torch.from_numpy(_targets(setting, spec.name, schedule)[stream.positions])
                 positions = torch.from_numpy(stream.positions)
                 start = torch.tensor(self.parent[spec.name]).flatten()[positions] * bool(self._alpha)
-                self.parts[spec.name] = Kept(positions, step, start, spec.grid, wanted, added=bool(self._alpha))
+                self.parts[spec.name] = MaskedValues(positions, step, start, spec.grid, values, added=bool(self._alpha))
 
     def result(self) -> Diff:
-        """The kept values as levels; the smallest are dropped until the payload fits.
+        """Return the kept values as levels; the smallest are dropped until the payload fits.
 
         Raises MethodError if not even one fits.
         """
@@ -107,23 +107,25 @@ class TopK(Steady):
         def stream(spec: TensorSpec) -> Sparse | None:
             if spec.name not in values:
                 return None
-            kept = self.parts[spec.name]
-            levels = kept.levels(values[spec.name]).cpu().numpy().astype(np.int32)
-            changed, positions = np.flatnonzero(levels), kept.positions.cpu().numpy()
-            if not changed.size and self._alpha:
-                return None
-            return Sparse(positions[changed], levels[changed], kept.step.units)
+            part = self.parts[spec.name]
+            levels = part.levels(values[spec.name]).cpu().numpy().astype(np.int32)
+            nonzero, positions = np.flatnonzero(levels), part.positions.cpu().numpy()
+            return (
+                Sparse(positions[nonzero], levels[nonzero], part.step.units)
+                if nonzero.size or not self._alpha
+                else None
+            )
 
         return Diff("sparse", tuple(map(stream, self._table)), self._alpha)
 
 
-def _wanted(setting: Setting, name: str, schedule: TopKSchedule) -> npt.NDArray[np.float32]:
+def _targets(setting: Setting, name: str, schedule: TopKSchedule) -> npt.NDArray[np.float32]:
     full = setting.retrained()[name].ravel()
     return full if schedule.from_nothing else full - setting.parent[name].ravel()
 
 
 def _largest(setting: Setting, schedule: TopKSchedule) -> Sequence[Sparse | None]:
-    """The changes that fit, per tensor; where nothing is the start, no tensor on a grid is left without a stream."""
+    """Return the changes that fit, per tensor; without the parent's weights, every tensor on a grid has a stream."""
     changes = [_change(setting, spec, schedule) for spec in setting.table]
     try:
         streams = nearest_sparse.sparse(changes, int(schedule.aim * setting.limit)).streams

@@ -1,1 +1,1 @@
-"""The worker's process, where training meets the database."""
+"""The worker's process, which joins training and the database."""

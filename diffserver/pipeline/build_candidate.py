@@ -1,4 +1,4 @@
-"""The assessment of a trained version: its errors as devices make them, its bounds, and its candidate."""
+"""Assess a new version: measure its errors with the device's code, check its bounds, and build its candidate."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -11,28 +11,28 @@ from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.choices.methods import BASE, Use, method_names
 from diffserver.evaluation import Bounds, Evaluation
-from diffserver.pipeline.job_context import TRAINING_SHARE, Measured, Result, Work
+from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Result, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.domain_folders import fingerprint
 
 MAX_DRIFT_PPM = 100_000
-"""What devices accept: ten points of error rate on the base's probes over version 0's."""
+"""The drift that devices accept: ten points of error rate on the base's probes over version 0's."""
 
 BASE_PROBES, UPDATE_PROBES = 24, 8
-"""Examples that travel with version 0, and that each update adds."""
+"""Probe examples of version 0, and those that each update adds."""
 
 
-def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> Measured:
-    """Count the errors that the device's code makes with a result on all test sets; raises Cancelled."""
-    return Measured(work, parent, result, _errors_of(work, result.graph, result.version.weights, domains))
+def measure(work: Work, parent: Parent | None, result: Result, domains: Sequence[str]) -> MeasuredVersion:
+    """Return a result with the errors of the device's code on all test sets; raises Cancelled."""
+    return MeasuredVersion(work, parent, result, _errors_of(work, result.graph, result.version.weights, domains))
 
 
-def assess(measured: Measured) -> NewCandidate:
-    """Hold a result to its bounds and store its objects; raises Cancelled."""
+def assess(measured: MeasuredVersion) -> NewCandidate:
+    """Return the candidate of a measured version, with its refusals, and store its objects; raises Cancelled."""
     work, parent, result, after = measured.work, measured.parent, measured.result, measured.errors
-    spec, domains, new = work.spec, tuple(after), measured.new
+    spec, domains, new = work.spec, tuple(after), measured.new_domain
     snapshot, graph = work.objects.put(result.version.weights), work.objects.put(result.graph)
-    before = _before(work, parent, result, new)
+    before = _parent_errors(work, parent, result, new)
     probes = _probe(work, parent, result, new)
     share = len(result.version.payload or b"") / fp32_bytes(result.version.table)
     method = BASE if parent is None else spec.method
@@ -64,8 +64,8 @@ def assess(measured: Measured) -> NewCandidate:
     )
 
 
-def _before(work: Work, parent: Parent | None, result: Result, new: str | None) -> Evaluation:
-    """The parent's errors: those on the new domain's test set are not known yet."""
+def _parent_errors(work: Work, parent: Parent | None, result: Result, new: str | None) -> Evaluation:
+    """Return the parent's errors, with those on the new domain's test set, which are measured here."""
     if parent is None or new is None:
         return parent.evaluation if parent else {}
     return {**parent.evaluation, **_errors_of(work, result.graph, parent.snapshot.path, [new])}
@@ -77,25 +77,25 @@ def _errors_of(work: Work, graph: bytes, weights: Path, domains: Sequence[str]) 
     test_sets = {domain: work.examples(domain, "test") for domain in domains}
     session, errors = work.task.session(graph, Snapshot(weights)), {}
     for domain, examples in test_sets.items():
-        work.say(TRAINING_SHARE, f"evaluates on {domain}")
+        work.report(TRAINING_SHARE, f"evaluates on {domain}")
         errors[domain] = work.task.measure(session, examples)
     return errors
 
 
 def _probe(work: Work, parent: Parent | None, result: Result, new: str | None) -> tuple[Probe, ...]:
-    """The parent's parts of the probe set and the new domain's, with the errors that the result makes on each."""
-    named = [(probe.domain, probe.blob) for probe in (parent.probes if parent else ())]
+    """Return the parent's parts of the probe set and the new domain's, with the result's errors on each."""
+    parts = [(probe.domain, probe.blob) for probe in (parent.probes if parent else ())]
     if new:
         count = BASE_PROBES if parent is None else UPDATE_PROBES
-        part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
-        named.append((new, work.objects.put(part)))
-    if not named:
+        new_part = work.task.probe(Path(work.spec.data) / new, "test", count, work.seed)
+        parts.append((new, work.objects.put(new_part)))
+    if not parts:
         return ()
-    paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in named]
+    paths = [work.objects.download(blob.sha256, work.folder / blob.sha256) for _, blob in parts]
     graph = work.folder / "graph.onnx"
     graph.write_bytes(result.graph)
     scores = work.task.score(graph, Snapshot(result.version.weights), paths)
-    pairs = zip(named, scores, strict=True)
+    pairs = zip(parts, scores, strict=True)
     return tuple(Probe(domain, blob, errors.total, errors.errors) for (domain, blob), errors in pairs)
 
 

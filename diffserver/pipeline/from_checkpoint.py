@@ -1,4 +1,4 @@
-"""From a checkpoint that was trained elsewhere to a version: a base, or an exact or sparse diff against the parent."""
+"""Make a version of a checkpoint that was trained elsewhere: a base, or an exact or sparse diff against the parent."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from diffserver.checkpoints.changes import (
     find_changes,
 )
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.checkpoints.fit import Fitted, Known, fit
+from diffserver.checkpoints.fit import Fitted, Hints, fit
 from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.tied import other_names
-from diffserver.training.made_version import MadeVersion
-from diffserver.training.make_version import settle
+from diffserver.training.make_version import write_version
+from diffserver.training.new_version import NewVersion
 from diffserver.training.state_arrays import state_of
 
 STATISTICS = ("*running_mean", "*running_var")
@@ -35,34 +35,34 @@ STATISTICS = ("*running_mean", "*running_var")
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The table, graph and names that a checkpoint becomes a base with."""
+    """The tensors and the graph of a base that is made of a checkpoint."""
 
     table: Table
     """Names, shapes and dtypes; grids are chosen by the checkpoint's weights."""
     constants: Container[str]
     """The names of tensors that may hold infinities."""
     graph: bytes
-    known: Known
+    hints: Hints
 
 
 def enter(work: Work) -> Result:
     """Make version 0 of the checkpoint's weights; raises CheckpointError, Invalid, RangeError, InferenceError."""
     began, checkpoint = monotonic(), _fetch(work)
     frame = _frame_of_delivery(work, checkpoint) if work.spec.task == DELIVERY else _frame_of_task(work)
-    fitted = fit(checkpoint, frame.table, frame.known)
-    asked = _named(work.spec.off_grid, frame.table)
-    off_grid = asked | _fitting(STATISTICS, frame.table)
+    fitted = fit(checkpoint, frame.table, frame.hints)
+    requested = _matching(work.spec.off_grid, frame.table)
+    off_grid = requested | _fitting(STATISTICS, frame.table)
     table = tuple(_enter(fitted, spec, frame, off_grid)[0] for spec in frame.table)
     roundings: list[Rounding] = []
     digest = write_snapshot(work.out, table, _arrays(fitted, table, frame, off_grid, roundings))
     if frame.graph and work.spec.task == DELIVERY:
         Session(frame.graph, Snapshot(work.out))  # a graph that these weights do not fit is of no use to a device
     notes = (_origin(work), *fitted.notes, *describe(roundings), *_kept_off(table, off_grid))
-    return Result(MadeVersion(work.out, digest, table, "snapshot"), frame.graph, 0, monotonic() - began, notes)
+    return Result(NewVersion(work.out, digest, table, "snapshot"), frame.graph, 0, monotonic() - began, notes)
 
 
 def _frame_of_task(work: Work) -> Frame:
-    """The network of the task, with its graph; what is no parameter of it may hold infinities."""
+    """Return the frame of the task's network; tensors that are no parameters may hold infinities."""
     network = work.task.network(work.seed)
     state = state_of(network)
     table, _ = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
@@ -70,20 +70,20 @@ def _frame_of_task(work: Work) -> Frame:
         f"is this the network of the task {work.spec.task}? Name another with --task, or leave out --data and --task: "
         "then the model is delivered without one"
     )
-    known = Known(other_names(network), Arrays(state.arrays), remedy)
-    return Frame(table, state.constants, work.task.graph(network), known)
+    hints = Hints(other_names(network), Arrays(state.arrays), remedy)
+    return Frame(table, state.constants, work.task.graph(network), hints)
 
 
 def _frame_of_delivery(work: Work, checkpoint: Checkpoint) -> Frame:
-    """The checkpoint's own tensors, all of them, and the graph that came with it, if any."""
+    """Return the frame of all of the checkpoint's own tensors, and the graph that came with it, if any."""
     entries = sorted(checkpoint.entries.values(), key=lambda entry: entry.name.encode())
     table = tuple(TensorSpec(entry.name, entry.shape, entry.dtype, None) for entry in entries)
     graph = work.objects.get(work.spec.graph) if work.spec.graph else NO_GRAPH
-    return Frame(table, checkpoint.entries, graph, Known())
+    return Frame(table, checkpoint.entries, graph, Hints())
 
 
 def _enter(fitted: Fitted, spec: TensorSpec, frame: Frame, off_grid: Container[str]) -> tuple[TensorSpec, Array, Array]:
-    """Return one tensor's line of the table, and its weights before and after they enter."""
+    """Return one tensor's entry of the table, and its weights before and after rounding to the grid."""
     before = fitted.read(spec.name)
     (entered,), after = enter_grid(
         {spec.name: before}, off_grid=off_grid, dtypes={spec.name: spec.dtype}, constants=frame.constants
@@ -94,7 +94,7 @@ def _enter(fitted: Fitted, spec: TensorSpec, frame: Frame, off_grid: Container[s
 def _arrays(
     fitted: Fitted, table: Table, frame: Frame, off_grid: Container[str], roundings: list[Rounding]
 ) -> Iterator[Array]:
-    """Yield the weights as they enter, tensor by tensor, so that one is in memory; append what was rounded."""
+    """Yield the weights on their grids, one tensor in memory at a time; append their roundings."""
     for spec in table:
         entered, before, after = _enter(fitted, spec, frame, off_grid)
         if entered.grid is not None:
@@ -114,12 +114,12 @@ class Arrays:
 
 
 def update(work: Work, parent: Parent) -> Result:
-    """Make the parent's next version of the checkpoint: to the bit, or as near as the budget allows.
+    """Make the parent's next version of the checkpoint: exact, or the nearest sparse diff within the budget.
 
     Raises CheckpointError, Invalid, RangeError.
     """
     began, checkpoint = monotonic(), _fetch(work)
-    fitted = fit(checkpoint, parent.snapshot.table, _known(work, parent, checkpoint))
+    fitted = fit(checkpoint, parent.snapshot.table, _hints(work, parent, checkpoint))
     changes = list(find_changes(fitted, parent.snapshot))
     diff = exact(changes)
     if not diff.carried and not diff.grids:
@@ -128,14 +128,14 @@ def update(work: Work, parent: Parent) -> Result:
         work.on_progress(0.2, "looks for the sparse diff that comes nearest")
         diff = nearest_sparse.sparse(changes, int(work.spec.budget * fp32_bytes(parent.snapshot.table)))
     notes = (*fitted.notes, *_notes(work, diff, changes))
-    return result_of_update(work, parent, settle(diff, parent, work.out), began, notes)
+    return result_of_update(work, parent, write_version(diff, parent, work.out), began, notes)
 
 
-def _known(work: Work, parent: Parent, checkpoint: Checkpoint) -> Known:
-    """The parent's weights, and the names of tied ones where the checkpoint has other names and there is a network."""
+def _hints(work: Work, parent: Parent, checkpoint: Checkpoint) -> Hints:
+    """Return the parent's weights, and tied names if the checkpoint has other names and there is a network."""
     same = {spec.name for spec in parent.snapshot.table} == set(checkpoint.entries)
     names = {} if same or work.spec.task == DELIVERY else other_names(work.task.network(work.seed))
-    return Known(names, parent.snapshot)
+    return Hints(names, parent.snapshot)
 
 
 def _fetch(work: Work) -> Checkpoint:
@@ -146,16 +146,16 @@ def _fetch(work: Work) -> Checkpoint:
 
 def _notes(work: Work, diff: Diff, changes: Sequence[Change]) -> tuple[str, ...]:
     roundings = [change.rounding for change in changes if change.rounding]
-    left_out = quantise.left_out(changes) if diff.kind == "sparse" else []
-    missing = [f"stays as it was, for only an exact diff can change it: {name}" for name in left_out]
+    unchanged = quantise.left_out(changes) if diff.kind == "sparse" else []
+    missing = [f"stays as it was, for only an exact diff can change it: {name}" for name in unchanged]
     outgrown = describe_outgrown(changes, diff)
     return (_origin(work), *describe(roundings), *outgrown, *missing)
 
 
-def _kept_off(table: Table, asked: Container[str]) -> Iterator[str]:
+def _kept_off(table: Table, requested: Container[str]) -> Iterator[str]:
     """Yield a line for every fp32 tensor that no grid suits."""
     for spec in table:
-        if spec.dtype == "F32" and spec.grid is None and spec.name not in asked:
+        if spec.dtype == "F32" and spec.grid is None and spec.name not in requested:
             yield f"stays off the grid, for its smallest weights or infinities: only exact diffs change {spec.name}"
 
 
@@ -163,8 +163,8 @@ def _origin(work: Work) -> str:
     return f"made of the checkpoint {work.spec.checkpoint}"
 
 
-def _named(patterns: Sequence[str], table: Table) -> set[str]:
-    """Return the tensors that one of the patterns (`*` and `?` as in a shell) fits; raises Invalid if one fits none."""
+def _matching(patterns: Sequence[str], table: Table) -> set[str]:
+    """Return the tensors that match a pattern (`*` and `?` as in a shell); raises Invalid if a pattern matches none."""
     names = [spec.name for spec in table]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

@@ -1,4 +1,4 @@
-"""From a diff that was trained elsewhere to a version: the device's code applies its payload to the parent."""
+"""Make a version of a diff that was trained elsewhere: the device's code applies its payload to the parent."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -11,11 +11,11 @@ from diffserver.errors import Invalid
 from diffserver.evaluation import error_rate
 from diffserver.pipeline.job_context import Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 
 
 def update(work: Work, parent: Parent) -> Result:
-    """Make the parent's next version of an uploaded payload, and note what its maker measured; raises Invalid."""
+    """Make the parent's next version of an uploaded payload, with its maker's measurements as notes; raises Invalid."""
     began = monotonic()
     work.on_progress(0.0, "applies the diff")
     assert work.spec.checkpoint is not None  # or there would be something to train
@@ -27,7 +27,7 @@ def update(work: Work, parent: Parent) -> Result:
         raise Invalid(f"the diff cannot be applied to version {parent.number}: {error}", "save it once more") from error
     if digest == parent.digest:
         raise Invalid(f"the diff leaves version {parent.number} as it is", "train it further")
-    version = MadeVersion(work.out, digest, payload.table_after, payload.kind, data)
+    version = NewVersion(work.out, digest, payload.table_after, payload.kind, data)
     return result_of_update(work, parent, version, began, tuple(_notes(work.spec.checkpoint, work.spec.measured)))
 
 

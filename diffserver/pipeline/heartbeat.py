@@ -1,6 +1,6 @@
-"""Heartbeats: threads by which a worker tells the database that it is there, and how far its training is.
+"""Heartbeats: threads that record in the database a worker's presence and its training's progress.
 
-They outlive what the database does: a beat that fails is logged, and the next one may succeed before the lease ends.
+They survive errors of the database: a beat that fails is logged, and the next one may succeed before the lease ends.
 """
 
 import threading
@@ -18,47 +18,47 @@ HEARTBEAT_SECONDS = 1.0
 BEATS_A_LEASE = 4
 PRESENCE_SHARE = 1 / 6
 JOIN_SECONDS = 1.0
-"""How long a thread that ends is waited for: a beat that comes too late changes nothing."""
+"""The wait for a thread that ends: a beat that comes later changes nothing."""
 
 log = make_log()
 
 
 @dataclass
 class Pulse:
-    """A training's last word on its progress, and whether it should go on."""
+    """A training's latest progress, and whether it should go on."""
 
     progress: float = 0.0
     message: str = ""
-    wanted: bool = True
+    continues: bool = True
 
     def note(self, progress: float, message: str) -> bool:
-        """Take note of progress; returns False once the training is to end."""
+        """Keep the progress for the next beat; return False once the training is to end."""
         self.progress, self.message = progress, message
-        return self.wanted
+        return self.continues
 
 
 @contextmanager
-def beating(engine: Engine, worker: str, training_id: int, lease_s: float) -> Iterator[Pulse]:
-    """Renew the lease and pass progress on, until the block ends."""
+def heartbeats(engine: Engine, worker: str, training_id: int, lease_s: float) -> Iterator[Pulse]:
+    """Renew the lease and record progress until the block ends."""
     pulse = Pulse()
 
     def beat() -> None:
         alive = training_queue.heartbeat(engine, training_id, worker, pulse.progress, pulse.message)
-        pulse.wanted = pulse.wanted and alive
+        pulse.continues = pulse.continues and alive
 
-    with _repeated("heartbeat", beat, min(HEARTBEAT_SECONDS, lease_s / BEATS_A_LEASE)):
+    with _repeating("heartbeat", beat, min(HEARTBEAT_SECONDS, lease_s / BEATS_A_LEASE)):
         yield pulse
 
 
 @contextmanager
-def present(engine: Engine, worker: str, lease_s: float) -> Iterator[None]:
-    """Say that the worker is there, until the block ends."""
+def presence(engine: Engine, worker: str, lease_s: float) -> Iterator[None]:
+    """Record the worker's presence until the block ends."""
 
-    def tell() -> None:
+    def report() -> None:
         workers.seen(engine, worker, lease_s)
 
     try:
-        with _repeated("presence", tell, lease_s * PRESENCE_SHARE):
+        with _repeating("presence", report, lease_s * PRESENCE_SHARE):
             yield
     finally:
         _leave(engine, worker)
@@ -67,18 +67,18 @@ def present(engine: Engine, worker: str, lease_s: float) -> Iterator[None]:
 def _leave(engine: Engine, worker: str) -> None:
     try:
         workers.leave(engine, worker)
-    except SQLAlchemyError as error:  # it will not be seen again, and so be gone all the same
+    except SQLAlchemyError as error:  # without beats it counts as gone soon all the same
         log.warning("the worker could not say that it leaves", error=str(error))
 
 
 @contextmanager
-def _repeated(name: str, act: Callable[[], None], seconds: float) -> Iterator[None]:
+def _repeating(name: str, action: Callable[[], None], seconds: float) -> Iterator[None]:
     stopped = threading.Event()
 
     def run() -> None:
         while True:
             try:
-                act()
+                action()
             except SQLAlchemyError as error:
                 log.warning(f"{name} failed", error=str(error))
             if stopped.wait(seconds):

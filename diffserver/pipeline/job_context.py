@@ -1,4 +1,4 @@
-"""A training under way, the version that came of it, and its errors: values that the pipeline hands on."""
+"""Values that the pipeline passes on: a request's work, its result, and the result with its errors."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from diffserver.evaluation import Evaluation
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Example, Task
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import Cancelled, OnProgress
 
 TRAINING_SHARE = 0.9
-"""How much of the progress is training; the rest is evaluation."""
+"""The share of the progress that is training; the rest is evaluation."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One training under way: what was asked for, where things are kept, who hears of progress."""
+    """One training: its request, the stores and folder that it uses, and the callback for its progress."""
 
     spec: TrainingSpec
     task: Task
@@ -34,71 +34,71 @@ class Work:
     folder: Path
     on_progress: OnProgress
     number: int = 0
-    """Of the version to be made."""
+    """The number of the new version."""
 
     @property
     def seed(self) -> int:
-        """Another one for each version, so that hashed diffs of a chain share no buckets."""
+        """The version's own seed, so that hashed diffs of a chain share no buckets."""
         return self.spec.seed + self.number
 
     @property
     def out(self) -> Path:
-        """Where the version's weights are written."""
+        """The file for the version's weights."""
         return self.folder / "version.safetensors"
 
-    def say(self, done: float, message: str) -> None:
-        """Tell how far the work is, 0 to 1; raises Cancelled if it is no longer wanted."""
-        if not self.on_progress(done, message):
+    def report(self, progress: float, message: str) -> None:
+        """Report progress, 0 to 1; raises Cancelled if the callback ends the work."""
+        if not self.on_progress(progress, message):
             raise Cancelled(f"stopped at: {message}")
 
     def examples(self, domain: str, split: str) -> Sequence[Example]:
-        """One domain's examples, saying so as it may take a while; raises Cancelled."""
-        self.say(0.0 if split == "train" else TRAINING_SHARE, f"reads {domain}")
+        """Return one domain's examples; raises Cancelled."""
+        self.report(0.0 if split == "train" else TRAINING_SHARE, f"reads {domain}")
         return self.task.examples(Path(self.spec.data) / domain, split)
 
 
 @dataclass(frozen=True)
 class Result:
-    """A version as the device's code made it, its graph, and what it took to get there."""
+    """A version as the device's code made it, with its graph, cost and notes."""
 
-    version: MadeVersion
+    version: NewVersion
     graph: bytes
     changed: int
-    """How many weights differ from the parent's."""
+    """The number of weights that differ from the parent's."""
     seconds: float
-    """Of training and what follows it; reading the data is not counted."""
+    """The time of training, coding and applying, without reading the data."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing before it is published."""
+    """Lines that an operator should read before publishing."""
     shortcuts: tuple[NewShortcut, ...] = ()
 
 
 def result_of_update(
-    work: Work, parent: Parent, version: MadeVersion, began: float, notes: tuple[str, ...] = ()
+    work: Work, parent: Parent, version: NewVersion, began: float, notes: tuple[str, ...] = ()
 ) -> Result:
-    """Return what a version is as a result: with its parent's graph; `began` is when work on it did."""
+    """Return an update's result, with its parent's graph; `began` is the monotonic time at which work on it began."""
     graph = work.objects.get(parent.graph.sha256)
     changed = _count_changed(parent.snapshot, Snapshot(version.weights))
     return Result(version, graph, changed, monotonic() - began, notes)
 
 
 def _count_changed(before: Snapshot, after: Snapshot) -> int:
-    """Count by bits, for a NaN that stays is no change."""
+    """Count the weights whose bits differ: an unchanged NaN is no change."""
     bits = ((bits_of(before.read(spec.name)), bits_of(after.read(spec.name))) for spec in before.table)
     return sum(int(np.count_nonzero(old != new)) for old, new in bits)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A version, and the errors that devices make with it on every test set, the new domain's last."""
+class MeasuredVersion:
+    """A result with the errors of the device's code on every test set, the new domain's last."""
 
     work: Work
     parent: Parent | None
-    """What it was made of; a base has none."""
+    """The version that it was made from; None for a base."""
     result: Result
     errors: Evaluation
 
     @property
-    def new(self) -> str | None:
-        """The domain that the parent does not know; a checkpoint may bring none."""
-        known = self.parent.domains if self.parent else ()
-        return next((domain for domain in self.errors if domain not in known), None)
+    def new_domain(self) -> str | None:
+        """The domain that the parent was not measured on; None if a checkpoint brings none."""
+        domains = self.parent.domains if self.parent else ()
+        return next((domain for domain in self.errors if domain not in domains), None)

@@ -1,7 +1,7 @@
 """Short cuts: merged diffs to a new version from versions before its parent, where they are cheaper than the chain.
 
 They are made with the candidate, so that publishing it stays one quick transaction and every step's manifest is
-fixed then. A short cut is kept only if the device's own code arrives at the version's digest by it.
+fixed then. A short cut is kept only if the device's own code reaches the version's digest by it.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.database import reading
 from diffserver.storage.patience import patient
 from diffserver.storage.tables import Payload, Step
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 
 REACH = 8
-"""How many versions back a short cut may begin; further back a device takes two, or a snapshot."""
+"""The most versions that a short cut spans; devices further back take two, or a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Link:
     payload: bytes
 
 
-def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tuple[NewShortcut, ...]:
-    """Return the short cuts to a version that is worth some: none where its diff is no plain sum."""
+def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tuple[NewShortcut, ...]:
+    """Return the short cuts to a version that are cheaper than other steps; none where its diff is no plain sum."""
     if version.payload is None or version.kind != "sparse":
         return ()
-    links, edges = _known(engine, work.spec.model, parent)
+    links, edges = _published(engine, work.spec.model, parent)
     edges += [
         Edge(parent.digest, version.digest, len(version.payload)),
         Edge(None, version.digest, version.weights.stat().st_size),
@@ -55,10 +55,10 @@ def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tu
     table, shortcuts = parent.snapshot.table, []
     total = decode(version.payload, table, parent.digest)
     for link in reversed(links):
-        added = _merged(link, total, table)
-        if added is None:
+        merged = _merged(link, total, table)
+        if merged is None:
             break
-        total, data = added, encode(added, table, link.digest)
+        total, data = merged, encode(merged, table, link.digest)
         cheapest = sum(edge.length for edge in plan(edges, link.digest, version.digest))
         if len(data) < cheapest and _arrives(work, link, data, version.digest):
             shortcuts.append(NewShortcut(link.digest, link.number, data))
@@ -67,17 +67,17 @@ def make(work: Work, engine: Engine, parent: Parent, version: MadeVersion) -> tu
 
 
 @patient
-def _known(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge]]:
+def _published(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge]]:
     with reading(engine) as session:
         return _links(session, model, parent), _edges(session, model)
 
 
 def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:
-    """The last steps that lead to the parent, one a version."""
+    """Return the last steps to the parent, one a version."""
     head = versions.head(session, model)
-    line = [] if head is None else versions.lineage(session, head)[: parent.number + 1]
+    lineage = [] if head is None else versions.lineage(session, head)[: parent.number + 1]
     links = []
-    for before, after in list(pairwise(line))[-(REACH - 1) :]:
+    for before, after in list(pairwise(lineage))[-(REACH - 1) :]:
         blob = after.candidate.payload
         data = session.scalar(select(Payload.data).where(Payload.sha256 == blob.sha256)) if blob else None
         links.append(Link(before.number, before.digest, before.candidate.snapshot, data or b""))
@@ -90,7 +90,7 @@ def _edges(session: Session, model: str) -> list[Edge]:
 
 
 def _merged(link: Link, later: Diff, table: Table) -> Diff | None:
-    """Put a step before a diff; None if it is of a kind, or of a format, that cannot be merged."""
+    """Return a step and the diff after it as one diff; None if kind or format cannot be merged."""
     try:
         return merge([decode(link.payload, table, link.digest), later], table)
     except (MergeError, PayloadError):
@@ -98,7 +98,7 @@ def _merged(link: Link, later: Diff, table: Table) -> Diff | None:
 
 
 def _arrives(work: Work, link: Link, data: bytes, digest: str) -> bool:
-    """Tell whether a device that holds the version at the link's start gets the promised digest."""
+    """Tell whether a device at the link's version gets the expected digest."""
     work.on_progress(TRAINING_SHARE, f"tries the short cut from version {link.number}")
     start, end = work.folder / f"from-{link.number}.safetensors", work.folder / f"short-cut-{link.number}.safetensors"
     try:

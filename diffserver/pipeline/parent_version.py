@@ -1,4 +1,4 @@
-"""The version that a training starts from: a published one, or the full chain's last model, fetched from the stores."""
+"""The parent of a training: a published version, or the full chain's last model, fetched from the stores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from diffserver.tasks import domain_folders
 
 @dataclass(frozen=True)
 class Parent:
-    """The weights to start from, and what is known of the line that they belong to."""
+    """The weights that a training starts from, with the probe set and errors of their model."""
 
     number: int
     digest: str
@@ -40,12 +40,12 @@ class Parent:
 
 @patient
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
-    """Fetch what the training starts from into `folder`; raises Invalid if no version is published yet."""
+    """Fetch the parent of a training into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
         head = versions.head(session, spec.model)
         if head is None:
             raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
-        start = _start(session, head, spec.method)
+        start = _start_candidate(session, head, spec.method)
         first = versions.lineage(session, head)[0].candidate
         return Parent(
             number=head.number,
@@ -61,41 +61,41 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
 
 @patient
 def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
-    """The fully retrained model of the next version, if it was trained on these domains of the very same data.
+    """Return the fully retrained model of the next version, if there is one of these domains and the same data.
 
-    It has to go on from where a full training would begin now; None if there is none.
+    It must have the parent that a full training would have now. None if there is no such model.
     """
     with reading(engine) as session:
         head = versions.head(session, spec.model)
         full = None if head is None else versions.full_chain(session, spec.model, head.number + 1, domains)
         if head is None or full is None:
             return None
-        start = _start(session, head, FULL).digest
-    wanted = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
-    return full if (full.parent_digest, full.data, full.data_sha256) == wanted else None
+        start = _start_candidate(session, head, FULL).digest
+    expected = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
+    return full if (full.parent_digest, full.data, full.data_sha256) == expected else None
 
 
-def _start(session: Session, head: Version, method: str) -> Candidate:
-    """The candidate whose weights are built upon: the full chain goes on from the last fully retrained model."""
-    known = head.candidate.domains
-    full = versions.full_chain(session, head.model, head.number, known) if method == FULL else None
+def _start_candidate(session: Session, head: Version, method: str) -> Candidate:
+    """Return the candidate that training starts from: for the full chain, the last fully retrained model."""
+    domains = head.candidate.domains
+    full = versions.full_chain(session, head.model, head.number, domains) if method == FULL else None
     return full or head.candidate
 
 
-def choose_domain(spec: TrainingSpec, known: Sequence[str]) -> str:
-    """The folder of the data to train on: the one asked for, or the first, by number, that is not known yet.
+def choose_domain(spec: TrainingSpec, trained_domains: Sequence[str]) -> str:
+    """Return the domain to train on: the one in the request, or the first new one by number.
 
-    Of a checkpoint, which was trained elsewhere, only the test set is needed. Raises Invalid if there is none, or if
-    it was trained on already.
+    A checkpoint, which was trained elsewhere, needs only the test set. Raises Invalid if there is no such domain, or
+    if the model was trained on it already.
     """
     needed = "test" if spec.checkpoint else "train"
     names = [folder.name for folder in domain_folders.find_domains(Path(spec.data), [needed])]
-    fresh = [name for name in names if name not in known]
-    chosen = spec.domain or next(iter(fresh), None)
-    if chosen not in fresh:
+    new_domains = [name for name in names if name not in trained_domains]
+    domain = spec.domain or next(iter(new_domains), None)
+    if domain not in new_domains:
         raise Invalid(
             f"no new domain {spec.domain or ''} in {spec.data}: it has {', '.join(names) or 'none'}, the model knows "
-            f"{', '.join(known) or 'none'}",
+            f"{', '.join(trained_domains) or 'none'}",
             "a domain is a folder with train.jsonl and test.jsonl that the worker can read",
         )
-    return chosen
+    return domain

@@ -1,7 +1,7 @@
 """The pipeline: train → encode → decode and apply with the device's own code → evaluate that → a candidate.
 
-Here training and the database meet. What is recorded is never what training held in memory, but what a device will
-compute. Claiming trainings and recording candidates are the worker's.
+It joins training and the database. A candidate is the device's result, never the weights that training held in memory.
+Claiming trainings and recording candidates is left to `worker`.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,9 @@ from sqlalchemy import Engine
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import GIVEN
-from diffserver.pipeline import from_diff, merged_diffs, trials
+from diffserver.pipeline import from_checkpoint, from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
-from diffserver.pipeline.from_checkpoint import enter, update
-from diffserver.pipeline.job_context import Measured, Work
+from diffserver.pipeline.job_context import MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
 from diffserver.pipeline.train_version import train_base
 from diffserver.storage.object_store import Objects
@@ -32,30 +31,43 @@ def make_candidate(
     on_progress: OnProgress,
     find: Callable[[str], Task] = load_task,
 ) -> NewCandidate:
-    """Do one request, which takes a training or a few; intermediate files go to `folder`, which the caller removes.
+    """Make the candidate of a request, by up to a few trainings; `folder`, which the caller removes, takes their files.
 
-    `find` gives the task of a name.
+    `find` returns the task of a name.
 
     Raises Invalid, TaskError, MethodError, RangeError, and Cancelled once `on_progress` answers False.
     """
     work = Work(spec, find(spec.task), objects, folder, on_progress)
     if spec.kind == "base":
-        new = [choose_domain(spec, ())] if spec.data else []
-        result = enter(work) if spec.checkpoint else train_base(work, *new)
-        return assess(measure(work, None, result, new))
+        return _base(work)
     parent = load_parent(spec, engine, objects, folder)
     work = replace(work, number=parent.number + 1)
-    if spec.checkpoint:
-        domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
-        result = from_diff.update(work, parent) if spec.method == GIVEN else update(work, parent)
-        return _candidate(engine, parent, measure(work, parent, result, domains))
-    # Each of these is trained, encoded, decoded, applied and evaluated; the best one goes on.
-    results = trials.run(work, engine, parent, [*parent.domains, choose_domain(spec, parent.domains)])
-    candidate = _candidate(engine, parent, results.kept)
+    return _uploaded_update(work, engine, parent) if spec.checkpoint else _trained_update(work, engine, parent)
+
+
+def _base(work: Work) -> NewCandidate:
+    spec = work.spec
+    domains = [choose_domain(spec, ())] if spec.data else []
+    result = from_checkpoint.enter(work) if spec.checkpoint else train_base(work, *domains)
+    return assess(measure(work, None, result, domains))
+
+
+def _uploaded_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
+    """Return the candidate of an update that was trained elsewhere, a diff or a checkpoint."""
+    spec = work.spec
+    domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
+    result = from_diff.update(work, parent) if spec.method == GIVEN else from_checkpoint.update(work, parent)
+    return _candidate(engine, parent, measure(work, parent, result, domains))
+
+
+def _trained_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
+    """Return the candidate of the best trial; each is trained, encoded, decoded, applied and evaluated."""
+    results = trials.run(work, engine, parent, [*parent.domains, choose_domain(work.spec, parent.domains)])
+    candidate = _candidate(engine, parent, results.chosen_version)
     return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
 
 
-def _candidate(engine: Engine, parent: Parent, measured: Measured) -> NewCandidate:
+def _candidate(engine: Engine, parent: Parent, measured: MeasuredVersion) -> NewCandidate:
     """Return an update's candidate, with the short cuts that lead to it."""
     shortcuts = merged_diffs.make(measured.work, engine, parent, measured.result.version)
     return assess(replace(measured, result=replace(measured.result, shortcuts=shortcuts)))

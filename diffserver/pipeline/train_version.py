@@ -1,6 +1,6 @@
-"""One training of a request: a lesson from the data, and the version that devices will have of it.
+"""Run one training of a request: a lesson from the data, and the version that comes of it.
 
-How a version is made is `training.make_version`'s; which training is done is decided elsewhere.
+Making the version is left to `training.make_version`, the choice of trainings to `trials`.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from diffserver.methods.definition import load_definition
 from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
 from diffserver.training.loop import Lesson
-from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import make_version
+from diffserver.training.new_version import NewVersion
 
 
 def train_base(work: Work, domain: str) -> Result:
@@ -23,7 +23,7 @@ def train_base(work: Work, domain: str) -> Result:
 
 
 def train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
-    """Train the parent's next version by the method that was asked for; the last of the domains is new.
+    """Train the parent's next version by the request's method; the last of the domains is new.
 
     Raises TaskError, MethodError, RangeError, Cancelled.
     """
@@ -32,20 +32,20 @@ def train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
 
 
 def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
-    """The last domain is new, those before it are replayed."""
+    """Return the lesson of these domains: the last is new, those before it are replayed."""
     *earlier, new = (work.examples(domain, "train") for domain in domains)
     return Lesson(new, earlier)
 
 
-def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> MadeVersion:
+def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> NewVersion:
     return make_version(
         work.task,
-        load_definition(method).lasting(work.spec.epochs),
+        load_definition(method).with_epochs(work.spec.epochs),
         lesson,
         work.out,
         seed=work.seed,
         parent=parent,
         budget=work.spec.budget,
         device=work.spec.device,
-        on_progress=lambda done, message: work.on_progress(TRAINING_SHARE * done, message),
+        on_progress=lambda progress, message: work.on_progress(TRAINING_SHARE * progress, message),
     )

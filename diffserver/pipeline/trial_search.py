@@ -1,6 +1,6 @@
-"""The search for a payload: which training comes next, and which one is kept. Pure: rules on figures of what was tried.
+"""The search for a payload: the next training, and the choice among trials. Pure: rules on the figures of trials.
 
-What is kept is chosen from what was measured; estimates, which may be wrong, only say what to try. Training is left
+The choice goes by measurements alone; estimates, which may be wrong, only decide the next training. Training is left
 to `trials`.
 """
 
@@ -16,10 +16,10 @@ from diffserver.choices.methods import FULL
 from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
 
 MOST_TRAININGS = 3
-"""What one request may cost, the fully retrained model included."""
+"""The most trainings of one request with a bound on drift, the fully retrained model included."""
 
 WORTHWHILE = 0.9
-"""The share of the smallest payload that holds, which another one must promise to be worth a training."""
+"""A further training must promise a payload below this share of the smallest one that holds."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Goal:
     max_regression: float | None = None
     """Points of error rate that an earlier domain may lose."""
     least_budget: float = 0.0
-    """What no payload fits below."""
+    """The least budget of a training, below which no payload fits."""
 
     @property
     def trainings(self) -> int:
-        """How many trainings it may take."""
+        """The most trainings of the search."""
         return len(self.methods) if self.max_drift is None else MOST_TRAININGS
 
 
@@ -48,12 +48,12 @@ class NextTraining:
 
     method: str
     budget: float | None
-    """None for the fully retrained model, which drift is held against."""
+    """None for the fully retrained model, the reference of drift."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training and what came of it, as devices compute it; error rate in percent, drift and regression in points."""
+    """A training and its figures, as devices compute them; error rate in percent, drift and regression in points."""
 
     method: str
     budget: float | None
@@ -66,15 +66,15 @@ class Trial:
     density: float | None = None
     """The share of all weights that change."""
     levels: int | None = None
-    """How many different ones."""
+    """The number of different levels."""
     steps: tuple[float, float] | None = None
     """The least and the largest of the tensors' quantiser steps, as weights."""
     seconds: float | None = None
     trained: bool = True
-    """Whether it was trained for this request: else it stood in the catalogue."""
+    """Whether it was trained for this request, or else comes from the catalogue."""
 
     def holds(self, goal: Goal) -> bool:
-        """Tell whether the trial keeps to all bounds."""
+        """Tell whether the trial holds all bounds."""
         if self.payload_share > goal.budget:
             return False
         if goal.max_regression is not None and (self.regression or 0.0) > goal.max_regression:
@@ -83,75 +83,75 @@ class Trial:
 
 
 def next_training(goal: Goal, trials: Sequence[Trial]) -> NextTraining | None:
-    """Return the training to do after these trials, or None when no other is worth it."""
-    left = goal.trainings - sum(trial.trained for trial in trials)
-    if left == 0:
+    """Return the next training after these trials; None if none is worth it."""
+    trainings_left = goal.trainings - sum(trial.trained for trial in trials)
+    if trainings_left == 0:
         return None
     if goal.max_drift is not None and not any(trial.method == FULL for trial in trials):
         return NextTraining(FULL, None)
-    diffs = _wanted(goal, trials)
-    fresh = next((method for method in goal.methods if all(trial.method != method for trial in diffs)), None)
-    if fresh is not None:
-        return NextTraining(fresh, None if fresh == FULL else _first_budget(goal, diffs, left))
-    return None if goal.max_drift is None else _better(goal, diffs, left)
+    diffs = _eligible(goal, trials)
+    untried = next((method for method in goal.methods if all(trial.method != method for trial in diffs)), None)
+    if untried is not None:
+        return NextTraining(untried, None if untried == FULL else _first_budget(goal, diffs, trainings_left))
+    return None if goal.max_drift is None else _most_promising(goal, diffs, trainings_left)
 
 
 def choose(goal: Goal, trials: Sequence[Trial]) -> Trial:
-    """Return the trial to keep: of those that hold all bounds if there are any, else the one that drifts least."""
-    diffs = _wanted(goal, trials)
-    held = [trial for trial in diffs if trial.holds(goal)]
+    """Return the trial to keep: the best of those that hold all bounds, or else the one that drifts least."""
+    diffs = _eligible(goal, trials)
+    holding = [trial for trial in diffs if trial.holds(goal)]
     if goal.max_drift is None:
-        return min(held or diffs, key=lambda trial: (trial.mean_error_rate, trial.payload_share))
-    if held:
-        return min(held, key=lambda trial: (trial.payload_share, trial.mean_error_rate))
+        return min(holding or diffs, key=lambda trial: (trial.mean_error_rate, trial.payload_share))
+    if holding:
+        return min(holding, key=lambda trial: (trial.payload_share, trial.mean_error_rate))
     return min(diffs, key=lambda trial: (_drift(trial), trial.payload_share))
 
 
 def refusal(goal: Goal, trials: Sequence[Trial], metric: Metric) -> str | None:
-    """Say which drift the chosen trial has and what would help, if it has too much; else None."""
-    chosen = choose(goal, trials)
-    if goal.max_drift is None or _drift(chosen) <= goal.max_drift:
+    """Return the refusal of a chosen trial that drifts too much, with a remedy; None if it does not."""
+    trial = choose(goal, trials)
+    if goal.max_drift is None or _drift(trial) <= goal.max_drift:
         return None
-    needed = share_on_line(_point(goal, chosen), goal.max_drift, goal.max_drift)
+    needed = share_on_line(_point(goal, trial), goal.max_drift, goal.max_drift)
     share = f"about {needed:.1%}" if needed < 1 else "the whole model"
     return (
-        f"drift is {_drift(chosen):.2f} points of mean {metric.name} over the fully retrained model, more than "
+        f"drift is {_drift(trial):.2f} points of mean {metric.name} over the fully retrained model, more than "
         f"{goal.max_drift:g}: a larger budget ({share}, by a rough estimate) or longer training may hold it"
     )
 
 
-def _wanted(goal: Goal, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that may be kept: trained for this request, by a method that was asked for."""
+def _eligible(goal: Goal, trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that may be kept: trained for this request, by one of its methods."""
     return [trial for trial in trials if trial.trained and trial.method in goal.methods]
 
 
-def _first_budget(goal: Goal, others: Sequence[Trial], left: int) -> float:
-    """Return the budget of a method's first training: the usual one, or what another method's trials point to."""
+def _first_budget(goal: Goal, trials: Sequence[Trial], trainings_left: int) -> float:
+    """Return the budget of a method's first training: the usual one, or an estimate from another method's trials."""
     if goal.max_drift is None:
         return goal.budget
-    if not others:
+    if not trials:
         return _within(goal, BUDGET)
-    return _pointed(goal, others, _is_last_chance(goal, others, left)) or goal.budget
+    return _estimated_budget(goal, trials, _is_last_chance(goal, trials, trainings_left)) or goal.budget
 
 
-def _better(goal: Goal, diffs: Sequence[Trial], left: int) -> NextTraining | None:
-    """The method that promises the smallest payload, if it is worth a training."""
+def _most_promising(goal: Goal, diffs: Sequence[Trial], trainings_left: int) -> NextTraining | None:
+    """Return the training that promises the smallest payload; None if it is not worth it."""
     methods = {method: [trial for trial in diffs if trial.method == method] for method in goal.methods}
-    last_chance = _is_last_chance(goal, diffs, left)
-    pointed = {method: _pointed(goal, own, last_chance) for method, own in methods.items()}
-    ways = [NextTraining(method, budget) for method, budget in pointed.items() if budget is not None]
+    last_chance = _is_last_chance(goal, diffs, trainings_left)
+    budgets = {method: _estimated_budget(goal, own_trials, last_chance) for method, own_trials in methods.items()}
+    trainings = [NextTraining(method, budget) for method, budget in budgets.items() if budget is not None]
     least = min((trial.payload_share for trial in diffs if trial.holds(goal)), default=math.inf)
-    best = min(ways, key=lambda way: way.budget or 0.0, default=None)
+    best = min(trainings, key=lambda training: training.budget or 0.0, default=None)
     return best if best and (best.budget or 0.0) < WORTHWHILE * least else None
 
 
-def _is_last_chance(goal: Goal, diffs: Sequence[Trial], left: int) -> bool:
-    """Tell whether nothing holds so far: then the last training gets all of the budget."""
-    return left == 1 and not any(trial.holds(goal) for trial in diffs)
+def _is_last_chance(goal: Goal, diffs: Sequence[Trial], trainings_left: int) -> bool:
+    """Tell whether this is the last training and no trial holds: then it gets all of the budget."""
+    return trainings_left == 1 and not any(trial.holds(goal) for trial in diffs)
 
 
-def _pointed(goal: Goal, trials: Sequence[Trial], last_chance: bool) -> float | None:
-    """The budget that these trials point to; None if even all of it was too little."""
+def _estimated_budget(goal: Goal, trials: Sequence[Trial], last_chance: bool) -> float | None:
+    """Return the budget that these trials suggest; None if even all of it was too little."""
     assert goal.max_drift is not None
     if not any(trial.holds(goal) for trial in trials) and any(trial.budget == goal.budget for trial in trials):
         return None

@@ -21,13 +21,13 @@ LOCK = "lock"
 def work_folder(worker: str) -> Iterator[Path]:
     """Make the folder of a worker, first removing those of dead ones; it is gone after the block.
 
-    Raises Invalid if the place belongs to another user, and OSError.
+    Raises Invalid if the folder of all workers belongs to another user, and OSError.
     """
-    place = _place()
-    with _locked(place / LOCK):
-        for folder in filter(_is_dead, _folders(place)):
+    workers_folder = _workers_folder()
+    with _locked(workers_folder / LOCK):
+        for folder in filter(_is_dead, _folders(workers_folder)):
             shutil.rmtree(folder, ignore_errors=True)
-        folder = place / worker
+        folder = workers_folder / worker
         folder.mkdir(mode=0o700)
         lock = (folder / LOCK).open("wb")
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -38,17 +38,17 @@ def work_folder(worker: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place() -> Path:
-    """The folder of all of this user's workers on this machine."""
-    place = Path(tempfile.gettempdir()) / f"diffserver-work-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    if place.is_symlink() or place.stat().st_uid != os.getuid():
-        raise Invalid(f"{place} belongs to someone else", "remove it, or set TMPDIR to a folder of your own")
-    return place
+def _workers_folder() -> Path:
+    """Return the folder of all of this user's workers on this machine; raises Invalid."""
+    workers_folder = Path(tempfile.gettempdir()) / f"diffserver-work-{os.getuid()}"
+    workers_folder.mkdir(mode=0o700, exist_ok=True)
+    if workers_folder.is_symlink() or workers_folder.stat().st_uid != os.getuid():
+        raise Invalid(f"{workers_folder} belongs to someone else", "remove it, or set TMPDIR to a folder of your own")
+    return workers_folder
 
 
-def _folders(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if path.is_dir()]
+def _folders(workers_folder: Path) -> list[Path]:
+    return [path for path in workers_folder.iterdir() if path.is_dir()]
 
 
 def _is_dead(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """The worker: claims trainings from the database, runs the pipeline, records candidates.
 
-It outlives the database's errors: what it has to say is said again until the database takes it. Heartbeats keep the
-lease alive while the pipeline is busy; the pipeline hears of a cancellation at its next step.
+It survives the database's errors, and writes again until it succeeds. Heartbeats renew the lease while the pipeline is
+busy; the pipeline notices a cancellation at its next step.
 """
 
 import os
@@ -21,7 +21,7 @@ from diffserver.catalog.candidate import NewCandidate
 from diffserver.errors import DiffServerError, JobLost
 from diffserver.logs import make_log
 from diffserver.methods.method import MethodError
-from diffserver.pipeline.heartbeat import beating, present
+from diffserver.pipeline.heartbeat import heartbeats, presence
 from diffserver.pipeline.run import make_candidate
 from diffserver.pipeline.work_folder import work_folder
 from diffserver.settings import Settings
@@ -35,7 +35,7 @@ from diffserver.training.progress import Cancelled
 IDLE_SECONDS = 1.0
 
 EXPECTED = (DiffServerError, DiffClientError, TaskError, MethodError)
-"""Failures that are the request's, and told to who made it."""
+"""Failures for which the request is to blame, whose messages its author reads."""
 
 log = make_log()
 
@@ -52,10 +52,10 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self, once: bool = False) -> None:
-        """Work on trainings for ever, or until none waits; on KeyboardInterrupt the one at hand is put back."""
+        """Run trainings for ever, or until none waits; on KeyboardInterrupt the current one is put back."""
         log.info("worker starts", worker=self.name)
-        self._look_at_tasks()
-        with work_folder(self.name) as folder, present(self._engine, self.name, self._lease_s):
+        self._log_tasks()
+        with work_folder(self.name) as folder, presence(self._engine, self.name, self._lease_s):
             try:
                 while True:
                     training = patient(training_queue.claim)(self._engine, self.name, self._lease_s)
@@ -69,8 +69,8 @@ class Worker:
                 self._put_back()
                 raise
 
-    def _look_at_tasks(self) -> None:
-        """Tell of the tasks that it was started with; a broken one is in no one's way but its own."""
+    def _log_tasks(self) -> None:
+        """Log the tasks of the worker's files; a broken file does not affect other tasks."""
         for file in self._task_files:
             try:
                 log.info("task found", task=open_task(file).name, file=file)
@@ -96,7 +96,7 @@ class Worker:
     def _train(self, training: Training, folder: Path) -> NewCandidate:
         spec = training_queue.spec_of(training)
         with (
-            beating(self._engine, self.name, training.id, self._lease_s) as pulse,
+            heartbeats(self._engine, self.name, training.id, self._lease_s) as pulse,
             tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as files,
         ):
             return make_candidate(spec, self._engine, self._objects, Path(files), pulse.note, self._find)
@@ -113,7 +113,7 @@ class Worker:
         patient(training_queue.fail)(self._engine, training_id, self.name, error)
 
     def _put_back(self) -> None:
-        """Once, as whoever ends does not wait: without it the training is taken up when its lease ends."""
+        """Release the training, without a retry on the way out: if that fails, it is taken up when its lease ends."""
         try:
             training_queue.release(self._engine, self.name)
         except SQLAlchemyError as error:

@@ -1,4 +1,4 @@
-"""The task of models that are only delivered: a name for what is neither trained nor measured here."""
+"""The task of models that are only delivered: neither trained nor measured here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from diffserver.tasks.errors import TaskError
 
 
 class DeliveryTask:
-    """A task with nothing to train and nothing to measure; whatever would need either raises TaskError."""
+    """A task without data; methods that would train or measure raise TaskError."""
 
     name = DELIVERY
     metric = Metric("error rate", "examples")
-    """Of which there are none: devices say that they measured nothing."""
+    """A default, as a metric is required; nothing is counted by it."""
 
     def _refuse(self, *_arguments: Any) -> NoReturn:
         raise TaskError(

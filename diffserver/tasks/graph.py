@@ -119,7 +119,7 @@ def _root_cause(error: Exception) -> str:
 
 def _weights_outside(model: onnx.ModelProto, names: set[str]) -> None:
     """Turn the inputs of these names into initialisers with external data."""
-    kept = [value for value in model.graph.input if value.name not in names]
+    inputs = [value for value in model.graph.input if value.name not in names]
     for value in model.graph.input:
         if value.name in names:
             kind = value.type.tensor_type
@@ -132,7 +132,7 @@ def _weights_outside(model: onnx.ModelProto, names: set[str]) -> None:
             tensor.external_data.add(key="location", value=OUTSIDE)
             model.graph.initializer.append(tensor)
     del model.graph.input[:]
-    model.graph.input.extend(kept)
+    model.graph.input.extend(inputs)
 
 
 def _strip(model: onnx.ModelProto) -> None:

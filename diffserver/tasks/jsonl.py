@@ -1,4 +1,4 @@
-"""Read JSON Lines files: a JSON object for each line, with its place for messages.
+"""Read JSON Lines files: a JSON object for each line, with its line number for messages.
 
 The meaning of the fields is left to the task.
 """

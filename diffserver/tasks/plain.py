@@ -1,4 +1,4 @@
-"""The base class for tasks of one's own: a subclass gives network, targets, loss and scorer.
+"""The base class for plain tasks: a subclass gives network, targets, loss and scorer.
 
 Examples are lines of JSON, the graph is the network's ONNX export, a probe set is a sample of the lines, and all
 measurements are left to the scorer that devices use. Any method can be overridden.
@@ -109,8 +109,8 @@ class PlainTask(ABC):
     def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
         """Return a probe set: lines of the split, drawn by the seed, with the files that reading them opens."""
         lines = read_lines(folder / f"{split}.jsonl")
-        drawn = np.random.default_rng(seed).permutation(len(lines))[: count * self.probe_factor]
-        chosen, files = [lines[number] for number in sorted(drawn)], dict[str, bytes]()
+        numbers = np.random.default_rng(seed).permutation(len(lines))[: count * self.probe_factor]
+        chosen, files = [lines[number] for number in sorted(numbers)], dict[str, bytes]()
         for line in chosen:
             self._example(line, _opener(folder, files))
         return pack([line.fields for line in chosen], files)

@@ -31,7 +31,7 @@ BUILT_IN = {
 }
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # as the API takes it
-_PLACE = re.compile(r"(?P<module>.+\.py|[\w.]+(?=:))(:(?P<thing>\w+))?")
+_PATH = re.compile(r"(?P<module>.+\.py|[\w.]+(?=:))(:(?P<name>\w+))?")
 _PARTS = {name: part for name, part in vars(Task).items() if not name.startswith("_")}
 _REMEDY = (
     f"to add one, install a package with an entry point of the group {GROUP}, or start serve and worker with "
@@ -54,8 +54,8 @@ def load_task(name: str, files: tuple[str, ...] = ()) -> Task:
     installed = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name in installed:
         return _installed(installed[name])
-    known = ", ".join(sorted({*BUILT_IN, *file_tasks, *installed}))
-    raise TaskError(". ".join([f"there is no task {name!r}; known: {known}; {_REMEDY}", *broken]))
+    names = ", ".join(sorted({*BUILT_IN, *file_tasks, *installed}))
+    raise TaskError(". ".join([f"there is no task {name!r}; known: {names}; {_REMEDY}", *broken]))
 
 
 @cache
@@ -64,11 +64,11 @@ def open_task(text: str) -> Task:
 
     By name, by file (`path/to/file.py`, `path/to/file.py:Class`) or by module (`package.module:Class`).
     """
-    place = _PLACE.fullmatch(text)
-    if place is None:
+    match = _PATH.fullmatch(text)
+    if match is None:
         return load_task(text)
-    module = _module(place["module"])
-    return _instance(getattr(module, place["thing"], None), text) if place["thing"] else _only_task(module, text)
+    module = _module(match["module"])
+    return _instance(getattr(module, match["name"], None), text) if match["name"] else _only_task(module, text)
 
 
 def _in_files(files: Sequence[str]) -> tuple[dict[str, Task], list[str]]:
@@ -93,9 +93,9 @@ def _installed(entry: EntryPoint) -> Task:
     return task
 
 
-def _module(place: str) -> ModuleType:
+def _module(path: str) -> ModuleType:
     try:
-        return load_code.load_module(place)
+        return load_code.load_module(path)
     except NoSuchCode as error:
         raise TaskError(f"the task's code does not import: {error}") from error
 

@@ -36,7 +36,7 @@ class Task(Protocol):
 
     name: str
     metric: Metric
-    """What its errors are called and count."""
+    """The name of its error rate, and of the items that it counts."""
 
     def network(self, seed: int) -> nn.Module:
         """Return a freshly initialised network; the same seed gives the same weights."""

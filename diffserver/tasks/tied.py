@@ -1,4 +1,4 @@
-"""Tied weights: tensors that a network has under several names, of which one counts."""
+"""Tied weights: tensors that a network has under several names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def other_names(network: nn.Module) -> dict[str, str]:
     others: dict[str, str] = {}
     parameters, buffers = (named(remove_duplicate=False) for named in (network.named_parameters, network.named_buffers))
     for name, tensor in chain(parameters, buffers):
-        kept = first.setdefault(id(tensor), name)
-        if kept != name:
-            others[name] = kept
+        first_name = first.setdefault(id(tensor), name)
+        if first_name != name:
+            others[name] = first_name
     return others

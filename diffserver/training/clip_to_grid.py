@@ -1,7 +1,7 @@
-"""Freely trained weights on the grids of their line: rounded, and cut where a grid ends.
+"""Round retrained weights to the grids of their table, and clip them to the grids' ends.
 
-Over a chain a weight that nothing holds in place, a bias before a normalisation, walks out of a grid that was chosen
-by version 0. What an operator brings as a checkpoint is not cut: it gets another grid (`checkpoints.outgrown`).
+Over a chain an unconstrained weight, such as a bias before a normalisation, can drift out of the grid that version 0
+chose. Checkpoints are not clipped: their tensors get another grid (`checkpoints.outgrown`).
 """
 
 import math
@@ -14,7 +14,7 @@ from diffclient.tensors.snapshot import Array, Table
 
 
 def enter(table: Table, weights: Mapping[str, Array]) -> list[Array]:
-    """Return the tensors in the table's order; those that it gives no grid are as they were."""
+    """Return the tensors in the table's order; those off the grid are unchanged."""
     return [weights[spec.name] if spec.grid is None else _on_grid(weights[spec.name], spec.grid) for spec in table]
 
 

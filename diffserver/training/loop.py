@@ -1,7 +1,6 @@
 """The training loop: a task's network, a method in place of its weights, new examples and replayed ones.
 
-Seeded, with a learning rate that warms up and then falls to nothing, and stopped cleanly by whoever follows its
-progress. What a method trains, what a task's loss is and where anything is kept are left to others.
+It is seeded, and `on_progress` can stop it. Methods, losses and files are left to others.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size befor
 
 @dataclass(frozen=True)
 class Lesson:
-    """Examples to learn from, of the new domain, and examples not to forget, of each earlier one."""
+    """The new domain's examples, and those of each earlier domain for replay."""
 
     new: Sequence[Example]
     earlier: Sequence[Sequence[Example]] = ()
@@ -61,9 +60,9 @@ def train(
     diff = Parametrised(network.to(device), method, steps)
     optimizer = torch.optim.Adam(diff.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
     try:
-        for step, examples in enumerate(_draws(task, lesson, recipe, steps, rng)):
+        for step, examples in enumerate(_draw_batches(task, lesson, recipe, steps, rng)):
             progress = step / steps
-            optimizer.param_groups[0]["lr"] = recipe.learning_rate * _pace(progress, recipe.warmup)
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate * _rate(progress, recipe.warmup)
             loss = task.loss(network, task.batch(examples, rng, device))
             _improve(optimizer, loss, recipe.clip)
             if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
@@ -74,11 +73,11 @@ def train(
 
 
 def choose_device(name: str) -> str:
-    """Return the name, for `auto` that of the best device here; raises MethodError if there is none of that name."""
-    here = hardware.names(torch.cuda.device_count())
-    if name not in here:
-        raise MethodError(f"PyTorch finds no device {name!r} here: train with {', '.join(here)}")
-    return name if name != "auto" else "cuda" if "cuda" in here else "cpu"
+    """Return the device's name, of `auto` the best device here; raises MethodError if there is no such device."""
+    devices = hardware.names(torch.cuda.device_count())
+    if name not in devices:
+        raise MethodError(f"PyTorch finds no device {name!r} here: train with {', '.join(devices)}")
+    return name if name != "auto" else "cuda" if "cuda" in devices else "cpu"
 
 
 def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
@@ -90,8 +89,8 @@ def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> Non
     optimizer.step()
 
 
-def _pace(progress: float, warmup: float) -> float:
-    """The learning rate as a share of its highest: a line up, then half a cosine down."""
+def _rate(progress: float, warmup: float) -> float:
+    """Return the learning rate as a share of its highest: linear warm-up, then half a cosine down."""
     if progress < warmup:
         return (progress + 0.001) / warmup
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
@@ -108,8 +107,10 @@ def _steps(lesson: Lesson, recipe: Recipe) -> int:
     return math.ceil(recipe.epochs * len(lesson.new) / (recipe.batch - _replayed(lesson, recipe)))
 
 
-def _draws(task: Task, lesson: Lesson, recipe: Recipe, steps: int, rng: np.random.Generator) -> Iterator[list[Example]]:
-    """One batch a step: new examples and replayed ones, each of about equal size."""
+def _draw_batches(
+    task: Task, lesson: Lesson, recipe: Recipe, steps: int, rng: np.random.Generator
+) -> Iterator[list[Example]]:
+    """Yield one batch a step: new examples and replayed ones, each group of about equal size."""
     replayed = _replayed(lesson, recipe)
     new = _batches(task, _endless(lesson.new, rng), recipe.batch - replayed, rng)
     earlier = _batches(task, _taking_turns(lesson.earlier, rng), replayed, rng) if replayed else None
@@ -119,9 +120,9 @@ def _draws(task: Task, lesson: Lesson, recipe: Recipe, steps: int, rng: np.rando
 
 def _batches(task: Task, examples: Iterator[Example], size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
     while True:
-        some = sorted((next(examples) for _ in range(SORTED_TOGETHER * size)), key=task.size)
+        pool = sorted((next(examples) for _ in range(SORTED_TOGETHER * size)), key=task.size)
         for number in rng.permutation(SORTED_TOGETHER):
-            yield some[number * size : (number + 1) * size]
+            yield pool[number * size : (number + 1) * size]
 
 
 def _endless(examples: Sequence[Example], rng: np.random.Generator) -> Iterator[Example]:
@@ -131,7 +132,7 @@ def _endless(examples: Sequence[Example], rng: np.random.Generator) -> Iterator[
 
 
 def _taking_turns(domains: Sequence[Sequence[Example]], rng: np.random.Generator) -> Iterator[Example]:
-    """Examples of all domains: a large one has more to forget, a small one must not drown."""
+    """Yield examples of all domains, drawn by the square roots of the domains' sizes."""
     sources = [_endless(examples, rng) for examples in domains if len(examples)]
     roots = np.sqrt([len(examples) for examples in domains if len(examples)])
     while True:

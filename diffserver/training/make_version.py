@@ -1,13 +1,15 @@
-"""One version in the making: a method is trained, and what it ends with is encoded, decoded and applied as on a device.
+"""Make a version: train a method, encode its result, and decode and apply that with the device's code.
 
-From there on only that version counts, never what training held in memory. Which versions are wanted and where they
-are kept is left to the pipeline and to the experiment.
+The version is the device's result, never the weights that training held in memory. Choosing versions and keeping them
+is left to the pipeline and to the experiment.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
+
+from torch import nn
 
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff
@@ -20,13 +22,13 @@ from diffserver.methods.setting import Setting
 from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
 from diffserver.training.loop import Lesson, train
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import OnProgress
 from diffserver.training.trainable import require_trainable
 
 
-class Known(Protocol):
-    """A version that is there."""
+class ExistingVersion(Protocol):
+    """An existing version."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -44,13 +46,13 @@ def make_version(
     out: Path,
     *,
     seed: int,
-    parent: Known | None = None,
+    parent: ExistingVersion | None = None,
     budget: float = 1.0,
-    full: Known | None = None,
+    full: ExistingVersion | None = None,
     device: str = "auto",
     on_progress: OnProgress | None = None,
-) -> MadeVersion:
-    """Train by a method from a parent, or version 0 from nothing, and write to `out` what devices will have of it.
+) -> NewVersion:
+    """Train by a method from a parent, or version 0 from nothing, and write the weights of devices to `out`.
 
     `full` is the fully retrained model that some methods compress.
 
@@ -58,20 +60,24 @@ def make_version(
     """
     network = task.network(seed)
     require_trainable(network)
-    if parent is None:
-        weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-        table, _ = enter_grid(weights)
-    else:
-        table, weights = parent.snapshot.table, parent.snapshot.read_all()
+    table, weights = _start(network, parent)
     teacher = None if full is None else full.snapshot.read_all()
     method = definition.make(Setting(weights, table, budget, seed, network, teacher))
     if definition.recipe:
         train(task, network, method, lesson, definition.recipe, seed=seed, device=device, on_progress=on_progress)
-    return settle(method.result(), parent, out)
+    return write_version(method.result(), parent, out)
 
 
-def settle(result: Result, parent: Known | None, out: Path) -> MadeVersion:
-    """Write what a method ended with as a version: a diff applied by the device's code, or weights on their grids.
+def _start(network: nn.Module, parent: ExistingVersion | None) -> tuple[Table, Weights]:
+    """Return the table and weights that training starts from: the parent's, or the network's with grids chosen anew."""
+    if parent is not None:
+        return parent.snapshot.table, parent.snapshot.read_all()
+    weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    return enter_grid(weights)[0], weights
+
+
+def write_version(result: Result, parent: ExistingVersion | None, out: Path) -> NewVersion:
+    """Write a method's result as a version: a diff applied by the device's code, or weights on their grids.
 
     Raises MethodError, RangeError, PayloadError.
     """
@@ -81,14 +87,14 @@ def settle(result: Result, parent: Known | None, out: Path) -> MadeVersion:
         table = parent.snapshot.table
         payload = encode(result, table, parent.digest)
         opened = open_payload(payload, table, parent.digest)
-        return MadeVersion(out, apply(parent.snapshot, [opened], out), opened.table_after, result.kind, payload)
+        return NewVersion(out, apply(parent.snapshot, [opened], out), opened.table_after, result.kind, payload)
     table, arrays = _on_grids(result.weights, parent)
     packed = result.payload if isinstance(result, Packed) else None
-    return MadeVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)
+    return NewVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)
 
 
-def _on_grids(weights: Weights, parent: Known | None) -> tuple[Table, list[Array]]:
-    """The weights in their table's order; version 0 chooses the grids that its line keeps."""
+def _on_grids(weights: Weights, parent: ExistingVersion | None) -> tuple[Table, list[Array]]:
+    """Return the table, and the weights in its order; version 0 chooses the grids of all later versions."""
     if parent is not None:
         return parent.snapshot.table, clip_to_grid.enter(parent.snapshot.table, weights)
     table, entered = enter_grid(weights)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 OnProgress = Callable[[float, str], bool]
-"""Hears how far training is (0 to 1) and how it goes; answers whether to go on."""
+"""A callback with the progress (0 to 1) and a message; it returns whether to go on."""
 
 
 class Cancelled(Exception):
-    """Whoever follows the training's progress asked it to stop."""
+    """The training was stopped by its progress callback."""

@@ -15,14 +15,14 @@ from diffserver.tasks.tied import other_names
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Everything that `enter_grid` asks for."""
+    """The arguments of `enter_grid` for a network."""
 
     arrays: Mapping[str, Array]
     """By name, in the network's shapes; bf16 as uint16."""
     dtypes: Mapping[str, str]
-    """The dtypes that arrays cannot tell."""
+    """The dtypes that an array's dtype does not show."""
     constants: frozenset[str]
-    """Names of what is no parameter, and so may hold infinities: masks, statistics, tables."""
+    """Names of tensors that are no parameters, and so may hold infinities: masks, statistics, tables."""
 
 
 def state_of(network: nn.Module) -> State:

@@ -19,9 +19,9 @@ def test_a_candidate_is_refused_for_each_bound_that_it_breaks() -> None:
     earlier = regressions({"a": Errors(1, 100), "b": Errors(5, 100)}, {"a": Errors(4, 100), "b": Errors(5, 100)})
     bounds = Bounds(budget=0.02, max_regression=2.0, max_drift_ppm=100_000)
     assert refusals(bounds, ERRORS, 0.02, {"b": earlier["b"]}, 100_000) == []
-    found = refusals(bounds, ERRORS, 0.021, earlier, 100_001)
-    assert [line.split()[0] for line in found] == ["payload", "a", "mistakes"]
-    assert found[1] == "a loses 3.00 points of mistakes, more than 2"
+    reasons = refusals(bounds, ERRORS, 0.021, earlier, 100_001)
+    assert [line.split()[0] for line in reasons] == ["payload", "a", "mistakes"]
+    assert reasons[1] == "a loses 3.00 points of mistakes, more than 2"
     assert refusals(Bounds(0.02, None, 0), ERRORS, 0.01, {"a": 99.0}, 0) == []
 
 

@@ -1,7 +1,7 @@
-"""Applying a chain of diffs to a snapshot: one pass, chunk by chunk, no intermediate version.
+"""Apply a chain of diffs to a snapshot: one pass, chunk by chunk, no intermediate version.
 
 A chunk is read, combined with every diff of the chain in turn, and handed to the writer, which hashes and
-writes it while the next one is made; so memory is bounded by chunks. What is written is synced and digested;
+writes it while the next one is made; so memory is bounded by chunks. The snapshot is synced and digested;
 comparing the digest with the expected one is left to the caller.
 """
 

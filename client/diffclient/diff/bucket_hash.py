@@ -1,6 +1,6 @@
 """The integer hash that assigns every position of a tensor to a bucket and a sign.
 
-Fully specified here and in docs/format.md: a framework's random generator may change, this may not.
+It is fully specified here and in docs/format.md, since a framework's random generator may change.
 The mixer is lowbias32 (Chris Wellons, "Prospecting for Hash Functions", 2018). A tensor has many positions,
 so they are hashed in blocks that stay in the processor's cache, in memory that is used again.
 """
@@ -57,12 +57,12 @@ def spread(
     """
     values = np.empty(stop - start, levels.dtype)
     for part, block_buckets, odd in _blocks(seed, tensor, start, stop, len(levels)):
-        taken, negative = values[part], -odd.astype(levels.dtype)
+        signed, negative = values[part], -odd.astype(levels.dtype)
         # Every bucket exists, so nothing is clipped; numpy would check, and copy, if it were not told to clip.
-        np.take(levels, block_buckets, out=taken, mode="clip")
+        np.take(levels, block_buckets, out=signed, mode="clip")
         # x -> -x is x -> (x ^ -1) - (-1).
-        taken ^= negative
-        taken -= negative
+        signed ^= negative
+        signed -= negative
     return values
 
 

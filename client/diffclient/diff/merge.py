@@ -1,7 +1,7 @@
-"""Merging: consecutive sparse diffs on the grid as one diff that makes the same bits of the same parent.
+"""Merge consecutive sparse diffs on the grid into one diff that makes the same bits of the same parent.
 
-With alpha = beta = 1 a diff is a plain sum of integers, so neither order nor grouping matters. What is not a sum
-(other kinds, other factors, floats off the grid) is refused. Whether a merged diff is worth its bytes is left to the
+With alpha = beta = 1 a diff is a plain sum of integers, so neither order nor grouping matters. Other diffs (of
+other kinds or factors, or of floats off the grid) are refused. Whether a merged diff is worth its bytes is left to the
 server.
 """
 
@@ -52,8 +52,8 @@ def _merged(spec: TensorSpec, streams: Sequence[Stream | None]) -> Sparse | None
     positions = positions[order]
     starts = np.flatnonzero(np.diff(positions, prepend=-1))
     sums = np.add.reduceat(values[order], starts) if starts.size else values
-    kept = np.flatnonzero(sums)
-    return _stream(spec, positions[starts[kept]], sums[kept]) if kept.size else None
+    nonzero = np.flatnonzero(sums)
+    return _stream(spec, positions[starts[nonzero]], sums[nonzero]) if nonzero.size else None
 
 
 def _stream(spec: TensorSpec, positions: Positions, values: Values) -> Sparse:

@@ -1,4 +1,4 @@
-"""Packing and unpacking of bit fields of varying width, most significant bit first."""
+"""Pack and unpack bit fields of varying width, most significant bit first."""
 
 from __future__ import annotations
 

@@ -53,12 +53,12 @@ class Coding:
 
     plans: tuple[Plan, ...]
     books: tuple[Codebook, ...]
-    chosen: tuple[tuple[int, ...], ...]
+    book_numbers: tuple[tuple[int, ...], ...]
     """For each plan, the codebook of each of its runs by number."""
 
     def runs(self) -> Iterator[tuple[Codebook, Integers]]:
         """Yield every run that is not empty with its codebook, in the order in which they travel."""
-        for plan, books in zip(self.plans, self.chosen, strict=True):
+        for plan, books in zip(self.plans, self.book_numbers, strict=True):
             for chunk in plan.chunks:
                 for book, run in zip(books, chunk, strict=True):
                     if len(run):
@@ -136,7 +136,7 @@ def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
     """Return about how many bits a plan takes with codebooks of its own."""
     total = 0.0
     for role in set(plan.roles):
-        histograms = [plan.histogram(run, ranges[role]) for run, other in enumerate(plan.roles) if other == role]
+        histograms = [plan.histogram(run, ranges[role]) for run, use in enumerate(plan.roles) if use == role]
         total += sum(
             ranges[role].bits(group) + fit_codebooks.price(group) for group in fit_codebooks.cluster(histograms)[1]
         )
@@ -150,15 +150,13 @@ def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
 
 def _with_books(plans: tuple[Plan, ...], ranges: Mapping[str, Ranges], thrift: float) -> Coding:
     books: list[Codebook] = []
-    chosen: dict[tuple[int, int], int] = {}
+    numbers_by_run: dict[tuple[int, int], int] = {}
     for role, within in ranges.items():
-        places = [
-            (index, run) for index, plan in enumerate(plans) for run, other in enumerate(plan.roles) if other == role
-        ]
+        places = [(index, run) for index, plan in enumerate(plans) for run, use in enumerate(plan.roles) if use == role]
         members, groups = fit_codebooks.cluster([plans[index].histogram(run, within) for index, run in places], thrift)
-        chosen |= {place: len(books) + member for place, member in zip(places, members, strict=True)}
+        numbers_by_run |= {place: len(books) + member for place, member in zip(places, members, strict=True)}
         books += [within.codebook(group) for group in groups]
     book_numbers = tuple(
-        tuple(chosen[index, run] for run in range(len(plan.roles))) for index, plan in enumerate(plans)
+        tuple(numbers_by_run[index, run] for run in range(len(plan.roles))) for index, plan in enumerate(plans)
     )
     return Coding(plans, tuple(books), book_numbers)

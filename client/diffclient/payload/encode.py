@@ -47,7 +47,7 @@ def payload_length(diff: Diff, table: Table) -> int:
 
 
 def _records(coding: Coding, diff: Diff) -> Records:
-    plans = iter(zip(coding.plans, coding.chosen, strict=True))
+    plans = iter(zip(coding.plans, coding.book_numbers, strict=True))
 
     def layout(stream: Stream) -> Layout:
         plan, books = next(plans)

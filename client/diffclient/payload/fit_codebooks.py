@@ -29,8 +29,8 @@ class Ranges:
 
     def count(self, numbers: Integers) -> Counts:
         """Return how many of the numbers fall into each range; all must lie in one."""
-        which = np.searchsorted(self.bases, numbers, "right") - 1
-        return np.bincount(which, minlength=len(self.bases))
+        indices = np.searchsorted(self.bases, numbers, "right") - 1
+        return np.bincount(indices, minlength=len(self.bases))
 
     def bits(self, counts: Counts) -> float:
         """Return the bits of numbers with these counts: the entropy of the ranges and the extra bits."""

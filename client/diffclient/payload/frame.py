@@ -1,6 +1,6 @@
 """The frame of a payload (`.ndiff`, docs/format.md): a fixed header and three sections.
 
-The sections' content is left to `records`, `rans` and `bits`, putting it together to `encode` and `decode`.
+The content of sections is left to `records`, `rans` and `bits`, assembly to `encode` and `decode`.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
     if magic != MAGIC:
         raise PayloadError("not a payload: it does not begin with NDIF")
     if KINDS.get(code) not in KNOWN.get(version, ()):
-        known = " and ".join(map(str, KNOWN))
-        raise PayloadTooNew(f"format {version}, kind {code}: this client knows format {known}; update it")
+        formats = " and ".join(map(str, KNOWN))
+        raise PayloadTooNew(f"format {version}, kind {code}: this client knows format {formats}; update it")
     if parent != bytes.fromhex(parent_digest)[:8]:
         raise WrongParent(f"the payload starts from {parent.hex()}…, not from {parent_digest[:16]}…")
     if count != tensors:

@@ -32,19 +32,19 @@ class Reader:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
-    def take(self, what: str, least: int, most: int) -> int:
+    def take(self, name: str, least: int, most: int) -> int:
         """Return the next number; raises PayloadError unless it lies between `least` and `most`."""
         number = self._next()
         if not least <= number <= most:
-            raise PayloadError(f"{what}: {number} is not between {least} and {most}")
+            raise PayloadError(f"{name}: {number} is not between {least} and {most}")
         return number
 
-    def take_signed(self, what: str, least: int, most: int) -> int:
+    def take_signed(self, name: str, least: int, most: int) -> int:
         """Return the next number, which was written as zigzag; raises PayloadError as `take` does."""
         number = self._next()
         number = -(number // 2) - 1 if number & 1 else number // 2
         if not least <= number <= most:
-            raise PayloadError(f"{what}: {number} is not between {least} and {most}")
+            raise PayloadError(f"{name}: {number} is not between {least} and {most}")
         return number
 
     def finish(self) -> None:

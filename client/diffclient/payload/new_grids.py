@@ -1,4 +1,4 @@
-"""The numbers in the records that say what becomes of the grids of touched tensors.
+"""Write and read the new grids of touched tensors, as numbers in the records.
 
 Of a tensor on a grid: 0, it stays; 1, the tensor leaves it for none; 2, 3 …, it becomes coarser by one bit, by two …
 """

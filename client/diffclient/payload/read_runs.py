@@ -67,8 +67,8 @@ class Sections:
         class_of = layout.classes.of(start // layout.block, start // layout.block + total)
         books = zip(*[iter(layout.books)] * (len(layout.books) // len(counts)), strict=True)
         changes = [
-            self._changes(spec, layout, chosen, count, np.flatnonzero(class_of == number))
-            for number, (count, chosen) in enumerate(zip(counts, books, strict=True))
+            self._changes(spec, layout, class_books, count, np.flatnonzero(class_of == number))
+            for number, (count, class_books) in enumerate(zip(counts, books, strict=True))
             if count
         ]
         positions, values = (np.concatenate(parts) for parts in zip(*changes, strict=True))

@@ -114,10 +114,10 @@ def read(section: memoryview, kind: Kind, table: Table, regrids: bool = False) -
     ]
     grids = new_grids.read(numbers, table, sizes) if regrids else None
     classed = list(zip(touched, classes, strict=True))
-    chosen = [_books(numbers, tensor, tensor_classes, kind, books) for tensor, tensor_classes in classed]
+    book_numbers = [_books(numbers, tensor, tensor_classes, kind, books) for tensor, tensor_classes in classed]
     counts = [_counts(numbers, tensor, tensor_classes, kind) for tensor, tensor_classes in classed]
     numbers.finish()
-    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, classes, chosen, counts))
+    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, classes, book_numbers, counts))
     return Records(books, tuple(next(layouts) if block else None for block in sizes), grids)
 
 
@@ -160,8 +160,8 @@ def _classes(numbers: leb128.Reader, spec: TensorSpec, block: int) -> Classes:
     lines = block_classes.lines(spec, block)
     if lines is None:
         raise PayloadError(f"{spec.name}: this tensor cannot have classes")
-    read = [numbers.take(f"{spec.name}: class", 0, block_classes.NUMBER_LIMIT) for _ in range(sum(lines))]
-    return Classes(*np.split(np.array(read, np.uint8), [lines[0]]))
+    line_numbers = [numbers.take(f"{spec.name}: class", 0, block_classes.NUMBER_LIMIT) for _ in range(sum(lines))]
+    return Classes(*np.split(np.array(line_numbers, np.uint8), [lines[0]]))
 
 
 def _books(
@@ -169,13 +169,13 @@ def _books(
 ) -> tuple[int, ...]:
     spec, block = touched
     runs, count = 1 if kind == "hashed" else 5 if block > 1 else 2, classes.count if classes else 1
-    chosen = tuple(numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(runs * count))
-    if kind != "hashed" and any(books[gaps].low < 0 for gaps in chosen[::runs]):
+    book_numbers = tuple(numbers.take(f"{spec.name}: codebook", 0, len(books) - 1) for _ in range(runs * count))
+    if kind != "hashed" and any(books[gaps].low < 0 for gaps in book_numbers[::runs]):
         raise PayloadError(f"{spec.name}: negative gaps")
-    for patterns in (books[number] for number in chosen[1::runs] if block > 1):
+    for patterns in (books[number] for number in book_numbers[1::runs] if block > 1):
         if patterns.has_extra_bits or patterns.low < 1 or patterns.end > 1 << block:
             raise PayloadError(f"{spec.name}: patterns that no block of {block} has")
-    return chosen
+    return book_numbers
 
 
 def _counts(numbers: leb128.Reader, touched: Touched, classes: Classes | None, kind: Kind) -> tuple[int, ...]:

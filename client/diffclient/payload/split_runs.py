@@ -55,10 +55,10 @@ def _cut_classes(positions: Positions, values: Integers, block: int, class_of: N
     places = positions // block
     for number in range(count):
         members = class_of == number
-        chosen = members[places]
+        in_class = members[places]
         ranks = np.cumsum(members) - 1
         total = int(np.count_nonzero(members))
-        yield _cut(positions[chosen], values[chosen], ranks[places[chosen]], total, block)
+        yield _cut(positions[in_class], values[in_class], ranks[places[in_class]], total, block)
 
 
 def _cut(positions: Positions, values: Integers, places: Positions, total: int, block: int) -> Cut:

@@ -135,12 +135,12 @@ def combine_half(
     added = values.astype(np.float32) * np.float32(2.0**-exponent)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         total = np.float32(alpha / ONE) * float_bits.widen(weights, dtype) + np.float32(beta / ONE) * added
-        kept = (values == 0) & (alpha == ONE)
-        total[kept] = 0
+        unchanged = (values == 0) & (alpha == ONE)
+        total[unchanged] = 0
         bits = float_bits.narrow(total, dtype)
     if not np.all(np.isfinite(total)) or not float_bits.all_finite(bits, dtype):
         raise RangeError("the diff makes a weight that is not finite: publish a new snapshot")
-    return np.where(kept, weights, float_bits.plus_zero(bits).view(weights.dtype))
+    return np.where(unchanged, weights, float_bits.plus_zero(bits).view(weights.dtype))
 
 
 def _scale(weights: Floats, exponent: int) -> Floats:

@@ -141,12 +141,12 @@ def _entered(array: Array, dtype: str, grid: int | None) -> Array:
     return np.asarray(float_bits.plus_zero(float_bits.bits_of(array))).view(array.dtype)
 
 
-def _dtype_name(name: str, array: Array, given: str | None) -> str:
-    if given is not None and array.dtype == DTYPES[given]:
-        return given
+def _dtype_name(name: str, array: Array, declared: str | None) -> str:
+    if declared is not None and array.dtype == DTYPES[declared]:
+        return declared
     if array.dtype == np.bool_:
         return "BOOL"
-    for known, dtype in DTYPES.items():
-        if array.dtype == dtype and known != "BF16":
-            return known
+    for dtype_name, dtype in DTYPES.items():
+        if array.dtype == dtype and dtype_name != "BF16":
+            return dtype_name
     raise SnapshotError(f"{name}: dtype {array.dtype} cannot be shipped; cast it to one of {', '.join(DTYPES)}")

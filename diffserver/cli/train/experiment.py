@@ -10,7 +10,7 @@ from diffserver.cli.output import progress, progress_bar, show_wide, warn
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
-    from diffserver.experiment.cache import Kept
+    from diffserver.experiment.cache import Cache
     from diffserver.experiment.plan import Plan
     from diffserver.experiment.results import Results
     from diffserver.tasks import Task
@@ -70,7 +70,7 @@ def chain(
     Example: `diffserver experiment chain -m sparse -m topk --budget 0.02 --budget 0.01 --seed 0 --seed 1`
     """
     try:
-        from diffserver.experiment.cache import Kept
+        from diffserver.experiment.cache import Cache
         from diffserver.experiment.plan import Plan, entries, find_domains, reference, shortened
         from diffserver.tasks import open_task
     except ImportError as error:
@@ -82,7 +82,7 @@ def chain(
     name = "synthetic" if data is None else data.resolve().name
     plan = Plan(name, domains, entries(methods, budget or [0.02]), tuple(seed or [0]), base, full, device)
     plan = shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
-    _run_plan(chosen, plan, Kept(folder / "kept", any_code), path)
+    _run_plan(chosen, plan, Cache(folder / "kept", any_code), path)
 
 
 def join(
@@ -98,7 +98,7 @@ def join(
     _finish(results.join([results.read(file) for file in files]), path)
 
 
-def _run_plan(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
+def _run_plan(task: "Task", plan: "Plan", cache: "Cache", path: Path) -> None:
     """Run the plan; write the results after every update."""
     from diffserver.experiment.chain import run
     from diffserver.experiment.results import Results
@@ -114,7 +114,7 @@ def _run_plan(task: "Task", plan: "Plan", kept: "Kept", path: Path) -> None:
             bars.update(step, completed=done, description=message[:48].ljust(48))
 
         try:
-            for row in run(Bench(task, plan, kept, show_progress)):
+            for row in run(Bench(task, plan, cache, show_progress)):
                 results = results.plus(row)
                 results.write(path)
                 bars.console.print(str(row))

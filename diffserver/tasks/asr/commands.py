@@ -8,7 +8,7 @@ import random
 import re
 
 from diffserver.tasks.asr import templates
-from diffserver.tasks.asr.domain import Domain as Domain
+from diffserver.tasks.asr.domain import Domain
 from diffserver.tasks.asr.more_updates import MORE_UPDATES
 
 

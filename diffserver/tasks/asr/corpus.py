@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 
 from diffclient.measure.log_mel import SAMPLE_RATE, Samples
-from diffserver.tasks.asr.commands import DOMAINS, Domain, sentence
+from diffserver.tasks.asr.commands import DOMAINS, sentence
+from diffserver.tasks.asr.domain import Domain
 from diffserver.tasks.asr.synthesis import ACCENTS, TEST_VARIANTS, TRAIN_VARIANTS, Voice, synthesiser
 from diffserver.tasks.errors import CorpusError
 
@@ -74,8 +75,8 @@ def build_corpus(
     shards = [shard for i in missing for shard in _shards(folder, i, sizes, seed)]
     for i in missing:
         _start_afresh(_beside(folder, domains[i]))
-    for done, name in enumerate(_speak_all(shards, workers), start=1):
-        if on_progress and not on_progress(done / len(shards), f"corpus {name}"):
+    for count, name in enumerate(_speak_all(shards, workers), start=1):
+        if on_progress and not on_progress(count / len(shards), f"corpus {name}"):
             raise CorpusError("stopped while making the corpus; the next run starts with the domains that are whole")
     for i in missing:
         _publish(folder, domains[i], stamp)

@@ -37,13 +37,13 @@ def arrived(parent: Snapshot, checkpoint: Checkpoint, out: Path) -> Snapshot:
 
 
 def test_every_dtype_arrives_to_the_bit_and_the_grid_within_its_half(parent: Snapshot, tmp_path: Path) -> None:
-    wanted = mixed(1)
-    after = arrived(parent, Checkpoint(write(tmp_path / "c", wanted)), tmp_path / "version")
+    expected = mixed(1)
+    after = arrived(parent, Checkpoint(write(tmp_path / "c", expected)), tmp_path / "version")
     for spec in parent.table:
         if spec.grid is None:
-            assert after.read(spec.name).tobytes() == wanted[spec.name][1].tobytes(), spec.name
+            assert after.read(spec.name).tobytes() == expected[spec.name][1].tobytes(), spec.name
         else:
-            off = np.abs(after.read(spec.name).astype(np.float64) - wanted[spec.name][1])
+            off = np.abs(after.read(spec.name).astype(np.float64) - expected[spec.name][1])
             assert off.max() <= 2.0 ** (-spec.grid - 1)
 
 
@@ -152,12 +152,12 @@ def test_a_constant_with_infinities_arrives_to_the_bit(tmp_path: Path, dtype: st
 
 
 def test_tensors_that_outgrow_their_grids_arrive_in_the_same_line(parent: Snapshot, tmp_path: Path) -> None:
-    wanted = dict(mixed(1)) | {"grid": ("F32", mixed(1)["grid"][1] * 200)}
-    after = arrived(parent, Checkpoint(write(tmp_path / "c", wanted)), tmp_path / "version")
-    old, new = ({spec.name: spec.grid for spec in one.table} for one in (parent, after))
+    expected = dict(mixed(1)) | {"grid": ("F32", mixed(1)["grid"][1] * 200)}
+    after = arrived(parent, Checkpoint(write(tmp_path / "c", expected)), tmp_path / "version")
+    old, new = ({spec.name: spec.grid for spec in snapshot.table} for snapshot in (parent, after))
     assert new.pop("grid") == (old.pop("grid") or 0) - 7
     assert new == old
-    off = np.abs(after.read("grid").astype(np.float64) - wanted["grid"][1])
+    off = np.abs(after.read("grid").astype(np.float64) - expected["grid"][1])
     assert off.max() <= 2.0**-16
     back = arrived(after, Checkpoint(parent.path), tmp_path / "back")
     assert back.table == after.table, "a grid is never made finer again"
@@ -167,8 +167,8 @@ def test_tensors_that_outgrow_their_grids_arrive_in_the_same_line(parent: Snapsh
 def test_what_became_of_an_outgrown_tensor_is_told(parent: Snapshot, tmp_path: Path) -> None:
     tensors = dict(mixed(0))
     tensors["grid"][1][0, 0] = 10
-    found = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+    changes = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
     line = "grid holds a weight of 10, and its grid ends at 4: "
-    assert describe_outgrown(found, exact(found)) == [line + "its new one ends at 128"]
-    cut = Diff("sparse", (None,) * len(found))
-    assert describe_outgrown(found, cut) == [line + "it is cut there, for only an exact diff can give it another"]
+    assert describe_outgrown(changes, exact(changes)) == [line + "its new one ends at 128"]
+    cut = Diff("sparse", (None,) * len(changes))
+    assert describe_outgrown(changes, cut) == [line + "it is cut there, for only an exact diff can give it another"]

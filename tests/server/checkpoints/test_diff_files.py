@@ -61,9 +61,9 @@ def test_what_is_known_of_a_diff(files: Files) -> None:
     alone = diff_files.inspect(files.folder / "1.ndiff")
     assert (alone["kind"], alone["tensors"], alone["bytes"]) == ("exact", 2, about.payload_bytes)
     assert about.parent.startswith(alone["parent"])
-    known = diff_files.inspect(files.folder / "1.ndiff", files.old)
-    assert known["changed_tensors"] == ["a", "b"]
-    assert known["weights"] == 2030 >= known["carried"] > 1900
+    facts = diff_files.inspect(files.folder / "1.ndiff", files.old)
+    assert facts["changed_tensors"] == ["a", "b"]
+    assert facts["weights"] == 2030 >= facts["carried"] > 1900
     (files.folder / "1.ndiff.json").unlink()
     assert diff_files.inspect(files.folder / "1.ndiff")["about"] is None
 
@@ -75,12 +75,12 @@ def damaged(path: Path) -> None:
 
 
 def of_another(path: Path) -> None:
-    said = json.loads(diff_files.beside(path).read_text())
-    diff_files.beside(path).write_text(json.dumps(said | {"digest": "0" * 64}))
+    description = json.loads(diff_files.beside(path).read_text())
+    diff_files.beside(path).write_text(json.dumps(description | {"digest": "0" * 64}))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (damaged, "not of one diff"),
         (of_another, "not to 000000000000"),
@@ -88,10 +88,10 @@ def of_another(path: Path) -> None:
         (lambda path: path.unlink(), "No such file"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(files: Files, spoil: Any, said: str) -> None:
+def test_what_does_not_belong_together_is_refused(files: Files, spoil: Any, message: str) -> None:
     diff_files.encode(files.old, files.new, files.folder / "1.ndiff")
     spoil(files.folder / "1.ndiff")
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(Invalid, match=message):
         diff_files.apply(files.old, files.folder / "1.ndiff", files.folder / "1")
     assert not (files.folder / "1").exists()
 
@@ -107,23 +107,23 @@ def test_a_diff_of_another_parent_is_refused(files: Files) -> None:
 
 def test_the_command_line_has_the_same(files: Files) -> None:
     def run(*words: object) -> Any:
-        done = CliRunner().invoke(app, ["diff", *map(str, words), "--json"])
-        assert done.exit_code == 0, done.exception
-        return json.loads(done.stdout)
+        result = CliRunner().invoke(app, ["diff", *map(str, words), "--json"])
+        assert result.exit_code == 0, result.exception
+        return json.loads(result.stdout)
 
     first = run("snapshot", files.folder / "old", files.folder / "again")
     assert first["digest"] == Snapshot(files.old).digest()
-    made = run("encode", files.old, files.new, files.folder / "1.ndiff", "--budget", BUDGET)
-    assert run("apply", files.old, files.folder / "1.ndiff", files.folder / "1")["digest"] == made["digest"]
-    assert run("inspect", files.folder / "1.ndiff", "--old", files.old)["about"] == made
+    answer = run("encode", files.old, files.new, files.folder / "1.ndiff", "--budget", BUDGET)
+    assert run("apply", files.old, files.folder / "1.ndiff", files.folder / "1")["digest"] == answer["digest"]
+    assert run("inspect", files.folder / "1.ndiff", "--old", files.old)["about"] == answer
 
 
 def test_the_command_line_warns_and_shows_lines(files: Files) -> None:
     words = [files.old, files.new, files.folder / "1.ndiff", "--budget", BUDGET]
-    made = CliRunner().invoke(app, ["diff", "encode", *map(str, words)])
-    assert "warning: this diff is not trained" in made.stderr
-    shown = CliRunner().invoke(app, ["diff", "inspect", str(files.folder / "1.ndiff"), "--old", str(files.old)])
-    assert "made by nearest" in shown.stdout
-    assert "values for 2,030 weights, in 2 tensors" in shown.stdout
+    encoded = CliRunner().invoke(app, ["diff", "encode", *map(str, words)])
+    assert "warning: this diff is not trained" in encoded.stderr
+    inspected = CliRunner().invoke(app, ["diff", "inspect", str(files.folder / "1.ndiff"), "--old", str(files.old)])
+    assert "made by nearest" in inspected.stdout
+    assert "values for 2,030 weights, in 2 tensors" in inspected.stdout
     for command in ("snapshot", "encode", "apply", "inspect"):
         assert "Example: " in CliRunner().invoke(app, ["diff", command, "--help"]).stdout

@@ -9,7 +9,7 @@ import pytest
 
 from diffclient.tensors.snapshot import Array, enter_grid
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.checkpoints.fit import Known, fit
+from diffserver.checkpoints.fit import Hints, fit
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import save
 
@@ -38,21 +38,21 @@ def test_a_tied_tensor_that_comes_twice_is_one(tmp_path: Path) -> None:
 
 def test_a_tied_tensor_comes_under_its_other_name(tmp_path: Path) -> None:
     table, _ = enter_grid({"embed": WEIGHT})
-    assert fit(checkpoint(tmp_path, head=WEIGHT), table, Known({"head": "embed"})).read("embed").tolist()
+    assert fit(checkpoint(tmp_path, head=WEIGHT), table, Hints({"head": "embed"})).read("embed").tolist()
 
 
 def test_two_names_with_different_weights_are_two_tensors(tmp_path: Path) -> None:
     table, _ = enter_grid({"embed": WEIGHT})
     with pytest.raises(CheckpointError, match="has tensors that the model has not: head"):
-        fit(checkpoint(tmp_path, embed=WEIGHT, head=WEIGHT + 1), table, Known({"head": "embed"}))
+        fit(checkpoint(tmp_path, embed=WEIGHT, head=WEIGHT + 1), table, Hints({"head": "embed"}))
 
 
 def test_positions_may_be_missing(tmp_path: Path) -> None:
     table, _ = enter_grid({"embed": WEIGHT, "bert.position_ids": POSITIONS})
-    fitted = fit(checkpoint(tmp_path, embed=WEIGHT), table, Known(weights=Parent()))
+    fitted = fit(checkpoint(tmp_path, embed=WEIGHT), table, Hints(weights=Parent()))
     assert fitted.read("bert.position_ids").tolist() == POSITIONS.tolist()
     with pytest.raises(CheckpointError, match="lacks embed"):
-        fit(checkpoint(tmp_path, bert_dot_position_ids=POSITIONS), table, Known(weights=Parent()))
+        fit(checkpoint(tmp_path, bert_dot_position_ids=POSITIONS), table, Hints(weights=Parent()))
 
 
 def test_positions_may_be_too_many(tmp_path: Path) -> None:

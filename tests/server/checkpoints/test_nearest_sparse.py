@@ -35,11 +35,11 @@ def drift(size: int, seed: int, scale: float = 0.002) -> Change:
 
 def error(change: Change, stream: object) -> float:
     """The squared error that is left, as a share of what doing nothing leaves."""
-    wanted = change.new.astype(np.float64) - change.old
-    left = wanted.copy()
+    target = change.new.astype(np.float64) - change.old
+    remainder = target.copy()
     if isinstance(stream, Sparse):
-        left[stream.positions] -= stream.levels.astype(np.float64) * stream.step
-    return float(np.sum(left**2) / np.sum(wanted**2))
+        remainder[stream.positions] -= stream.levels.astype(np.float64) * stream.step
+    return float(np.sum(remainder**2) / np.sum(target**2))
 
 
 def test_more_bytes_come_nearer_and_none_are_wasted() -> None:
@@ -58,25 +58,25 @@ def test_more_bytes_come_nearer_and_none_are_wasted() -> None:
 def test_neither_a_finer_nor_a_coarser_step_would_do_better() -> None:
     change = drift(30_000, seed=2)
     limit = 2400
-    found = sparse([change], limit).streams[0]
-    assert isinstance(found, Sparse)
-    wanted = (change.new - change.old).astype(np.float64)
-    sizes = np.sort(np.abs(wanted))[::-1]
+    nearest = sparse([change], limit).streams[0]
+    assert isinstance(nearest, Sparse)
+    target = (change.new - change.old).astype(np.float64)
+    sizes = np.sort(np.abs(target))[::-1]
 
     def best_with(step: int) -> float:
         """By trying every hundredth count of changes."""
         least = 1.0
         for count in range(100, 6000, 100):
-            positions = np.flatnonzero(np.abs(wanted) > sizes[count])
-            levels = np.rint(wanted[positions] / step).astype(np.int32)
+            positions = np.flatnonzero(np.abs(target) > sizes[count])
+            levels = np.rint(target[positions] / step).astype(np.int32)
             stream = Sparse(positions[levels != 0], levels[levels != 0], step)
             if len(stream.positions) and _length(change, stream) <= limit:
                 least = min(least, error(change, stream))
         return least
 
-    chosen = error(change, found)
-    assert chosen <= min(best_with(found.step * 2), best_with(found.step // 2))
-    assert chosen <= 1.03 * best_with(found.step), "and the count of changes is nearly the best as well"
+    own_error = error(change, nearest)
+    assert own_error <= min(best_with(nearest.step * 2), best_with(nearest.step // 2))
+    assert own_error <= 1.03 * best_with(nearest.step), "and the count of changes is nearly the best as well"
 
 
 def _length(change: Change, stream: Sparse) -> int:
@@ -98,15 +98,17 @@ def steps(size: int, seed: int, dtype: str, share: float) -> Change:
 @pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("dtype", ["I8", "BF16"])
 def test_equal_changes_fill_the_budget_the_first_of_them(dtype: str, share: float, limit: int) -> None:
-    found = [steps(40_000, seed, dtype, share) for seed in (1, 2)]
-    table = tuple(change.spec for change in found)
-    diff = sparse(found, limit)
+    changes = [steps(40_000, seed, dtype, share) for seed in (1, 2)]
+    table = tuple(change.spec for change in changes)
+    diff = sparse(changes, limit)
     assert 0.95 * limit <= len(encode(diff, table, "0" * 64)) <= limit
-    assert [*map(repr, sparse(found, limit).streams)] == [*map(repr, diff.streams)], "the rule leaves nothing to chance"
+    assert [*map(repr, sparse(changes, limit).streams)] == [*map(repr, diff.streams)], (
+        "the rule leaves nothing to chance"
+    )
     if dtype == "I8":
-        changed = np.concatenate([np.flatnonzero(change.new != change.old) for change in found])
-        kept = np.concatenate([stream.positions for stream in diff.streams if isinstance(stream, Sparse)])
-        assert np.array_equal(kept, changed[: len(kept)])
+        changed = np.concatenate([np.flatnonzero(change.new != change.old) for change in changes])
+        positions = np.concatenate([stream.positions for stream in diff.streams if isinstance(stream, Sparse)])
+        assert np.array_equal(positions, changed[: len(positions)])
 
 
 def test_with_bytes_enough_nothing_is_lost() -> None:
@@ -167,13 +169,13 @@ def test_all_dtypes_together_come_nearer_and_what_only_exact_can_change_is_named
         dtype, array = tensors[name]
         tensors[name] = (dtype, (array + rng.normal(0, 0.01, array.shape)).astype(array.dtype))
     tensors["bfloat"], tensors["off"], tensors["count"] = (mixed(1)[name] for name in ("bfloat", "off", "count"))
-    found = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
-    assert left_out(found) == ["count", "off"]
-    diff = sparse(found, int(0.2 * fp32_bytes(parent.table)))
+    changes = list(find_changes(Checkpoint(write(tmp_path / "c", tensors)), parent))
+    assert left_out(changes) == ["count", "off"]
+    diff = sparse(changes, int(0.2 * fp32_bytes(parent.table)))
     apply(parent, [diff], tmp_path / "version")
     after = Snapshot(tmp_path / "version")
     for name in ("grid", "half"):
-        wanted = tensors[name][1].astype(np.float64)
-        before, now = (np.abs(one.read(name) - wanted).mean() for one in (parent, after))
+        target = tensors[name][1].astype(np.float64)
+        before, now = (np.abs(snapshot.read(name) - target).mean() for snapshot in (parent, after))
         assert now < 0.5 * before, name
     assert after.read("off").tobytes() == parent.read("off").tobytes()

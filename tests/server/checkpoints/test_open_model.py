@@ -29,22 +29,22 @@ def written(path: Path, data: bytes) -> Path:
 
 
 def test_an_onnx_model_is_split(tmp_path: Path, scratch: Path) -> None:
-    with opened(written(tmp_path / "m.onnx", model(0)), scratch) as found:
-        entries = Checkpoint(found.weights).entries
-        assert found.graph is not None
-        assert found.graph.stat().st_size < (tmp_path / "m.onnx").stat().st_size + 400
+    with opened(written(tmp_path / "m.onnx", model(0)), scratch) as opened_model:
+        entries = Checkpoint(opened_model.weights).entries
+        assert opened_model.graph is not None
+        assert opened_model.graph.stat().st_size < (tmp_path / "m.onnx").stat().st_size + 400
     # Both branches have a constant "shift": they are two weights.
     assert sorted(entry.shape for entry in entries.values()) == [(1,), (4,), (4,), (4, 4)]
 
 
 def test_a_later_one_takes_the_published_names_and_another_graph_is_refused(tmp_path: Path, scratch: Path) -> None:
-    with opened(written(tmp_path / "0.onnx", model(0)), scratch) as found:
-        assert found.graph is not None
-        graph, names = found.graph.read_bytes(), set(Checkpoint(found.weights).entries)
+    with opened(written(tmp_path / "0.onnx", model(0)), scratch) as opened_model:
+        assert opened_model.graph is not None
+        graph, names = opened_model.graph.read_bytes(), set(Checkpoint(opened_model.weights).entries)
     for folder in ("renamed", "other"):
         (scratch / folder).mkdir()
-    with opened(written(tmp_path / "1.onnx", model(1, "onnx::x")), scratch / "renamed", graph) as found:
-        assert set(Checkpoint(found.weights).entries) == names
+    with opened(written(tmp_path / "1.onnx", model(1, "onnx::x")), scratch / "renamed", graph) as opened_model:
+        assert set(Checkpoint(opened_model.weights).entries) == names
     path = written(tmp_path / "2.onnx", model(1, more=True))
     reason = "another graph than the published one, from Identity on"
     with pytest.raises(CheckpointError, match=reason), opened(path, scratch / "other", graph):
@@ -57,8 +57,8 @@ def test_shards_are_joined(tmp_path: Path, scratch: Path) -> None:
     for file in set(files.values()):
         save(tmp_path / file, {name: tensors[name] for name in tensors if files[name] == file})
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
-    with opened(tmp_path, scratch) as found:
-        checkpoint = Checkpoint(found.weights)
+    with opened(tmp_path, scratch) as opened_model:
+        checkpoint = Checkpoint(opened_model.weights)
         assert {name: checkpoint.read(name).tolist() for name in checkpoint.entries} == {
             name: array.tolist() for name, array in tensors.items()
         }
@@ -76,8 +76,8 @@ def test_a_state_dict_of_torch_comes_with_tied_weights_once(tmp_path: Path, scra
     weight = torch.arange(6.0).reshape(2, 3)
     state = {"a": weight, "tied": weight, "half": weight.bfloat16(), "row": weight[0], "count": torch.tensor(3)}
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "m.ckpt")
-    with opened(tmp_path / "m.ckpt", scratch) as found:
-        checkpoint = Checkpoint(found.weights)
+    with opened(tmp_path / "m.ckpt", scratch) as opened_model:
+        checkpoint = Checkpoint(opened_model.weights)
     assert {name: entry.dtype for name, entry in checkpoint.entries.items()} == {
         "a": "F32", "half": "BF16", "row": "F32", "count": "I64",
     }  # fmt: skip

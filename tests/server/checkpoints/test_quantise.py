@@ -26,39 +26,39 @@ def test_a_rung_is_the_largest_that_is_not_above(value: float) -> None:
 
 def on_grid(pairs: list[tuple[int, int]]) -> WantedChange:
     old, new = np.array(pairs, np.int32).T
-    wanted = wanted_change(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new))
-    assert wanted is not None
-    return wanted
+    change = wanted_change(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new))
+    assert change is not None
+    return change
 
 
 @given(st.lists(st.tuples(UNITS, UNITS), min_size=1, max_size=30), st.integers(-60, 60), st.floats(0, 2e4))
 def test_what_is_kept_is_large_near_and_on_the_grid(
     pairs: list[tuple[int, int]], number: int, threshold: float
 ) -> None:
-    wanted, rung = on_grid(pairs), Rung(number)
-    stream, gain = wanted.kept(wanted.sizes > threshold, rung)
-    left = wanted.deltas.astype(np.float64)
+    change, rung = on_grid(pairs), Rung(number)
+    stream, gain = change.quantised(change.sizes > threshold, rung)
+    remainder = change.deltas.astype(np.float64)
     if stream is None:
         assert gain == 0
         return
-    assert np.all(wanted.sizes[stream.positions] > threshold)
+    assert np.all(change.sizes[stream.positions] > threshold)
     assert stream.levels.all()
     moved = stream.levels.astype(np.int64) * stream.step
     assert np.abs(np.array(pairs)[stream.positions, 0] + moved).max() <= 1 << 24
-    before = float(np.sum(left**2))
-    left[stream.positions] -= moved
-    assert gain / wanted.unit**2 == pytest.approx(before - float(np.sum(left**2)), rel=1e-6, abs=1.0)
-    assert np.abs(left[stream.positions]).max() <= stream.step, "a step back where rounding would leave the grid"
+    before = float(np.sum(remainder**2))
+    remainder[stream.positions] -= moved
+    assert gain / change.unit**2 == pytest.approx(before - float(np.sum(remainder**2)), rel=1e-6, abs=1.0)
+    assert np.abs(remainder[stream.positions]).max() <= stream.step, "a step back where rounding would leave the grid"
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16"])
 def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> None:
     numbers = np.array([0.5, -3.0, 0.0, 0.001], np.float32)
     new = numbers.astype(np.float16) if dtype == "F16" else (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    wanted = wanted_change(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
-    assert wanted is not None
+    change = wanted_change(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
+    assert change is not None
     rung = Rung.below(0.12)
-    stream, _ = wanted.kept(wanted.sizes > 0.06, rung)
+    stream, _ = change.quantised(change.sizes > 0.06, rung)
     assert stream is not None
     assert (stream.step, stream.exponent) == (rung.mantissa, -rung.power)
     assert stream.positions.tolist() == [0, 1]

@@ -69,10 +69,10 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
 @pytest.mark.parametrize("use", [Use.TRAINING, Use.EXPERIMENT])
 def test_a_request_may_name_it_if_its_line_says_so(service: Service, add: Add, use: Use) -> None:
     service.publish_chain(0)
-    asked = {"kind": "update", "model": "speech", "data": "/data/speech", "method": "coarse"}
+    body = {"kind": "update", "model": "speech", "data": "/data/speech", "method": "coarse"}
 
     def status() -> int:
-        return service.operator.post("/v1/trainings", json=asked).status_code
+        return service.operator.post("/v1/trainings", json=body).status_code
 
     assert status() == 422
     add(use)
@@ -83,12 +83,12 @@ def test_a_request_may_name_it_if_its_line_says_so(service: Service, add: Add, u
 def test_auto_tries_it_if_its_line_says_so(add: Add, use: Use) -> None:
     table, _ = enter_grid(PointsTask().initial())
 
-    def tried() -> tuple[str, ...]:
+    def tried_methods() -> tuple[str, ...]:
         return trials.goal_of(TrainingSpec("update", "m", "/data", method="auto"), table).methods
 
-    before = tried()
+    before = tried_methods()
     add(use)
-    assert tried() == (before if use is Use.TRAINING else (*before, "coarse"))
+    assert tried_methods() == (before if use is Use.TRAINING else (*before, "coarse"))
 
 
 @pytest.mark.parametrize("use", [Use.TRAINING, Use.TRAINING | Use.PUBLISHED])
@@ -96,10 +96,10 @@ def test_the_demo_takes_it_if_its_diffs_can_be_published(add: Add, use: Use, tmp
     app = typer.Typer()
     demo.add_to(app)
     add(use)
-    done = CliRunner().invoke(app, ["--method", "coarse", "--data", str(tmp_path / "nothing")])
-    refused = isinstance(done.exception, Invalid) and "no diff is made by 'coarse'" in str(done.exception)
+    result = CliRunner().invoke(app, ["--method", "coarse", "--data", str(tmp_path / "nothing")])
+    refused = isinstance(result.exception, Invalid) and "no diff is made by 'coarse'" in str(result.exception)
     assert refused == (Use.PUBLISHED not in use)
-    assert refused or "0 folders" in str(done.exception)
+    assert refused or "0 folders" in str(result.exception)
 
 
 def test_an_experiment_compares_it_if_its_line_says_so(add: Add, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_an_experiment_compares_it_if_its_line_says_so(add: Add, tmp_path: Path)
     with pytest.raises(Invalid, match="no method 'coarse'"):
         entries(["coarse"], [BUDGET])
     add(Use.EXPERIMENT)
-    found = run(planned(write_domains(tmp_path / "data"), "coarse:spread=1.2", updates=1), tmp_path / "kept")
-    assert [(row.method, row.payload_share <= BUDGET) for row in found.runs] == [
+    results = run(planned(write_domains(tmp_path / "data"), "coarse:spread=1.2", updates=1), tmp_path / "kept")
+    assert [(row.method, row.payload_share <= BUDGET) for row in results.runs] == [
         ("full", False),
         ("coarse:spread=1.2", True),
     ]
@@ -120,27 +120,27 @@ def test_a_training_by_it_becomes_a_candidate(add: Add, use: Use, tmp_path: Path
 
     def candidate(spec: TrainingSpec) -> Candidate:
         with writing(home.engine) as session:
-            return versions.record_candidate(session, home.run(spec, find=found))
+            return versions.record_candidate(session, home.run(spec, find=find_task))
 
-    def publish(made: Candidate) -> int:
+    def publish(row: Candidate) -> int:
         with writing(home.engine) as session:
-            return versions.publish(session, made.id, force=True).number
+            return versions.publish(session, row.id, force=True).number
 
     add(use)
     publish(candidate(TrainingSpec(BASE, "m", str(data), task="points", epochs=2)))  # type: ignore[arg-type]
-    made = candidate(TrainingSpec("update", "m", str(data), task="points", method="coarse", budget=BUDGET))
-    assert (made.method, made.number, bool(made.manifest)) == ("coarse", 1, Use.PUBLISHED in use)
-    assert 0 < made.payload_share <= BUDGET
+    new = candidate(TrainingSpec("update", "m", str(data), task="points", method="coarse", budget=BUDGET))
+    assert (new.method, new.number, bool(new.manifest)) == ("coarse", 1, Use.PUBLISHED in use)
+    assert 0 < new.payload_share <= BUDGET
     if Use.PUBLISHED in use:
-        assert publish(made) == 1
+        assert publish(new) == 1
     else:
         with pytest.raises(Conflict, match="for comparison only"):
-            publish(made)
+            publish(new)
     with reading(home.engine) as session:
         assert versions.find_model(session, "m").task == "points"
 
 
-def found(name: str) -> Task:
+def find_task(name: str) -> Task:
     return FiledPoints()
 
 
@@ -158,11 +158,11 @@ def test_uses_go_together() -> None:
         assert len(name) <= Candidate.__table__.c.method.type.length  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.place])
+@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.definition])
 def test_every_method_has_what_it_owes(name: str) -> None:
     entry, definition = METHODS[name], load_definition(name)
     assert isinstance(definition, Definition)
-    assert definition.modules[0] == str(entry.place).partition(":")[0], "its file holds its definition"
+    assert definition.modules[0] == str(entry.definition).partition(":")[0], "its file holds its definition"
     assert all(import_module(module) for module in definition.modules)
     if Use.TRAINING in entry.use:
         assert definition.recipe

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffserver.experiment import chain
-from diffserver.experiment.cache import WEIGHTS, Kept, Record
+from diffserver.experiment.cache import WEIGHTS, Cache, Record
 from diffserver.experiment.results import Failure, Row
 from diffserver.experiment.version_bench import Bench
 from tests.server.experiment.toy_experiments import DOMAINS, FiledPoints, planned, run, write_domain, write_domains
@@ -32,15 +32,15 @@ def test_a_killed_run_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
                 raise Killed
 
     trainings: list[str] = []
-    wanted = planned(data, "lora")
-    bench = Bench(FiledPoints(), wanted, Kept(tmp_path), hear)
+    toy_plan = planned(data, "lora")
+    bench = Bench(FiledPoints(), toy_plan, Cache(tmp_path), hear)
     rows: list[Row | Failure] = []
     with pytest.raises(Killed):
         rows.extend(chain.run(bench))
     assert len(list(tmp_path.rglob("record.json"))) == 3
     assert not list(tmp_path.rglob("*.partial"))
     heard: list[str] = []
-    run(wanted, tmp_path, heard)
+    run(toy_plan, tmp_path, heard)
     assert len([message for message in heard if message.startswith("step 1 ")]) == 2
     assert len(list(tmp_path.rglob("record.json"))) == 5
 
@@ -67,7 +67,7 @@ def test_what_decides_a_result_makes_it_anew(data: Path, tmp_path: Path, change:
     run(planned(folder, "lora", updates=1), tmp_path / "kept")
     if change == "data":
         edit(folder)
-    wanted = planned(
+    toy_plan = planned(
         folder,
         "lora:steps=40" if change == "parameter" else "lora",
         budget=0.1 if change == "budget" else 0.15,
@@ -75,29 +75,29 @@ def test_what_decides_a_result_makes_it_anew(data: Path, tmp_path: Path, change:
         updates=1,
     )
     heard: list[str] = []
-    run(wanted, tmp_path / "kept", heard)
+    run(toy_plan, tmp_path / "kept", heard)
     assert len([message for message in heard if message.startswith("step 1 ")]) == trainings
 
 
 def test_results_of_other_code_are_taken_only_when_asked_for(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
-    assert kept.version({"a": 1}, "now") is None
-    with kept.draft({"a": 1}) as draft:
+    cache = Cache(tmp_path)
+    assert cache.version({"a": 1}, "now") is None
+    with cache.draft({"a": 1}) as draft:
         digest = as_version(draft / WEIGHTS, {"w": np.ones(3, np.float32)}).digest()
-        kept.keep(draft, {"a": 1}, Record(digest, 0, 1.0, "then"))
-    assert kept.version({"a": 1}, "now") is None
-    assert kept.version({"a": 2}, "then") is None
-    for taken in (kept.version({"a": 1}, "then"), Kept(tmp_path, any_code=True).version({"a": 1}, "now")):
-        assert taken is not None
-        assert taken.digest == digest
+        cache.keep(draft, {"a": 1}, Record(digest, 0, 1.0, "then"))
+    assert cache.version({"a": 1}, "now") is None
+    assert cache.version({"a": 2}, "then") is None
+    for version in (cache.version({"a": 1}, "then"), Cache(tmp_path, any_code=True).version({"a": 1}, "now")):
+        assert version is not None
+        assert version.digest == digest
 
 
 def test_damaged_weights_are_not_taken(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
-    with kept.draft({}) as draft:
+    cache = Cache(tmp_path)
+    with cache.draft({}) as draft:
         digest = as_version(draft / WEIGHTS, {"w": np.ones(3, np.float32)}).digest()
-        made = kept.keep(draft, {}, Record(digest, 0, 1.0, "now"))
-    content = bytearray((made.folder / WEIGHTS).read_bytes())
+        version = cache.keep(draft, {}, Record(digest, 0, 1.0, "now"))
+    content = bytearray((version.folder / WEIGHTS).read_bytes())
     content[-1] ^= 1
-    (made.folder / WEIGHTS).write_bytes(content)
-    assert kept.version({}, "now") is None
+    (version.folder / WEIGHTS).write_bytes(content)
+    assert cache.version({}, "now") is None

@@ -46,7 +46,7 @@ def write(folder: Path, **changed: str) -> Path:
 
 
 def test_a_task_of_a_file_is_known_by_its_code_wherever_it_lies(tmp_path: Path) -> None:
-    known = code_of(write(tmp_path / "one"))
+    expected = code_of(write(tmp_path / "one"))
     changes = {
         "elsewhere": ({}, True),
         "comments": ({"task.py": TASK + "# a comment\n", "deeper.py": '"""Text."""\nNUMBER = 1  # one'}, True),
@@ -55,7 +55,7 @@ def test_a_task_of_a_file_is_known_by_its_code_wherever_it_lies(tmp_path: Path) 
         "what is imported by what it imports": ({"deeper.py": "NUMBER = 2"}, False),
     }
     for number, (name, (changed, same)) in enumerate(changes.items()):
-        assert (code_of(write(tmp_path / str(number), **changed)) == known) is same, name
+        assert (code_of(write(tmp_path / str(number), **changed)) == expected) is same, name
 
 
 def test_a_task_of_a_package_and_a_methods_module_count() -> None:

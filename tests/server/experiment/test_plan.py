@@ -27,8 +27,8 @@ def test_methods_carry_parameters_and_budgets() -> None:
     assert first.definition.schedule.spread == 0.5
     assert lora.definition.recipe is not None
     assert lora.definition.recipe.learning_rate == 0.01
-    given = [plan.reference(["sparse", "full:steps=9"], name).recipe for name in ("base", "full")]
-    assert [recipe and recipe.steps for recipe in given] == [2000, 9]
+    recipes = [plan.reference(["sparse", "full:steps=9"], name).recipe for name in ("base", "full")]
+    assert [recipe and recipe.steps for recipe in recipes] == [2000, 9]
 
 
 def test_a_package_that_a_method_needs_is_named_at_once() -> None:
@@ -78,7 +78,10 @@ def test_a_fingerprint_changes_with_content_and_names(tmp_path: Path) -> None:
 
 def test_shortened_plans_train_little(tmp_path: Path) -> None:
     short = plan.shortened(planned(write_domains(tmp_path), "sparse"), 7, 5)
-    assert [one.recipe and one.recipe.steps for one in (short.base, short.full, short.entries[0].definition)] == [
+    assert [
+        definition.recipe and definition.recipe.steps
+        for definition in (short.base, short.full, short.entries[0].definition)
+    ] == [
         7,
         5,
         5,

@@ -49,7 +49,7 @@ def test_totals_add_up_examples() -> None:
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_overlap_is_jaccards(pairs: list[tuple[bool, bool]]) -> None:
-    one, other = (np.array(side) for side in zip(*pairs, strict=True))
-    first, second = ({i for i, on in enumerate(side) if on} for side in (one, other))
+    mask, other_mask = (np.array(side) for side in zip(*pairs, strict=True))
+    first, second = ({i for i, on in enumerate(side) if on} for side in (mask, other_mask))
     expected = len(first & second) / len(first | second) if first | second else 1.0
-    assert statistics.overlap(one, other) == expected
+    assert statistics.overlap(mask, other_mask) == expected

@@ -13,7 +13,7 @@ from diffclient.measure.error_count import Errors
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffserver.choices.methods import FULL
 from diffserver.experiment import chain
-from diffserver.experiment.cache import Kept
+from diffserver.experiment.cache import Cache
 from diffserver.experiment.plan import Plan, entries, find_domains
 from diffserver.experiment.results import Results
 from diffserver.experiment.version_bench import Bench
@@ -85,13 +85,13 @@ def planned(data: Path, *methods: str, budget: float = 0.15, updates: int = 2, s
     return Plan("points", find_domains(data, updates), chosen, seeds, base=full, full=full, device="cpu")
 
 
-def run(wanted: Plan, folder: Path, heard: list[str] | None = None, any_code: bool = False) -> Results:
+def run(toy_plan: Plan, folder: Path, heard: list[str] | None = None, any_code: bool = False) -> Results:
     def hear(done: float, message: str) -> None:
         assert 0 <= done <= 1
         if heard is not None:
             heard.append(message)
 
-    found = Results()
-    for one in chain.run(Bench(FiledPoints(), wanted, Kept(folder, any_code), hear)):
-        found = found.plus(one)
-    return found
+    results = Results()
+    for result in chain.run(Bench(FiledPoints(), toy_plan, Cache(folder, any_code), hear)):
+        results = results.plus(result)
+    return results

@@ -72,10 +72,10 @@ def setting(points: PointsTask, parent: Snapshot, full: dict[str, Array] | None,
     return Setting(parent.read_all(), parent.table, budget, 3, points.network(0), full)
 
 
-def made(name: str, points: PointsTask, chosen: Setting, lesson: Lesson) -> Method:
+def baseline(name: str, points: PointsTask, setting: Setting, lesson: Lesson) -> Method:
     """The baseline, trained if it is one that trains."""
     definition = BASELINES[name]
-    method = definition.make(chosen)
+    method = definition.make(setting)
     if definition.recipe:
         train(points, points.network(0), method, lesson, definition.recipe, device="cpu", seed=3)
     return method
@@ -103,7 +103,7 @@ def test_keeps_its_budget_and_ends_as_training_did(
     lesson: Lesson,
     tmp_path: Path,
 ) -> None:
-    method = made(name, points, setting(points, parent, full, budget), lesson)
+    method = baseline(name, points, setting(points, parent, full, budget), lesson)
     data, weights = shipped(method, parent, tmp_path / "1")
     assert len(data) <= budget * fp32_bytes(parent.table)
     ended = weights_of(method) if method.parts else weights
@@ -117,7 +117,7 @@ def test_keeps_its_budget_and_ends_as_training_did(
 def test_learns_something_at_a_generous_budget(
     name: str, most: float, points: PointsTask, parent: Snapshot, full: dict[str, Array], lesson: Lesson, tmp_path: Path
 ) -> None:
-    method = made(name, points, setting(points, parent, full, 0.4 if name in MODELS else 0.2), lesson)
+    method = baseline(name, points, setting(points, parent, full, 0.4 if name in MODELS else 0.2), lesson)
     _, weights = shipped(method, parent, tmp_path / "1")
     new = points.domain(NEW, 300, seed=7)
     assert points.errors(parent.read_all(), new).error_rate_ppm > 900_000
@@ -131,7 +131,7 @@ def test_tuning_what_is_kept_helps(
     everything = [*points.domain(OLD, 300, seed=8), *points.domain(NEW, 300, seed=7)]
     errors = []
     for kind in (name, f"{name}-tuned"):
-        method = made(kind, points, setting(points, parent, full, 0.03), lesson)
+        method = baseline(kind, points, setting(points, parent, full, 0.03), lesson)
         _, weights = shipped(method, parent, tmp_path / kind)
         errors.append(points.errors(weights, everything).errors)
     assert errors[1] < errors[0]
@@ -143,10 +143,10 @@ def test_bitdelta_changes_every_weight_at_its_natural_size_by_one_scale_a_tensor
     data, weights = shipped(BASELINES["bitdelta"].make(setting(points, parent, full, 0.2)), parent, tmp_path / "1")
     assert len(data) < 0.08 * fp32_bytes(parent.table)  # one bit of 32, and what a table this small costs
     for name, after in weights.items():
-        changed, wanted = after - parent.read(name), full[name] - parent.read(name)
-        assert np.abs(changed).min() == pytest.approx(np.abs(wanted).mean(), rel=1e-2)
+        changed, target = after - parent.read(name), full[name] - parent.read(name)
+        assert np.abs(changed).min() == pytest.approx(np.abs(target).mean(), rel=1e-2)
         assert np.abs(changed).max() == pytest.approx(np.abs(changed).min(), rel=1e-3)
-        assert np.array_equal(changed > 0, wanted > 0)
+        assert np.array_equal(changed > 0, target > 0)
 
 
 def test_bitdelta_in_a_small_budget_changes_whole_rows(
@@ -163,15 +163,15 @@ def test_pruned_keeps_nothing_of_the_parent(
 ) -> None:
     _, weights = shipped(BASELINES["pruned"].make(setting(points, parent, full, 0.06)), parent, tmp_path / "1")
     for name, after in weights.items():
-        kept = after != 0
-        assert np.count_nonzero(kept) < 0.6 * after.size or after.ndim == 1
-        assert np.allclose(after[kept], full[name][kept], atol=np.abs(full[name]).max() / 2)
+        nonzero = after != 0
+        assert np.count_nonzero(nonzero) < 0.6 * after.size or after.ndim == 1
+        assert np.allclose(after[nonzero], full[name][nonzero], atol=np.abs(full[name]).max() / 2)
 
 
 def test_lora_changes_its_layers_by_low_rank_and_nothing_else(
     points: PointsTask, parent: Snapshot, lesson: Lesson, tmp_path: Path
 ) -> None:
-    method = made("lora", points, setting(points, parent, None, 0.06), lesson)
+    method = baseline("lora", points, setting(points, parent, None, 0.06), lesson)
     _, weights = shipped(method, parent, tmp_path / "1")
     for name, after in weights.items():
         changed = after - parent.read(name)
@@ -185,7 +185,7 @@ def test_a_budget_below_anything_is_refused(
     name: str, points: PointsTask, parent: Snapshot, full: dict[str, Array], lesson: Lesson
 ) -> None:
     def result() -> Result:
-        return made(name, points, setting(points, parent, full, 0.002), lesson).result()
+        return baseline(name, points, setting(points, parent, full, 0.002), lesson).result()
 
     with pytest.raises(MethodError):
         result()
@@ -217,14 +217,14 @@ def test_tensors_off_the_grid_stay_the_parents(name: str, points: PointsTask) ->
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1000, 20_000), st.lists(st.tuples(st.integers(1, 300), st.integers(1, 900)), min_size=1, max_size=5))
 def test_ranks_use_the_budget_evenly(limit: int, shapes: list[tuple[int, int]]) -> None:
-    named = {str(number): shape for number, shape in enumerate(shapes)}
+    by_name = {str(number): shape for number, shape in enumerate(shapes)}
     try:
-        ranks = choose_ranks(named, limit)
+        ranks = choose_ranks(by_name, limit)
     except MethodError:
         assert min(map(sum, shapes)) * 2.1 > 0.9 * limit
         return
-    assert all(0 < rank <= min(named[name]) for name, rank in ranks.items())
-    assert sum(rank * sum(named[name]) for name, rank in ranks.items()) * 1.5 <= limit
+    assert all(0 < rank <= min(by_name[name]) for name, rank in ranks.items())
+    assert sum(rank * sum(by_name[name]) for name, rank in ranks.items()) * 1.5 <= limit
 
 
 @settings(deadline=None)
@@ -234,9 +234,9 @@ def test_factors_travel_as_fp16(rows: int, rank: int, smooth: bool) -> None:
     shapes = ((rows, rank), (rank, 7), (3, 2))
     left, right, dense = (rng.normal(size=shape).astype(np.float32) * (not smooth) for shape in shapes)
     data = pack({"w": Factors(left, right)}, [dense])
-    found, (vector,) = unpack(data, {"w": (rows, 7)}, [(3, 2)])
-    for sent, arrived in ((left, found["w"].left), (right, found["w"].right), (dense, vector)):
-        assert np.array_equal(sent.astype(np.float16).astype(np.float32), arrived)
+    factors, (vector,) = unpack(data, {"w": (rows, 7)}, [(3, 2)])
+    for original, arrived in ((left, factors["w"].left), (right, factors["w"].right), (dense, vector)):
+        assert np.array_equal(original.astype(np.float16).astype(np.float32), arrived)
 
 
 def test_long_factors_take_less_than_two_bytes_a_number() -> None:

@@ -34,14 +34,14 @@ def parent(points: PointsTask, tmp_path_factory: pytest.TempPathFactory) -> Snap
     return as_version(tmp_path_factory.mktemp("parent") / "0", weights)
 
 
-def made(name: str, parent: Weights, table: Table, budget: float, seed: int) -> Method:
+def untrained(name: str, parent: Weights, table: Table, budget: float, seed: int) -> Method:
     """The method, untrained; none of these looks at the network."""
     return load_definition(name).make(Setting(parent, table, budget, seed, nn.Identity()))
 
 
 def trained(points: PointsTask, parent: Snapshot, name: str, budget: float, seed: int = 3) -> Method:
     """The method, having learned the new classes with the old ones replayed."""
-    method = made(name, parent.read_all(), parent.table, budget, seed)
+    method = untrained(name, parent.read_all(), parent.table, budget, seed)
     lesson = Lesson(points.domain(NEW, 300, seed=2), [points.domain(OLD, 400, seed=1)])
     train(points, points.network(0), method, lesson, RECIPE, device="cpu", seed=seed)
     return method
@@ -92,7 +92,7 @@ def test_the_device_arrives_at_the_weights_that_training_ended_with(
 def test_three_hashed_updates_in_a_row_hash_differently(points: PointsTask, parent: Snapshot, tmp_path: Path) -> None:
     classes = [*OLD]
     for number, new in enumerate(NEW, start=1):
-        method = made("hashed", parent.read_all(), parent.table, 0.1, seed=number)
+        method = untrained("hashed", parent.read_all(), parent.table, 0.1, seed=number)
         lesson = Lesson(points.domain([new], 200, seed=number), [points.domain(classes, 400, seed=9)])
         train(points, points.network(0), method, lesson, RECIPE, device="cpu")
         data, version = shipped(method, parent, tmp_path / str(number))
@@ -118,7 +118,7 @@ def test_hashed_shares_values_among_positions(points: PointsTask, parent: Snapsh
 
 @pytest.mark.parametrize("name", DIFFS)
 def test_an_untrained_diff_changes_nothing(parent: Snapshot, tmp_path: Path, name: str) -> None:
-    method = made(name, parent.read_all(), parent.table, 0.1, seed=0)
+    method = untrained(name, parent.read_all(), parent.table, 0.1, seed=0)
     for weight_name, weight in weights_of(method).items():
         assert np.array_equal(weight, parent.read(weight_name))
     _, version = shipped(method, parent, tmp_path / "1")
@@ -129,7 +129,7 @@ def test_an_untrained_diff_changes_nothing(parent: Snapshot, tmp_path: Path, nam
 def test_tensors_off_the_grid_stay_the_parents(name: str) -> None:
     weights: dict[str, Array] = {"a": np.ones((50, 40), np.float32), "steps": np.arange(4, dtype=np.int64)}
     table, arrays = enter_grid(weights)
-    method = made(name, arrays, table, 0.2, seed=0)
+    method = untrained(name, arrays, table, 0.2, seed=0)
     for parameter in parameters_of(method):
         torch.nn.init.normal_(parameter)
     diff = method.result()
@@ -151,12 +151,12 @@ def test_full_retrains_every_weight_and_has_no_diff(points: PointsTask, parent: 
 )
 def test_what_cannot_be_made_is_refused(parent: Snapshot, name: str, budget: float) -> None:
     with pytest.raises(MethodError):
-        made(name, parent.read_all(), parent.table, budget, seed=0)
+        untrained(name, parent.read_all(), parent.table, budget, seed=0)
 
 
 @pytest.mark.parametrize("name", DIFFS)
 def test_a_budget_below_an_empty_payload_is_refused(parent: Snapshot, name: str) -> None:
-    method = made(name, parent.read_all(), parent.table, 0.002, seed=0)
+    method = untrained(name, parent.read_all(), parent.table, 0.002, seed=0)
     for parameter in parameters_of(method):
         torch.nn.init.normal_(parameter)
     with pytest.raises(MethodError, match="raise it"):

@@ -47,10 +47,10 @@ def test_levels_in_range_lead_to_no_weight_beyond_the_grid(
 ) -> None:
     step = Step(units, math.ldexp(units, -grid))
     levels = (torch.tensor(shares) * (3 * LIMIT / units)).round()
-    kept = in_range(levels, torch.full_like(levels, math.ldexp(parent, -grid)), step, grid)
-    sums = parent + kept.double() * units
-    changed = kept != levels
+    bounded_levels = in_range(levels, torch.full_like(levels, math.ldexp(parent, -grid)), step, grid)
+    sums = parent + bounded_levels.double() * units
+    changed = bounded_levels != levels
     assert bool((sums.abs() <= LIMIT).all())
-    assert bool((kept.abs() <= levels.abs()).all())
-    assert bool((kept * levels >= 0).all())
+    assert bool((bounded_levels.abs() <= levels.abs()).all())
+    assert bool((bounded_levels * levels >= 0).all())
     assert bool(((parent + levels.double() * units).abs()[changed] > LIMIT - 600 - units).all())

@@ -13,11 +13,11 @@ RECIPE = Recipe(steps=20, learning_rate=0.01)
 
 
 def test_epochs_replace_steps_where_they_are_given() -> None:
-    assert RECIPE.lasting(None) == RECIPE
-    assert RECIPE.lasting(3).epochs == 3
+    assert RECIPE.with_epochs(None) == RECIPE
+    assert RECIPE.with_epochs(3).epochs == 3
 
 
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_a_training_without_epochs_is_refused(epochs: int) -> None:
     with pytest.raises(MethodError, match="train nothing"):
-        RECIPE.lasting(epochs)
+        RECIPE.with_epochs(epochs)

@@ -92,7 +92,7 @@ def publish(home: Home, candidate: NewCandidate) -> None:
         versions.publish(session, versions.record_candidate(session, candidate).id)
 
 
-def held(home: Home, candidate: NewCandidate, path: Path) -> Snapshot:
+def snapshot_of(home: Home, candidate: NewCandidate, path: Path) -> Snapshot:
     return Snapshot(home.objects.download(candidate.snapshot.sha256, path))
 
 
@@ -109,7 +109,7 @@ OFF_GRID = (
 def test_a_base_of_every_kind_of_tensor_enters(home: Home, tmp_path: Path) -> None:
     state = Mixed().state_dict()
     base = run(home, tmp_path, state, "base")
-    snapshot = held(home, base, tmp_path / "0")
+    snapshot = snapshot_of(home, base, tmp_path / "0")
     dtypes = {spec.name: spec.dtype for spec in snapshot.table}
     assert (dtypes["narrow.weight"], dtypes["causal"], dtypes["norm.num_batches_tracked"]) == ("BF16", "BOOL", "I64")
     assert tuple(spec.name for spec in snapshot.table if spec.grid is None) == OFF_GRID
@@ -136,27 +136,27 @@ def learned(state: State) -> State:
 def test_a_successive_release_travels_as_exact_and_then_as_sparse(home: Home, tmp_path: Path) -> None:
     state = Mixed().state_dict()
     publish(home, run(home, tmp_path, state, "base"))
-    wanted = learned(state)
-    first = run(home, tmp_path, wanted, "update")
+    expected = learned(state)
+    first = run(home, tmp_path, expected, "update")
     publish(home, first)
-    version = held(home, first, tmp_path / "1")
+    version = snapshot_of(home, first, tmp_path / "1")
     for spec in version.table:
         if spec.grid is None:
-            assert version.read(spec.name).tobytes() == bits(wanted[spec.name]), spec.name
+            assert version.read(spec.name).tobytes() == bits(expected[spec.name]), spec.name
         else:
-            assert np.abs(version.read(spec.name) - wanted[spec.name].numpy()).max() <= 2.0 ** (-spec.grid - 1)
+            assert np.abs(version.read(spec.name) - expected[spec.name].numpy()).max() <= 2.0 ** (-spec.grid - 1)
     assert version.read("counter") == 123_457
-    wanted["head.weight"] = wanted["head.weight"] + 0.05
-    wanted["narrow.weight"] = wanted["narrow.weight"] + 0.5
-    second = run(home, tmp_path, wanted, "update", "sparse")
+    expected["head.weight"] = expected["head.weight"] + 0.05
+    expected["narrow.weight"] = expected["narrow.weight"] + 0.5
+    second = run(home, tmp_path, expected, "update", "sparse")
     publish(home, second)
-    base = held(home, run(home, tmp_path, state, "base"), tmp_path / "0")
+    base = snapshot_of(home, run(home, tmp_path, state, "base"), tmp_path / "0")
     table, chain = base.table, []
     for candidate, parent in ((first, base.digest()), (second, first.digest)):
         chain.append(open_payload(candidate.payload or b"", table, parent))
         table = chain[-1].table_after
     assert apply(base, chain, tmp_path / "whole") == second.digest
-    assert np.abs(Snapshot(tmp_path / "whole").read("head.weight") - wanted["head.weight"].numpy()).max() < 0.01
+    assert np.abs(Snapshot(tmp_path / "whole").read("head.weight") - expected["head.weight"].numpy()).max() < 0.01
 
 
 @pytest.mark.parametrize("name", ["head.weight", "narrow.bias"])
@@ -164,7 +164,7 @@ def test_a_successive_release_travels_as_exact_and_then_as_sparse(home: Home, tm
 def test_trained_weights_must_be_finite(home: Home, tmp_path: Path, name: str, bad: float) -> None:
     state = Mixed().state_dict()
     publish(home, run(home, tmp_path, state, "base"))
-    broken = {other: tensor.clone() for other, tensor in state.items()}
+    broken = {key: tensor.clone() for key, tensor in state.items()}
     broken[name].view(-1)[2] = bad
     with pytest.raises(CheckpointError, match=f"{name} holds a number that is not finite"):
         run(home, tmp_path, broken, "update")

@@ -65,54 +65,54 @@ def spec_of(corpus: Path, sha256: str, method: str) -> TrainingSpec:
 
 
 @pytest.fixture(scope="module")
-def made(home: Home, parent: Snapshot, tiny_corpus: Path) -> dict[str, Candidate]:
+def candidates(home: Home, parent: Snapshot, tiny_corpus: Path) -> dict[str, Candidate]:
     """Both candidates of one checkpoint, made by a worker."""
     path = save(home.scratch / "retrained.safetensors", retrained(parent))
     sha256 = home.objects.put(path).sha256
     numbers = {method: home.submit(spec_of(tiny_corpus, sha256, method)) for method in ("exact", "sparse")}
     Worker(home.engine, home.settings).run(once=True)
-    found = {}
+    by_method = {}
     for method, number in numbers.items():
         state, error, candidate = home.training(number)
         assert (state, error) == ("done", None)
         with reading(home.engine) as session:
-            found[method] = versions.find_candidate(session, candidate or 0)
-            assert found[method].payload_data
-    return found
+            by_method[method] = versions.find_candidate(session, candidate or 0)
+            assert by_method[method].payload_data
+    return by_method
 
 
 def test_exact_arrives_at_the_checkpoint_within_half_a_unit_of_the_grid(
-    home: Home, parent: Snapshot, made: dict[str, Candidate], tmp_path: Path
+    home: Home, parent: Snapshot, candidates: dict[str, Candidate], tmp_path: Path
 ) -> None:
-    data, digest = made["exact"].payload_data, parent.digest()
+    data, digest = candidates["exact"].payload_data, parent.digest()
     assert data is not None
-    assert apply(parent, [open_payload(data, parent.table, digest)], tmp_path / "v") == made["exact"].digest
-    after, wanted = Snapshot(tmp_path / "v"), retrained(parent)
+    assert apply(parent, [open_payload(data, parent.table, digest)], tmp_path / "v") == candidates["exact"].digest
+    after, expected = Snapshot(tmp_path / "v"), retrained(parent)
     for spec in parent.table:
         assert spec.grid is not None
-        off = np.abs(after.read(spec.name).astype(np.float64) - wanted[spec.name])
+        off = np.abs(after.read(spec.name).astype(np.float64) - expected[spec.name])
         assert off.max() <= 2.0 ** (-spec.grid - 1)
-    assert home.objects.get(made["exact"].snapshot.sha256) == (tmp_path / "v").read_bytes()
+    assert home.objects.get(candidates["exact"].snapshot.sha256) == (tmp_path / "v").read_bytes()
 
 
 def test_sparse_keeps_to_its_budget_and_comes_nearer(
-    parent: Snapshot, made: dict[str, Candidate], tmp_path: Path
+    parent: Snapshot, candidates: dict[str, Candidate], tmp_path: Path
 ) -> None:
-    data, digest = made["sparse"].payload_data, parent.digest()
+    data, digest = candidates["sparse"].payload_data, parent.digest()
     assert data is not None
     assert 0.9 * BUDGET < len(data) / fp32_bytes(parent.table) <= BUDGET
-    assert apply(parent, [open_payload(data, parent.table, digest)], tmp_path / "v") == made["sparse"].digest
-    after, wanted = Snapshot(tmp_path / "v"), retrained(parent)
-    left, before = (sum(_squares(one, wanted, name) for name in wanted) for one in (after, parent))
-    assert left < 0.8 * before
+    assert apply(parent, [open_payload(data, parent.table, digest)], tmp_path / "v") == candidates["sparse"].digest
+    after, expected = Snapshot(tmp_path / "v"), retrained(parent)
+    after_error, before = (sum(_squares(snapshot, expected, name) for name in expected) for snapshot in (after, parent))
+    assert after_error < 0.8 * before
 
 
-def _squares(snapshot: Snapshot, wanted: dict[str, Array], name: str) -> float:
-    return float(np.sum((snapshot.read(name).astype(np.float64) - wanted[name]) ** 2))
+def _squares(snapshot: Snapshot, expected: dict[str, Array], name: str) -> float:
+    return float(np.sum((snapshot.read(name).astype(np.float64) - expected[name]) ** 2))
 
 
-def test_both_are_measured_on_every_test_set_and_tell_of_rounding(made: dict[str, Candidate]) -> None:
-    for method, candidate in made.items():
+def test_both_are_measured_on_every_test_set_and_tell_of_rounding(candidates: dict[str, Candidate]) -> None:
+    for method, candidate in candidates.items():
         manifest = from_json(candidate.manifest)
         assert (candidate.method, manifest.kind, manifest.to_version) == (method, method, 1)
         assert candidate.domains == ["0-base"]
@@ -121,7 +121,7 @@ def test_both_are_measured_on_every_test_set_and_tell_of_rounding(made: dict[str
         origin, rounding = candidate.notes
         assert origin.startswith("made of the checkpoint ")
         assert "weights were rounded to their grids: the most in " in rounding
-    assert made["exact"].payload_share > 10 * made["sparse"].payload_share
+    assert candidates["exact"].payload_share > 10 * candidates["sparse"].payload_share
 
 
 def test_a_checkpoint_that_forgets_is_refused_like_a_training(
@@ -143,12 +143,12 @@ def test_a_checkpoint_may_bring_a_domain(
 
 
 def test_the_second_version_of_a_checkpoint_cannot_be_published_on_top_of_the_first(
-    home: Home, made: dict[str, Candidate]
+    home: Home, candidates: dict[str, Candidate]
 ) -> None:
     with writing(home.engine) as session:
-        versions.publish(session, made["sparse"].id, force=True)
+        versions.publish(session, candidates["sparse"].id, force=True)
         with pytest.raises(Exception, match="starts from another version"):
-            versions.publish(session, made["exact"].id, force=True)
+            versions.publish(session, candidates["exact"].id, force=True)
         session.rollback()
 
 

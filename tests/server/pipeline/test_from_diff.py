@@ -18,7 +18,7 @@ from diffserver.catalog.candidate import NewCandidate  # noqa: E402
 from diffserver.catalog.training_request import TrainingSpec, require_sense  # noqa: E402
 from diffserver.errors import Invalid  # noqa: E402
 from tests.factories import sparse_diff  # noqa: E402
-from tests.server.pipeline.test_checkpoints_of_any_dtype import Mixed, MixedTask, held, home, publish, run  # noqa: E402
+from tests.server.pipeline.test_checkpoints_of_any_dtype import Mixed, MixedTask, home, publish, run, snapshot_of  # noqa: E402
 from tests.server.pipeline.test_run import Home  # noqa: E402
 
 __all__ = ["home"]
@@ -31,7 +31,7 @@ def parent(home: Home, tmp_path: Path) -> Snapshot:
     """Version 0."""
     base = run(home, tmp_path, Mixed().state_dict(), "base")
     publish(home, base)
-    return held(home, base, tmp_path / "0")
+    return snapshot_of(home, base, tmp_path / "0")
 
 
 Take = Callable[[bytes], NewCandidate]
@@ -59,8 +59,8 @@ def test_it_becomes_the_version_that_devices_compute(take: Take, parent: Snapsho
     assert (candidate.payload, candidate.method) == (payload, "given")
     assert candidate.manifest["kind"] == "sparse"
     assert candidate.digest == apply(parent, [diff], tmp_path / "1")
-    made, measured = candidate.notes
-    assert made.endswith("trained elsewhere")
+    origin, measured = candidate.notes
+    assert origin.endswith("trained elsewhere")
     assert measured == "measured by its maker, not by this server: street 0.75 % (3 of 400)"
 
 

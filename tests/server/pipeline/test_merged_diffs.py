@@ -29,7 +29,7 @@ from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Payload, Shortcut, Step
 from diffserver.tasks import Task
-from diffserver.training.made_version import MadeVersion
+from diffserver.training.new_version import NewVersion
 from tests.factories import Version, hashed_diff, outgrowing_diff, sparse_diff, write_version
 from tests.server import factories
 from tests.server.conftest import Service, record, release
@@ -72,7 +72,7 @@ class Line:
         data = encode(diff, before.table, before.digest)
         weights = self.folder / str(number)
         digest = apply(before.snapshot, [open_payload(data, before.table, before.digest)], weights)
-        found = self._shortcuts(MadeVersion(weights, digest, before.table, diff.kind, data))
+        shortcuts = self._shortcuts(NewVersion(weights, digest, before.table, diff.kind, data))
         self.versions.append(Version(Snapshot(weights), digest))
         self.diffs.append(diff)
         blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
@@ -85,14 +85,14 @@ class Line:
             payload=data,
             snapshot=self.objects.put(weights),
             manifest=manifest,
-            shortcuts=found,
+            shortcuts=shortcuts,
         )
 
-    def _shortcuts(self, made: MadeVersion) -> tuple[NewShortcut, ...]:
+    def _shortcuts(self, version: NewVersion) -> tuple[NewShortcut, ...]:
         scratch = self.folder / f"scratch-{len(self.versions)}"
         scratch.mkdir()
         work = Work(SPEC, NO_TASK, self.objects, scratch, lambda done, message: True)
-        return merged_diffs.make(work, self.engine, load_parent(SPEC, self.engine, self.objects, scratch), made)
+        return merged_diffs.make(work, self.engine, load_parent(SPEC, self.engine, self.objects, scratch), version)
 
     def _manifest(self, like: NewCandidate, number: int, **changes: Any) -> Mapping[str, Any]:
         manifest = from_json(dict(like.manifest))
@@ -110,20 +110,20 @@ def offered(service: Service, line: Line, number: int) -> list[Manifest]:
     answer = service.device().post("/v1/device/poll", json={"digest": line.versions[number].digest})
     assert answer.status_code == 200, answer.text
     with reading(service.engine) as session:
-        known = [from_json(manifest) for manifest in session.scalars(select(Step.manifest))]
-    named = {name_of(manifest): manifest for manifest in known}
-    return [named[name] for name in answer.json()["steps"]]
+        manifests = [from_json(manifest) for manifest in session.scalars(select(Step.manifest))]
+    by_name = {name_of(manifest): manifest for manifest in manifests}
+    return [by_name[name] for name in answer.json()["steps"]]
 
 
 def take(service: Service, line: Line, number: int, steps: list[Manifest], out: Path) -> str:
     """Fetch, decode and apply the steps as a device does; returns the digest."""
     parent = line.versions[number].snapshot
     data = [service.public.get(f"/v1/blobs/{step.payload.sha256}").content for step in steps]
-    assert [len(one) for one in data] == [step.payload.length for step in steps]
+    assert [len(payload) for payload in data] == [step.payload.length for step in steps]
     starts = [str(step.from_digest) for step in steps]
     table, chain = parent.table, []
-    for one, start in zip(data, starts, strict=True):
-        chain.append(open_payload(one, table, start))
+    for payload, start in zip(data, starts, strict=True):
+        chain.append(open_payload(payload, table, start))
         table = chain[-1].table_after
     return apply(parent, chain, out)
 
@@ -188,13 +188,13 @@ def test_a_merged_diff_that_saves_nothing_is_not_offered(line: Line) -> None:
 def test_short_cuts_are_served_only_once_their_candidate_is_published(service: Service, line: Line) -> None:
     line.grow(*line.sparse(1))
     new = line.candidate(line.sparse(1)[0])
-    (made,) = new.shortcuts
+    (shortcut,) = new.shortcuts
     candidate = record(line.engine, new)
-    path = f"/v1/blobs/{made.payload.sha256}"
+    path = f"/v1/blobs/{shortcut.payload.sha256}"
     assert service.public.get(path).status_code == 404
     with writing(line.engine) as session:
         versions.publish(session, candidate.id)
-    assert service.public.get(path).content == made.data
+    assert service.public.get(path).content == shortcut.data
     with reading(line.engine) as session:
         assert session.scalar(select(func.count()).select_from(Shortcut)) == 0, "it moved"
 
@@ -207,7 +207,7 @@ def test_a_payload_of_an_older_format_ends_the_reach(line: Line) -> None:
         oldest = versions.lineage(session, head)[1].candidate.payload
         assert oldest is not None
         session.get_one(Payload, oldest.sha256).data = b"NDIF\x01" + bytes(100)
-    assert [found.from_version for found in line.candidate(line.sparse(1)[0]).shortcuts] == [1]
+    assert [shortcut.from_version for shortcut in line.candidate(line.sparse(1)[0]).shortcuts] == [1]
 
 
 def test_a_short_cut_that_arrives_elsewhere_is_dropped(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,8 +72,8 @@ class Home:
 
     def training(self, number: int) -> tuple[str, str | None, int | None]:
         with reading(self.engine) as session:
-            found = training_queue.find(session, number)
-            return found.state, found.error, found.candidate_id
+            row = training_queue.find(session, number)
+            return row.state, row.error, row.candidate_id
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +83,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
 
 def with_base(folder: Path, corpus: Path) -> Home:
     """A home in which version 0 of a model is trained and published."""
-    made = Home(folder)
-    base = made.run(base_spec(corpus))
-    with writing(made.engine) as session:
+    new_home = Home(folder)
+    base = new_home.run(base_spec(corpus))
+    with writing(new_home.engine) as session:
         versions.publish(session, versions.record_candidate(session, base).id)
-    return made
+    return new_home
 
 
 def base_spec(corpus: Path) -> TrainingSpec:
@@ -163,10 +163,10 @@ def test_an_update_of_a_model_without_versions_says_what_to_do(home: Home, tiny_
 def test_a_worker_takes_a_training_to_its_candidate(home: Home, tiny_corpus: Path) -> None:
     number = home.submit(replace(update_spec(tiny_corpus), method="hashed"))
     Worker(home.engine, home.settings).run(once=True)
-    state, error, made = home.training(number)
+    state, error, candidate_id = home.training(number)
     assert (state, error) == ("done", None)
     with reading(home.engine) as session:
-        assert versions.find_candidate(session, made or 0).method == "hashed"
+        assert versions.find_candidate(session, candidate_id or 0).method == "hashed"
 
 
 def test_a_worker_tells_why_a_training_failed(home: Home, tmp_path: Path) -> None:

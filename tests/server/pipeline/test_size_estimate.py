@@ -37,17 +37,17 @@ def test_one_point_and_the_usual_slope() -> None:
 
 @pytest.mark.parametrize("slope", [FLATTEST, -1.2, -1.5, -2.0, STEEPEST])
 def test_two_points_that_hold_give_the_slope(slope: float) -> None:
-    one, other = line(0.02, slope, at=0.4), line(0.03, slope, at=0.4)
-    found = share_for([one, other], 1.0)
-    assert line(found, slope, at=0.4).drift == pytest.approx(AIM)
+    first, second = line(0.02, slope, at=0.4), line(0.03, slope, at=0.4)
+    share = share_for([first, second], 1.0)
+    assert line(share, slope, at=0.4).drift == pytest.approx(AIM)
 
 
 @pytest.mark.parametrize("slope", [-0.5, -0.8, -1.0, -1.2])
 def test_between_two_points_on_a_line(slope: float) -> None:
-    held, broke = line(0.02, slope, at=0.5), line(0.005, slope, at=0.5, bound=0.9)
-    assert held.holds
-    assert not broke.holds
-    assert line(share_for([held, broke], 0.9), slope, at=0.5).drift == pytest.approx(AIM * 0.9)
+    holding, breaking = line(0.02, slope, at=0.5), line(0.005, slope, at=0.5, bound=0.9)
+    assert holding.holds
+    assert not breaking.holds
+    assert line(share_for([holding, breaking], 0.9), slope, at=0.5).drift == pytest.approx(AIM * 0.9)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ Points = st.lists(st.builds(Point, Share, st.floats(-1e3, 1e3), st.booleans()), 
 @settings(deadline=None)
 @given(Points, st.floats(1e-3, 100))
 def test_whatever_was_measured_the_step_is_a_sensible_one(points: list[Point], max_drift: float) -> None:
-    found = share_for(points, max_drift)
-    assert math.isfinite(found)
-    held = [point.share for point in points if point.holds]
-    if not held:
-        assert found >= max(point.share for point in points) * LEAST_STEP * (1 - 1e-9)
+    share = share_for(points, max_drift)
+    assert math.isfinite(share)
+    shares = [point.share for point in points if point.holds]
+    if not shares:
+        assert share >= max(point.share for point in points) * LEAST_STEP * (1 - 1e-9)
         return
-    broke = [point.share for point in points if not point.holds and point.share < min(held)]
+    broke = [point.share for point in points if not point.holds and point.share < min(shares)]
     if broke:
-        assert max(broke) * (1 - 1e-9) <= found <= min(held) * (1 + 1e-9)
+        assert max(broke) * (1 - 1e-9) <= share <= min(shares) * (1 + 1e-9)
     else:
-        assert found >= min(held) / BOLDEST * (1 - 1e-9)
+        assert share >= min(shares) / BOLDEST * (1 - 1e-9)

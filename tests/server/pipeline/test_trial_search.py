@@ -34,21 +34,21 @@ Drift = Callable[[str, float], float]
 """A method's drift in points at a payload share."""
 
 
-def done(following: NextTraining, drift: Drift, regression: float = 0.0) -> Trial:
+def trial_after(following: NextTraining, drift: Drift, regression: float = 0.0) -> Trial:
     """What would come of a training."""
     if following.budget is None:
         return Trial(FULL, None, 3.0, 0.0)
     share = MISS * following.budget
-    found = drift(following.method, share)
-    return Trial(following.method, following.budget, 3.0 + found, found, regression, round(share * 1e6), share)
+    points = drift(following.method, share)
+    return Trial(following.method, following.budget, 3.0 + points, points, regression, round(share * 1e6), share)
 
 
-def searched(goal: Goal, drift: Drift, *known: Trial) -> list[Trial]:
+def searched(goal: Goal, drift: Drift, *catalogued: Trial) -> list[Trial]:
     """All trials of a request, in order."""
-    trials = list(known)
+    trials = list(catalogued)
     while following := next_training(goal, trials):
-        trials.append(done(following, drift))
-        assert len(trials) <= MOST_TRAININGS + len(known)
+        trials.append(trial_after(following, drift))
+        assert len(trials) <= MOST_TRAININGS + len(catalogued)
     return trials
 
 
@@ -120,10 +120,10 @@ def test_on_a_line_the_payload_found_is_near_the_smallest_that_holds(slope: floa
         assert choose(goal, trials) is trials[-1]
         assert "drift is" in str(refusal(goal, trials, ERRORS))
         return
-    kept = choose(goal, trials)
-    assert kept.drift is not None
-    assert kept.drift <= 1.0
-    assert best <= kept.payload_share <= max(1.6 * best, 0.02 / BOLDEST**2), "as small as bold steps lead"
+    chosen = choose(goal, trials)
+    assert chosen.drift is not None
+    assert chosen.drift <= 1.0
+    assert best <= chosen.payload_share <= max(1.6 * best, 0.02 / BOLDEST**2), "as small as bold steps lead"
 
 
 def test_both_methods_and_a_bound_share_three_trainings() -> None:
@@ -136,8 +136,8 @@ def test_both_methods_and_a_bound_share_three_trainings() -> None:
         "the second method begins where the first one points to"
     )
     assert choose(goal, trials).method == "hashed"
-    known = searched(goal, lambda method, share: drifts[method](method, share), KNOWN)
-    assert [method for method, _ in plan(known)] == ["sparse", "hashed", "hashed"]
+    with_catalogue = searched(goal, lambda method, share: drifts[method](method, share), KNOWN)
+    assert [method for method, _ in plan(with_catalogue)] == ["sparse", "hashed", "hashed"]
 
 
 def test_the_second_method_is_given_more_where_the_first_one_breaks_the_bound() -> None:
@@ -166,10 +166,10 @@ def test_the_last_training_gets_the_whole_budget_where_none_holds() -> None:
 
 def test_where_one_method_holds_the_other_may_still_promise_less() -> None:
     goal = Goal(BOTH, 0.05, max_drift=1.0)
-    held = Trial("sparse", 0.02, 3.3, 0.3, payload_share=0.0197)
+    holding = Trial("sparse", 0.02, 3.3, 0.3, payload_share=0.0197)
     broke = Trial("hashed", 0.0104, 4.1, 1.1, payload_share=0.0102)
-    ways = [(held, ("sparse", aimed(0.0197, 0.3))), (replace(held, drift=0.6), ("hashed", aimed(0.0102, 1.1)))]
-    for first, expected in ways:
+    cases = [(holding, ("sparse", aimed(0.0197, 0.3))), (replace(holding, drift=0.6), ("hashed", aimed(0.0102, 1.1)))]
+    for first, expected in cases:
         following = next_training(goal, [KNOWN, first, broke])
         assert following is not None
         assert following.method == expected[0]
@@ -180,10 +180,10 @@ def test_where_none_holds_the_least_drift_is_kept_and_says_what_would_help() -> 
     goal = Goal(BOTH, 0.02, max_drift=0.5)
     trials = searched(goal, lambda method, share: 1.5 if method == "sparse" else 1.0, KNOWN)
     assert choose(goal, trials).method == "hashed"
-    said = refusal(goal, trials, ERRORS)
-    assert said is not None
-    assert said.startswith("drift is 1.00 points of mean mistakes over the fully retrained model, more than 0.5")
-    assert f"a larger budget (about {MISS * 0.02 * 2 ** (-1 / SLOPE):.1%}, by a rough estimate)" in said
+    message = refusal(goal, trials, ERRORS)
+    assert message is not None
+    assert message.startswith("drift is 1.00 points of mean mistakes over the fully retrained model, more than 0.5")
+    assert f"a larger budget (about {MISS * 0.02 * 2 ** (-1 / SLOPE):.1%}, by a rough estimate)" in message
     assert "the whole model" in str(refusal(replace(goal, max_drift=0.001), trials, ERRORS))
 
 
@@ -205,9 +205,9 @@ def test_what_is_tried_next_lies_between_what_held_and_what_broke() -> None:
 
 def test_a_training_that_promises_little_is_not_done() -> None:
     goal = Goal(("sparse",), 0.05, max_drift=1.0)
-    held = Trial("sparse", 0.05, 3.9, 0.9, payload_share=0.049)
-    assert next_training(goal, [KNOWN, held]) is None
-    assert next_training(replace(goal, least_budget=0.049), [KNOWN, replace(held, drift=0.1)]) is None
+    holding = Trial("sparse", 0.05, 3.9, 0.9, payload_share=0.049)
+    assert next_training(goal, [KNOWN, holding]) is None
+    assert next_training(replace(goal, least_budget=0.049), [KNOWN, replace(holding, drift=0.1)]) is None
 
 
 def test_a_bound_on_regressions_is_searched_for_too() -> None:
@@ -256,20 +256,20 @@ def test_whatever_is_measured(
                 (trial.payload_share for trial in trials if trial.trained and trial.payload_share), default=0.0
             )
             assert following.budget >= min(smallest / BOLDEST, budget) * 0.999 or following.budget == least
-            held = [trial.payload_share for trial in trials if trial.method == following.method and trial.holds(goal)]
-            assert not held or following.budget < WORTHWHILE * min(held)
-        trials.append(done(following, lambda method, share, drift=drift: drift, regression))  # type: ignore[misc]
+            shares = [trial.payload_share for trial in trials if trial.method == following.method and trial.holds(goal)]
+            assert not shares or following.budget < WORTHWHILE * min(shares)
+        trials.append(trial_after(following, lambda method, share, drift=drift: drift, regression))  # type: ignore[misc]
     assert next_training(goal, trials) is None, "no request costs more"
     trained = [trial for trial in trials if trial.trained]
     assert len(trained) <= MOST_TRAININGS
     assert {trial.method for trial in trained if trial.method != FULL} == set(methods)
-    kept = choose(goal, trials)
-    assert kept.method in methods
+    chosen = choose(goal, trials)
+    assert chosen.method in methods
     diffs = [trial for trial in trained if trial.method in methods]
     if any(trial.holds(goal) for trial in diffs):
-        assert kept.holds(goal)
-    said = refusal(goal, trials, ERRORS)
-    assert (said is not None) == (max_drift is not None and (kept.drift or 0.0) > max_drift)
-    if max_drift is not None and kept.holds(goal):
-        assert kept.payload_share == min(trial.payload_share for trial in diffs if trial.holds(goal))
-    assert not math.isnan(kept.mean_error_rate)
+        assert chosen.holds(goal)
+    message = refusal(goal, trials, ERRORS)
+    assert (message is not None) == (max_drift is not None and (chosen.drift or 0.0) > max_drift)
+    if max_drift is not None and chosen.holds(goal):
+        assert chosen.payload_share == min(trial.payload_share for trial in diffs if trial.holds(goal))
+    assert not math.isnan(chosen.mean_error_rate)

@@ -94,18 +94,18 @@ def auto(home: Home, tiny_corpus: Path) -> tuple[NewCandidate, Listener]:
 def test_auto_keeps_the_diff_with_the_least_mean_error_rate(auto: tuple[NewCandidate, Listener]) -> None:
     candidate, _ = auto
     assert [(row["method"], row["budget"]) for row in candidate.tried] == [("sparse", 0.02), ("hashed", 0.02)]
-    kept = chosen(candidate)
-    assert kept["mean_error_rate"] == min(row["mean_error_rate"] for row in candidate.tried) == mean(candidate)
-    assert (kept["method"], kept["payload_bytes"]) == (candidate.method, len(candidate.payload or b""))
+    trial = chosen(candidate)
+    assert trial["mean_error_rate"] == min(row["mean_error_rate"] for row in candidate.tried) == mean(candidate)
+    assert (trial["method"], trial["payload_bytes"]) == (candidate.method, len(candidate.payload or b""))
     assert (candidate.reference, [row["drift"] for row in candidate.tried]) == (None, [None, None])
 
 
 def test_what_was_tried_is_told_as_it_came_out(home: Home, auto: tuple[NewCandidate, Listener], tmp_path: Path) -> None:
     candidate, _ = auto
     snapshot = Snapshot(home.objects.download(candidate.snapshot.sha256, tmp_path / "version"))
-    kept, size = chosen(candidate), sum(spec.size for spec in snapshot.table)
-    assert kept["density"] == candidate.changed_weights / size
-    assert kept["payload_share"] == candidate.payload_share == kept["payload_bytes"] / fp32_bytes(snapshot.table)
+    trial, size = chosen(candidate), sum(spec.size for spec in snapshot.table)
+    assert trial["density"] == candidate.changed_weights / size
+    assert trial["payload_share"] == candidate.payload_share == trial["payload_bytes"] / fp32_bytes(snapshot.table)
     by_method = {row["method"]: row for row in candidate.tried}
     assert by_method["sparse"]["density"] < 0.3 < by_method["hashed"]["density"]
     for row in by_method.values():
@@ -117,9 +117,9 @@ def test_what_was_tried_is_told_as_it_came_out(home: Home, auto: tuple[NewCandid
 
 def test_progress_counts_the_trainings_and_never_goes_back(auto: tuple[NewCandidate, Listener]) -> None:
     _, listener = auto
-    done, messages = zip(*listener.heard, strict=True)
-    assert all(after >= before for before, after in pairwise(done))
-    assert 0 <= min(done) <= max(done) <= 1
+    shares, messages = zip(*listener.heard, strict=True)
+    assert all(after >= before for before, after in pairwise(shares))
+    assert 0 <= min(shares) <= max(shares) <= 1
     assert any(message.startswith("training 1 of at most 2 (sparse at 2.00%): step 1 of ") for message in messages)
     assert any(message.startswith("training 2 of at most 2 (hashed at 2.00%): evaluates on ") for message in messages)
     assert messages[-1] == "evaluates on 1-athletes", "the parent, when all trainings are done"
@@ -138,17 +138,17 @@ def bounded(home: Home, auto: object, tiny_corpus: Path) -> Candidate:
     """The smallest payload within a bound that all keep to, taken by a worker to its record."""
     number = home.submit(replace(update_spec(tiny_corpus), max_drift=ANY, budget=0.05, max_regression=None))
     Worker(home.engine, home.settings).run(once=True)
-    state, error, made = home.training(number)
+    state, error, candidate_id = home.training(number)
     assert (state, error) == ("done", None)
     with reading(home.engine) as session:
-        return versions.find_candidate(session, made or 0)
+        return versions.find_candidate(session, candidate_id or 0)
 
 
 def reference(home: Home) -> Candidate:
     with reading(home.engine) as session:
-        found = versions.full_chain(session, "m", 1, DOMAINS)
-    assert found is not None
-    return found
+        candidate = versions.full_chain(session, "m", 1, DOMAINS)
+    assert candidate is not None
+    return candidate
 
 
 def test_the_smallest_payload_within_a_bound_takes_three_trainings(home: Home, bounded: Candidate) -> None:
@@ -184,21 +184,21 @@ def test_a_fully_retrained_model_of_the_same_data_is_used_again(
     home: Home, bounded: Candidate, again: NewCandidate
 ) -> None:
     full, *diffs = again.tried
-    known = reference(home)
-    assert (full["method"], full["trained"], full["mean_error_rate"]) == ("full", False, mean(known))
+    model = reference(home)
+    assert (full["method"], full["trained"], full["mean_error_rate"]) == ("full", False, mean(model))
     assert full["density"] == bounded.tried[0]["density"] > 0.5
     assert {row["method"] for row in diffs} == set(AUTO)
     assert len(diffs) <= trial_search.MOST_TRAININGS
     assert all(row["trained"] and row["drift"] == row["mean_error_rate"] - full["mean_error_rate"] for row in diffs)
     assert again.reference is None
-    assert again.notes == [f"drift is against candidate {known.id}, which was fully retrained on the same data before"]
+    assert again.notes == [f"drift is against candidate {model.id}, which was fully retrained on the same data before"]
 
 
 def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(again: NewCandidate) -> None:
-    asked, measured = Goal(AUTO, 0.02, 0.001), tries(again)
-    kept = trial_search.choose(asked, measured)
-    assert chosen(again) == asdict(kept) | {"chosen": True}
-    too_much = kept.drift is not None and kept.drift > 0.001
+    goal, measured = Goal(AUTO, 0.02, 0.001), tries(again)
+    chosen_trial = trial_search.choose(goal, measured)
+    assert chosen(again) == asdict(chosen_trial) | {"chosen": True}
+    too_much = chosen_trial.drift is not None and chosen_trial.drift > 0.001
     assert [line.split()[0] for line in again.refusals] == (["drift"] if too_much else [])
 
 
@@ -224,27 +224,27 @@ def test_a_fully_retrained_model_of_other_data_is_not_used(
 ) -> None:
     spec = update_spec(tiny_corpus)
 
-    def found(**changes: Any) -> bool:
+    def is_found(**changes: Any) -> bool:
         return find_reference(replace(spec, **changes), home.engine, DOMAINS) is not None
 
-    assert found()
+    assert is_found()
     assert find_reference(spec, home.engine, [*DOMAINS[:-1], "2-artists"]) is None
     copy = tmp_path / "corpus"
     shutil.copytree(tiny_corpus, copy)
-    assert not found(data=str(copy)), "another folder"
+    assert not is_found(data=str(copy)), "another folder"
     full = reference(home)
     with writing(home.engine) as session:
         session.get_one(Candidate, full.id).data = str(copy)
         session.flush()
         assert fingerprint(copy, DOMAINS) == full.data_sha256
-    assert found(data=str(copy))
+    assert is_found(data=str(copy))
     lines = (copy / "0-base" / "test.jsonl").read_text().splitlines(keepends=True)
     (copy / "0-base" / "test.jsonl").write_text("".join(lines[:-1]))
-    assert not found(data=str(copy)), "one test utterance less"
+    assert not is_found(data=str(copy)), "one test utterance less"
     with writing(home.engine) as session:
         session.get_one(Candidate, full.id).data = str(tiny_corpus)
         session.get_one(Candidate, full.id).parent_digest = "ab" * 32
-    assert not found(), "it starts elsewhere"
+    assert not is_found(), "it starts elsewhere"
     with writing(home.engine) as session:
         session.get_one(Candidate, full.id).parent_digest = full.parent_digest
-    assert found()
+    assert is_found()

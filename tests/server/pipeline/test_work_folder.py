@@ -17,15 +17,15 @@ with work_folder("dead") as folder:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     return tmp_path
 
 
-def test_folders_of_dead_workers_go_and_those_of_others_stay(place: Path) -> None:
+def test_folders_of_dead_workers_go_and_those_of_others_stay(workers_folder: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED], check=False)
-    (dead,) = place.glob("*/dead")
+    (dead,) = workers_folder.glob("*/dead")
     assert (dead / "parent.safetensors").exists()
     with work_folder("first") as first:
         assert not dead.exists()
@@ -36,11 +36,11 @@ def test_folders_of_dead_workers_go_and_those_of_others_stay(place: Path) -> Non
     assert not first.exists()
 
 
-def test_a_place_that_is_not_ours_is_refused(place: Path) -> None:
+def test_a_place_that_is_not_ours_is_refused(workers_folder: Path) -> None:
     with work_folder("w") as folder:
-        made = folder.parent
-    (made / "lock").unlink()
-    made.rmdir()
-    made.symlink_to(place)
+        parent = folder.parent
+    (parent / "lock").unlink()
+    parent.rmdir()
+    parent.symlink_to(workers_folder)
     with pytest.raises(Invalid, match="belongs to someone else"), work_folder("w"):
         pass

@@ -35,9 +35,9 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "mine.py").write_text(TASK)
     (tmp_path / "broken.py").write_text("x = 1\nimport no_such_module\n")
     files = f"{tmp_path}/broken.py,{tmp_path}/mine.py"
-    made = Settings.from_environment({"DIFFSERVER_HOME": str(tmp_path), "DIFFSERVER_TASK_FILES": files})
-    migrate.upgrade(connect(made.database))
-    return made
+    worker_settings = Settings.from_environment({"DIFFSERVER_HOME": str(tmp_path), "DIFFSERVER_TASK_FILES": files})
+    migrate.upgrade(connect(worker_settings.database))
+    return worker_settings
 
 
 def failure(settings: Settings, task: str, data: Path, checkpoint: str | None = None) -> str:
@@ -48,9 +48,9 @@ def failure(settings: Settings, task: str, data: Path, checkpoint: str | None = 
         number = training_queue.submit(session, spec).id
     Worker(engine, settings).run(once=True)
     with reading(engine) as session:
-        found = training_queue.find(session, number)
-        assert found.state == "failed"
-        return found.error or ""
+        training = training_queue.find(session, number)
+        assert training.state == "failed"
+        return training.error or ""
 
 
 def test_a_worker_tells_of_its_tasks_and_of_what_is_wrong_with_them(
@@ -59,9 +59,9 @@ def test_a_worker_tells_of_its_tasks_and_of_what_is_wrong_with_them(
     stream = io.StringIO()
     monkeypatch.setattr("diffserver.pipeline.worker.log", make_log(stream))
     Worker(connect(settings.database), settings).run(once=True)
-    told = {line["event"]: line for line in map(json.loads, stream.getvalue().splitlines())}
-    assert told["task found"]["task"] == "mine"
-    assert "broken.py:2: ModuleNotFoundError" in told["task file cannot be used"]["error"]
+    events = {line["event"]: line for line in map(json.loads, stream.getvalue().splitlines())}
+    assert events["task found"]["task"] == "mine"
+    assert "broken.py:2: ModuleNotFoundError" in events["task file cannot be used"]["error"]
 
 
 def test_its_own_tasks_are_found_by_name_and_others_are_told(settings: Settings, tmp_path: Path) -> None:
@@ -80,9 +80,9 @@ def test_a_checkpoint_with_a_name_that_nobody_can_write_fails(
     (data / "test.jsonl").write_text("{}\n")
     header = f'{{"{name}": {{"dtype": "{dtype}", "shape": [1], "data_offsets": [0, 4]}}}}'.encode()
     checkpoint = Objects(settings.objects).put(len(header).to_bytes(8, "little") + header + bytes(4))
-    told = failure(settings, "mine", data.parent, checkpoint.sha256)
-    assert told
-    assert told.isprintable()
+    message = failure(settings, "mine", data.parent, checkpoint.sha256)
+    assert message
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize("command", [serve.serve, serve.worker])

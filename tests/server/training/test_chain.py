@@ -72,16 +72,16 @@ def update(speech: Speech, parent: Snapshot, name: str, number: int, out: Path) 
     assert isinstance(diff, Diff)
     data = encode(diff, parent.table, parent.digest())
     apply(parent, [open_payload(data, parent.table, parent.digest())], out)
-    made, new = Snapshot(out), speech.domains[number]
+    version, new = Snapshot(out), speech.domains[number]
     share = len(data) / fp32_bytes(parent.table)
-    return Made(speech.wer(parent, new), speech.wer(made, new), share), made
+    return Made(speech.wer(parent, new), speech.wer(version, new), share), version
 
 
 @pytest.mark.parametrize("name", ["sparse", "hashed"])
 def test_updates_in_a_row_learn_their_domains_within_the_budget(speech: Speech, tmp_path: Path, name: str) -> None:
     parent = speech.base
     for number in (1, 2):
-        made, parent = update(speech, parent, name, number, tmp_path / str(number))
-        assert made.share <= BUDGET
-        assert made.after < 0.7 * made.before
+        version, parent = update(speech, parent, name, number, tmp_path / str(number))
+        assert version.share <= BUDGET
+        assert version.after < 0.7 * version.before
     assert speech.wer(parent, speech.domains[0]) < speech.wer(speech.base, speech.domains[0]) + 20

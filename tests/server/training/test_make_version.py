@@ -16,8 +16,8 @@ from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver.methods.definition import load_definition
 from diffserver.methods.method import MethodError
 from diffserver.training.loop import Lesson
-from diffserver.training.made_version import MadeVersion
 from diffserver.training.make_version import make_version
+from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import Cancelled
 from tests.factories import outgrowing_diff
 from tests.server.points import PointsTask
@@ -33,15 +33,15 @@ class Version:
     digest: str
 
 
-def make(name: str, out: Path, labels: range, **options: Any) -> MadeVersion:
+def make(name: str, out: Path, labels: range, **options: Any) -> NewVersion:
     task, definition = PointsTask(), load_definition(name)
     short = replace(definition, recipe=definition.recipe and replace(definition.recipe, steps=60, learning_rate=0.02))
     lesson = Lesson(task.domain(labels, 200, seed=1))
     return make_version(task, short, lesson, out, seed=3, device="cpu", **options)
 
 
-def known(made: MadeVersion) -> Version:
-    return Version(Snapshot(made.weights), made.digest)
+def version_of(new: NewVersion) -> Version:
+    return Version(Snapshot(new.weights), new.digest)
 
 
 def applied(parent: Version, diff: Diff, out: Path) -> Version:
@@ -51,12 +51,12 @@ def applied(parent: Version, diff: Diff, out: Path) -> Version:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Version:
-    return known(make("base", tmp_path_factory.mktemp("base") / "0", range(5)))
+    return version_of(make("base", tmp_path_factory.mktemp("base") / "0", range(5)))
 
 
 @pytest.fixture(scope="module")
 def full(base: Version, tmp_path_factory: pytest.TempPathFactory) -> Version:
-    return known(make("full", tmp_path_factory.mktemp("full") / "1", range(8), parent=base))
+    return version_of(make("full", tmp_path_factory.mktemp("full") / "1", range(8), parent=base))
 
 
 def test_version_0_chooses_the_grids_that_its_line_keeps(base: Version, full: Version) -> None:
@@ -68,34 +68,36 @@ def test_version_0_chooses_the_grids_that_its_line_keeps(base: Version, full: Ve
 
 @pytest.mark.parametrize("name", ["sparse", "hashed", "topk", "pruned"])
 def test_a_diff_is_applied_as_a_device_does(name: str, base: Version, full: Version, tmp_path: Path) -> None:
-    made = make(name, tmp_path / "1", range(8), parent=base, budget=BUDGET, full=full)
+    new_version = make(name, tmp_path / "1", range(8), parent=base, budget=BUDGET, full=full)
     table = base.snapshot.table
-    assert made.payload is not None
-    assert made.kind == ("hashed" if name == "hashed" else "sparse")
-    again = apply(base.snapshot, [open_payload(made.payload, table, base.digest)], tmp_path / "device")
-    assert again == made.digest == Snapshot(made.weights).digest()
-    assert len(made.payload) <= BUDGET * fp32_bytes(table)
+    assert new_version.payload is not None
+    assert new_version.kind == ("hashed" if name == "hashed" else "sparse")
+    again = apply(base.snapshot, [open_payload(new_version.payload, table, base.digest)], tmp_path / "device")
+    assert again == new_version.digest == Snapshot(new_version.weights).digest()
+    assert len(new_version.payload) <= BUDGET * fp32_bytes(table)
 
 
 @pytest.mark.parametrize("name", ["full", "factorised"])
 def test_what_no_diff_carries_is_a_snapshot(name: str, base: Version, full: Version, tmp_path: Path) -> None:
-    made = make(name, tmp_path / "1", range(8), parent=base, budget=BUDGET, full=full)
-    assert (made.kind, made.table) == ("snapshot", base.snapshot.table)
-    assert made.digest == Snapshot(made.weights).digest()
+    new_version = make(name, tmp_path / "1", range(8), parent=base, budget=BUDGET, full=full)
+    assert (new_version.kind, new_version.table) == ("snapshot", base.snapshot.table)
+    assert new_version.digest == Snapshot(new_version.weights).digest()
     if name == "full":
-        assert (made.payload, made.digest) == (None, full.digest), "the same seed makes the same version"
+        assert (new_version.payload, new_version.digest) == (None, full.digest), "the same seed makes the same version"
     else:
-        assert made.payload is not None
-        assert len(made.payload) <= BUDGET * fp32_bytes(made.table)
+        assert new_version.payload is not None
+        assert len(new_version.payload) <= BUDGET * fp32_bytes(new_version.table)
 
 
 def test_a_version_learns(base: Version, tmp_path: Path) -> None:
-    made = make("sparse", tmp_path / "1", range(8), parent=base, budget=BUDGET)
+    new_version = make("sparse", tmp_path / "1", range(8), parent=base, budget=BUDGET)
     task = PointsTask()
     new = task.domain(range(5, 8), 200, seed=9)
-    before, after = (task.errors(snapshot.read_all(), new) for snapshot in (base.snapshot, Snapshot(made.weights)))
+    before, after = (
+        task.errors(snapshot.read_all(), new) for snapshot in (base.snapshot, Snapshot(new_version.weights))
+    )
     assert after.errors < 0.5 * before.errors
-    assert np.any(Snapshot(made.weights).read("0.weight") == base.snapshot.read("0.weight"))
+    assert np.any(Snapshot(new_version.weights).read("0.weight") == base.snapshot.read("0.weight"))
 
 
 @pytest.mark.parametrize("name", ["sparse", "hashed"])
@@ -103,10 +105,10 @@ def test_training_goes_on_where_tensors_left_their_grids(name: str, base: Versio
     """The new grid is trained on, what is off the grid stays as it is."""
     diff = outgrowing_diff(base.snapshot.table, "0.weight", "2.bias", by=4)
     parent = applied(base, diff, tmp_path / "1")
-    made = make(name, tmp_path / "2", range(8), parent=parent, budget=BUDGET)
-    after = Snapshot(made.weights)
-    assert made.table == after.table == parent.snapshot.table != base.snapshot.table
-    assert made.digest == after.digest()
+    new_version = make(name, tmp_path / "2", range(8), parent=parent, budget=BUDGET)
+    after = Snapshot(new_version.weights)
+    assert new_version.table == after.table == parent.snapshot.table != base.snapshot.table
+    assert new_version.digest == after.digest()
     changed = {spec.name for spec in after.table if np.any(after.read(spec.name) != parent.snapshot.read(spec.name))}
     assert changed == {"0.weight", "0.bias", "2.weight"}
 

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from diffserver.tasks.asr.commands import BASE_WORDS, DOMAINS, UPDATES, Domain, new_words, sentence
+from diffserver.tasks.asr.commands import BASE_WORDS, DOMAINS, UPDATES, new_words, sentence
+from diffserver.tasks.asr.domain import Domain
 from diffserver.tasks.asr.more_updates import MORE_UPDATES
 
 

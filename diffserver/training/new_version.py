@@ -1,4 +1,4 @@
-"""A version on disk, as the device's code made it. Needs no torch."""
+"""A new version on disk, as the device's code made it. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from diffclient.tensors.snapshot import Table
 
 
 @dataclass(frozen=True)
-class MadeVersion:
-    """Its weights, and what leads to them."""
+class NewVersion:
+    """A version's weights, and the payload that leads to them."""
 
     weights: Path
     digest: str
@@ -19,4 +19,4 @@ class MadeVersion:
     kind: ManifestKind
     """`snapshot` where no diff leads to it."""
     payload: bytes | None = None
-    """None where nothing compresses it; of the kind `snapshot` a method's own packing, which no device can read."""
+    """None where there is no payload; with the kind `snapshot`, a method's own format, which no device reads."""

@@ -1,4 +1,4 @@
-"""What a diff looks like: counted over all tensors, steps as weights."""
+"""The figures of a diff in a trial: levels are counted over all tensors, steps are weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from diffclient.diff.streams import Diff, Exact, Hashed, Sparse, Stream
 from diffclient.payload.decode import decode
 from diffclient.payload.encode import encode
 from diffclient.tensors.tensor_table import TensorSpec
-from diffserver.pipeline.diff_statistics import Shape, shape_of
+from diffserver.pipeline.trial_figures import Shape, shape_of
 from tests.factories import hashed_diff, sparse_diff, write_version
 
 TABLE = (

@@ -1,0 +1,84 @@
+"""One tensor's part of a sparse diff: dense values, and the phases in which fewer and fewer of them are used.
+
+Thresholds, temperatures and the density are left to `sparse`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffclient.tensors.snapshot import Array
+from diffserver.methods.quantiser import Step, bounded, largest, may_leave, straight_through
+
+Phase = Literal["dense", "soft", "quantised", "fixed"]
+"""The values in use: all; the larger ones more; the large ones, in whole steps; those in a mask, in whole steps."""
+
+
+class SparsePart(nn.Module):
+    """One tensor's values, dense, of which each phase uses a part.
+
+    What changes from stage to stage stands in buffers, so that a compiled graph outlives it.
+    """
+
+    relative: Tensor
+    temperature: Tensor
+    threshold: Tensor
+    step: Tensor
+    mask: Tensor
+
+    def __init__(self, parent: Array, grid: int, finer: float, levels: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(parent.shape))
+        self.grid, self.finer, self.max_level = grid, finer, levels
+        self.phase: Phase = "dense"
+        self.units = 1
+        self.bounded = False
+        """Whether a value may lead out of the grid, so that levels must be checked."""
+        self._largest = float(np.max(np.abs(parent), initial=0.0))
+        for name in ("relative", "temperature", "threshold", "step"):
+            self.register_buffer(name, torch.zeros(()), persistent=False)
+        self.register_buffer("mask", torch.zeros(parent.shape, dtype=torch.bool), persistent=False)
+
+    def forward(self, parent: Tensor) -> Tensor:
+        """Return the parent's weights plus the used values."""
+        return straight_through(self._used(self.values.detach(), parent).add_(parent), self.values)
+
+    def levels(self, parent: Tensor) -> Tensor:
+        """Return the values as whole levels: 0 outside the mask, and where a value is below half a step."""
+        levels = self._kept(self.values.detach()).div_(self.step).round_().clamp_(-self.max_level, self.max_level)
+        return bounded(levels, parent, self.step, self.grid) if self.bounded else levels
+
+    def sizes(self) -> Tensor:
+        """Return the sizes by which the largest values are chosen."""
+        return self.values.detach().abs() * self.finer
+
+    def begin_stage(self, threshold: float, temperature: float, spread: float) -> None:
+        """Set threshold and temperature, and the step that follows from them."""
+        smallest = threshold / self.finer
+        self.take(Step.near(max(spread * smallest, largest(self.values.detach()) / self.max_level), self.grid).units)
+        self.relative.fill_(self.finer / threshold)
+        self.temperature.fill_(temperature)
+        self.threshold.fill_(smallest)
+
+    def take(self, units: int) -> None:
+        """Set the step, in grid units."""
+        self.units, step = units, math.ldexp(units, -self.grid)
+        self.step.fill_(step)
+        self.bounded = may_leave(self.grid, self._largest, self.max_level * step)
+
+    def _used(self, value: Tensor, parent: Tensor) -> Tensor:
+        """Return the used values as a new tensor; later operations are in place, since this runs at every step."""
+        if self.phase == "dense":
+            return value.clone()
+        if self.phase == "soft":
+            relative = value.abs().mul_(self.relative)
+            return relative.sub_(1).mul_(self.temperature).sigmoid_().mul_(value)
+        return self.levels(parent).mul_(self.step)
+
+    def _kept(self, value: Tensor) -> Tensor:
+        return value * (self.mask if self.phase == "fixed" else value.abs() > self.threshold)
