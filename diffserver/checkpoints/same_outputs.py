@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from diffclient.errors import InferenceError
+from diffclient.measure.onnx_session import load
 from diffclient.tensors.snapshot import Array
 from diffserver.errors import CheckpointError
 
@@ -23,16 +25,9 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def require_same_outputs(original: Path, graph: bytes, weights: Mapping[str, tuple[Array, int]]) -> None:
+def require_same_outputs(original: Path, graph: bytes, weights: Mapping[str, tuple[Array, str]]) -> None:
     """Raise CheckpointError unless the graph with these weights (each with its dtype) computes what the file does."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    whole = _session(onnxruntime, str(original), options)
-    values = [_value(onnxruntime, array, kind) for array, kind in weights.values()]
-    options.add_external_initializers(list(weights), values)
-    apart = _session(onnxruntime, graph, options)
+    whole, apart = _session(str(original), {}), _session(graph, weights)
     inputs, expected = _first_that_runs(whole, original)
     for declared, before, after in zip(whole.get_outputs(), expected, apart.run(None, inputs), strict=True):
         if not _close(np.asarray(before), np.asarray(after)):
@@ -42,18 +37,12 @@ def require_same_outputs(original: Path, graph: bytes, weights: Mapping[str, tup
             )
 
 
-def _session(onnxruntime: Any, model: str | bytes, options: Any) -> Any:
+def _session(model: str | bytes, weights: Mapping[str, tuple[Array, str]]) -> Any:
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        return load(model, weights)
+    except InferenceError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"onnxruntime does not take the model: {reason}", "bring it as safetensors") from error
-
-
-def _value(onnxruntime: Any, array: Array, kind: int) -> Any:
-    if kind == 16:  # bf16, as its bits
-        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, kind)
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
 def _first_that_runs(session: Any, original: Path) -> tuple[dict[str, Array], list[Array]]:
@@ -62,7 +51,7 @@ def _first_that_runs(session: Any, original: Path) -> tuple[dict[str, Array], li
     for inputs in islice(_inputs(session), ATTEMPTS):
         try:
             return inputs, session.run(None, inputs)
-        except Exception as error:  # see above
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
             reason = " ".join(str(error).split())[:300]
     raise CheckpointError(
         f"{original.name} runs on no random inputs, so it cannot be compared: {reason}", "bring it as safetensors"

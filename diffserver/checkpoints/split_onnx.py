@@ -44,7 +44,7 @@ def split(path: Path, out: Path, published: bytes | None = None) -> bytes:
     ordered = sorted(weights.items())
     items = [(name, KINDS[tensor.data_type], tuple(tensor.dims)) for name, tensor in ordered]
     write(out, items, (_array(tensor) for _, tensor in ordered))
-    require_same_outputs(path, graph, {name: _value(tensor) for name, tensor in ordered})
+    require_same_outputs(path, graph, {name: (_array(tensor), KINDS[tensor.data_type]) for name, tensor in ordered})
     return graph
 
 
@@ -103,21 +103,16 @@ def _constants(graph: "GraphProto") -> Iterator["TensorProto"]:
 
 
 def _remove(inside: "GraphProto", graph: "GraphProto", names: set[str]) -> None:
-    """Remove the constants of these names, and from graphs inside the initialisers."""
-    outputs = {value.name for value in inside.output}
-    nodes = [node for node in inside.node if node.op_type != "Constant" or node.output[0] not in names]
-    for name in sorted(names & outputs):  # what goes out must be made by a node
-        nodes.append(_identity(name))
+    """Remove the constants of these names, and from graphs inside the initialisers; raises CheckpointError."""
+    if put_out := sorted(names & {value.name for value in inside.output}):
+        raise CheckpointError(f"{put_out[0]} is a constant that the model puts out", "export the model without it")
+    kept = [node for node in inside.node if node.op_type != "Constant" or node.output[0] not in names]
     del inside.node[:]
-    inside.node.extend(nodes)
+    inside.node.extend(kept)
     if inside is not graph:
         tensors = [tensor for tensor in inside.initializer if tensor.name not in names]
         del inside.initializer[:]
         inside.initializer.extend(tensors)
-
-
-def _identity(name: str) -> "NodeProto":
-    raise CheckpointError(f"{name} is a constant that the model puts out", "export the model without it")
 
 
 def _rename(graph: "GraphProto", names: Mapping[str, str]) -> None:
@@ -181,8 +176,3 @@ def _array(tensor: "TensorProto") -> Array:
 
     array = np.asarray(numpy_helper.to_array(tensor))
     return array.view(np.uint16) if KINDS[tensor.data_type] == "BF16" else array
-
-
-def _value(tensor: "TensorProto") -> tuple[Array, int]:
-    """Return a tensor's values with ONNX's number of their dtype."""
-    return _array(tensor), int(tensor.data_type)

@@ -29,7 +29,9 @@ class Session:
         Raises InferenceError if onnxruntime is missing or refuses the graph, or if its weights are not those of the
         snapshot.
         """
-        self._session = _load(graph, weights, threads)
+        self._session = load(
+            graph, {spec.name: (weights.read(spec.name), spec.dtype) for spec in weights.table}, threads
+        )
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -46,7 +48,11 @@ class Session:
         return outputs
 
 
-def _load(graph: bytes, weights: Snapshot, threads: int) -> Any:
+def load(model: bytes | str, weights: Mapping[str, tuple[Array, str]], threads: int = 1) -> Any:
+    """Return onnxruntime's own session of a model with these weights outside it, each with its dtype.
+
+    `model` is a graph, or the path of a model that has its weights inside. Raises InferenceError.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -54,16 +60,17 @@ def _load(graph: bytes, weights: Snapshot, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
-    unused = unused_initialisers(graph)  # as of a pooler; onnxruntime drops them, and refuses to be given their values
-    arrays = {spec.name: (weights.read(spec.name), spec.dtype) for spec in weights.table if spec.name not in unused}
+    # As of a pooler; onnxruntime drops them, and refuses to be given their values.
+    unused = unused_initialisers(model) if isinstance(model, bytes) else set[str]()
+    used = {name: weight for name, weight in weights.items() if name not in unused}
     values = [
         onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _AS_BITS[dtype])
         if dtype in _AS_BITS
         else onnxruntime.OrtValue.ortvalue_from_numpy(array)
-        for array, dtype in arrays.values()
+        for array, dtype in used.values()
     ]
     try:
-        options.add_external_initializers(list(arrays), values)
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        options.add_external_initializers(list(used), values)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # see above
         raise InferenceError(f"the graph does not run with these weights: {error}") from error
