@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from diffclient.tensors.snapshot import Array
+from diffserver.checkpoints.tensor_array import as_array
 from diffserver.checkpoints.write_safetensors import write
 from diffserver.errors import CheckpointError
 
@@ -28,7 +26,7 @@ def convert(path: Path, out: Path) -> Path:
             tensors[name] = tensor
         seen.add(view)
     items = [(name, _dtype(name, tensor), tuple(tensor.shape)) for name, tensor in tensors.items()]
-    return write(out, items, (_array(tensor) for tensor in tensors.values()))
+    return write(out, items, (as_array(tensor.contiguous()) for tensor in tensors.values()))
 
 
 def _state_dict(path: Path) -> "Mapping[str, Tensor]":
@@ -59,11 +57,3 @@ def _dtype(name: str, tensor: "Tensor") -> str:
     if dtype not in names or tensor.layout.__str__() != "torch.strided":
         raise CheckpointError(f"{name}: dtype {dtype} cannot be shipped", f"cast it to one of {', '.join(names)}")
     return names[dtype]
-
-
-def _array(tensor: "Tensor") -> Array:
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
-        return np.asarray(tensor.contiguous().view(torch.int16).numpy().view(np.uint16))
-    return np.asarray(tensor.contiguous().numpy())

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from diffclient.tensors.snapshot import Array, Snapshot, Table, TensorSpec, digest, enter_grid
 from diffclient.tensors.tensor_table import DTYPES
 from diffserver.checkpoints.changes import Rounding, describe
+from diffserver.checkpoints.tensor_array import as_array
 from diffserver.methods.parametrised import LoopError, load, tensors
+from diffserver.training.state_arrays import state_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +56,13 @@ def enter(model: nn.Module, path: Path | None = None) -> Parent:
         table, entered, notes = known.table, known.read_all(), [f"weights and grids are those of {path}"]
         _require_equal(table, there)
     else:
-        arrays = {name: as_array(tensor) for name, tensor in there.items()}
-        halves = {name for name, tensor in there.items() if tensor.dtype == torch.bfloat16}
-        trained = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-        constants = arrays.keys() - trained
-        table, entered = enter_grid(arrays, dtypes=dict.fromkeys(halves, "BF16"), constants=constants)
+        state = state_of(model)
+        table, entered = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
         on_grid = [spec.name for spec in table if spec.grid is not None]
-        notes = describe([Rounding.between(name, arrays[name], entered[name]) for name in on_grid])
+        notes = describe([Rounding.between(name, state.arrays[name], entered[name]) for name in on_grid])
     load(model, entered)
     hashes = {spec.name: hash_of(entered[spec.name], spec) for spec in table}
     return Parent(table, {name: as_array(tensor) for name, tensor in there.items()}, hashes, tuple(notes))
-
-
-def as_array(tensor: Tensor) -> Array:
-    """Return a tensor as an array, in the same memory if it can be; bf16 as its bits."""
-    plain = tensor.detach().cpu()
-    return plain.view(torch.int16).numpy().view(np.uint16) if plain.dtype == torch.bfloat16 else plain.numpy()
 
 
 def hash_of(array: Array, spec: TensorSpec) -> bytes:

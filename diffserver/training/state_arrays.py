@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from diffclient.tensors.snapshot import Array
-from diffserver.tasks.tied import other_names
+from diffserver.checkpoints.tensor_array import as_array
+from diffserver.methods.parametrised import tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,8 @@ class State:
 
 def state_of(network: nn.Module) -> State:
     """Return a network's state dict, tied weights once; its arrays share memory with it where they can."""
-    tied = other_names(network)
-    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items() if name not in tied}
-    halves = {name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16}
-    arrays = {
-        name: tensor.view(torch.int16).numpy().view(np.uint16) if name in halves else tensor.numpy()
-        for name, tensor in tensors.items()
-    }
+    there = tensors(network)
+    arrays = {name: as_array(tensor) for name, tensor in there.items()}
+    halves = [name for name, tensor in there.items() if tensor.dtype == torch.bfloat16]
     trained = {name for name, _ in network.named_parameters(remove_duplicate=False)}
-    return State(arrays, dict.fromkeys(halves, "BF16"), frozenset(tensors.keys() - trained))
+    return State(arrays, dict.fromkeys(halves, "BF16"), frozenset(there.keys() - trained))
