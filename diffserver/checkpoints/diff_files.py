@@ -143,7 +143,7 @@ def inspect(diff: FilePath, old: FilePath | None = None) -> Mapping[str, Any]:
     Raises Invalid, SnapshotError, PayloadError, WrongParent.
     """
     payload, about = read(Path(diff))
-    if len(payload) < frame.HEADER.size or payload[:4] != frame.MAGIC or payload[5] not in frame.KINDS:
+    if len(payload) < frame.HEADER.size or not frame.begins(payload) or payload[5] not in frame.KINDS:
         raise Invalid(f"{diff} is not a payload", "pass the path of a diff")
     _, version, code, parent, alpha, beta, seed, tensors, _, *lengths = frame.HEADER.unpack_from(payload)
     facts: dict[str, Any] = {

@@ -55,6 +55,11 @@ class Frame:
         return b"".join((header, *sections))
 
 
+def begins(data: bytes) -> bool:
+    """Tell whether data begins as a payload of any format does."""
+    return data.startswith(MAGIC)
+
+
 def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
     """Split a payload for a table of `tensors` tensors and the parent with this digest (hex).
 
@@ -62,8 +67,8 @@ def read(data: bytes, tensors: int, parent_digest: str) -> Frame:
     """
     if len(data) < HEADER.size:
         raise PayloadError(f"truncated: {len(data)} bytes are less than a header")
-    magic, version, code, parent, alpha, beta, seed, count, lanes, *lengths = HEADER.unpack_from(data)
-    if magic != MAGIC:
+    _, version, code, parent, alpha, beta, seed, count, lanes, *lengths = HEADER.unpack_from(data)
+    if not begins(data):
         raise PayloadError("not a payload: it does not begin with NDIF")
     if KINDS.get(code) not in KNOWN.get(version, ()):
         formats = " and ".join(map(str, KNOWN))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from diffclient.payload.frame import MAGIC
+from diffclient.payload import frame
 from diffserver.api.access import Config, Operator, Store, TokenFirst
 from diffserver.api.answers import BlobAnswer
 from diffserver.api.problems import CALLER, declared
@@ -108,6 +108,6 @@ def _store(objects: Objects, path: Path) -> BlobAnswer:
 def _store_diff(objects: Objects, path: Path) -> BlobAnswer:
     """Keep the file if it begins as a payload does; the rest is read when it is applied. Raises CheckpointError."""
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
+        if not frame.begins(file.read(frame.HEADER.size)):
             raise CheckpointError("that is no diff", "send the .ndiff that was saved")
     return BlobAnswer.model_validate(objects.put(path))

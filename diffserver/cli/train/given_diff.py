@@ -32,14 +32,14 @@ def described(candidate: Mapping[str, Any]) -> Group:
 
 def _require_payload(path: Path) -> None:
     # Imported late: numpy, which no other command needs.
-    from diffclient.payload.frame import MAGIC
+    from diffclient.payload import frame
 
     try:
         with path.open("rb") as file:
-            begins = file.read(len(MAGIC))
+            start = file.read(frame.HEADER.size)
     except OSError as error:
         raise Invalid(f"cannot read {path}: {error.strerror}", "pass the path of a diff (.ndiff)") from error
-    if begins != MAGIC:
+    if not frame.begins(start):
         raise Invalid(f"{path} is not a diff", "pass the .ndiff that was saved; weights come with --from-checkpoint")
 
 
