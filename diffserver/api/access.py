@@ -61,8 +61,8 @@ async def _keyring(request: Request) -> Keyring:
 
 
 async def _own_worker(request: Request) -> str:
-    said: str = request.app.state.own_worker()
-    return said
+    state: str = request.app.state.own_worker()
+    return state
 
 
 Config = Annotated[Settings, Depends(_settings)]

@@ -77,11 +77,7 @@ class Remote:
 
     def fetch(self, path: str) -> bytes:
         """Return the bytes at a path; raises RemoteError."""
-        with self._translated():
-            response = self._client.get(path)
-        if response.is_success:
-            return bytes(response.content)
-        raise _refusal(response)
+        return b"".join(self.pieces(path))
 
     def exists(self, path: str) -> bool:
         """Tell whether a path exists; raises RemoteError."""

@@ -1,6 +1,7 @@
 """Commands for candidates and versions: candidates, publish, versions, devices."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,34 +84,45 @@ def publish(
     """
     if diff is not None and from_checkpoint is not None:
         raise Invalid("a version is made of a diff or of a checkpoint", "pass one of --diff and --from-checkpoint")
-    if diff is not None:
-        with connected(server, token) as remote:
-            spec = _checkpoint_spec(remote, candidate_or_model, data) | {
-                "domain": domain,
-                "max_regression": max_regression,
-            }
-            candidate = given_diff.make(remote, spec, diff, evaluation)
-            if not as_json:
-                console.print(given_diff.described(candidate))
-            version = _publish(remote, candidate["id"], force, keys)
-        show({"candidate": candidate, "version": version}, as_json, _describe_version(version))
-        return
-    if from_checkpoint is None:
-        with connected(server, token) as remote:
-            version = _publish(remote, _candidate_id(candidate_or_model), force, keys)
-        show(version, as_json, _describe_version(version))
-        return
-    checkpoints.require_choice(kind, yes, as_json)
+    if from_checkpoint is not None:
+        checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:
-        spec = _checkpoint_spec(remote, candidate_or_model, data) | {"domain": domain, "max_regression": max_regression}
-        spec |= checkpoints.upload(remote, from_checkpoint, _graph(remote, spec["model"]))
-        outcomes = checkpoints.make(remote, spec, budget)
-        if not as_json:
-            console.print(checkpoints.compare(outcomes))
-        chosen = checkpoints.choose(outcomes, kind, yes, force)
+        if diff is None and from_checkpoint is None:
+            version = _publish(remote, _candidate_id(candidate_or_model), force, keys)
+            show(version, as_json, _describe_version(version))
+            return
+        spec, head = _update_spec(remote, candidate_or_model, data)
+        spec |= {"domain": domain, "max_regression": max_regression}
+        if diff is not None:
+            made, chosen = _of_diff(remote, spec, diff, evaluation, as_json)
+        elif from_checkpoint is not None:
+            spec |= checkpoints.upload(remote, from_checkpoint, _graph(remote, head))
+            outcomes = checkpoints.make(remote, spec, budget)
+            made, chosen = asdict(outcomes), _choose(outcomes, kind, yes, force, as_json)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
     text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
-    show({"candidates": outcomes.candidates, "failures": outcomes.failures, "version": version}, as_json, text)
+    show({**made, "version": version}, as_json, text)
+
+
+Made = dict[str, Any]
+"""What was made to be published, as plain JSON values."""
+
+
+def _of_diff(
+    remote: Remote, spec: Mapping[str, Any], diff: Path, evaluation: Path | None, as_json: bool
+) -> tuple[Made, Any]:
+    """Make a candidate of a diff and show it; return it."""
+    candidate = given_diff.make(remote, spec, diff, evaluation)
+    if not as_json:
+        console.print(given_diff.described(candidate))
+    return {"candidate": candidate}, candidate
+
+
+def _choose(outcomes: checkpoints.Outcomes, kind: str | None, yes: bool, force: bool, as_json: bool) -> Any | None:
+    """Show the candidates of a checkpoint; return the one to publish."""
+    if not as_json:
+        console.print(checkpoints.compare(outcomes))
+    return checkpoints.choose(outcomes, kind, yes, force)
 
 
 def _candidate_id(text: str | None) -> int:
@@ -131,10 +143,11 @@ def _describe_version(version: Mapping[str, Any]) -> str:
     return f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
 
 
-def _checkpoint_spec(remote: Remote, model: str | None, data: Path | None) -> dict[str, Any]:
-    """Return the training's spec: the model named or the only one, the data given or that of its latest version.
+def _update_spec(remote: Remote, model: str | None, data: Path | None) -> tuple[dict[str, Any], Any]:
+    """Return the training's spec, and the version that it starts from.
 
-    Raises Invalid, Conflict.
+    The model is the one named or the only one, the data what is given or that of the latest version. Raises Invalid,
+    Conflict.
     """
     models = [model] if model else [item["name"] for item in remote.pages("/v1/models")]
     if len(models) != 1:
@@ -144,14 +157,12 @@ def _checkpoint_spec(remote: Remote, model: str | None, data: Path | None) -> di
         raise Conflict(f"model {models[0]} has no version yet", "publish its base first (diffserver base)")
     (head,) = remote.get(f"/v1/models/{models[0]}/versions", after=details["head"] - 1, limit=1)["items"]
     folder = str(data.absolute()) if data else remote.get(f"/v1/candidates/{head['candidate_id']}")["data"]
-    return {"kind": "update", "model": models[0], "task": details["task"], "data": folder or None}
+    return {"kind": "update", "model": models[0], "task": details["task"], "data": folder or None}, head
 
 
-def _graph(remote: Remote, model: str) -> bytes:
-    """Return the graph that the model's devices have; empty if there is none."""
-    details = remote.get(f"/v1/models/{model}")
-    (head,) = remote.get(f"/v1/models/{model}/versions", after=details["head"] - 1, limit=1)["items"]
-    return remote.fetch(f"/v1/blobs/{head['manifest']['graph']['sha256']}")
+def _graph(remote: Remote, version: Any) -> bytes:
+    """Return the graph that a version's devices have; empty if there is none."""
+    return remote.fetch(f"/v1/blobs/{version['manifest']['graph']['sha256']}")
 
 
 def versions(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
