@@ -37,7 +37,7 @@ from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
 from tests.server.conftest import Service
 from tests.server.experiment.toy_experiments import FiledPoints, planned, run, write_domains
-from tests.server.pipeline.test_run import Home
+from tests.server.pipeline.home import Home
 from tests.server.points import PointsTask, parameters_of
 
 FILE = '''

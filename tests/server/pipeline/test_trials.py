@@ -36,7 +36,7 @@ from diffserver.storage.tables import Candidate
 from diffserver.tasks import load_task
 from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.progress import Cancelled
-from tests.server.pipeline.test_run import Home, update_spec, with_base
+from tests.server.pipeline.home import Home, update_spec, with_base
 from tests.server.points import parameters_of
 
 pytestmark = pytest.mark.slow
