@@ -17,7 +17,7 @@ from diffserver.choices.methods import FULL
 from diffserver.evaluation import mean_error_rate
 from diffserver.pipeline.job_context import MeasuredVersion
 from diffserver.pipeline.parent_version import Parent
-from diffserver.pipeline.trial_search import NextTraining, Trial
+from diffserver.pipeline.search.trial_search import NextTraining, Trial
 from diffserver.storage.tables import Candidate
 
 

@@ -15,13 +15,13 @@ from diffclient.tensors.snapshot import Table, fp32_bytes
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import AUTO, FULL, Use, method_names
-from diffserver.pipeline import trial_search
 from diffserver.pipeline.build_candidate import measure
 from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
+from diffserver.pipeline.search import trial_search
+from diffserver.pipeline.search.trial_search import Goal, NextTraining, Trial
 from diffserver.pipeline.train_version import train_update
 from diffserver.pipeline.trial_figures import trial_of, trial_of_reference
-from diffserver.pipeline.trial_search import Goal, NextTraining, Trial
 from diffserver.storage.tables import Candidate
 
 ROOM = 8

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from diffserver.catalog import training_queue
-from diffserver.pipeline.trial_search import Trial
+from diffserver.pipeline.search.trial_search import Trial
 from tests.server import factories
 from tests.server.conftest import Service, record
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from diffclient.release.metric import Metric
 from diffserver.choices.methods import FULL
-from diffserver.pipeline.size_estimate import AIM, BOLDEST, SLOPE
-from diffserver.pipeline.trial_search import (
+from diffserver.pipeline.search.size_estimate import AIM, BOLDEST, SLOPE
+from diffserver.pipeline.search.trial_search import (
     MOST_TRAININGS,
     WORTHWHILE,
     Goal,

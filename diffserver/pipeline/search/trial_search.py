@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from diffclient.release.metric import Metric
 from diffserver.catalog.training_request import BUDGET
 from diffserver.choices.methods import FULL
-from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
+from diffserver.pipeline.search.size_estimate import Point, share_for, share_on_line
 
 MOST_TRAININGS = 3
 """The most trainings of one request with a bound on drift, the fully retrained model included."""
