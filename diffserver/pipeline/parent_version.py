@@ -12,7 +12,7 @@ from diffclient.tensors.snapshot import Snapshot
 from diffserver import evaluation
 from diffserver.catalog import versions
 from diffserver.catalog.training_request import TrainingSpec
-from diffserver.choices.methods import FULL
+from diffserver.choices.methods import FULL, SNAPSHOT
 from diffserver.errors import Invalid
 from diffserver.evaluation import Evaluation
 from diffserver.storage.database import reading
@@ -76,10 +76,13 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
 
 
 def _start_candidate(session: Session, head: Version, method: str) -> Candidate:
-    """Return the candidate that training starts from: for the full chain, the last fully retrained model."""
-    domains = head.candidate.domains
-    full = versions.full_chain(session, head.model, head.number, domains) if method == FULL else None
-    return full or head.candidate
+    """Return the candidate that training starts from: for the full chain, the last fully retrained model.
+
+    A version with tensors and a graph of its own begins a full chain, as one of the old ones has no place after it.
+    """
+    if method != FULL or head.candidate.method == SNAPSHOT:
+        return head.candidate
+    return versions.full_chain(session, head.model, head.number, head.candidate.domains) or head.candidate
 
 
 def choose_domain(spec: TrainingSpec, trained_domains: Sequence[str]) -> str:

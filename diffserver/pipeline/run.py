@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
-from diffserver.choices.methods import GIVEN
-from diffserver.pipeline import from_checkpoint, from_diff, merged_diffs, trials
+from diffserver.choices.methods import GIVEN, SNAPSHOT
+from diffserver.pipeline import enter_checkpoint, from_checkpoint, from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
 from diffserver.pipeline.job_context import MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
@@ -48,15 +48,16 @@ def make_candidate(
 def _base(work: Work) -> NewCandidate:
     spec = work.spec
     domains = [choose_domain(spec, ())] if spec.data else []
-    result = from_checkpoint.enter(work) if spec.checkpoint else train_base(work, *domains)
+    result = enter_checkpoint.enter(work) if spec.checkpoint else train_base(work, *domains)
     return assess(measure(work, None, result, domains))
 
 
 def _uploaded_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
-    """Return the candidate of an update that was trained elsewhere, a diff or a checkpoint."""
+    """Return the candidate of an update that was trained elsewhere: a diff, or a checkpoint as a diff or whole."""
     spec = work.spec
     domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
-    result = from_diff.update(work, parent) if spec.method == GIVEN else from_checkpoint.update(work, parent)
+    ways = {GIVEN: from_diff.update, SNAPSHOT: enter_checkpoint.enter}
+    result = ways.get(spec.method, from_checkpoint.update)(work, parent)
     return _candidate(engine, parent, measure(work, parent, result, domains))
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from diffserver.choices.methods import Use, method_names
+from diffserver.choices.methods import SNAPSHOT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import NO_METRIC, AsJson, console, listing, show
+from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints, given_diff
@@ -31,7 +31,7 @@ def candidates(model: ModelName, server: Server = URL, token: Token = None, as_j
         items = list(remote.pages("/v1/candidates", model=model))
     rows = [
         (item["id"], item["number"], item["method"], item["state"],
-         item["payload"] and item["payload"]["length"], f"{item['payload_share']:.2%}",
+         item["payload"] and item["payload"]["length"], share(item),
          item["digest"][:12], "; ".join(item["refusals"]) or "none")
         for item in items
     ]  # fmt: skip
@@ -52,7 +52,12 @@ def publish(
         Path | None, typer.Option("--evaluation", help=f"With --diff: errors that you measured, {given_diff.FIGURES}.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one.")
+        str | None,
+        typer.Option(
+            "--kind",
+            help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one. {SNAPSHOT}: deliver the checkpoint "
+            "whole, with tensors and a graph of its own.",
+        ),
     ] = None,
     budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
     max_regression: MaxRegression = 5.0,
@@ -74,7 +79,8 @@ def publish(
     Where the server does not hold the model's key, the version is checked and signed here.
 
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
-    budget allows. Both are shown with their error rates; one is published.
+    budget allows. Both are shown with their error rates; one is published. If the model itself has changed (other
+    tensors, shapes, another graph), `--kind snapshot` delivers it whole: all devices fetch it, and diffs go on from it.
 
     A diff that was trained elsewhere, in a loop of your own, becomes a candidate like any other: it is applied with the
     device's code and measured on the model's test sets. What you measured is shown beside that, as yours.
@@ -96,8 +102,9 @@ def publish(
         if diff is not None:
             made, chosen = _of_diff(remote, spec, diff, evaluation, as_json)
         elif from_checkpoint is not None:
-            spec |= checkpoints.upload(remote, from_checkpoint, _graph(remote, head))
-            outcomes = checkpoints.make(remote, spec, budget)
+            published = None if kind == SNAPSHOT else _graph(remote, head)
+            spec |= checkpoints.upload(remote, from_checkpoint, spec["task"], published)
+            outcomes = checkpoints.make(remote, spec, budget, kind)
             made, chosen = asdict(outcomes), _choose(outcomes, kind, yes, force, as_json)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
     text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
