@@ -60,8 +60,11 @@ def test_weights_alone_arrive_and_nothing_is_measured(site: Site) -> None:
     assert graph == b""
     for name in ("norm.running_var", "norm.count"):
         assert weights.read(name).tobytes() == tensors[name].tobytes()
-    refused = site.operator("train", "bare", "--data", str(site.folder), status=1)
-    assert "delivered without a task" in refused
+    for command in (
+        ("train", "bare", "--data", str(site.folder)),
+        ("publish", "bare", "--from-checkpoint", str(path), "--kind", "sparse", "--max-drift", "1"),
+    ):
+        assert "delivered without a task" in site.operator(*command, status=1)
 
 
 def test_an_onnx_model_arrives_as_graph_and_weights_that_compute_the_same(site: Site) -> None:

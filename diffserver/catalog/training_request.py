@@ -23,8 +23,9 @@ BUDGET, BUDGET_WITHIN_DRIFT = 0.02, 0.05
 class TrainingSpec:
     """A request for a training; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
 
-    With `max_drift`, points of mean error rate over the fully retrained model's, the smallest payload is sought that
-    keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than three trainings.
+    With `max_drift`, points of mean error rate over the fully retrained model's or the checkpoint's, the smallest
+    payload is sought that keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than
+    three trainings.
 
     With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a diff.
     With the method `snapshot` they become the next version whole, with their own tensors and graph. With the method
@@ -87,6 +88,10 @@ def require_deliverable(spec: TrainingSpec) -> None:
         raise Invalid(
             f"model {spec.model} is delivered without a task, and cannot be trained here", "pass a checkpoint"
         )
+    elif spec.max_drift is not None:
+        raise Invalid(
+            f"model {spec.model} is delivered without a task, and has no error rate to bound", "pass a budget"
+        )
     elif spec.data or spec.domain:
         raise Invalid(f"model {spec.model} is delivered without a task: no data can measure it", "leave data out")
 
@@ -105,11 +110,12 @@ def _require_use(spec: TrainingSpec) -> None:
 def _require_search(spec: TrainingSpec) -> None:
     """Raise Invalid where there is nothing to search."""
     wish = "method auto" if spec.max_drift is None else "a bound on drift"
-    searched = (*method_names(Use.TRAINED_DIFF), AUTO)
-    if spec.checkpoint is not None:
-        raise Invalid(f"{wish} is for trainings; a checkpoint's weights are given", "pass a budget and a method")
+    if spec.checkpoint is not None and spec.method == AUTO:
+        raise Invalid(f"method {AUTO} is for trainings; a checkpoint's weights are given", "pass a budget and a method")
+    cut = method_names(Use.TRAINED_DIFF | Use.CHECKPOINT)
+    searched = (*method_names(Use.TRAINED_DIFF), AUTO) if spec.checkpoint is None else cut
     if spec.kind == "base":
         raise Invalid(f"{wish} is for updates; a base has no payload", "leave it out")
     if spec.method not in searched:
-        reason = f"{wish} is for diffs that are trained, not for {spec.method}"
+        reason = f"{wish} is for diffs that are made to a budget, not for {spec.method}"
         raise Invalid(reason, f"choose {' or '.join(searched)}")

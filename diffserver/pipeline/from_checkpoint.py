@@ -28,6 +28,7 @@ def update(work: Work, parent: Parent) -> Result:
     began, checkpoint = monotonic(), fetch(work)
     fitted = fit(checkpoint, parent.snapshot.table, _hints(work, parent, checkpoint))
     changes = list(find_changes(fitted, parent.snapshot))
+    checkpoint.path.unlink()  # a search makes several versions of it, each with files of its own
     diff = exact(changes)
     if not diff.carried and not diff.grids:
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")

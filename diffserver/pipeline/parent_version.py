@@ -61,18 +61,22 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
 
 @patient
 def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
-    """Return the fully retrained model of the next version, if there is one of these domains and the same data.
+    """Return the reference of drift for the next version, if there is one of these domains and the same data.
 
-    It must have the parent that a full training would have now. None if there is no such model.
+    That is the checkpoint as an exact candidate, or a fully retrained model; it must have the parent that it would have
+    now. None if there is no such candidate.
     """
     with reading(engine) as session:
         head = versions.head(session, spec.model)
-        full = None if head is None else versions.full_chain(session, spec.model, head.number + 1, domains)
-        if head is None or full is None:
+        if head is None:
             return None
-        start = _start_candidate(session, head, FULL).digest
+        if spec.checkpoint:
+            found, start = versions.exact_of(session, head, spec.checkpoint, domains), head.digest
+        else:
+            found = versions.full_chain(session, spec.model, head.number + 1, domains)
+            start = _start_candidate(session, head, FULL).digest
     expected = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
-    return full if (full.parent_digest, full.data, full.data_sha256) == expected else None
+    return found if found and (found.parent_digest, found.data, found.data_sha256) == expected else None
 
 
 def _start_candidate(session: Session, head: Version, method: str) -> Candidate:

@@ -59,7 +59,21 @@ def publish(
             "whole, with tensors and a graph of its own.",
         ),
     ] = None,
-    budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Most payload bytes of sparse, as a share of fp32. [default: 0.02; with --max-drift 0.05]",
+            show_default=False,
+        ),
+    ] = None,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drift",
+            help="Look for the smallest sparse payload whose mean error rate is within so many points of the "
+            "checkpoint's.",
+        ),
+    ] = None,
     max_regression: MaxRegression = 5.0,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the test sets, as the worker sees it. [default: as before]")
@@ -81,6 +95,7 @@ def publish(
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
     budget allows. Both are shown with their error rates; one is published. If the model itself has changed (other
     tensors, shapes, another graph), `--kind snapshot` delivers it whole: all devices fetch it, and diffs go on from it.
+    With `--max-drift` up to five budgets are tried for sparse, which are then shown.
 
     A diff that was trained elsewhere, in a loop of your own, becomes a candidate like any other: it is applied with the
     device's code and measured on the model's test sets. What you measured is shown beside that, as yours.
@@ -90,6 +105,10 @@ def publish(
     """
     if diff is not None and from_checkpoint is not None:
         raise Invalid("a version is made of a diff or of a checkpoint", "pass one of --diff and --from-checkpoint")
+    if max_drift is not None and from_checkpoint is None:
+        raise Invalid(
+            "--max-drift looks for the budget of a checkpoint's diff", "pass --from-checkpoint, or leave it out"
+        )
     if from_checkpoint is not None:
         checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:
@@ -102,9 +121,10 @@ def publish(
         if diff is not None:
             made, chosen = _of_diff(remote, spec, diff, evaluation, as_json)
         elif from_checkpoint is not None:
+            checkpoints.require_bound(max_drift, kind, spec["task"])
             published = None if kind == SNAPSHOT else _graph(remote, head)
             spec |= checkpoints.upload(remote, from_checkpoint, spec["task"], published)
-            outcomes = checkpoints.make(remote, spec, budget, kind)
+            outcomes = checkpoints.make(remote, spec, kind, budget=budget, max_drift=max_drift)
             made, chosen = asdict(outcomes), _choose(outcomes, kind, yes, force, as_json)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
     text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"

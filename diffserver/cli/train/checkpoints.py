@@ -14,7 +14,7 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from diffclient import durable
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import DEFAULT, SNAPSHOT, Use, method_names
-from diffserver.cli.output import line, listing, progress, share
+from diffserver.cli.output import line, listing, progress, share, tried_table
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import watch, why_none
 from diffserver.errors import Conflict, Invalid
@@ -62,14 +62,14 @@ def send(remote: Remote, kind: str, path: Path) -> str:
     return sha256
 
 
-def make(remote: Remote, spec: Mapping[str, Any], budget: float, kind: str | None = None) -> Outcomes:
+def make(remote: Remote, spec: Mapping[str, Any], kind: str | None, **bounds: float | None) -> Outcomes:
     """Make the candidates of an uploaded checkpoint: a snapshot if that is the kind, else all diffs.
 
-    Raises Conflict if every one fails.
+    `bounds` are those of sparse alone; what arrives at the checkpoint has the size that it needs. Raises Conflict if
+    every one fails.
     """
     kinds = (SNAPSHOT,) if kind == SNAPSHOT else method_names(Use.CHECKPOINT)
-    # The budget binds sparse alone; what arrives at the checkpoint has the size that it needs.
-    requests = {name: {"method": name, "budget": budget if name == DEFAULT else 1.0} for name in kinds}
+    requests = {name: {"method": name, **(bounds if name == DEFAULT else {"budget": 1.0})} for name in kinds}
     queued = {kind: remote.post("/v1/trainings", {**spec, **request}) for kind, request in requests.items()}
     outcomes = Outcomes()
     for kind, training in queued.items():
@@ -85,7 +85,7 @@ def make(remote: Remote, spec: Mapping[str, Any], budget: float, kind: str | Non
 
 
 def compare(outcomes: Outcomes) -> Group:
-    """Return a table of both candidates side by side, with their notes and refusals."""
+    """Return a table of the candidates side by side, with their trials, notes and refusals."""
     candidates = outcomes.candidates
     measured = all(candidate["evaluation"] for candidate in candidates.values())
     rows: list[list[object]] = [
@@ -102,10 +102,11 @@ def compare(outcomes: Outcomes) -> Group:
         for remark in (*candidate["notes"], *candidate["refusals"])
     ]
     failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
-    metric = next(iter(candidates.values()))["metric"]["name"]
-    figures = f"{metric} in %" if measured else NOT_MEASURED
+    metric = next(iter(candidates.values()))["metric"]
+    tried = [tried_table(candidate["tried"], metric) for candidate in candidates.values() if candidate["tried"]]
+    figures = f"{metric['name']} in %" if measured else NOT_MEASURED
     table = listing(f"What the checkpoint would become; {figures}", ["", "parent", *candidates], rows)
-    return Group(table, *remarks, *failures)
+    return Group(*tried, table, *remarks, *failures)
 
 
 def choose(outcomes: Outcomes, kind: str | None, yes: bool, force: bool) -> Any | None:
@@ -149,6 +150,14 @@ def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
     if kind is None and not yes and (as_json or not sys.stdin.isatty()):
         ways = ", ".join(f"--kind {name}" for name in method_names(Use.CHECKPOINT))
         raise Invalid("there is no one to ask which candidate to publish", f"pass {ways} or --yes")
+
+
+def require_bound(max_drift: float | None, kind: str | None, task: str) -> None:
+    """Raise Invalid if nothing can be within so many points of the checkpoint, before its bytes travel."""
+    if max_drift is not None and kind not in (None, DEFAULT):
+        raise Invalid(f"--max-drift looks for a budget of {DEFAULT}, and {kind} has none", "leave it out")
+    if max_drift is not None and task == DELIVERY:
+        raise Invalid("--max-drift needs test sets, and the model is delivered without a task", "pass --budget")
 
 
 def _accuracy(candidates: Mapping[str, Any]) -> Iterator[list[object]]:
