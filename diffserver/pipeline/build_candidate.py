@@ -131,7 +131,7 @@ def _unlike(parent: Parent | None, result: Result) -> list[str]:
     """Return a line if a version that is delivered whole looks like one of another model."""
     if parent is None or not is_another_model(parent.snapshot.table, result.version.table):
         return []
-    return [f"no tensor has the name of one of version {parent.number}: is it another model's?"]
+    return [f"no tensor has the name of one of version {parent.number}: another model's, or all renamed by an exporter"]
 
 
 def _refusals(
