@@ -150,12 +150,14 @@ class TrainingAnswer(_Answer):
 
 
 class TryAnswer(_Answer):
-    """A training that was tried, and what came of it: error rate in percent, drift and regression in points."""
+    """A diff that was tried, or the reference of drift: error rate in percent, drift and regression in points."""
 
     method: str
-    budget: float | None = Field(description="Null for the fully retrained model.")
+    budget: float | None = Field(description="Null for the reference of drift.")
     mean_error_rate: float = Field(examples=[4.83], description="Over the base's test set and those of all updates.")
-    drift: float | None = Field(examples=[1.04], description="Over the fully retrained model's mean, if known.")
+    drift: float | None = Field(
+        examples=[1.04], description="Over the mean of the fully retrained model or of the checkpoint, if known."
+    )
     regression: float | None = Field(description="The most that an earlier domain loses.")
     payload_bytes: int | None
     payload_share: float
@@ -193,7 +195,7 @@ class CandidateAnswer(_Answer):
     manifest: dict[str, Any]
     domains: list[str]
     notes: list[str] = Field(description="What is worth knowing before it is published.")
-    tried: list[TryAnswer] = Field(description="The trainings that were done for it, and the fully retrained model.")
+    tried: list[TryAnswer] = Field(description="The trials that were made for it, and the reference of drift.")
     data: str
     state: Literal["open", "published"]
     created: datetime = Field(validation_alias="created_at")

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.names import require_model
-from diffserver.choices.methods import FULL, Use, method_names
+from diffserver.choices.methods import EXACT, FULL, Use, method_names
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
-from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version
+from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Training, Version
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
@@ -67,6 +67,18 @@ def full_chain(session: Session, model: str, number: int, domains: Sequence[str]
     """The latest fully retrained candidate of that number that has seen just these domains; None if there is none."""
     full = select(Candidate).where(Candidate.model == model, Candidate.number == number, Candidate.method == FULL)
     latest_first = session.scalars(full.order_by(Candidate.id.desc()))
+    return next((found for found in latest_first if found.domains == list(domains)), None)
+
+
+def exact_of(session: Session, parent: Version, checkpoint: str, domains: Sequence[str]) -> Candidate | None:
+    """The latest exact candidate of a checkpoint on this version that was measured on just these domains, or None."""
+    exact = (
+        select(Candidate)
+        .join(Training, Training.candidate_id == Candidate.id)
+        .where(Candidate.model == parent.model, Candidate.parent_digest == parent.digest, Candidate.method == EXACT)
+        .where(Training.spec["checkpoint"].as_string() == checkpoint)
+    )
+    latest_first = session.scalars(exact.order_by(Candidate.id.desc()))
     return next((found for found in latest_first if found.domains == list(domains)), None)
 
 

@@ -139,6 +139,11 @@ def evaluation_table(evaluation: Mapping[str, Any], metric: Mapping[str, str]) -
     return listing(f"{name[:1].upper()}{name[1:]} by test set", headings, rows)
 
 
+def share(item: Mapping[str, Any]) -> str:
+    """Return a payload's share of the model's fp32 bytes; what has no payload travels whole."""
+    return f"{item['payload_share']:.2%}" if item["payload"] else "whole"
+
+
 def tried_table(tried: Sequence[Mapping[str, Any]], metric: Mapping[str, str]) -> Table:
     """Return a table of the trials, the fully retrained model among them."""
     headings = ["method", "budget", "share", "density", "levels", "steps", f"mean {metric['name']}", "drift", "chosen"]

@@ -9,6 +9,7 @@ from diffclient.release.manifest import Blob, Manifest, Probe
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver import evaluation
 from diffserver.catalog.candidate import NewCandidate
+from diffserver.checkpoints.fit import is_another_model
 from diffserver.choices.methods import BASE, Use, method_names
 from diffserver.evaluation import Bounds, Evaluation
 from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Result, Work
@@ -32,7 +33,7 @@ def assess(measured: MeasuredVersion) -> NewCandidate:
     work, parent, result, after = measured.work, measured.parent, measured.result, measured.errors
     spec, domains, new = work.spec, tuple(after), measured.new_domain
     snapshot, graph = work.objects.put(result.version.weights), work.objects.put(result.graph)
-    before = _parent_errors(work, parent, result, new)
+    before = _parent_errors(work, parent, new)
     probes = _probe(work, parent, result, new)
     share = len(result.version.payload or b"") / fp32_bytes(result.version.table)
     method = BASE if parent is None else spec.method
@@ -43,7 +44,7 @@ def assess(measured: MeasuredVersion) -> NewCandidate:
         kind=spec.kind,
         method=method,
         number=manifest.to_version,
-        parent_digest=manifest.from_digest,
+        parent_digest=parent.digest if parent else None,
         digest=result.version.digest,
         payload=result.version.payload,
         snapshot=snapshot,
@@ -55,7 +56,7 @@ def assess(measured: MeasuredVersion) -> NewCandidate:
         metric=work.task.metric,
         evaluation=evaluation.to_json(before, after),
         data=spec.data,
-        refusals=_refusals(work, parent, share, before, after, next(iter(probes), None)),
+        refusals=[*_unlike(parent, result), *_refusals(work, parent, share, before, after, next(iter(probes), None))],
         manifest=manifest.to_json() if method in method_names(Use.PUBLISHED) else {},
         domains=domains,
         notes=result.notes,
@@ -64,11 +65,11 @@ def assess(measured: MeasuredVersion) -> NewCandidate:
     )
 
 
-def _parent_errors(work: Work, parent: Parent | None, result: Result, new: str | None) -> Evaluation:
-    """Return the parent's errors, with those on the new domain's test set, which are measured here."""
+def _parent_errors(work: Work, parent: Parent | None, new: str | None) -> Evaluation:
+    """Return the parent's errors, with those on the new domain's test set, which are measured here by its own graph."""
     if parent is None or new is None:
         return parent.evaluation if parent else {}
-    return {**parent.evaluation, **_errors_of(work, result.graph, parent.snapshot.path, [new])}
+    return {**parent.evaluation, **_errors_of(work, work.objects.get(parent.graph.sha256), parent.snapshot.path, [new])}
 
 
 def _errors_of(work: Work, graph: bytes, weights: Path, domains: Sequence[str]) -> Evaluation:
@@ -108,11 +109,12 @@ def _manifest(
     probes: tuple[Probe, ...],
 ) -> Manifest:
     payload, first = result.version.payload, parent.probe_0 if parent else next(iter(probes), None)
+    start = None if result.version.kind == "snapshot" else parent
     return Manifest(
         model=work.spec.model,
         kind=result.version.kind,
-        from_digest=parent.digest if parent else None,
-        from_version=parent.number if parent else None,
+        from_digest=start.digest if start else None,
+        from_version=start.number if start else None,
         to_digest=result.version.digest,
         to_version=work.number,
         payload=snapshot if payload is None else Blob(sha256(payload).hexdigest(), len(payload)),
@@ -123,6 +125,13 @@ def _manifest(
         version_0_errors=first.errors if first else 0,
         max_drift_ppm=MAX_DRIFT_PPM,
     )
+
+
+def _unlike(parent: Parent | None, result: Result) -> list[str]:
+    """Return a line if a version that is delivered whole looks like one of another model."""
+    if parent is None or not is_another_model(parent.snapshot.table, result.version.table):
+        return []
+    return [f"no tensor has the name of one of version {parent.number}: another model's, or all renamed by an exporter"]
 
 
 def _refusals(

@@ -32,7 +32,7 @@ METADATA = Base.metadata
 
 
 class Model(Base):
-    """A named line of versions that share one graph and one tensor table."""
+    """A named line of versions that follow on one another."""
 
     __tablename__ = "models"
 

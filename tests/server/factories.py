@@ -33,6 +33,11 @@ def update(parent: str, label: str, number: int, model: str = "speech", **change
     return _candidate(model, "update", "sparse", parent, label, number, payload, changes)
 
 
+def whole(parent: str, label: str, number: int) -> NewCandidate:
+    """A version with tensors and a graph of its own."""
+    return _candidate("speech", "update", "snapshot", parent, label, number, None, {})
+
+
 def shortcut(start: str, number: int) -> NewShortcut:
     """A merged diff from a version further back, of some bytes."""
     return NewShortcut(digest(start), number, b"merged")

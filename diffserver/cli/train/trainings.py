@@ -9,7 +9,7 @@ from rich.console import Group
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, evaluation_table, line, listing, show, tried_table
+from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, tried_table
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
 from diffserver.cli.wait import follow
 from diffserver.errors import Invalid
@@ -72,7 +72,7 @@ def base(
     spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task, "off_grid": off_grid or []}
     if from_checkpoint:
         with connected(server, token) as remote:
-            spec |= upload(remote, from_checkpoint)
+            spec |= upload(remote, from_checkpoint, task)
     _submit(spec, server, token, detach, as_json)
 
 
@@ -175,9 +175,8 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
 
 
 def _describe(candidate: dict[str, Any]) -> str:
-    size = (
-        f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
-    )
+    length = [f"{candidate['payload']['length']} bytes"] if candidate["payload"] else []
+    size = ", ".join((*length, share(candidate)))
     name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
     unmeasured = [] if candidate["evaluation"] else [NOT_MEASURED]
     name = "\n".join((name, *unmeasured, *map(line, candidate["notes"])))

@@ -6,10 +6,11 @@ from sqlalchemy import Engine, func, select
 
 from diffclient.release.manifest import from_json
 from diffserver.catalog import versions
+from diffserver.catalog.training_request import TrainingSpec
 from diffserver.errors import Conflict, DiffServerError, HeadMoved, NotFound, Refused
 from diffserver.storage.column_types import Base
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Candidate, Channel, Payload, Step, Version
+from diffserver.storage.tables import Candidate, Channel, Payload, Step, Training, Version
 from tests.server import factories
 from tests.server.conftest import publish_chain, record, release
 
@@ -71,6 +72,43 @@ def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Eng
         assert found.id == latest.id
         assert versions.full_chain(session, "speech", 1, ("athletes", "base")) is None
         assert versions.full_chain(session, "speech", 2, ("base",)) is None
+
+
+def test_a_checkpoints_exact_candidate_is_found_by_the_request_that_it_came_of(engine: Engine) -> None:
+    head = publish_chain(engine, 1)[-1]
+    checkpoint = factories.digest("a checkpoint")
+    older, latest, another = (
+        record(engine, factories.update("v1", label, 2, method="exact")) for label in ("older", "latest", "another")
+    )
+    spec = TrainingSpec("update", "speech", "/data/speech", method="exact", checkpoint=checkpoint)
+    sparse = record(engine, factories.update("v1", "sparse", 2))
+    with writing(engine) as session:
+        for candidate, made_of in (
+            (older, checkpoint),
+            (latest, checkpoint),
+            (another, factories.digest("x")),
+            (sparse, checkpoint),
+        ):
+            row = asdict(replace(spec, checkpoint=made_of))
+            session.add(Training(model="speech", spec=row, candidate_id=candidate.id, state="done"))
+    with reading(engine) as session:
+        found = versions.exact_of(session, head, checkpoint, ("base",))
+        assert found is not None
+        assert found.id == latest.id
+        assert versions.exact_of(session, head, checkpoint, ("base", "athletes")) is None
+        assert versions.exact_of(session, head, factories.digest("y"), ("base",)) is None
+
+
+def test_a_version_that_is_delivered_whole_has_one_step_and_a_parent(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    whole, late = (record(engine, factories.whole("v1", label, 2)) for label in ("whole", "late"))
+    with writing(engine) as session:
+        versions.publish(session, whole.id)
+    with reading(engine) as session:
+        steps = session.scalars(select(Step).where(Step.to_digest == whole.digest)).all()
+        assert [(step.from_digest, step.length) for step in steps] == [(None, whole.snapshot.length)]
+    with writing(engine) as session, pytest.raises(HeadMoved):
+        versions.publish(session, late.id)
 
 
 def test_the_fully_retrained_model_made_beside_a_candidate_is_recorded_before_it(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diffserver.cli.output import evaluation_table, tried_table
-from diffserver.pipeline.trial_search import Trial
+from diffserver.pipeline.search.trial_search import Trial
 from tests.imagined import evaluation
 
 FULL = Trial("full", None, 3.126, 0.0, density=0.99998, seconds=37.0)
