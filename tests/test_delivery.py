@@ -148,7 +148,7 @@ def test_on_a_metered_link_a_device_stays_where_it_is(line: Line) -> None:
 
 
 def test_a_recall_leads_back_across_the_change_and_the_next_diff_goes_on_from_the_latest(line: Line) -> None:
-    line.site.operator("downgrade", "words", "1")
+    line.site.operator("recall", "words", "--to", "1")
     assert line.site.device("follows", "update")["digest"] == line.published[1]["digest"]
     weights, graph = held(line.site, "follows")
     [found] = Session(graph, weights).run({"tokens": TOKENS})

@@ -27,6 +27,8 @@ class Parent:
     """The weights that a training starts from, with the probe set and errors of their model."""
 
     number: int
+    next_number: int
+    """The number of the version to be: one more than the highest, which may be of a recalled version."""
     digest: str
     snapshot: Snapshot
     graph: Blob
@@ -42,13 +44,14 @@ class Parent:
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
     """Fetch the parent of a training into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
-        head = versions.head(session, spec.model)
-        if head is None:
+        head, newest = versions.head(session, spec.model), versions.newest(session, spec.model)
+        if head is None or newest is None:
             raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
         start = _start_candidate(session, head, spec.method)
         first = versions.lineage(session, head)[0].candidate
         return Parent(
             number=head.number,
+            next_number=newest.number + 1,
             digest=start.digest,
             snapshot=Snapshot(objects.download(start.snapshot.sha256, folder / "parent.safetensors")),
             graph=start.graph,
@@ -66,9 +69,11 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
     It must have the parent that a full training would have now. None if there is no such model.
     """
     with reading(engine) as session:
-        head = versions.head(session, spec.model)
-        full = None if head is None else versions.full_chain(session, spec.model, head.number + 1, domains)
-        if head is None or full is None:
+        head, newest = versions.head(session, spec.model), versions.newest(session, spec.model)
+        if head is None or newest is None:
+            return None
+        full = versions.full_chain(session, spec.model, newest.number + 1, domains)
+        if full is None:
             return None
         start = _start_candidate(session, head, FULL).digest
     expected = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))

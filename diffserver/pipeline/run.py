@@ -41,7 +41,7 @@ def make_candidate(
     if spec.kind == "base":
         return _base(work)
     parent = load_parent(spec, engine, objects, folder)
-    work = replace(work, number=parent.number + 1)
+    work = replace(work, number=parent.next_number)
     return _uploaded_update(work, engine, parent) if spec.checkpoint else _trained_update(work, engine, parent)
 
 
