@@ -189,6 +189,18 @@ def test_after_a_recall_the_next_version_comes_by_one_diff_and_nobody_meets_the_
         assert (outcome.digest, outcome.payload_bytes) == (site.lineage.digest(3), good.payload.length)
 
 
+def test_a_metered_device_returns_to_the_slot_that_it_kept_for_no_bytes(site: Site) -> None:
+    site.publish(0, 1)
+    store = site.device()
+    site.update(store)
+    site.publish(2)
+    site.update(store)
+    site.move_channel(1)
+    site.metered, site.policy = True, Policy("never")
+    outcome = site.update(store)
+    assert (outcome.action, outcome.digest, outcome.payload_bytes) == ("installed", site.lineage.digest(1), 0)
+
+
 def test_a_recall_that_is_undone_leads_forward_again(site: Site) -> None:
     site.publish(0, 1, 2)
     store = site.device()
