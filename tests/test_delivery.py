@@ -150,12 +150,13 @@ def test_on_a_metered_link_a_device_stays_where_it_is(line: Line) -> None:
     assert line.site.device("metered", "update")["version"] == 3
 
 
-def test_a_recall_leads_back_across_the_change_and_the_next_diff_goes_on_from_the_latest(line: Line) -> None:
-    line.site.operator("downgrade", "words", "1")
+def test_a_recall_leads_back_across_the_change_and_undone_the_next_diff_goes_on(line: Line) -> None:
+    line.site.operator("recall", "words", "--to", "1")
     assert line.site.device("follows", "update")["digest"] == line.published[1]["digest"]
     weights, graph = held(line.site, "follows")
     [found] = Session(graph, weights).run({"tokens": TOKENS})
     assert np.allclose(found, run_whole(line.files[1], tokens=TOKENS), atol=1e-5)
+    line.site.operator("recall", "words", "--undo")
     path = line.site.folder / "words-4.onnx"
     path.write_bytes(word_model(4, words=400, more=True))
     made = line.site.operator("publish", "words", "--from-checkpoint", str(path), "--kind", "exact")

@@ -96,9 +96,10 @@ class ModelAnswer(_Answer):
     name: str
     task: str
     created: datetime
-    head: int | None = Field(description="The latest version's number.")
-    digest: str | None = Field(description="The latest version's digest.")
-    metric: Metric | None = Field(examples=[METRIC], description="The latest version's.")
+    head: int | None = Field(description="The number of the version that the channel stands at: the next one's parent.")
+    newest: int | None = Field(description="The highest version's number; above `head` if that was recalled.")
+    digest: str | None = Field(description="The digest of the head.")
+    metric: Metric | None = Field(examples=[METRIC], description="The head's.")
     channels: dict[str, int | None] = Field(examples=[{"stable": 3}])
 
 

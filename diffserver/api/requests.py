@@ -157,8 +157,8 @@ class PublishRequest(ChangeRequest):
     force: bool = False
 
 
-class DowngradeRequest(ChangeRequest):
-    """Which version devices go back to."""
+class ChannelRequest(ChangeRequest):
+    """Which version the channel moves to."""
 
     version: Count
 

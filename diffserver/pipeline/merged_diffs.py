@@ -74,8 +74,7 @@ def _published(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Lin
 
 def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:
     """Return the last steps to the parent, one a version, as far back as diffs lead."""
-    head = versions.head(session, model)
-    lineage = [] if head is None else versions.lineage(session, head)[: parent.number + 1]
+    lineage = versions.lineage(session, versions.find_version(session, model, parent.number))
     links: list[Link] = []
     for before, after in list(pairwise(lineage))[-(REACH - 1) :]:
         blob = after.candidate.payload

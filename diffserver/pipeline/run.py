@@ -41,7 +41,7 @@ def make_candidate(
     if spec.kind == "base":
         return _base(work)
     parent = load_parent(spec, engine, objects, folder)
-    work = replace(work, number=parent.number + 1)
+    work = replace(work, number=parent.next_number)
     if spec.checkpoint and spec.max_drift is None:
         return _uploaded_update(work, engine, parent)
     return _searched_update(work, engine, parent)

@@ -28,7 +28,7 @@ from diffserver.settings import ROOT_FILE
 from diffserver.storage.database import writing
 from diffserver.storage.tables import Channel, Payload
 from diffserver.trust import releases
-from tests.client.lineage import CLASSIFIER, MODEL, Lineage
+from tests.client.lineage import CLASSIFIER, MODEL, Lineage, felt_diff
 from tests.client.repository import Repository
 from tests.server import factories
 from tests.server.conftest import Service
@@ -77,10 +77,10 @@ class Site:
             CLASSIFIER.score,
         ).update()
 
-    def go_back(self, number: int) -> None:
-        """Move the channel back, with a signed permission."""
+    def move_channel(self, number: int) -> None:
+        """Move the channel, with a signed permission where that leads back."""
         with writing(self.service.engine) as session:
-            releases.go_back(session, self.service.keyring, MODEL, number)
+            releases.move_channel(session, self.service.keyring, MODEL, number)
 
 
 @contextlib.contextmanager
@@ -166,8 +166,49 @@ def test_the_way_back_is_the_one_that_was_signed(site: Site) -> None:
     site.update(store)
     site.publish(2, 3)
     site.update(store)
-    site.go_back(0)
+    site.move_channel(0)
     assert site.update(store).digest == site.lineage.digest(0)
+
+
+def test_after_a_recall_the_next_version_comes_by_one_diff_and_nobody_meets_the_bad_one(
+    site: Site, tmp_path: Path
+) -> None:
+    site.lineage = Lineage(tmp_path / "recalled", CLASSIFIER).grow(2)
+    good = site.lineage.extend(felt_diff(site.lineage.versions[1].table, seed=77), start=1)
+    site.publish(0, 1)
+    store, late = site.device(), site.device("late")
+    site.update(store)
+    site.update(late)
+    site.publish(2)
+    site.update(store)
+    site.move_channel(1)
+    assert site.update(store).digest == site.lineage.digest(1)
+    site.publish(3)
+    for device in (store, late):
+        outcome = site.update(device)
+        assert (outcome.digest, outcome.payload_bytes) == (site.lineage.digest(3), good.payload.length)
+
+
+def test_a_metered_device_returns_to_the_slot_that_it_kept_for_no_bytes(site: Site) -> None:
+    site.publish(0, 1)
+    store = site.device()
+    site.update(store)
+    site.publish(2)
+    site.update(store)
+    site.move_channel(1)
+    site.metered, site.policy = True, Policy("never")
+    outcome = site.update(store)
+    assert (outcome.action, outcome.digest, outcome.payload_bytes) == ("installed", site.lineage.digest(1), 0)
+
+
+def test_a_recall_that_is_undone_leads_forward_again(site: Site) -> None:
+    site.publish(0, 1, 2)
+    store = site.device()
+    site.update(store)
+    site.move_channel(1)
+    assert site.update(store).digest == site.lineage.digest(1)
+    site.move_channel(2)
+    assert site.update(store).digest == site.lineage.digest(2)
 
 
 def test_a_channel_that_was_moved_without_a_signature_moves_no_device(site: Site) -> None:

@@ -107,7 +107,7 @@ class Updater:
         trust = self._trust()
         trust.refresh()
         attempt.metadata_bytes = trust.received
-        if not answer.steps or answer.digest == digest:
+        if answer.digest == digest or not (answer.steps or route.kept(self._store, answer)):
             return self._rest(attempt, answer, "withheld" if answer.withheld else "none", damage)
         if answer.digest == attempt.state.held_back and not force:
             return self._rest(attempt, answer, "held_back", damage)

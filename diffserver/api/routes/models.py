@@ -74,7 +74,7 @@ def list_reports(
 
 
 def _show(session: Session, model: Model) -> ModelAnswer:
-    latest = versions.head(session, model.name)
+    head, newest = versions.head(session, model.name), versions.newest(session, model.name)
     pointing = session.execute(
         select(Channel.name, Version.number)
         .outerjoin(Version, and_(Version.model == Channel.model, Version.digest == Channel.digest))
@@ -84,8 +84,9 @@ def _show(session: Session, model: Model) -> ModelAnswer:
         name=model.name,
         task=model.task,
         created=model.created_at,
-        head=None if latest is None else latest.number,
-        digest=None if latest is None else latest.digest,
-        metric=None if latest is None else latest.candidate.metric,
+        head=head.number if head else None,
+        newest=newest.number if newest else None,
+        digest=head.digest if head else None,
+        metric=head.candidate.metric if head else None,
         channels={row.name: row.number for row in pointing},
     )

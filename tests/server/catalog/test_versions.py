@@ -6,6 +6,7 @@ from sqlalchemy import Engine, func, select
 
 from diffclient.release.manifest import from_json
 from diffserver.catalog import versions
+from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.errors import Conflict, DiffServerError, HeadMoved, NotFound, Refused
 from diffserver.storage.column_types import Base
@@ -58,6 +59,38 @@ def test_head_and_lineage(engine: Engine) -> None:
         assert head is not None
         assert head.number == 3
         assert [version.number for version in versions.lineage(session, chain[2])] == [0, 1, 2]
+
+
+def move(engine: Engine, label: str) -> None:
+    with writing(engine) as session:
+        session.get_one(Channel, ("speech", "stable")).digest = factories.digest(label)
+
+
+def test_a_recalled_version_is_no_ones_parent_and_its_number_is_taken(engine: Engine) -> None:
+    publish_chain(engine, 3)
+    move(engine, "v1")
+    made = release(engine, factories.update("v1", "v4", 4, start=1))
+    assert (made.number, made.parent) == (4, 1)
+    with reading(engine) as session:
+        head = versions.head(session, "speech")
+        assert head is not None
+        assert [version.number for version in versions.lineage(session, head)] == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        (factories.update("v3", "v4", 4), "another version than the channel's, which is number 1"),
+        (factories.update("v1", "again", 2), "the number of a version that was published since"),
+        (factories.update("v1", "v3", 4, start=1), "diffserver recall speech"),
+    ],
+)
+def test_what_cannot_follow_a_recall(engine: Engine, new: NewCandidate, reason: str) -> None:
+    publish_chain(engine, 3)
+    move(engine, "v1")
+    candidate = record(engine, new)
+    with pytest.raises(Conflict, match=reason), writing(engine) as session:
+        versions.publish(session, candidate.id, force=True)
 
 
 def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Engine) -> None:
@@ -175,9 +208,9 @@ def test_what_can_never_be_published(engine: Engine) -> None:
     publish_chain(engine, 1)
     for new, reason in [
         (factories.full("v1", "full", 2), "for comparison only"),
-        (factories.update("v0", "other", 1), "another version than the latest, which is number 1"),
+        (factories.update("v0", "other", 1), "another version than the channel's, which is number 1"),
         (factories.update("v1", "v0", 2), "the very weights of an earlier version"),
-        (factories.base(label="another base"), "another version than the latest"),
+        (factories.base(label="another base"), "another version than the channel's"),
     ]:
         candidate = record(engine, new)
         with pytest.raises(Conflict, match=reason), writing(engine) as session:
