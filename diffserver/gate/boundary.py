@@ -9,51 +9,25 @@ B. W. Turnbull, "Group Sequential Methods", 2000, chapter 11. The bounds rest on
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
-
-_NORMAL = NormalDist()
-
-_POWER = 0.95
-"""The probability with which a plan shows what there is to be shown, at its end."""
-
-_SPENT = ((0.8, 1), (0.2, 4))
-"""The share of alpha that is spent until so many times the planned information is there."""
 
 _SHARES = 200
 """The number of shares that are mixed; more change no decision."""
 
 
-def planned(error: float, freedom: float, alpha: float, margin: float) -> float:
-    """Return the half width of a one-sided interval that is to show that something is less than a margin away.
+def half_width(error: float, freedom: float, alpha: float, resolution: float) -> float:
+    """Return the half width of a one-sided interval: the truth is beyond it, at any look, with probability alpha.
 
     Args:
         error: The estimate's standard error, above 0.
         freedom: The degrees of freedom that the error was estimated with.
-        alpha: The probability that the truth is ever beyond the interval.
-        margin: What is to be shown: the plan is for the information that shows it with a probability of 95 % where
-            the truth is 0.
+        alpha: The probability, for all looks together.
+        resolution: The half width at which the interval is as narrow as it can be.
 
-    The evidence is compared with a constant (P. C. O'Brien, T. R. Fleming, Biometrics 35, 1979), in its limit of ever
-    so many looks, where the probability follows from the reflection principle. Beyond four times the planned
-    information nothing is said.
-    """
-    information = 1 / error**2
-    quantiles = [_NORMAL.inv_cdf(1 - share * alpha / 2) for share, _ in _SPENT]
-    plan = ((quantiles[0] + _NORMAL.inv_cdf(_POWER)) / margin) ** 2
-    for quantile, (_, times) in zip(quantiles, _SPENT, strict=True):
-        if information <= times * plan:
-            return error * student(quantile * math.sqrt(times * plan / information), freedom)
-    return math.inf
-
-
-def open_ended(error: float, freedom: float, alpha: float, resolution: float) -> float:
-    """Return the half width of a one-sided interval without an end; it is tightest at about the given resolution.
-
-    Robbins' normal mixture, one-sided, in information in place of a number of observations: I. Waudby-Smith, D. Arbour,
-    R. Sinha, E. H. Kennedy, A. Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences", Annals
-    of Statistics 52 (2024). The arguments are those of `planned`.
+    It is Robbins' normal mixture, one-sided, in information in place of a number of observations: I. Waudby-Smith,
+    D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, "Time-uniform central limit theory and asymptotic confidence
+    sequences", Annals of Statistics 52 (2024).
     """
     decline = -2 * math.log(2 * alpha)
     mixed = (decline + math.log(decline + 1)) * (resolution / error) ** 2 / (2 * decline)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from diffserver.errors import Invalid
-from diffserver.gate.boundary import evidence, open_ended, planned
+from diffserver.gate.boundary import evidence, half_width
 from diffserver.gate.difference import Difference
 
 Finding = Literal["pass", "no evidence of harm", "inconclusive", "harm"]
@@ -98,7 +98,7 @@ def _of(difference: Difference, terms: Terms, alpha: float) -> Verdict:
     if few < terms.least:
         side = "with" if difference.moved == few else "without"
         return Verdict("inconclusive", f"{few} devices {side} the version have reported, and {terms.least} must")
-    low = difference.value - open_ended(difference.error, difference.freedom, alpha, 2 * terms.margin)
+    low = difference.value - half_width(difference.error, difference.freedom, alpha, 2 * terms.margin)
     high = _high(difference, terms)
     if high < terms.margin:
         return Verdict("pass", f"worse by less than {terms.margin:g} points", low, high)
@@ -108,7 +108,7 @@ def _of(difference: Difference, terms: Terms, alpha: float) -> Verdict:
 
 
 def _high(difference: Difference, terms: Terms) -> float:
-    width = planned(difference.error, difference.freedom, terms.false_pass, terms.margin)
+    width = half_width(difference.error, difference.freedom, terms.false_pass, terms.margin)
     return difference.value + width
 
 
