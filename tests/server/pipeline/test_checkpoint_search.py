@@ -22,7 +22,7 @@ from diffserver.storage.database import writing  # noqa: E402
 from diffserver.tasks import Task  # noqa: E402
 from diffserver.training.loop import Lesson  # noqa: E402
 from tests.server.experiment.toy_experiments import FiledPoints, write_domains  # noqa: E402
-from tests.server.pipeline.test_run import Home  # noqa: E402
+from tests.server.pipeline.home import Home  # noqa: E402
 from tests.server.points import retrained  # noqa: E402
 
 BASE, NEW = "0-classes", "1-classes"

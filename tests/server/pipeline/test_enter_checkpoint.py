@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
 
 from safetensors.torch import save_file  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from torch import nn  # noqa: E402
 
 from diffclient.errors import RangeError  # noqa: E402
 from diffclient.release.manifest import from_json  # noqa: E402
@@ -22,10 +22,8 @@ from diffserver.errors import CheckpointError  # noqa: E402
 from diffserver.pipeline.parent_version import load_parent  # noqa: E402
 from diffserver.storage.database import reading, writing  # noqa: E402
 from diffserver.storage.tables import Candidate  # noqa: E402
-from tests.server.pipeline.test_checkpoints_of_any_dtype import MixedTask  # noqa: E402
-from tests.server.pipeline.test_run import Home  # noqa: E402
-
-State = dict[str, Tensor]
+from tests.server.pipeline.home import Home  # noqa: E402
+from tests.server.pipeline.mixed import MixedTask, State  # noqa: E402
 
 
 class Words(nn.Module):
