@@ -25,10 +25,10 @@ _QUANTISED = "_quantized"
 
 def find_scales(table: Table, weights: Mapping[str, Array]) -> Scales:
     """Return the scales of those int8 tensors that have one by name; what cannot be a scale of its tensor is left."""
-    found = {}
+    found, floats = {}, {spec.name for spec in table if spec.dtype in ("F32", "F16")}
     for spec in table:
         name = beside(spec.name, SCALE)
-        scale = as_scale(weights[name], spec.shape, spec.name) if spec.dtype == "I8" and name in weights else None
+        scale = as_scale(weights[name], spec.shape, spec.name) if spec.dtype == "I8" and name in floats else None
         if scale is not None:
             found[spec.name] = scale
     return found

@@ -25,8 +25,9 @@ def test_names_tell(tensor: str, scale: str, shape: tuple[int, ...] | None) -> N
 
 
 def test_what_is_not_int8_has_no_scale() -> None:
-    table = tuple(TensorSpec("weight", (2, 2), dtype, None) for dtype in ("F32", "U8", "I16"))
-    assert find_scales(table, {"weight_scale": np.ones((), np.float32)}) == {}
+    for dtype, of_scale in (("F32", "F32"), ("U8", "F32"), ("I16", "F32"), ("I8", "BF16"), ("I8", "I8")):
+        table = TensorSpec("weight", (2, 2), dtype, None), TensorSpec("weight_scale", (), of_scale, None)
+        assert find_scales(table, {"weight_scale": np.ones((), np.float32)}) == {}
 
 
 @pytest.mark.parametrize(
