@@ -22,7 +22,7 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Array, TensorSpec
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
-from diffserver.methods.quantiser import Grid, Stages, Step, bounded, is_small, largest, may_leave, straight_through
+from diffserver.methods.quantiser import Grid, Stages, Step, fitting, is_small, largest, may_leave, straight_through
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -97,7 +97,9 @@ class HashedPart(nn.Module):
     def levels(self) -> Tensor:
         """Return the values as whole levels."""
         levels = (self.values.detach() / self.scale / self.step).round().clamp(-self.max_level, self.max_level)
-        return bounded(levels, self.down, self.up, self.step) if self.bounded else levels
+        if self.bounded:
+            levels.clamp_(-fitting(-self.down, self.step), fitting(self.up.clone(), self.step))
+        return levels
 
     @torch.no_grad()
     def confine(self) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from diffclient.tensors.arithmetic import LIMIT
 from diffclient.tensors.snapshot import Array, TensorSpec
@@ -103,7 +103,7 @@ def is_small(spec: TensorSpec) -> bool:
 def in_range(levels: Tensor, parent: Tensor, step: Step, grid: Grid) -> Tensor:
     """Return the levels, nearer to zero where parent and value together would leave the grid."""
     if may_leave(grid, largest(parent), largest(levels) * step.value):
-        return bounded(levels, grid.low - parent, grid.high - parent, step.value)
+        return bounded(levels.clone(), parent, step.value, grid)
     return levels  # almost always, and much cheaper
 
 
@@ -112,9 +112,17 @@ def may_leave(grid: Grid, number: float, value: float) -> bool:
     return number + value > grid.high
 
 
-def bounded(levels: Tensor, down: Tensor, up: Tensor, step: Tensor | float) -> Tensor:
-    """Return the levels, nearer to zero where their values would be below `down` or above `up`."""
-    return levels.clamp((down / step).ceil_().clamp_(max=0), (up / step).floor_().clamp_(min=0))
+def bounded(levels: Tensor, parent: Tensor, step: Tensor | float, grid: Grid) -> Tensor:
+    """Return the levels as `in_range` does, in place, without its check whether any may leave the grid."""
+    room = grid.high - parent
+    levels.clamp_(max=fitting(room, step))
+    torch.sub(parent, grid.low, out=room)  # memory that is there is faster
+    return levels.clamp_(min=fitting(room, step).neg_())
+
+
+def fitting(room: Tensor, step: Tensor | float) -> Tensor:
+    """Return how many steps fit into the room that there is, in place."""
+    return room.div_(step).floor_().clamp_(min=0)
 
 
 def largest(values: Tensor) -> float:
@@ -123,16 +131,17 @@ def largest(values: Tensor) -> float:
     return max(-float(low), float(high))
 
 
-def straight_through(used: Tensor, values: Tensor) -> Tensor:
-    """Return `used`, with gradients as if it were `values`."""
-    return _StraightThrough.apply(used, values)  # type: ignore[no-any-return, no-untyped-call]
+def straight_through(used: Tensor, values: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Return `used`, with gradients as if it were `values`, or `values` / `scale`."""
+    return _StraightThrough.apply(used, values, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
-    def forward(_: FunctionCtx, used: Tensor, values: Tensor) -> Tensor:  # noqa: ARG004 - gradients go there
+    def forward(context: Any, used: Tensor, values: Tensor, scale: Tensor | None) -> Tensor:  # noqa: ARG004 - gradients
+        context.scale = scale
         return used
 
     @staticmethod
-    def backward(_: FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, gradients[0]
+    def backward(context: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        return None, gradients[0] if context.scale is None else gradients[0] / context.scale, None

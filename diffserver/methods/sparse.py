@@ -164,7 +164,11 @@ class SparseDiff:
     def _parent(self, name: str) -> Tensor:
         """Return the parent's weights if levels need them, else any tensor."""
         part = self.parts[name]
-        return torch.tensor(self.parent[name], device=part.values.device) if part.bounded else part.values
+        return (
+            torch.tensor(self.parent[name], dtype=torch.float32, device=part.values.device)
+            if part.bounded
+            else part.values
+        )
 
     def _without_smallest(self, by_name: dict[str, Tensor], share: float) -> dict[str, Tensor]:
         sizes = torch.cat([self.parts[name].sizes()[levels != 0] for name, levels in by_name.items()])

@@ -48,18 +48,20 @@ class SparsePart(nn.Module):
 
     def forward(self, parent: Tensor) -> Tensor:
         """Return the parent's numbers plus the used values."""
-        made = self._used(self.values.detach(), parent).add_(parent)
-        if self.scale is None:
-            return straight_through(made, self.values)
-        return straight_through(made.clamp_(self.grid.low, self.grid.high), self.values / self.scale)
+        start = parent if self.scale is None else parent.float()
+        made = self._used(self.values.detach(), start).add_(start)
+        if self.scale is not None:
+            made.clamp_(self.grid.low, self.grid.high)
+        return straight_through(made, self.values, self.scale)
 
     def levels(self, parent: Tensor) -> Tensor:
-        """Return the values as whole levels: 0 outside the mask, and where a value is below half a step."""
+        """Return the values as whole levels: 0 outside the mask, and where a value is below half a step.
+
+        `parent` holds the parent's numbers as floats.
+        """
         levels = self._unscaled(self._kept(self.values.detach())).div_(self.step).round_()
         levels.clamp_(-self.max_level, self.max_level)
-        if self.bounded:
-            return bounded(levels, self.grid.low - parent, self.grid.high - parent, self.step)
-        return levels
+        return bounded(levels, parent, self.step, self.grid) if self.bounded else levels
 
     def sizes(self) -> Tensor:
         """Return the sizes by which the largest values are chosen."""
