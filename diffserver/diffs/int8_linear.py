@@ -34,14 +34,14 @@ class Int8Linear(nn.Module):
         return nn.functional.linear(inputs, self.weight.float() * self.weight_scale, self.bias)
 
 
-def to_int8(model: Model, *, per_channel: bool = True, headroom: float = 2.0) -> Model:
+def to_int8(model: Model, *, per_channel: bool = False, headroom: float = 2.0) -> Model:
     """Round the matrices of a model's linear layers to int8, in place, and return the model.
 
     Args:
         model: What devices are to hold; a matrix that is tied to another layer's stays fp32.
-        per_channel: A scale for each output of a layer, and not one for the whole of it.
+        per_channel: A scale for each output of a layer, and not one for the whole of it, which leaves most rows room.
         headroom: The room that diffs get: the largest weight becomes 127 divided by it. 1 is what dynamic quantisation
-            does; then what is largest can only shrink.
+            does; then what is largest can only shrink. Each doubling rounds the weights twice as coarsely.
     """
     named = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
     for module in list(model.modules()):
