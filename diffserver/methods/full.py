@@ -62,5 +62,9 @@ def whole_steps(parent: Array, grid: Grid) -> SparsePart:
     return part
 
 
-FULL = Definition(Full, Recipe(steps=910, learning_rate=2.5e-3))
+FULL = Definition(
+    Full,
+    Recipe(steps=910, learning_rate=2.5e-3),
+    helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part", "diffserver.checkpoints.int8_scales"),
+)
 BASE = replace(FULL, recipe=Recipe(steps=2000, learning_rate=3e-3))

@@ -198,5 +198,8 @@ class HashedDiff:
 
 
 HASHED = Definition(
-    HashedDiff, Recipe(steps=1250, learning_rate=3e-3), HashedSchedule(), helpers=("diffserver.methods.quantiser",)
+    HashedDiff,
+    Recipe(steps=1250, learning_rate=3e-3),
+    HashedSchedule(),
+    helpers=("diffserver.methods.quantiser", "diffserver.checkpoints.int8_scales"),
 )

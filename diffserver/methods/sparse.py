@@ -193,5 +193,5 @@ SPARSE = Definition(
     SparseDiff,
     Recipe(steps=1250, learning_rate=4e-3),
     SparseSchedule(),
-    helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part"),
+    helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part", "diffserver.checkpoints.int8_scales"),
 )
