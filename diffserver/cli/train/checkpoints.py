@@ -85,6 +85,7 @@ def compare(outcomes: Outcomes) -> Group:
         ["candidate", None, *(candidate["id"] for candidate in candidates.values())],
         ["payload bytes", None, *(f"{candidate['payload']['length']:,}" for candidate in candidates.values())],
         ["share of fp32", None, *(f"{candidate['payload_share']:.2%}" for candidate in candidates.values())],
+        ["bytes to fetch", None, *(f"{candidate['to_fetch']['total']:,}" for candidate in candidates.values())],
         ["weights changed", None, *(f"{candidate['changed_weights']:,}" for candidate in candidates.values())],
         *(_accuracy(candidates) if measured else ()),
         ["refusals", None, *(len(candidate["refusals"]) or "none" for candidate in candidates.values())],
