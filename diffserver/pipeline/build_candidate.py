@@ -57,7 +57,7 @@ def assess(measured: MeasuredVersion) -> NewCandidate:
         refusals=_refusals(work, parent, share, before, after, next(iter(probes), None)),
         manifest=manifest.to_json() if published else {},
         domains=domains,
-        notes=result.notes,
+        notes=(*result.notes, *_on_probes(manifest, parent)),
         shortcuts=result.shortcuts,
         data_sha256=fingerprint(Path(spec.data), domains),
     )
@@ -107,6 +107,20 @@ def _new_part(work: Work, parent: Parent | None, result: Result, graph: Path, ne
         return probe_choice.sample(pool, probe_choice.of_base(travels))
     known = sum(probe.total - probe.errors for probe in parent.probes)
     return probe_choice.decisive(pool, probe_choice.of_update(travels, known))
+
+
+def _on_probes(manifest: Manifest, parent: Parent | None) -> list[str]:
+    """Say if the new part of the probe set takes more than its share of the bytes, and why."""
+    known = {probe.blob for probe in parent.probes} if parent else set()
+    parts = [probe for probe in manifest.probes if probe.blob not in known]
+    size = sum(probe.blob.length for probe in parts)
+    if size <= probe_choice.SHARE * manifest.payload.length:
+        return []
+    return [
+        f"the new part of the probe set takes {size:,} bytes, over {probe_choice.SHARE:.0%} of the "
+        f"{manifest.payload.length:,} that it comes with: with fewer than its {sum(probe.total for probe in parts)} "
+        f"{manifest.metric.counts} it would not tell a broken model"
+    ]
 
 
 def _manifest(
