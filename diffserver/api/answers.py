@@ -34,6 +34,26 @@ class BlobAnswer(_Answer):
     length: int = Field(examples=[81234])
 
 
+class ToFetchAnswer(_Answer):
+    """Bytes that a device at the parent fetches for a version, and for a base those of a device without any."""
+
+    payload: int = Field(examples=[81234], description="Where there is none, those of the snapshot.")
+    graph: int = Field(examples=[0], description="0 where the parent has it.")
+    probes: int = Field(examples=[18400], description="Of the parts of the probe set that the parent does not have.")
+    metadata: int | None = Field(examples=[3895], description="Null until it is signed.")
+    total: int = Field(examples=[103529], description="All that are known.")
+
+
+class ProbeSetAnswer(_Answer):
+    """What the parts of a version's probe set have together."""
+
+    items: int = Field(examples=[96])
+    known: int = Field(examples=[94], description="Items that the version gets right.")
+    chance_to_pass: float = Field(
+        examples=[0.0006], description="Of a model that gets a tenth of the known items wrong, each by itself."
+    )
+
+
 class EnrollAnswer(_Answer):
     """The device's identity; the token is shown this once."""
 
@@ -115,6 +135,8 @@ class VersionAnswer(_Answer):
     candidate_id: int
     payload: BlobAnswer | None = Field(validation_alias=AliasPath("candidate", "payload"))
     payload_share: float = Field(validation_alias=AliasPath("candidate", "payload_share"))
+    to_fetch: ToFetchAnswer | None = None
+    probe_set: ProbeSetAnswer | None = Field(default=None, description="Null where there is none.")
     snapshot: BlobAnswer = Field(validation_alias=AliasPath("candidate", "snapshot"))
     graph: BlobAnswer = Field(validation_alias=AliasPath("candidate", "graph"))
     changed_weights: int = Field(validation_alias=AliasPath("candidate", "changed_weights"))
@@ -182,6 +204,8 @@ class CandidateAnswer(_Answer):
     digest: str
     payload: BlobAnswer | None
     payload_share: float
+    to_fetch: ToFetchAnswer | None = Field(default=None, description="Null where no device gets it.")
+    probe_set: ProbeSetAnswer | None = Field(default=None, description="Null where there is none.")
     budget: float
     snapshot: BlobAnswer
     graph: BlobAnswer

@@ -68,6 +68,7 @@ class Version(Base):
     forced: Mapped[bool]
     published_by: Mapped[str]
     published_at: Mapped[datetime] = mapped_column(default=utc_now)
+    metadata_bytes: Mapped[int | None]
 
     @property
     def errors(self) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from diffclient.release.manifest import Blob, from_json
 from diffserver.catalog import versions
 from diffserver.errors import Conflict
 from diffserver.storage.tables import STABLE, Channel, Model, Payload, Step, Version
+from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.role_changes import GoBack, GoForward, Publish, Renew, Retire
+from diffserver.trust.metadata.roles import SNAPSHOT, TARGETS, TIMESTAMP
 from diffserver.trust.sign_change import Proof, apply
 
 
@@ -27,6 +29,9 @@ def publish(
     steps = select(Step.manifest).where(Step.model == version.model, Step.to_digest == version.digest)
     manifests = [from_json(manifest) for manifest in session.scalars(steps.order_by(Step.id))]
     apply(session, keyring, version.model, Publish(tuple(manifests)), proof)
+    # What a device at the parent has not got yet: the top-level targets change when a model is admitted.
+    roles = {TIMESTAMP, SNAPSHOT, version.model} | (set() if version.number else {TARGETS})
+    version.metadata_bytes = metadata_rows.length(session, roles)
     return version
 
 

@@ -122,6 +122,30 @@ def test_from_the_first_version_to_the_last(site: Site) -> None:
     store.verify(current)
 
 
+def test_what_is_said_to_be_fetched_is_what_a_device_fetched(site: Site) -> None:
+    site.publish(0)
+    store = site.device()
+    outcomes = [site.update(store)]
+    for number in (1, 2, 3):
+        site.publish(number)
+        outcomes.append(site.update(store))
+    said = [item["to_fetch"] for item in site.service.operator.get(f"/v1/models/{MODEL}/versions").json()["items"]]
+    assert said == [
+        {
+            "payload": outcome.payload_bytes,
+            "graph": outcome.graph_bytes,
+            "probes": outcome.probe_bytes,
+            "metadata": outcome.metadata_bytes,
+            "total": outcome.fetched_bytes,
+        }
+        for outcome in outcomes
+    ]
+    assert [answer["probes"] > 0 for answer in said] == [True, False, False, False]
+    assert all(answer["metadata"] > 1000 for answer in said)
+    before = [item["to_fetch"] for item in site.service.operator.get("/v1/candidates").json()["items"]]
+    assert before == [answer | {"metadata": None, "total": answer["total"] - answer["metadata"]} for answer in said]
+
+
 def test_a_device_that_slept_is_led_through_history(site: Site) -> None:
     site.publish(0)
     store = site.device()

@@ -170,7 +170,7 @@ class Updater:
 
         # 5. Download what is missing; what arrives is kept, whatever happens next.
         self._enter(attempt, "download")
-        attempt.payload_bytes += fetch_and_decode.download(self._store, self._fetcher, legs, missing)
+        attempt.count(fetch_and_decode.download(self._store, self._fetcher, legs, missing), target)
         if held:
             return
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from diffserver.api import shown
 from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, TokenFirst, page
 from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
@@ -22,8 +23,8 @@ def list_models(engine: Database, _who: Operator, limit: Limit = 100, after: Aft
     """All models, by name."""
     query = select(Model).where(Model.name > after).order_by(Model.name).limit(limit + 1)
     with reading(engine) as session:
-        shown = [_show(session, model) for model in session.scalars(query)]
-    return page(shown, limit, ModelAnswer, lambda model: model.name)
+        rows = [_show(session, model) for model in session.scalars(query)]
+    return page(rows, limit, ModelAnswer, lambda model: model.name)
 
 
 @router.get("/models/{model}", responses=declared(404))
@@ -41,7 +42,7 @@ def list_versions(
     query = select(Version).where(Version.model == model, Version.number > after)
     with reading(engine) as session:
         versions.find_model(session, model)
-        rows = session.scalars(query.order_by(Version.number).limit(limit + 1)).all()
+        rows = shown.versions(session, session.scalars(query.order_by(Version.number).limit(limit + 1)).all())
     return page(rows, limit, VersionAnswer, lambda version: version.number)
 
 

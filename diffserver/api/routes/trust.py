@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from diffserver.api import shown
 from diffserver.api.access import Database, Keys, Operator, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
@@ -49,7 +50,7 @@ def move_channel(model: ModelName, body: ChannelRequest, engine: Database, keys:
     """Move the channel `stable` to a version that was published, and sign that devices with a later one may follow."""
     with writing(engine) as session:
         version = releases.move_channel(session, keys, model, body.version, proof_of(body))
-    return VersionAnswer.model_validate(version)
+        return shown.versions(session, [version])[0]
 
 
 @router.post("/models/{model}/retire", **CHANGE)

@@ -9,7 +9,7 @@ import typer
 
 from diffserver.choices.methods import SNAPSHOT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show
+from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints, given_diff
@@ -32,11 +32,17 @@ def candidates(model: ModelName, server: Server = URL, token: Token = None, as_j
     rows = [
         (item["id"], item["number"], item["method"], item["state"],
          item["payload"] and item["payload"]["length"], share(item),
-         item["digest"][:12], "; ".join(item["refusals"]) or "none")
+         *_travel(item, "probes", "total"), item["digest"][:12], "; ".join(item["refusals"]) or "none")
         for item in items
     ]  # fmt: skip
-    headings = ["id", "version", "method", "state", "payload bytes", "share", "digest", "refusals"]
+    size = ["payload bytes", "share", "probe set", "to fetch"]
+    headings = ["id", "version", "method", "state", *size, "digest", "refusals"]
     show(items, as_json, listing(f"Candidates of {model}", headings, rows))
+
+
+def _travel(item: Mapping[str, Any], *parts: str) -> list[int | None]:
+    """Return bytes that a device fetches for a candidate or a version; none where no device gets it."""
+    return [item["to_fetch"] and item["to_fetch"][part] for part in parts]
 
 
 def publish(
@@ -167,7 +173,7 @@ def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None) -> 
 
 def _describe_version(version: Mapping[str, Any]) -> str:
     forced = ", forced" if version["forced"] else ""
-    return f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
+    return f"Version {version['number']} is published ({version['digest'][:12]}{forced}). {travel_line(version)}"
 
 
 def _update_spec(remote: Remote, model: str | None, data: Path | None) -> tuple[dict[str, Any], Any]:
@@ -198,11 +204,13 @@ def versions(model: ModelName, server: Server = URL, token: Token = None, as_jso
         items = list(remote.pages(f"/v1/models/{model}/versions"))
     rows = [
         (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
+         *_travel(item, "probes", "metadata", "total"),
          f"{item['manifest']['error_rate_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
         for item in items
     ]  # fmt: skip
     metric = items[-1]["metric"]["name"] if items else NO_METRIC
-    headings = ["version", "digest", "kind", "payload bytes", f"probe {metric}", "forced", "published"]
+    size = ["payload bytes", "probe set", "metadata", "to fetch"]
+    headings = ["version", "digest", "kind", *size, f"probe {metric}", "forced", "published"]
     show(items, as_json, listing(f"Versions of {model}", headings, rows))
 
 

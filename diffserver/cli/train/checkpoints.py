@@ -92,6 +92,7 @@ def compare(outcomes: Outcomes) -> Group:
         ["candidate", None, *(candidate["id"] for candidate in candidates.values())],
         ["payload bytes", None, *(f"{_length(candidate):,}" for candidate in candidates.values())],
         ["share of fp32", None, *(share(candidate) for candidate in candidates.values())],
+        ["bytes to fetch", None, *(f"{candidate['to_fetch']['total']:,}" for candidate in candidates.values())],
         ["weights changed", None, *(f"{candidate['changed_weights']:,}" for candidate in candidates.values())],
         *(_accuracy(candidates) if measured else ()),
         ["refusals", None, *(len(candidate["refusals"]) or "none" for candidate in candidates.values())],
@@ -103,7 +104,8 @@ def compare(outcomes: Outcomes) -> Group:
     ]
     failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
     metric = next(iter(candidates.values()))["metric"]
-    tried = [tried_table(candidate["tried"], metric) for candidate in candidates.values() if candidate["tried"]]
+    searched = [candidate for candidate in candidates.values() if candidate["tried"]]
+    tried = [tried_table(candidate["tried"], metric, candidate["to_fetch"]) for candidate in searched]
     figures = f"{metric['name']} in %" if measured else NOT_MEASURED
     table = listing(f"What the checkpoint would become; {figures}", ["", "parent", *candidates], rows)
     return Group(*tried, table, *remarks, *failures)

@@ -58,7 +58,7 @@ class MixedTask(PointsTask):
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
         return [Errors(0, 1) for _ in parts]
 
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
+    def probe(self, folder: Path, split: str, numbers: Sequence[int]) -> bytes:
         return b"probe"
 
 
