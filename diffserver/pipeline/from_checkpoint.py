@@ -148,6 +148,10 @@ def _notes(work: Work, diff: Diff, changes: Sequence[Change]) -> tuple[str, ...]
     roundings = [change.rounding for change in changes if change.rounding]
     unchanged = quantise.left_out(changes) if diff.kind == "sparse" else []
     missing = [f"stays as it was, for only an exact diff can change it: {name}" for name in unchanged]
+    assumed = quantise.unscaled(changes) if diff.kind == "sparse" else []
+    missing += [
+        f"has no scale that its name tells, so that a step of int8 counted as 1/128: {name}" for name in assumed
+    ]
     outgrown = describe_outgrown(changes, diff)
     return (_origin(work), *describe(roundings), *outgrown, *missing)
 

@@ -39,6 +39,9 @@ class Mixed(nn.Module):
         self.register_buffer("mask", torch.full((5, 5), -torch.inf).triu(1))
         self.register_buffer("inv_freq", 1e-6 ** (torch.arange(32) / 32))
         self.register_buffer("counter", torch.zeros(()))
+        self.register_buffer("lone", torch.arange(9, dtype=torch.int8))
+        self.register_buffer("steps", torch.arange(36, dtype=torch.int8).view(6, 6))
+        self.register_buffer("steps_scale", torch.full((6,), 0.01))
 
 
 class MixedTask(PointsTask):
@@ -101,8 +104,8 @@ def bits(tensor: Tensor) -> bytes:
 
 
 OFF_GRID = (
-    "causal", "inv_freq", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked", "norm.running_mean",
-    "norm.running_var",
+    "causal", "inv_freq", "lone", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked",
+    "norm.running_mean", "norm.running_var", "steps",
 )  # fmt: skip
 
 
@@ -148,7 +151,9 @@ def test_a_successive_release_travels_as_exact_and_then_as_sparse(home: Home, tm
     assert version.read("counter") == 123_457
     expected["head.weight"] = expected["head.weight"] + 0.05
     expected["narrow.weight"] = expected["narrow.weight"] + 0.5
+    expected["lone"], expected["steps"] = expected["lone"] + 1, expected["steps"] - 1
     second = run(home, tmp_path, expected, "update", "sparse")
+    assert [note.rpartition(" ")[2] for note in second.notes if "counted as 1/128" in note] == ["lone"]
     publish(home, second)
     base = snapshot_of(home, run(home, tmp_path, state, "base"), tmp_path / "0")
     table, chain = base.table, []
