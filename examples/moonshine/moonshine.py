@@ -21,6 +21,8 @@ from torch.nn import functional
 
 from diffclient.release.metric import Metric
 from diffclient.tensors.snapshot import Array
+from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.methods.parametrised import load
 from diffserver.tasks import Forward
 from diffserver.tasks.graph import Input, export
 from diffserver.tasks.plain import Batch, PlainTask
@@ -44,7 +46,7 @@ class MoonshineTask(PlainTask):
     def __init__(self) -> None:
         super().__init__()
         self._folder = Path(os.environ.get(FOLDER, "build/moonshine-tiny"))
-        self._config = Config.read(self._folder)
+        self.config = Config.read(self._folder)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -52,7 +54,13 @@ class MoonshineTask(PlainTask):
 
     def build(self) -> nn.Module:
         """27 million weights in the Tiny one, 61 in the Base one."""
-        return Moonshine(self._config)
+        return Moonshine(self.config)
+
+    def loaded(self) -> Moonshine:
+        """Return the network with the folder's weights."""
+        network, checkpoint = Moonshine(self.config), Checkpoint(self._folder / "model.safetensors")
+        load(network, {name: checkpoint.read(name) for name in checkpoint.entries})
+        return network
 
     def size(self, example: Utterance) -> int:
         """Samples."""

@@ -215,6 +215,14 @@ class DecoderLayer(nn.Module):
         return states + self.mlp(self.final_layernorm(states)), said
 
 
+class Table(nn.Embedding):
+    """A row for each token."""
+
+    def forward(self) -> Tensor:  # type: ignore[override]
+        """Return the table itself, of which the decoder makes two uses."""
+        return self.weight
+
+
 class Decoder(nn.Module):
     """From tokens so far, and the sound, to scores for the next token; the table of tokens is the head as well."""
 
@@ -222,7 +230,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens: nn.Module = Table(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_num_hidden_layers))
         self.norm = _norm(config)()
         self.turns = Turns(config, config.decoder_num_attention_heads)
@@ -233,7 +241,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Tensor, said: Tensor, heard: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores after each of these tokens, and what is `said` with them, in the shape of `remember`."""
-        table, places = self.embed_tokens.weight, torch.arange(tokens.shape[1], device=tokens.device)
+        table, places = self.embed_tokens(), torch.arange(tokens.shape[1], device=tokens.device)
         first = said.shape[4]
         before = places[:, None] + first >= torch.arange(first + tokens.shape[1], device=tokens.device)
         states, kept = functional.embedding(tokens, table), []

@@ -259,12 +259,8 @@ SENTENCES = Path(__file__).parents[3] / "shared" / "speech" / "sentences"
 @pytest.mark.skipif("MOONSHINE" not in os.environ, reason="$MOONSHINE names no Hugging Face folder of Moonshine Tiny")
 @pytest.mark.skipif(not SENTENCES.exists(), reason=f"there are no recordings in {SENTENCES}")
 def test_the_real_one_hears_sentences(tmp_path: Path) -> None:
-    from diffserver.checkpoints.checkpoint_file import Checkpoint
-    from diffserver.methods.parametrised import load
-
-    real = open_task.__wrapped__(TASK)
-    network, checkpoint = real.network(0), Checkpoint(Path(os.environ["MOONSHINE"]) / "model.safetensors")
-    load(network, {name: checkpoint.read(name) for name in checkpoint.entries})
+    real: Any = open_task.__wrapped__(TASK)
+    network = real.loaded()
     snapshot(network, tmp_path / "0.safetensors")
     session = real.session(real.graph(network), Snapshot(tmp_path / "0.safetensors"))
     errors = real.measure(session, real.examples(SENTENCES, "dev")[:40])
