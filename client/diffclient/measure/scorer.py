@@ -37,12 +37,14 @@ class Scorer:
 
     inputs: Callable[[Sequence[Example]], Mapping[str, Array]]
     """From examples to the graph's inputs, a batch, in the order in which the network takes them."""
-    errors: Callable[[Sequence[Array], Sequence[Example]], Errors]
+    errors: Callable[[Sequence[Any], Sequence[Example]], Errors]
     """From the graph's outputs, in its order, and their examples: how many items are wrong, and how many there are."""
     read: Callable[[Fields, Opener], Example] = the_fields
     """From a line's fields, and what opens the files that it names, to an example."""
     together: int = 32
     """Examples in one call of the graph."""
+    answers: Callable[[Session, Sequence[Example]], Sequence[Any]] | None = None
+    """From a session and examples to what `errors` is given; by default the outputs of one call on the inputs."""
 
     def __call__(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
         """Return the errors on each part of a probe set; raises InferenceError, ProbeError."""
@@ -58,7 +60,8 @@ class Scorer:
         total = Errors(0, 0)
         for start in range(0, len(examples), self.together):
             some = examples[start : start + self.together]
-            errors = self.errors(session.run(self.inputs(some)), some)
+            answers = self.answers(session, some) if self.answers else session.run(self.inputs(some))
+            errors = self.errors(answers, some)
             # Whole numbers of numpy would not go into JSON.
             total += Errors(int(errors.errors), int(errors.total))
         return total

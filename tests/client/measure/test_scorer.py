@@ -70,6 +70,18 @@ def test_parts_and_examples_in_memory_make_the_same_errors(tmp_path: Path, graph
     assert json.dumps([found[0].errors, found[0].total]) == "[3, 30]"
 
 
+def test_answers_may_take_more_than_one_call_of_the_graph(tmp_path: Path, graph: Path) -> None:
+    def twice(session: Session, some: Sequence[Any]) -> Sequence[Any]:
+        """The first answer is what goes in next."""
+        (first,) = session.run(inputs(some))
+        return session.run({"value": first})
+
+    weights, given = sums.version(tmp_path / "w", BIAS), examples(6, wrong=0)
+    expected = [{**example, "sum": (np.array(example["sum"]) + BIAS).tolist()} for example in given]
+    scorer = Scorer(inputs, errors, together=4, answers=twice)
+    assert scorer(graph, weights, [part(tmp_path / "1", expected)]) == [Errors(0, 18)]
+
+
 def test_the_files_that_lines_name_are_read_from_the_part(tmp_path: Path, graph: Path) -> None:
     lines = examples(5, wrong=2)
     files = {f"{number}.raw": np.array(line.pop("value"), np.float32).tobytes() for number, line in enumerate(lines)}
