@@ -9,7 +9,7 @@ import typer
 from diffclient.errors import DiffClientError
 from diffserver.cli.host import prune, serve, setup, verify
 from diffserver.cli.late import add_late
-from diffserver.cli.output import print_error
+from diffserver.cli.output import console, print_error
 from diffserver.cli.release import changes, publishing, snapshot
 from diffserver.cli.train import demo, experiment, status, trainings
 from diffserver.errors import DiffServerError
@@ -45,7 +45,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"diffserver {version('diffserver')}")
+        console.print(f"diffserver {version('diffserver')}", highlight=False)
         raise typer.Exit
 
 
