@@ -34,7 +34,7 @@ MEMBERS = {"type", "title", "status", "detail", "remedy", "request_id"}
         ("POST", "/v1/enroll", "{", 422, "invalid"),
         ("POST", "/v1/enroll", "[]", 422, "invalid"),
         ("POST", "/v1/enroll", '{"model": "speech"}', 422, "invalid"),
-        ("POST", "/v1/enroll", '{"model": "speech", "name": "x", "more": 1}', 422, "invalid"),
+        ("POST", "/v1/candidates/1/publish", '{"force": true, "more": 1}', 422, "invalid"),
         ("POST", "/v1/enroll", '{"model": "speech", "name": "a\\u0000b"}', 422, "invalid"),
         ("POST", "/v1/enroll", '{"model": "speech", "name": "\\ud800"}', 422, "invalid"),
         ("POST", "/v1/enroll", "\x00", 422, "invalid"),
