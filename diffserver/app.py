@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from diffserver import __version__
 from diffserver.api import problems
 from diffserver.api.guesses import Guesses
 from diffserver.api.limits import BodyLimit, PollGate, WriteGate
+from diffserver.api.parameters import only_known
 from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
@@ -69,7 +70,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
     for part in PARTS:
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(only_known)])
     app.state.routes = [route for part in PARTS for route in part.router.routes]
     problems.register(app)
     app.add_middleware(

@@ -31,6 +31,7 @@ STATUS: Mapping[type[errors.DiffServerError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.UnknownParameter: 400,
     errors.Invalid: 422,
     errors.Conflict: 409,
     errors.KeyMissing: 503,
@@ -87,7 +88,7 @@ class Problem(BaseModel):
 
 
 MEANING: Mapping[int, str] = {
-    400: "The request is malformed.",
+    400: "The request is malformed, or has a query parameter that there is not.",
     401: "No token, or one that is not valid.",
     403: "A token of another role.",
     404: "There is nothing of that name or number.",
