@@ -28,7 +28,8 @@ from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
 from diffserver.upkeep.watch import ObjectWatch
 
-SHED_SECONDS = 30
+SHED_SECONDS = 5
+"""Whoever is refused may come back after so long, or later if many are."""
 PARTS = (health, trust, blobs, device, models, checkpoints, trainings, status)
 
 
