@@ -108,7 +108,7 @@ class Updater:
         trust = self._trust()
         trust.refresh()
         attempt.metadata_bytes = trust.received
-        if not answer.steps or answer.digest == digest:
+        if answer.digest == digest or not (answer.steps or route.kept(self._store, answer)):
             return self._rest(attempt, answer, "withheld" if answer.withheld else "none", damage)
         if answer.digest == attempt.state.held_back and not force:
             return self._rest(attempt, answer, "held_back", damage)
@@ -173,7 +173,7 @@ class Updater:
         # 5. Download what is missing; what arrives is kept, whatever happens next. From here on it may take long.
         self._enter(attempt, "download")
         self._service.tell(replace(attempt.holding, stage="download"))
-        attempt.payload_bytes += fetch_and_decode.download(self._store, self._fetcher, legs, missing)
+        attempt.count(fetch_and_decode.download(self._store, self._fetcher, legs, missing), target)
         if held:
             return
 

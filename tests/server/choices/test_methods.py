@@ -30,7 +30,7 @@ from diffserver.methods.definition import Definition, load_definition
 from diffserver.methods.method import MethodError, Packed, Retrained
 from diffserver.methods.setting import Setting
 from diffserver.pipeline import trials
-from diffserver.pipeline.trial_search import MOST_TRAININGS
+from diffserver.pipeline.search.trial_search import MOST_TRAININGS
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate
 from diffserver.tasks import Task

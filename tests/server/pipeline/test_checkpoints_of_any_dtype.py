@@ -30,8 +30,8 @@ def bits(tensor: Tensor) -> bytes:
 
 
 OFF_GRID = (
-    "causal", "inv_freq", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked", "norm.running_mean",
-    "norm.running_var",
+    "causal", "inv_freq", "lone", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked",
+    "norm.running_mean", "norm.running_var", "steps",
 )  # fmt: skip
 
 
@@ -77,7 +77,9 @@ def test_a_successive_release_travels_as_exact_and_then_as_sparse(home: Home, tm
     assert version.read("counter") == 123_457
     expected["head.weight"] = expected["head.weight"] + 0.05
     expected["narrow.weight"] = expected["narrow.weight"] + 0.5
+    expected["lone"], expected["steps"] = expected["lone"] + 1, expected["steps"] - 1
     second = run(home, tmp_path, expected, "update", "sparse")
+    assert [note.rpartition(" ")[2] for note in second.notes if "counted as 1/128" in note] == ["lone"]
     publish(home, second)
     base = snapshot_of(home, run(home, tmp_path, state, "base"), tmp_path / "0")
     table, chain = base.table, []

@@ -26,6 +26,7 @@ from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
 from diffserver.tasks import TaskError
 from diffserver.tasks.asr.task import AsrTask, Utterance, Utterances
+from diffserver.tasks.probe_choice import SHARE
 from diffserver.training.progress import Cancelled
 from tests.server.pipeline.home import Home, base_spec, update_spec, with_base
 
@@ -78,6 +79,18 @@ def test_the_probe_set_grows_by_a_part_and_keeps_the_first(home: Home, candidate
     assert head is not None
     assert [probe.domain for probe in probes] == ["0-base", "1-athletes"]
     assert probes[0].blob == from_json(head.candidate.manifest).probes[0].blob
+
+
+def test_a_part_over_its_share_of_the_payload_is_told(home: Home, candidate: NewCandidate, tiny_corpus: Path) -> None:
+    """With a long payload there is room for all that the set needs."""
+    assert candidate.payload is not None
+    new = from_json(dict(candidate.manifest)).probes[1]
+    said = [note for note in candidate.notes if note.startswith("the new part of the probe set takes")]
+    assert bool(said) == (new.blob.length > SHARE * len(candidate.payload))
+    roomy = home.run(replace(update_spec(tiny_corpus), budget=1.0))
+    assert roomy.payload is not None
+    assert from_json(dict(roomy.manifest)).probes[1].blob.length <= SHARE * len(roomy.payload)
+    assert not [note for note in roomy.notes if "probe" in note]
 
 
 def test_a_candidate_that_forgets_is_refused_with_its_evaluation_unless_forced(

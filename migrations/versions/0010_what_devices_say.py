@@ -1,13 +1,13 @@
 """Devices say what they keep and how far an update is; reports have an id, the device's time and a cause.
 
-Revision 0008, after 0007. On the way back, updates that were postponed become failed ones.
+Revision 0010, after 0009. On the way back, updates that were postponed become failed ones.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0008"
-down_revision: str | None = "0007"
+revision: str = "0010"
+down_revision: str | None = "0009"
 branch_labels: str | None = None
 depends_on: str | None = None
 
