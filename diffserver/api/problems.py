@@ -33,7 +33,7 @@ STATUS: Mapping[type[errors.DiffServerError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
-    errors.UnknownParameter: 400,
+    errors.UnknownParameter: 422,
     errors.Invalid: 422,
     errors.Conflict: 409,
     errors.KeyMissing: 503,
@@ -93,14 +93,14 @@ class Problem(BaseModel):
 
 
 MEANING: Mapping[int, str] = {
-    400: "The request is malformed, or has a query parameter that there is not.",
+    400: "The request is malformed.",
     401: "No token, or one that is not valid.",
     403: "A token of another role.",
     404: "There is nothing of that name or number.",
     409: "The present state does not allow it.",
     413: "The body is too large.",
     416: "The range begins behind the last byte.",
-    422: "A field is missing, ill-typed, out of range, or contradicts another.",
+    422: "A field is missing, ill-typed, out of range, or contradicts another; or there is no such query parameter.",
     429: "More than one caller may ask for in some time; `Retry-After` says when to come back.",
     503: "Too busy, or the database or object store does not answer; `Retry-After` says when to come back.",
 }

@@ -15,7 +15,7 @@ from diffserver.storage.tables import Device, Report, Token
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
 
 
-@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404, 422))
+@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404))
 def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
     """Take a device in and give it a token of its own."""
     with writing(engine) as session:
@@ -24,7 +24,7 @@ def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer
     return EnrollAnswer(device_id=device.id, token=secret, model=device.model, channel=device.channel)
 
 
-@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409, 422))
+@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409))
 def poll(body: PollRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device, held = _device(who), body.holding().digest
@@ -41,7 +41,7 @@ def poll(body: PollRequest, request: Request, engine: Database, config: Config, 
     )
 
 
-@router.post("/device/state", status_code=204, dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 422))
+@router.post("/device/state", status_code=204, dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER))
 def tell(body: StateRequest, request: Request, engine: Database, who: DeviceToken) -> None:
     """Take note of what a device holds and how far its update is, between polls."""
     _remember(engine, _device(who), body, request)
@@ -62,7 +62,7 @@ def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
     "/device/reports",
     status_code=201,
     dependencies=[Depends(_within_quota), Writing],
-    responses=declared(*CALLER, 422),
+    responses=declared(*CALLER),
 )
 def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
     """Record what became of an update: installed, failed at a stage, postponed, or rolled back.

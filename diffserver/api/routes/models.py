@@ -16,7 +16,7 @@ from diffserver.catalog import devices, versions
 from diffserver.storage.database import reading
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
-router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER, 422))
+router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER))
 
 
 @router.get("/models")

@@ -12,7 +12,7 @@ VALUES |= {"training_id": "1", "candidate_id": "1"}
 def test_an_unknown_parameter_is_named_with_those_that_there_are(service: Service) -> None:
     answer = service.operator.get("/v1/reports?model=speech&channel=stable")
     problem = answer.json()
-    assert (answer.status_code, problem["type"]) == (400, "urn:diffserver:problem:unknown-parameter")
+    assert (answer.status_code, problem["type"]) == (422, "urn:diffserver:problem:unknown-parameter")
     assert problem["detail"] == "there is no query parameter 'channel' here"
     assert problem["remedy"] == "leave it out; those that there are: after, limit, model"
     assert problem["known"] == ["after", "limit", "model"]
@@ -21,7 +21,7 @@ def test_an_unknown_parameter_is_named_with_those_that_there_are(service: Servic
 @pytest.mark.parametrize("name", ["sort", "Limit", "\u202e", "a" * 5000, "\x00"])
 def test_no_name_is_too_odd_to_be_refused(service: Service, name: str) -> None:
     answer = service.operator.get("/v1/models", params={name: "1"})
-    assert (answer.status_code, answer.json()["known"]) == (400, ["after", "limit"])
+    assert (answer.status_code, answer.json()["known"]) == (422, ["after", "limit"])
     assert len(answer.text) < 500
 
 
@@ -33,7 +33,7 @@ def test_every_endpoint_refuses_what_its_description_does_not_name(service: Serv
         for method, operation in operations.items():
             caller = device if "/device/" in path else service.operator
             answer = caller.request(method, path.format(**VALUES), params={"sort": "name"}, json={})
-            assert answer.status_code == 400, (method, path, answer.text)
+            assert answer.status_code == 422, (method, path, answer.text)
             named = operation.get("parameters", [])
             known = [one["name"] for one in named if one["in"] == "query"]
             assert method == "head" or answer.json()["known"] == sorted(known)
