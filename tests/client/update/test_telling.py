@@ -65,3 +65,16 @@ def test_a_report_that_is_sent_again_is_the_same(device: Device) -> None:
     first, again = device.server.reports
     assert first == again
     assert len(first["report_id"]) == 32
+
+
+def test_a_server_that_is_away_has_failed_no_update(device: Device) -> None:
+    device.server.fault("/device/poll", scripted_server.vanish(0.5))
+    for _ in range(2):
+        with pytest.raises(UpdateFailed):
+            device.update()
+    failure = device.store.state().failure
+    assert failure is not None
+    assert (failure.stage, failure.cause) == ("poll", "network")
+    device.server.heal()
+    device.update()
+    assert [report["stage"] for report in device.server.reports] == ["installed"]

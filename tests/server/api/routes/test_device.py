@@ -83,6 +83,19 @@ def test_a_device_that_was_silent_for_too_long_is_shown_as_such(service: Service
     assert (shown["stage"], shown["silent"]) == ("download", True)
 
 
+@pytest.mark.parametrize("stage", ["installed", "rolled_back", "failed", "postponed"])
+def test_a_report_says_what_is_at_fault_and_nothing_of_what_runs(service: Service, stage: str) -> None:
+    service.publish_chain(1)
+    device = service.device()
+    poll(device, "v0")
+    assert device.post("/v1/device/reports", json=INSTALLED | {"stage": stage, "cause": "network"}).is_success
+    (shown,) = service.operator.get("/v1/models/speech/devices").json()["items"]
+    assert (shown["version"], shown["digest"]) == (0, factories.digest("v0"))
+    (report,) = service.operator.get("/v1/reports").json()["items"]
+    assert (report["stage"], report["cause"]) == (stage, "network")
+    assert shown["last_report"] == report
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -96,6 +109,20 @@ def test_what_a_newer_client_says_more_is_ignored(service: Service, path: str, b
     service.publish_chain(0)
     caller = service.operator if path == "/v1/enroll" else service.device()
     assert caller.post(path, json=body | {"celsius": 41}).is_success
+
+
+def test_only_what_devices_send_may_have_unknown_fields(service: Service) -> None:
+    document = service.public.get("/openapi.json").json()
+    schemas, strict = document["components"]["schemas"], {}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body:
+                schema = schemas[body["schema"]["$ref"].rpartition("/")[2]]
+                strict[path] = schema.get("additionalProperties") is False
+    lenient = {path for path, refused in strict.items() if not refused}
+    assert lenient == {"/v1/enroll", "/v1/device/poll", "/v1/device/state", "/v1/device/reports"}
+    assert len(strict) > 8
 
 
 def test_a_new_device_gets_a_snapshot(service: Service) -> None:

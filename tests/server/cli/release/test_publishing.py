@@ -26,9 +26,24 @@ def test_updates_under_way_and_devices_that_fell_silent_are_listed(
         attic.last_seen -= timedelta(hours=2)
     with served(service) as url:
         devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
-    lines = {line.split("│")[2].strip(): line for line in capsys.readouterr().out.splitlines() if "│" in line}
-    shown = {name: [cell.strip() for cell in line.split("│")[3:7]] for name, line in lines.items()}
-    assert shown == {
+    shown = rows_of(capsys.readouterr().out)
+    assert {name: cells[1:5] for name, cells in shown.items()} == {
         "kitchen": ["1", "0", "stable", "at download"],
         "attic": ["1", "0", "stable", "silent since download"],
     }
+
+
+def test_what_is_at_fault_is_listed(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    service.publish_chain(0)
+    report = {"stage": "postponed", "failed_stage": "download", "reason": "it broke off", "cause": "network"}
+    service.device().post("/v1/device/reports", json=report)
+    with served(service) as url:
+        devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
+    cells = rows_of(capsys.readouterr().out)["kitchen"]
+    assert (cells[5], cells[7], cells[8]) == ("postponed", "network", "it broke off")
+
+
+def rows_of(table: str) -> dict[str, list[str]]:
+    """The cells of each row of a printed table from the device's name on, by that name."""
+    rows = ([cell.strip() for cell in line.split("│")[2:]] for line in table.splitlines() if "│" in line)
+    return {row[0]: row for row in rows}
