@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffclient.errors import DiffClientError, Stopped
@@ -100,11 +99,8 @@ class Fleet:
             else:
                 self._errors.append(result)
 
-        try:
-            self._pause(random.uniform(0, 10))
-            poll_loop.run(updater.update, self._pause, tell)
-        except Stopped:
-            pass
+        with suppress(Stopped):
+            poll_loop.run(updater.update, self._pause, tell, start_within=10)
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from diffserver import __version__
 from diffserver.api import problems
 from diffserver.api.guesses import Guesses
 from diffserver.api.limits import BodyLimit, PollGate, WriteGate
+from diffserver.api.parameters import only_known
 from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
@@ -27,7 +28,8 @@ from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
 from diffserver.upkeep.watch import ObjectWatch
 
-SHED_SECONDS = 30
+SHED_SECONDS = 5
+"""Whoever is refused may come back after so long, or later if many are."""
 PARTS = (health, trust, blobs, device, models, checkpoints, trainings, status)
 
 
@@ -57,7 +59,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         summary="Serves neural diffs: compact payloads that turn a device's version into the next.",
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        responses=problems.declared(400, 413, 503),
+        responses=problems.declared(400, 413, 422, 503),
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
@@ -69,7 +71,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
     for part in PARTS:
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(only_known)])
     app.state.routes = [route for part in PARTS for route in part.router.routes]
     problems.register(app)
     app.add_middleware(

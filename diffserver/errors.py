@@ -8,6 +8,7 @@ DiffServerError
 ├── Forbidden               a valid token of another role
 ├── NotFound                a name or number of nothing that exists
 │   └── BlobLost            bytes that are promised, and that the stores no longer hold
+├── UnknownParameter        a query parameter that an endpoint does not have
 ├── Invalid                 a request that contradicts itself
 │   └── CheckpointError     a checkpoint that is damaged, or that does not fit the model
 ├── Conflict                a request that the present state does not allow
@@ -68,6 +69,21 @@ class NotFound(DiffServerError):
 
 class BlobLost(NotFound):
     """Bytes that rows promise, and that the stores no longer hold, or hold damaged."""
+
+
+class UnknownParameter(DiffServerError):
+    """A query parameter that an endpoint does not have; `known` are those that it has."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no query parameter {name[:40]!r} here",
+            f"leave it out; those that there are: {', '.join(known) or 'none'}",
+        )
+        self.known = list(known)
+
+    def members(self) -> Mapping[str, Any]:
+        """Return the parameters that there are."""
+        return {"known": self.known}
 
 
 class Invalid(DiffServerError):

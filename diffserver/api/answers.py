@@ -104,6 +104,16 @@ class DeviceAnswer(_Answer):
     version: int | None = Field(
         validation_alias="number", description="Null if it holds nothing, or no version of the model."
     )
+    previous: str | None = Field(
+        validation_alias=AliasPath("device", "previous"), description="The digest of the version that it keeps."
+    )
+    kept: int | None = Field(description="The number of that version.")
+    stage: str | None = Field(
+        validation_alias=AliasPath("device", "stage"),
+        examples=["download"],
+        description="The stage of an update that is under way.",
+    )
+    silent: bool = Field(description="It said nothing for longer than an update may take, in the middle of one.")
     client: str = Field(validation_alias=AliasPath("device", "client"))
     enrolled: datetime = Field(validation_alias=AliasPath("device", "enrolled_at"))
     last_seen: datetime | None = Field(validation_alias=AliasPath("device", "last_seen"))

@@ -1,7 +1,9 @@
 """Limits: how large a request may be, and how many polls and writes are at work at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from math import ceil
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,6 +16,9 @@ WRITERS = 8
 """Requests that write at once: the database lets one after the other, and each holds a thread meanwhile."""
 WAITING_WRITERS = 64
 """Requests that wait, without a thread, to be one of them."""
+
+LONGEST_SECONDS = 3600.0
+"""Nobody is told to stay away for longer."""
 
 
 class BodyLimit:
@@ -42,11 +47,32 @@ class BodyLimit:
             await self._app(scope, _counted(receive, limit), send)
 
 
-class PollGate:
-    """Counts the polls under way; one too many is told to come back, which is no failure."""
+class Returns:
+    """The moments at which those who are refused may come back: each takes the next one, so many a second.
 
-    def __init__(self, limit: int, retry_after: int) -> None:
-        self._limit, self._retry_after = limit, retry_after
+    So the wait grows with the number that were refused lately, and they do not come back as one crowd.
+    """
+
+    def __init__(self, each_second: int, least: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Let nobody come back before `least` seconds have passed."""
+        self._apart, self._least, self._clock = 1 / each_second, least, clock
+        self._latest = clock()
+
+    def seconds(self) -> int:
+        """Take the next moment; return how far it is."""
+        now = self._clock()
+        self._latest = min(max(self._latest, now + self._least) + self._apart, now + LONGEST_SECONDS)
+        return ceil(self._latest - now)
+
+
+class PollGate:
+    """Counts the polls under way; one too many is told to come back, which is no failure.
+
+    Each second as many may come back as may be under way: where so many are, a poll takes about a second.
+    """
+
+    def __init__(self, limit: int, least_wait: float) -> None:
+        self._limit, self._returns = limit, Returns(max(1, limit), least_wait)
         self._active = 0
 
     @classmethod
@@ -54,7 +80,7 @@ class PollGate:
         """A dependency; on the event loop, so that a shed poll costs no thread and no query. Raises Busy."""
         gate: PollGate = request.app.state.gate
         if gate._active >= gate._limit:
-            raise Busy(f"{gate._limit} polls are being answered already", gate._retry_after)
+            raise Busy(f"{gate._limit} polls are being answered already", gate._returns.seconds())
         gate._active += 1
         try:
             yield
@@ -65,8 +91,8 @@ class PollGate:
 class WriteGate:
     """Lets few requests write at a time; the others wait briefly, without a thread that reads may need."""
 
-    def __init__(self, seconds: float, retry_after: int) -> None:
-        self._seconds, self._retry_after = seconds, retry_after
+    def __init__(self, seconds: float, least_wait: float) -> None:
+        self._seconds, self._returns = seconds, Returns(WRITERS, least_wait)
         self._slots, self._waiting = asyncio.Semaphore(WRITERS), 0
 
     @classmethod
@@ -81,13 +107,13 @@ class WriteGate:
 
     async def _enter(self) -> None:
         if self._waiting >= WAITING_WRITERS:
-            raise Busy(f"{self._waiting} requests wait to write already", self._retry_after)
+            raise Busy(f"{self._waiting} requests wait to write already", self._returns.seconds())
         self._waiting += 1
         try:
             async with asyncio.timeout(self._seconds):
                 await self._slots.acquire()
         except TimeoutError as error:
-            raise Busy("others have been writing for too long", self._retry_after) from error
+            raise Busy("others have been writing for too long", self._returns.seconds()) from error
         finally:
             self._waiting -= 1
 

@@ -5,9 +5,11 @@ description names.
 """
 
 import json
+import random
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -31,6 +33,7 @@ STATUS: Mapping[type[errors.DiffServerError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.UnknownParameter: 422,
     errors.Invalid: 422,
     errors.Conflict: 409,
     errors.KeyMissing: 503,
@@ -59,6 +62,9 @@ DEPENDENCIES = (OperationalError, PoolTimeout, StoreError)
 
 RESTART_SECONDS = 5
 """What a database takes to be started again, about; callers back off by themselves if it takes longer."""
+
+SPREAD = 1.25
+"""Callers are told to wait for up to so many times as long as they have to, so that they do not come back at once."""
 
 
 class Problem(BaseModel):
@@ -94,7 +100,7 @@ MEANING: Mapping[int, str] = {
     409: "The present state does not allow it.",
     413: "The body is too large.",
     416: "The range begins behind the last byte.",
-    422: "A field is missing, ill-typed, out of range, or contradicts another.",
+    422: "A field is missing, ill-typed, out of range, or contradicts another; or there is no such query parameter.",
     429: "More than one caller may ask for in some time; `Retry-After` says when to come back.",
     503: "Too busy, or the database or object store does not answer; `Retry-After` says when to come back.",
 }
@@ -120,7 +126,7 @@ def unexpected(scope: Scope, error: Exception) -> Response:
     """The answer to an error that nothing caught; it tells no more than the id under which it was logged."""
     remedy = "look for the request id in the server's log"
     if isinstance(error, DEPENDENCIES):
-        detail, headers = "the database or the object store does not answer", {"Retry-After": str(RESTART_SECONDS)}
+        detail, headers = "the database or the object store does not answer", _retry_after(RESTART_SECONDS)
         return _problem(scope, 503, "unavailable", detail, remedy, headers=headers)
     return _problem(scope, 500, "unexpected", "the server failed at this request", remedy)
 
@@ -128,13 +134,17 @@ def unexpected(scope: Scope, error: Exception) -> Response:
 def _of_service(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.DiffServerError)
     status = next((STATUS[kind] for kind in type(error).mro() if kind in STATUS), 500)
-    headers = {}
+    headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="diffserver"'
     if isinstance(error, errors.Busy):
-        headers["Retry-After"] = str(error.retry_after)
+        headers |= _retry_after(error.retry_after)
     slug = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     return _problem(request.scope, status, slug, error.detail, error.remedy, error.members(), headers)
+
+
+def _retry_after(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(ceil(seconds * random.uniform(1, SPREAD)))}
 
 
 def _of_validation(request: Request, error: Exception) -> Response:

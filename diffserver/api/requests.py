@@ -1,14 +1,19 @@
-"""Requests: the bodies that callers send, checked field by field; unknown fields and other types are refused."""
+"""Requests: the bodies that callers send, checked field by field; other types are refused.
 
+Unknown fields are refused as well, but for those of devices: a newer client may say more than this server knows.
+"""
+
+from dataclasses import fields
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from diffclient.measure.error_count import Errors
+from diffclient.network.holding import Holding
 from diffclient.network.messages import STEP_LIMIT
 from diffclient.network.report import Report
 from diffserver.api.derive import with_fields_of
-from diffserver.api.fields import DIGEST, Count, Digest, Exact, Folder, GivenName, Line, Moment, Name
+from diffserver.api.fields import Count, Digest, Exact, Folder, GivenName, Line, Moment, Name
 from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
@@ -20,7 +25,11 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
-class EnrollRequest(_Request):
+class _DeviceRequest(_Request):
+    model_config = ConfigDict(extra="ignore")
+
+
+class EnrollRequest(_DeviceRequest):
     """A device that wants to follow a model's channel."""
 
     model: Name = Field(examples=["speech"])
@@ -28,11 +37,20 @@ class EnrollRequest(_Request):
     channel: Name = "stable"
 
 
-class PollRequest(_Request):
-    """A poll of a device, with the version that it holds."""
+@with_fields_of(Holding)
+class StateRequest(_DeviceRequest):
+    """The versions that a device holds, and how far it is with an update."""
 
-    digest: Digest | None = Field(examples=[DIGEST], description="Null if it holds nothing yet.")
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
+
+    def holding(self) -> Holding:
+        """Return what the device holds."""
+        return Holding(**self.model_dump(include={field.name for field in fields(Holding)}))
+
+
+class PollRequest(StateRequest):
+    """A poll of a device, with the versions that it holds."""
+
     full_fallback: bool = Field(default=True, description="Whether a snapshot may be among the steps.")
     without: list[Line] = Field(
         default=[],
@@ -43,7 +61,7 @@ class PollRequest(_Request):
 
 
 @with_fields_of(Report)
-class ReportRequest(_Request):
+class ReportRequest(_DeviceRequest):
     """A device's report of an update."""
 
 

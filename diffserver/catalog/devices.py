@@ -1,21 +1,23 @@
-"""The fleet: devices enrol, ask what to do, and say what became of it.
+"""The fleet: devices enrol, say what they hold, ask what to do, and report what became of it.
 
-A device's answer is a plan to its channel's version, which may be an older one if an operator moved the
-channel back: then the plan is a snapshot, as no diff leads backwards. It names targets; what they are, the device
-learns from signed metadata, and the bytes are fetched from elsewhere.
+What a device runs is what it said last; a report, which may come late and twice, changes none of it. The answer to a
+poll is a plan to its channel's version, which may be an older one if an operator moved the channel back: then the plan
+is a snapshot, as no diff leads backwards. It names targets; what they are, the device learns from signed metadata, and
+the bytes are fetched from elsewhere.
 """
 
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import Engine, and_, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
+from diffclient.network.holding import Holding
 from diffclient.release.manifest import from_json
 from diffclient.release.target_custom import name_of
 from diffserver.catalog import tokens
@@ -47,11 +49,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Standing:
-    """A device, the number of the version that it holds if it is known, and the last report it made."""
+    """A device, the numbers of the versions that it runs and keeps if they are known, and its last report.
+
+    `silent`: it has said nothing for too long, in the middle of an update.
+    """
 
     device: Device
     number: int | None
+    kept: int | None
     last_report: Report | None
+    silent: bool
 
 
 def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Device, str]:
@@ -96,16 +103,16 @@ def answer(
     return Answer(target.number, target.digest, _names(session, [edges[edge] for edge in way]))
 
 
-def remember(engine: Engine, device: Device, digest: str | None, client: str) -> bool:
+def remember(engine: Engine, device: Device, holding: Holding, client: str) -> bool:
     """Write down that a device was seen, and with what, unless that is known and fresh; whether it is written now.
 
     It is not where others are writing or the disk is full: a poll needs neither.
     """
-    moment = utc_now()
+    moment, said = utc_now(), asdict(holding) | {"client": client}
     fresh = device.last_seen is not None and moment - device.last_seen < SEEN_FRESH
-    if fresh and (device.digest, device.client) == (digest, client):
+    if fresh and all(getattr(device, name) == value for name, value in said.items()):
         return True
-    seen = update(Device).where(Device.id == device.id).values(last_seen=moment, digest=digest, client=client)
+    seen = update(Device).where(Device.id == device.id).values(last_seen=moment, **said)
     try:
         with writing(engine, SEEN_WAIT_SECONDS) as session:
             session.execute(seen)
@@ -115,30 +122,42 @@ def remember(engine: Engine, device: Device, digest: str | None, client: str) ->
 
 
 def record_report(session: Session, device: Device, report: Report) -> Report:
-    """Record what a device says about an update, and that it now runs the version that it installed."""
+    """Record what became of an update, which is under way no more; one that came before is returned as it was."""
+    # First, so that of two that come at once the second sees the first.
+    session.execute(update(Device).where(Device.id == device.id).values(last_seen=utc_now(), stage=None))
+    if report.report_id is not None:
+        known = select(Report).where(Report.device_id == device.id, Report.report_id == report.report_id)
+        if (first := session.scalar(known)) is not None:
+            return first
     report.device_id = device.id
     session.add(report)
-    values: dict[str, Any] = {"last_seen": utc_now()}
-    if report.stage != "failed" and report.to_digest is not None:
-        values["digest"] = report.to_digest
-    session.execute(update(Device).where(Device.id == device.id).values(values))
     session.flush()
     return report
 
 
-def standings(session: Session, model: str, after: str, limit: int) -> Sequence[Standing]:
-    """The model's devices in the order of their enrolment, from the one after `after` (an id or "")."""
+def is_silent(device: Device, moment: datetime, longest: timedelta) -> bool:
+    """Tell whether a device has said nothing for longer than that, in the middle of an update."""
+    return device.stage is not None and device.last_seen is not None and moment - device.last_seen > longest
+
+
+def standings(session: Session, model: str, after: str, limit: int, longest: timedelta) -> Sequence[Standing]:
+    """The model's devices in the order of their enrolment, from the one after `after` (an id or "").
+
+    A device may be silent for as long as `longest` in the middle of an update.
+    """
     latest = select(func.max(Report.id)).where(Report.device_id == Device.id).correlate(Device).scalar_subquery()
-    last = aliased(Report)
+    last, runs, keeps = aliased(Report), aliased(Version), aliased(Version)
     rows = session.execute(
-        select(Device, Version.number, last)
-        .outerjoin(Version, and_(Version.model == Device.model, Version.digest == Device.digest))
+        select(Device, runs.number, keeps.number, last)
+        .outerjoin(runs, and_(runs.model == Device.model, runs.digest == Device.digest))
+        .outerjoin(keeps, and_(keeps.model == Device.model, keeps.digest == Device.previous))
         .outerjoin(last, last.id == latest)
         .where(Device.model == model, Device.id > after)
         .order_by(Device.id)
         .limit(limit)
     )
-    return [Standing(device, number, report) for device, number, report in rows]
+    moment = utc_now()
+    return [Standing(*row, is_silent(row[0], moment, longest)) for row in rows]
 
 
 def _edges(session: Session, model: str) -> dict[Edge, int]:

@@ -220,18 +220,22 @@ class Device(Base):
     name: Mapped[str]
     channel: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str | None] = digest_column()
+    previous: Mapped[str | None] = digest_column()
+    stage: Mapped[str | None] = mapped_column(String(32))
     client: Mapped[str] = mapped_column(default="")
     enrolled_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_seen: Mapped[datetime | None]
 
 
 class Report(Base):
-    """A device's report of one update."""
+    """A device's report of one update; `report_id` is the device's own, null from an earlier client."""
 
     __tablename__ = "reports"
     __table_args__ = (
-        CheckConstraint("stage in ('installed', 'failed', 'rolled_back')", name="stage"),
+        CheckConstraint("stage in ('installed', 'failed', 'postponed', 'rolled_back')", name="stage"),
+        CheckConstraint("cause in ('network', 'server', 'device', 'version')", name="cause"),
         Index(None, "device_id", "id"),
+        Index(None, "device_id", "report_id", unique=True),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -242,6 +246,7 @@ class Report(Base):
     to_digest: Mapped[str | None] = digest_column()
     failed_stage: Mapped[str | None]
     reason: Mapped[str | None]
+    cause: Mapped[str | None] = mapped_column(String(16))
     errors: Mapped[int | None]
     total: Mapped[int | None]
     error_rate_ppm: Mapped[int | None]
@@ -249,6 +254,8 @@ class Report(Base):
     downloaded_bytes: Mapped[int] = length_column()
     seconds_apply: Mapped[float | None]
     seconds_total: Mapped[float | None]
+    report_id: Mapped[str | None] = mapped_column(String(32))
+    device_time: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from diffclient.errors import DiffClientError
+from diffclient.network.report import Stage
 from diffclient.release.manifest import Blob
-from diffclient.update.outcome import Stage
 from tests.client import scripted_server
 from tests.client.conftest import Device
 from tests.client.lineage import MODEL

@@ -12,10 +12,11 @@ from diffclient.measure.probation import Score
 from diffclient.network.device_api import Service
 from diffclient.network.fetch import Fetcher
 from diffclient.network.messages import Enrolment
+from diffclient.network.report import Stage
 from diffclient.network.transport import Patience, Transport
 from diffclient.store.store import Store
 from diffclient.trust.verified_metadata import PATH, Trust, plant_root
-from diffclient.update.outcome import Outcome, Stage
+from diffclient.update.outcome import Outcome
 from diffclient.update.updater import Updater
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.client.scripted_server import DEVICE_TOKEN, ScriptedServer

@@ -56,6 +56,8 @@ class ScriptedServer:
         self.sign()
         self.target = target
         self.seen: list[Seen] = []
+        self.told: list[dict[str, Any]] = []
+        """What devices said of themselves between polls."""
         self.reports: list[dict[str, Any]] = []
         self.rewrite: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
         self.goes_round = False
@@ -116,6 +118,9 @@ class ScriptedServer:
         if request.path == "/v1/device/poll":
             answer = self._answer(request.body)
             return problem(409, "no path", "publish it") if answer is None else _json(200, self.rewrite(answer))
+        if request.path == "/v1/device/state":
+            self.told.append(request.body)
+            return Reply(204, b"")
         if request.path == "/v1/device/reports":
             self.reports.append(request.body)
             return _json(201, {"id": len(self.reports)})

@@ -55,8 +55,8 @@ UPDATE = {"action": "update", "version": 2, "digest": DIGEST, "steps": [DIFF], "
 MANIFEST = manifest.from_json(STEP)
 INSTALLED = state.Installed(MANIFEST, Errors(1, 10), 5)
 STATE = state.State(
-    INSTALLED, INSTALLED, DIGEST, state.Failure("poll", "why", DIGEST, "2026-01-01T00:00:00+00:00"),
-    (Report("failed", None, DIGEST, "poll", "why", 1, 10, 5, -5, 9, 0.5, 1.5),),
+    INSTALLED, INSTALLED, DIGEST, state.Failure("poll", "why", DIGEST, "2026-01-01T00:00:00+00:00", "server"),
+    (Report("failed", None, DIGEST, "poll", "why", "server", 1, 10, 5, -5, 9, 0.5, 1.5, "0" * 32, 5),),
     (state.Unfit(DIGEST, DIGEST, "why"),),
 )  # fmt: skip
 ENROLMENT = {"server": "http://s", "device_id": "1", "token": "t", "model": "m", "channel": "stable", "name": "n"}

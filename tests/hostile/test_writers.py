@@ -72,9 +72,7 @@ def test_readers_wait_for_no_writer_and_writers_briefly(server: Served) -> None:
         assert "that the device was seen is not written down" in server.log()
         for answer, seconds in refused:
             assert answer.status == 503
-            assert answer.headers["retry-after"] in ("5", "30"), (
-                "its turn came and the database was locked, or it did not"
-            )
+            assert 5 <= int(answer.headers["retry-after"]) <= 20, "its turn came and the database was locked, or not"
             assert seconds < 2 * WRITE_SECONDS + 2
         assert report()[0].status == 201
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from diffclient.cli import options, output
 from diffclient.cli.wiring import make_transport, make_updater
@@ -135,7 +136,8 @@ def _run(arguments: argparse.Namespace, store: Store) -> None:
     stop, score = StopSign(), _score(arguments)
     store.enrolment()  # without one, no poll will ever come to anything
     with stop.watched():
-        poll_loop.run(lambda: _poll(arguments, store, stop, score), stop.pause, print_outcome)
+        update = partial(_poll, arguments, store, stop, score)
+        poll_loop.run(update, stop.pause, print_outcome, arguments.start_within)
 
 
 def _poll(arguments: argparse.Namespace, store: Store, stop: StopSign, score: Score) -> Outcome:

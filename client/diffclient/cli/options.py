@@ -17,6 +17,7 @@ from diffclient.network.device_api import base_url
 from diffclient.network.proxies import check_proxy
 from diffclient.store.policy import FullFallback, Policy
 from diffclient.store.store import Store
+from diffclient.update.poll_loop import START_WITHIN
 
 Command = Callable[[argparse.Namespace, Store], None]
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -69,11 +70,8 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         return _command(added, name, commands[name], text)
 
     _enrolling(add("enroll", "introduce this device to a server"))
-    for updating in (
-        add("update", "poll once and install what the server assigns"),
-        add("run", "poll for ever; SIGTERM or Ctrl-C stops"),
-    ):
-        _updating(updating)
+    _updating(add("update", "poll once and install what the server assigns"))
+    _running(add("run", "poll for ever; SIGTERM or Ctrl-C stops"))
     _policy(add("policy", "show, or change, what updates may cost, how long they may take and how they come"))
     add("status", "show the version in use, the one kept, and how well they do")
     add("verify", "hash every byte of the version in use again")
@@ -128,6 +126,17 @@ def _updating(parser: argparse.ArgumentParser) -> None:
     )
     _costs(parser)
     _ways(parser)
+
+
+def _running(parser: argparse.ArgumentParser) -> None:
+    _updating(parser)
+    parser.add_argument(
+        "--start-within",
+        type=_wait,
+        default=START_WITHIN,
+        metavar="SECONDS",
+        help="poll first at some moment within so long, so that a fleet does not start at once (default: %(default)g)",
+    )
 
 
 def _policy(parser: argparse.ArgumentParser) -> None:
@@ -187,9 +196,16 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
+    value = _wait(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("it is more than 0")
+    return value
+
+
+def _wait(text: str) -> float:
     value = float(text)
-    if not 0 < value <= 86_400:
-        raise argparse.ArgumentTypeError("it is more than 0 and at most a day")
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("it is not negative and at most a day")
     return value
 
 

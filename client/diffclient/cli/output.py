@@ -18,12 +18,13 @@ from diffclient.measure.error_count import Errors
 from diffclient.network.fetch import Source
 from diffclient.network.messages import Enrolment
 from diffclient.network.proxies import hidden
+from diffclient.network.report import Stage
 from diffclient.plain_text import plain, printable
 from diffclient.release.metric import Metric
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
 from diffclient.update.interrupt import StopSign
-from diffclient.update.outcome import Outcome, Stage
+from diffclient.update.outcome import Outcome
 
 _LINE_LIMIT = 2000
 

@@ -1,4 +1,4 @@
-"""A device's JSON calls to the server: enrol, poll, report.
+"""A device's JSON calls to the server: enrol, poll, say what is here, report.
 
 Blobs are left to `fetch`, the messages' fields to `messages`.
 """
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from diffclient import __version__
 from diffclient.errors import AnswerError, NetworkError, ServerRefused
+from diffclient.network.holding import Holding
 from diffclient.network.messages import Answer, Enrolment, read_answer, read_enrolment
 from diffclient.network.report import Report
 from diffclient.network.transport import Transport, read_bounded
@@ -47,19 +48,25 @@ class Service:
         """The model that this device is enrolled for."""
         return self._enrolment.model
 
-    def poll(self, digest: str | None, *, full_fallback: bool = True, without: Sequence[str] = ()) -> Answer:
-        """Report the digest in use (None: none) and whether a snapshot is allowed; return what should run.
+    def poll(self, holding: Holding, *, full_fallback: bool = True, without: Sequence[str] = ()) -> Answer:
+        """Say what is here and whether a snapshot is allowed; return what should run.
 
         `without` names steps that failed, and asks for a way that leaves them out. Raises NetworkError, AnswerError.
         """
-        body: dict[str, object] = {
-            "digest": digest,
-            "client": f"diffclient/{__version__}",
-            "full_fallback": full_fallback,
-        }
+        body = _said(holding) | {"full_fallback": full_fallback}
         if without:
             body["without"] = list(without)
         return read_answer(self._transport.persist(lambda: self._post("/v1/device/poll", body)))
+
+    def tell(self, holding: Holding) -> bool:
+        """Say what is here, in one attempt, since the next poll says it anyway; return whether the server answers."""
+        try:
+            self._post("/v1/device/state", _said(holding))
+        except ServerRefused:
+            return True  # one of an earlier release
+        except (NetworkError, AnswerError):
+            return False
+        return True
 
     def deliver(self, reports: Sequence[Report]) -> tuple[Report, ...]:
         """Deliver reports, oldest first, each in one attempt; return those that have to wait."""
@@ -86,6 +93,10 @@ def base_url(server: str) -> str:
     if not sound:
         raise AnswerError(f"{server!r} is not a server's address: give one like https://models.example.org")
     return server.rstrip("/")
+
+
+def _said(holding: Holding) -> dict[str, object]:
+    return holding.to_json() | {"client": f"diffclient/{__version__}"}
 
 
 def _post(transport: Transport, url: str, token: str, body: object) -> bytes:

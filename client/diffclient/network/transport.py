@@ -172,7 +172,8 @@ class Transport:
                 retry_after = error.retry_after if isinstance(error, ServerBusy) else None
                 if failures >= self.patience.attempts or (retry_after or 0) > self.patience.longest_wait:
                     raise
-                self._pause(max(self.patience.wait(failures), retry_after or 0))
+                # Never sooner than asked, and not all at the same moment.
+                self._pause(max(self.patience.wait(failures), (retry_after or 0) * random.uniform(1.0, 1.2)))
         raise AssertionError  # pragma: no cover
 
 

@@ -6,13 +6,14 @@ Values and their JSON only; keeping them in a file is left to `store`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from diffclient import bounds
 from diffclient.errors import ManifestError, StateError
 from diffclient.measure.error_count import Errors
+from diffclient.network.holding import Holding
 from diffclient.network.messages import Enrolment
-from diffclient.network.report import Report
+from diffclient.network.report import Cause, Report
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffclient.strict_json import Fields, parse
 
@@ -51,6 +52,13 @@ class Failure:
     reason: str
     digest: str | None
     at: str
+    cause: Cause | None = None
+    """What is at fault; None where an earlier client wrote this."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether neither the version nor this device is to blame."""
+        return self.cause in ("network", "server")
 
 
 @dataclass(frozen=True)
@@ -80,13 +88,19 @@ class State:
         return self.current.digest if self.current else None
 
     @property
+    def holding(self) -> Holding:
+        """The versions that have a slot, as the server is told of them."""
+        return Holding(self.digest, self.previous.digest if self.previous else None)
+
+    @property
     def kept(self) -> tuple[Installed, ...]:
         """The versions that have a slot."""
         return tuple(version for version in (self.current, self.previous) if version)
 
     def with_report(self, report: Report) -> State:
-        """Return the state with one more report to deliver."""
-        return replace(self, outbox=(*self.outbox, report)[-OUTBOX_LIMIT:])
+        """Return the state with one more report to deliver; of updates that were postponed, the last says it all."""
+        others = [other for other in self.outbox if not other.stage == report.stage == "postponed"]
+        return replace(self, outbox=(*others, report)[-OUTBOX_LIMIT:])
 
     def with_unfit(self, verdict: Unfit) -> State:
         """Return the state with one more version that is not to be tried again until its basis changes."""
@@ -156,5 +170,9 @@ def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:
 
 def _failure(fields: Fields) -> Failure:
     return Failure(
-        fields.text("stage"), fields.text("reason"), fields.maybe("digest", fields.digest), fields.text("at")
+        fields.text("stage"),
+        fields.text("reason"),
+        fields.maybe("digest", fields.digest),
+        fields.text("at"),
+        fields.maybe("cause", lambda name: fields.choice(name, get_args(Cause))),
     )

@@ -20,6 +20,7 @@ from diffclient.errors import (
     WrongParent,
 )
 from diffclient.network.device_api import Service
+from diffclient.network.holding import Holding
 from diffclient.network.messages import Answer
 from diffclient.store.store import Store
 from diffclient.update.outcome import Attempt
@@ -39,13 +40,13 @@ def suspects(store: Store, way: Route, attempt: Attempt, error: DiffClientError)
     return ()
 
 
-def ask(service: Service, way: Route, digest: str | None, left_out: Sequence[str], snapshot: bool) -> Answer | None:
+def ask(service: Service, way: Route, holding: Holding, left_out: Sequence[str], snapshot: bool) -> Answer | None:
     """Ask for a way to the same version that leaves these steps out; None where there is none.
 
     `snapshot` tells whether one is welcome. A server that cannot be asked, or knows nothing of this, has none.
     """
     try:
-        answer = service.poll(digest, full_fallback=snapshot, without=left_out)
+        answer = service.poll(holding, full_fallback=snapshot, without=left_out)
     except (NetworkError, AnswerError):
         return None
     goes_round = answer.steps and not set(answer.steps) & set(left_out)

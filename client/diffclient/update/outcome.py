@@ -10,16 +10,15 @@ from typing import Any, Literal
 
 from diffclient.errors import DiffClientError
 from diffclient.measure.error_count import Errors
+from diffclient.network.holding import Holding
 from diffclient.network.messages import Answer
-from diffclient.network.report import Report, ReportStage
+from diffclient.network.report import Report, ReportStage, Stage
 from diffclient.plain_text import plain
 from diffclient.release.manifest import Blob, Manifest
 from diffclient.release.metric import Metric
 from diffclient.store.state import Failure, Installed, State, objects
+from diffclient.update.cause import cause_of
 
-Stage = Literal[
-    "poll", "trust", "chain", "policy", "download", "decode", "apply", "digest", "probation", "switch", "report"
-]
 Action = Literal["none", "held_back", "unfit", "withheld", "installed"]
 
 _REASON_LIMIT = 500
@@ -77,6 +76,8 @@ class Attempt:
 
     state: State
     received_before: int
+    holding: Holding = field(init=False)
+    """What the server is told: no digest where the version in use is damaged."""
     started: float = field(default_factory=time.monotonic)
     stage: Stage = "poll"
     target: str | None = None
@@ -90,6 +91,10 @@ class Attempt:
     detour: Failure | None = None
     """How the first way to the target failed, if another one is tried."""
 
+    def __post_init__(self) -> None:
+        """Suppose that all is sound."""
+        self.holding = self.state.holding
+
     def count(self, received: Mapping[Blob, int], target: Manifest) -> None:
         """Count the bytes received of the blobs that make a version, and of its probe set."""
         self.payload_bytes += sum(count for blob, count in received.items() if blob not in objects(target))
@@ -99,7 +104,7 @@ class Attempt:
         """Return what to remember of an update that failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         reason = (str(error) or type(error).__name__) + self.why_this_way
-        return Failure(self.stage, plain(reason, _REASON_LIMIT), self.target, now)
+        return Failure(self.stage, plain(reason, _REASON_LIMIT), self.target, now, cause_of(error, self.stage))
 
     @property
     def why_this_way(self) -> str:
@@ -111,23 +116,24 @@ class Attempt:
         """Take another way after a failure."""
         self.detour = self.detour or self.failure(error)
 
-    def failed(self, error: DiffClientError, received: int) -> Report:
-        """Return the report of a failure."""
-        failure = self.failure(error)
-        return self._report("failed", received, failed_stage=failure.stage, reason=failure.reason)
+    def failed(self, failure: Failure, received: int) -> Report:
+        """Return the report of a failure: postponed is what neither the version nor this device is to blame for."""
+        return self._report("postponed" if failure.passes else "failed", failure, received)
 
     def installed(self, version: Installed, received: int) -> Report:
         """Return the report of a success, with what failed before another way led there."""
-        stage, reason = (self.detour.stage, self.detour.reason) if self.detour else (None, None)
-        return self._report("installed", received, drift_ppm=version.drift_ppm, failed_stage=stage, reason=reason)
+        return self._report("installed", self.detour, received, drift_ppm=version.drift_ppm)
 
-    def _report(self, stage: ReportStage, received: int, **more: Any) -> Report:
+    def _report(self, stage: ReportStage, failure: Failure | None, received: int, **more: Any) -> Report:
         total = sum(self.measured, Errors(0, 0))
         known = total.total > 0
-        return Report(
+        return Report.new(
             stage,
             self.state.digest,
             self.target,
+            failed_stage=failure and failure.stage,
+            reason=failure and failure.reason,
+            cause=failure and failure.cause,
             errors=total.errors if known else None,
             total=total.total if known else None,
             error_rate_ppm=total.error_rate_ppm if known else None,

@@ -15,6 +15,9 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 3600.0
 USUAL_POLL = 300
 """Seconds between polls where no answer has said it yet."""
 
+START_WITHIN = 60.0
+"""Seconds within which the first update begins, where no one says otherwise: a part of the usual interval."""
+
 POLLS_SKIPPED = 4
 """A server that sheds load may silence a device for so many polls, or LONGEST_WAIT: an operator has to reach it."""
 
@@ -23,13 +26,16 @@ def run(
     update: Callable[[], Outcome],
     pause: Callable[[float], None],
     tell: Callable[[Outcome | DiffClientError, float], None],
+    start_within: float = START_WITHIN,
 ) -> None:
     """Update for ever; `tell` hears each outcome or error and the seconds until the next attempt.
 
-    Ends only by Stopped, which `update` or `pause` raises: a fault of our own, or a log that cannot be written, is no
-    reason to leave a device without updates.
+    The first update begins at some moment within `start_within` seconds, so that devices that were started together do
+    not poll together. Ends only by Stopped, which `update` or `pause` raises: a fault of our own, or a log that cannot
+    be written, is no reason to leave a device without updates.
     """
     failures, usual = 0, USUAL_POLL
+    pause(random.uniform(0, start_within))
     while True:
         try:
             result: Outcome | DiffClientError = update()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from diffclient.errors import DiffClientError, FormatError, NetworkError, ProbationFailed, StoreError
+from diffclient.errors import DiffClientError, NetworkError, StoreError
 from diffclient.network.device_api import Service
 from diffclient.network.messages import Answer
 from diffclient.store.state import State, Unfit
@@ -31,23 +31,18 @@ def remember(store: Store, service: Service, attempt: Attempt, error: DiffClient
     """
     failure = attempt.failure(error)
     state = replace(attempt.state, failure=failure)
-    if attempt.stage == "probation" and _is_verdict(error) and attempt.target and attempt.basis:
+    if failure.cause == "version" and attempt.stage == "probation" and attempt.target and attempt.basis:
         state = state.with_unfit(Unfit(attempt.target, attempt.basis, failure.reason))
     if attempt.stage not in ("poll", "trust") or not isinstance(error, NetworkError):
-        state = state.with_report(attempt.failed(error, received))
+        state = state.with_report(attempt.failed(failure, received))
         state = replace(state, outbox=service.deliver(state.outbox))
     with contextlib.suppress(StoreError):  # of a full disk, say; the first error is the one to raise
         store.save(state)
 
 
 def tell(store: Store, service: Service, state: State) -> None:
-    """Deliver what is in the outbox and sweep, as far as can be now; the switch stands anyway."""
+    """Say what runs now, deliver what is in the outbox and sweep, as far as can be now; the switch stands anyway."""
     with contextlib.suppress(StoreError):
-        remaining = service.deliver(state.outbox)
+        remaining = service.deliver(state.outbox) if service.tell(state.holding) else state.outbox
         store.sweep(())
         store.save(replace(state, outbox=remaining))
-
-
-def _is_verdict(error: DiffClientError) -> bool:
-    """Tell whether an error in probation speaks of the version, and not of a disk or a memory that is full."""
-    return isinstance(error, ProbationFailed | FormatError) and not isinstance(error.__cause__, MemoryError)

@@ -24,7 +24,7 @@ from diffclient.measure.error_count import Errors
 from diffclient.network.device_api import Service
 from diffclient.network.fetch import Fetcher
 from diffclient.network.messages import Answer
-from diffclient.network.report import Report
+from diffclient.network.report import Report, Stage
 from diffclient.release.manifest import Manifest
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State, objects
@@ -32,7 +32,7 @@ from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
 from diffclient.trust.verified_metadata import Trust
 from diffclient.update import fetch_and_decode, other_way, record_outcome, route
-from diffclient.update.outcome import Action, Attempt, Outcome, Stage
+from diffclient.update.outcome import Action, Attempt, Outcome
 from diffclient.update.route import Route
 
 
@@ -88,18 +88,19 @@ class Updater:
         with self._store.locked():
             before = self._store.state()
             version, after = self._store.rolled_back(before)
-            after = after.with_report(Report("rolled_back", before.digest, version.digest))
+            after = after.with_report(Report.new("rolled_back", before.digest, version.digest))
             self._store.save(after)
             record_outcome.tell(self._store, self._service, after)
         return version
 
     def _update(self, attempt: Attempt, force: bool) -> Outcome:
-        # 1. Poll: say which version runs here, hear which one should.
+        # 1. Poll: say which versions are here, hear which one should run.
         self._enter(attempt, "poll")
         damage = self._damage(attempt.state)
         digest = None if damage else attempt.state.digest
+        attempt.holding = replace(attempt.holding, digest=digest)
         metered = self._metered()
-        answer = self._service.poll(digest, full_fallback=self._policy.allows_snapshot(metered))
+        answer = self._service.poll(attempt.holding, full_fallback=self._policy.allows_snapshot(metered))
         self._hear(attempt, answer)
 
         # 2. Refresh the metadata, whatever the answer: that there is nothing new has to be fresh as well.
@@ -121,7 +122,7 @@ class Updater:
             return self._rest(attempt, answer, "unfit", damage)
 
         # 4. to 8. Make the new version, by another way where this one is damaged.
-        target = self._make_somehow(attempt, trust, way, digest, metered)
+        target = self._make_somehow(attempt, trust, way, metered)
 
         # 9. Probation: the new version measures itself.
         self._enter(attempt, "probation")
@@ -133,17 +134,18 @@ class Updater:
         after = after.with_report(report)
         self._store.save(after)
 
-        # 11. Report, and clear away what is needed no more.
+        # 11. Say what runs now, report, and clear away what is needed no more.
         self._enter(attempt, "report")
         record_outcome.tell(self._store, self._service, after)
         return attempt.outcome(answer, report, target)
 
-    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, digest: str | None, metered: bool) -> Manifest:
+    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, metered: bool) -> Manifest:
         """Make the target by this way or, as long as steps turn out to be damaged, by one that leaves them out.
 
         Returns the manifest of the last step taken.
         """
         left_out: tuple[str, ...] = ()
+        holding, model = attempt.holding, self._service.model
         welcome = self._policy.allows_snapshot(metered)
         while True:
             try:
@@ -152,12 +154,12 @@ class Updater:
             except DiffClientError as error:
                 failed = other_way.suspects(self._store, way, attempt, error)
                 left_out += failed
-                answer = other_way.ask(self._service, way, digest, left_out, welcome) if failed else None
+                answer = other_way.ask(self._service, way, holding, left_out, welcome) if failed else None
                 if answer is None:
                     raise
                 attempt.turn(error)
                 self._enter(attempt, "chain")
-                way = route.lead(self._store, trust, answer, digest, self._service.model)
+                way = route.lead(self._store, trust, answer, holding.digest, model)
 
     def _make(self, attempt: Attempt, way: Route, metered: bool) -> None:
         # 4. Ask the policy, before a byte of them is fetched.
@@ -168,8 +170,9 @@ class Updater:
         missing = fetch_and_decode.missing(self._store, legs, objects(target))
         self._policy.check([leg.kind for leg in legs], fetch_and_decode.cost(self._fetcher, missing), metered)
 
-        # 5. Download what is missing; what arrives is kept, whatever happens next.
+        # 5. Download what is missing; what arrives is kept, whatever happens next. From here on it may take long.
         self._enter(attempt, "download")
+        self._service.tell(replace(attempt.holding, stage="download"))
         attempt.count(fetch_and_decode.download(self._store, self._fetcher, legs, missing), target)
         if held:
             return

@@ -42,7 +42,7 @@ Conditional = Annotated[str | None, Header()]
         200: {"description": "All bytes.", "content": {BINARY: {}}},
         206: {"description": "The part that `Range` asks for.", "content": {BINARY: {}}},
         304: {"description": "The caller has these bytes."},
-        **declared(404, 416, 422),
+        **declared(404, 416),
     },
 )
 @router.head(
@@ -53,7 +53,7 @@ Conditional = Annotated[str | None, Header()]
     responses={
         206: {"description": "The part that `Range` asks for."},
         304: {"description": "The caller has these bytes."},
-        **declared(404, 416, 422),
+        **declared(404, 416),
     },
 )
 def get_blob(

@@ -32,7 +32,7 @@ def _body(what: str) -> dict[str, Any]:
     "/{sha256}",
     status_code=201,
     openapi_extra=_body("A safetensors file."),
-    responses=declared(*CALLER, 422),
+    responses=declared(*CALLER),
 )
 async def put_checkpoint(
     sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator
@@ -45,7 +45,7 @@ async def put_checkpoint(
     "/graphs/{sha256}",
     status_code=201,
     openapi_extra=_body("A graph (ONNX) without weights."),
-    responses=declared(*CALLER, 422),
+    responses=declared(*CALLER),
 )
 async def put_graph(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator) -> BlobAnswer:
     """Store a graph whose bytes have this SHA-256; whether it takes a checkpoint's weights, the worker finds out."""
@@ -56,7 +56,7 @@ async def put_graph(sha256: Sha256, request: Request, config: Config, objects: S
     "/diffs/{sha256}",
     status_code=201,
     openapi_extra=_body("A diff's payload (.ndiff)."),
-    responses=declared(*CALLER, 422),
+    responses=declared(*CALLER),
 )
 async def put_diff(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator) -> BlobAnswer:
     """Store a payload whose bytes have this SHA-256; whether it fits a version, the worker finds out."""

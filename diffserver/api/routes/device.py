@@ -1,4 +1,4 @@
-"""The endpoints of devices: enrol, poll, report."""
+"""The endpoints of devices: enrol, poll, say what is held, report."""
 
 from fastapi import APIRouter, Depends, Request
 
@@ -6,7 +6,7 @@ from diffserver.api.access import Config, Database, DeviceToken, Enroller, Token
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.problems import CALLER, declared
-from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest
+from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, StateRequest
 from diffserver.catalog import devices, quotas, tokens
 from diffserver.errors import Unauthenticated
 from diffserver.storage.database import reading, writing
@@ -15,7 +15,7 @@ from diffserver.storage.tables import Device, Report, Token
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
 
 
-@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404, 422))
+@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404))
 def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
     """Take a device in and give it a token of its own."""
     with writing(engine) as session:
@@ -24,14 +24,13 @@ def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer
     return EnrollAnswer(device_id=device.id, token=secret, model=device.model, channel=device.channel)
 
 
-@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409, 422))
+@router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409))
 def poll(body: PollRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
-    device = _device(who)
+    device, held = _device(who), body.holding().digest
     with reading(engine) as session:
-        answer = devices.answer(session, device, body.digest, body.full_fallback, body.without)
-    if not devices.remember(engine, device, body.digest, body.client):
-        request.state.note = "that the device was seen is not written down"
+        answer = devices.answer(session, device, held, body.full_fallback, body.without)
+    _remember(engine, device, body, request)
     return PollAnswer(
         action="update" if answer.steps else "none",
         version=answer.number,
@@ -40,6 +39,17 @@ def poll(body: PollRequest, request: Request, engine: Database, config: Config, 
         poll_seconds=config.poll_seconds,
         notice=answer.notice,
     )
+
+
+@router.post("/device/state", status_code=204, dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER))
+def tell(body: StateRequest, request: Request, engine: Database, who: DeviceToken) -> None:
+    """Take note of what a device holds and how far its update is, between polls."""
+    _remember(engine, _device(who), body, request)
+
+
+def _remember(engine: Database, device: Device, body: StateRequest, request: Request) -> None:
+    if not devices.remember(engine, device, body.holding(), body.client):
+        request.state.note = "that the device was seen is not written down"
 
 
 def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
@@ -52,10 +62,13 @@ def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
     "/device/reports",
     status_code=201,
     dependencies=[Depends(_within_quota), Writing],
-    responses=declared(*CALLER, 422),
+    responses=declared(*CALLER),
 )
 def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
-    """Record what became of an update: installed, failed at a stage, or rolled back."""
+    """Record what became of an update: installed, failed at a stage, postponed, or rolled back.
+
+    A report that comes again, by its `report_id`, is answered as at first.
+    """
     with writing(engine) as session:
         row = devices.record_report(session, _device(who), Report(**body.model_dump()))
     return ReportCreated(id=row.id)

@@ -1,5 +1,6 @@
 """The views of operators: models, versions, devices and their reports."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -7,7 +8,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from diffserver.api import shown
-from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, TokenFirst, page
+from diffserver.api.access import AfterNumber, AfterText, Config, Database, Limit, Operator, TokenFirst, page
 from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
 from diffserver.api.problems import CALLER, declared
@@ -15,7 +16,7 @@ from diffserver.catalog import devices, versions
 from diffserver.storage.database import reading
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
-router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER, 422))
+router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER))
 
 
 @router.get("/models")
@@ -48,12 +49,13 @@ def list_versions(
 
 @router.get("/models/{model}/devices", responses=declared(404))
 def list_devices(
-    model: ModelName, engine: Database, _who: Operator, limit: Limit = 100, after: AfterText = ""
+    model: ModelName, engine: Database, config: Config, _who: Operator, limit: Limit = 100, after: AfterText = ""
 ) -> Page[DeviceAnswer]:
     """A model's devices in the order of their enrolment, each with its last report."""
+    longest = timedelta(seconds=config.update_seconds)
     with reading(engine) as session:
         versions.find_model(session, model)
-        rows = devices.standings(session, model, after, limit + 1)
+        rows = devices.standings(session, model, after, limit + 1, longest)
     return page(rows, limit, DeviceAnswer, lambda device: device.id)
 
 

@@ -23,7 +23,7 @@ from diffserver.trust import releases
 
 Row = TypeVar("Row", Training, Candidate)
 
-router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(*CALLER, 422))
+router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(*CALLER))
 
 OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 

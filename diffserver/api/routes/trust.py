@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
 
 JSON = "application/json"
 FOR_EVER = "public, max-age=31536000, immutable"
-CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALLER, 404, 409, 422)}
+CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALLER, 404, 409)}
 """Of every endpoint that changes a model's roles."""
 
 
@@ -30,7 +30,6 @@ CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALL
     responses={
         200: {"description": "The metadata.", "content": {JSON: {}}},
         404: {"description": "No such metadata; says so in plain text.", "content": {"text/plain": {}}},
-        **declared(422),
     },
 )
 def get_metadata(name: str, engine: Database) -> Response:

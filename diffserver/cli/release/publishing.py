@@ -215,7 +215,10 @@ def versions(model: ModelName, server: Server = URL, token: Token = None, as_jso
 
 
 def devices(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's devices, the versions that they run and the error rate that they measured."""
+    """List a model's devices, the versions that they run and keep, and what became of their updates.
+
+    A device that is silent said nothing for an hour (DIFFSERVER_UPDATE_SECONDS) in the middle of an update.
+    """
     with connected(server, token) as remote:
         items = list(remote.pages(f"/v1/models/{model}/devices"))
         metric = (remote.get(f"/v1/models/{model}")["metric"] or {}).get("name", NO_METRIC)
@@ -224,8 +227,17 @@ def devices(model: ModelName, server: Server = URL, token: Token = None, as_json
         last = item["last_report"] or {}
         measured = last.get("error_rate_ppm")
         rows.append(
-            (item["id"], item["name"], item["version"], item["channel"], last.get("stage"),
-             None if measured is None else f"{measured / 1e4:.2f} %", last.get("reason"), item["last_seen"])
+            (item["id"], item["name"], item["version"], item["kept"], item["channel"], _under_way(item),
+             last.get("stage"), None if measured is None else f"{measured / 1e4:.2f} %", last.get("cause"),
+             last.get("reason"), item["last_seen"])
         )  # fmt: skip
-    headings = ["id", "device", "version", "channel", "last report", f"{metric} measured", "reason", "last seen"]
+    headings = [
+        "id", "device", "version", "kept", "channel", "update", "last report", f"{metric} measured", "cause", "reason",
+        "last seen",
+    ]  # fmt: skip
     show(items, as_json, listing(f"Devices of {model}", headings, rows))
+
+
+def _under_way(device: Mapping[str, Any]) -> str | None:
+    """Say how far a device's update is, if one is under way."""
+    return device["stage"] and (f"silent since {device['stage']}" if device["silent"] else f"at {device['stage']}")

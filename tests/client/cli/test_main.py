@@ -287,7 +287,8 @@ def test_run_polls_until_it_is_stopped(enrolled: Cli, server: ScriptedServer, li
     """The real command, as a service manager runs and stops it."""
     server.rewrite = lambda answer: answer | {"poll_seconds": 1}
     server.fault("/device/poll", scripted_server.refuse(503, "0"), times=1)
-    command = [sys.executable, "-m", "diffclient", "run", "--store", str(enrolled.store), "--json", *SCORE]
+    words = ["run", "--start-within", "0", "--store", str(enrolled.store), "--json", *SCORE]
+    command = [sys.executable, "-m", "diffclient", *words]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())

@@ -37,8 +37,10 @@ def full_state(lineage: Lineage) -> State:
         current=installed(lineage, 1),
         previous=installed(lineage, 0),
         held_back="b" * 64,
-        failure=Failure("download", "it broke off", None, "2026-01-01T00:00:00+00:00"),
-        outbox=(Report("failed", None, "c" * 64, "download", "it broke off", seconds_total=0.25),),
+        failure=Failure("download", "it broke off", None, "2026-01-01T00:00:00+00:00", "network"),
+        outbox=(
+            Report("postponed", None, "c" * 64, "download", seconds_total=0.25, report_id="0" * 32, device_time=9),
+        ),
         unfit=(Unfit("d" * 64, "e" * 64, "it measures another error rate"),),
     )
 
@@ -71,6 +73,24 @@ def test_the_outbox_is_bounded(lineage: Lineage) -> None:
     for number in range(OUTBOX_LIMIT + 5):
         state = state.with_report(Report("failed", None, None, downloaded_bytes=number))
     assert [report.downloaded_bytes for report in state.outbox] == list(range(5, OUTBOX_LIMIT + 5))
+
+
+def test_of_postponed_updates_the_last_report_waits() -> None:
+    """A day without a network must not push out what was installed before it."""
+    state = State().with_report(Report.new("installed", None, "a" * 64))
+    for number in range(OUTBOX_LIMIT + 5):
+        state = state.with_report(Report.new("postponed", None, None, downloaded_bytes=number))
+    assert [(report.stage, report.downloaded_bytes) for report in state.outbox] == [
+        ("installed", 0), ("postponed", OUTBOX_LIMIT + 4),
+    ]  # fmt: skip
+
+
+def test_a_failure_that_an_earlier_client_wrote_has_no_cause(store: Store, lineage: Lineage) -> None:
+    kept = full_state(lineage).to_json()
+    del kept["failure"]["cause"]
+    failure = read_state(json.dumps(kept).encode()).failure
+    assert failure is not None
+    assert (failure.cause, failure.passes) == (None, False)
 
 
 def test_verdicts_are_kept_by_version_and_bounded() -> None:

@@ -50,6 +50,22 @@ def test_no_server_silences_a_device_for_long(usual: int, longest: int) -> None:
     assert longest <= min(waits) < max(waits) <= 1.2 * longest
 
 
+def test_devices_that_start_together_do_not_poll_together() -> None:
+    def first_poll(**options: float) -> float:
+        waits: list[float] = []
+
+        def update() -> Outcome:
+            raise Stopped("enough")
+
+        with pytest.raises(Stopped):
+            poll_loop.run(update, waits.append, lambda _result, _seconds: None, **options)
+        return sum(waits)
+
+    moments = [first_poll() for _ in range(300)]
+    assert 0 <= min(moments) < 5 < 55 < max(moments) <= poll_loop.START_WITHIN
+    assert first_poll(start_within=0) == 0
+
+
 def test_the_loop_goes_on_after_errors_and_starts_over_after_success() -> None:
     results: list[Outcome | DiffClientError] = [
         ServerUnreachable("gone"), ServerUnreachable("gone"), NOTHING, ServerUnreachable("gone"), Stopped("enough"),
@@ -65,6 +81,7 @@ def test_the_loop_goes_on_after_errors_and_starts_over_after_success() -> None:
 
     with pytest.raises(Stopped):
         poll_loop.run(update, waits.append, lambda result, _seconds: told.append(result))
+    del waits[0]  # before the first update
     assert [type(result) for result in told] == [ServerUnreachable, ServerUnreachable, Outcome, ServerUnreachable]
     assert waits[1] > waits[0]
     assert waits[3] <= poll_loop.FIRST_WAIT

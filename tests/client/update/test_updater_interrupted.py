@@ -14,8 +14,8 @@ from typing import get_args
 import pytest
 
 from diffclient.errors import NoSpace, Stopped, StoreBusy, UpdateFailed
+from diffclient.network.report import Stage
 from diffclient.store.store import Store
-from diffclient.update.outcome import Stage
 from tests.client import scripted_server
 from tests.client.conftest import Device, enrolled
 from tests.client.lineage import CLASSIFIER, Lineage

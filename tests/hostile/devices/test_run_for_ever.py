@@ -26,7 +26,8 @@ from tests.client.scripted_server import Reply, ScriptedServer
 @contextmanager
 def running(cli: Cli, *options: str, to: int | IO[bytes] = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
     """`diffclient run`, in a process of its own."""
-    command = [sys.executable, "-m", "diffclient", "run", "--store", str(cli.store), "--json", *SCORE, *options]
+    words = ["run", "--start-within", "0", "--store", str(cli.store), "--json", *SCORE, *options]
+    command = [sys.executable, "-m", "diffclient", *words]
     with subprocess.Popen(command, cwd=ROOT, stdout=to, stderr=to) as process:
         yield process
         process.kill()

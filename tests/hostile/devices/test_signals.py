@@ -102,7 +102,7 @@ def test_while_waiting_to_try_again(enrolled: Cli, server: ScriptedServer) -> No
 def test_while_a_command_says_whether_the_link_is_metered(enrolled: Cli, tmp_path: Path) -> None:
     child = tmp_path / "child"
     check = f"sleep 600 & echo $! > {child}; wait"
-    with started(enrolled.store, "run", *SCORE, "--metered-check", check) as process:
+    with started(enrolled.store, "run", "--start-within", "0", *SCORE, "--metered-check", check) as process:
         while not child.exists() or not child.read_text():
             time.sleep(0.05)
         stopped(process)

@@ -1,10 +1,12 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, event, select
 
+from diffclient.network.holding import Holding
 from diffserver.catalog import devices, tokens
 from diffserver.catalog.devices import Answer
 from diffserver.errors import NoPath, NotFound
@@ -27,6 +29,10 @@ def answer(engine: Engine, device: Device, digest: str | None) -> Answer:
 def seen(engine: Engine, device: Device) -> Device:
     with reading(engine) as session:
         return session.get_one(Device, device.id)
+
+
+def remember(engine: Engine, device: Device, label: str, client: str = "one", stage: str | None = None) -> None:
+    assert devices.remember(engine, device, Holding(factories.digest(label), stage=stage), client)
 
 
 @contextmanager
@@ -97,55 +103,104 @@ def test_an_idle_poll_costs_two_reads_and_one_write_a_minute(engine: Engine) -> 
     device, held = enroll(engine), factories.digest("v3")
     with statements(engine) as sent:
         answer(engine, device, held)
-        devices.remember(engine, device, held, "diffclient/0.1.0")
+        remember(engine, device, "v3", "diffclient/0.1.0")
     assert [word for word in sent if word != "BEGIN"] == ["SELECT", "UPDATE"]
     device = seen(engine, device)
     assert (device.digest, device.client) == (held, "diffclient/0.1.0")
     with statements(engine) as sent:
         answer(engine, device, held)
-        devices.remember(engine, device, held, "diffclient/0.1.0")
+        remember(engine, device, "v3", "diffclient/0.1.0")
     assert [word for word in sent if word != "BEGIN"] == ["SELECT"]
 
 
-@pytest.mark.parametrize("what", ["a minute passed", "another digest", "another client"])
+@pytest.mark.parametrize("what", ["a minute passed", "another digest", "another client", "a stage"])
 def test_what_is_new_is_written_down(engine: Engine, what: str) -> None:
     publish_chain(engine, 1)
     device = enroll(engine)
-    devices.remember(engine, device, factories.digest("v0"), "one")
+    remember(engine, device, "v0")
     device = seen(engine, device)
     assert device.last_seen is not None
     if what == "a minute passed":
         device.last_seen -= devices.SEEN_FRESH + timedelta(seconds=1)
     before = device.last_seen
-    digest = factories.digest("v1" if what == "another digest" else "v0")
-    devices.remember(engine, device, digest, "two" if what == "another client" else "one")
+    label, client = "v1" if what == "another digest" else "v0", "two" if what == "another client" else "one"
+    remember(engine, device, label, client, "download" if what == "a stage" else None)
     after = seen(engine, device)
     assert after.last_seen is not None
     assert after.last_seen > before
-    assert after.digest == digest
+    assert after.digest == factories.digest(label)
 
 
-@pytest.mark.parametrize(("stage", "runs"), [("installed", "v1"), ("rolled_back", "v1"), ("failed", "v0")])
-def test_a_report_says_what_the_device_runs(engine: Engine, stage: str, runs: str) -> None:
+def report(stage: str = "installed", report_id: str | None = None) -> Report:
+    return Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5, report_id=report_id)
+
+
+@pytest.mark.parametrize("stage", ["installed", "rolled_back", "failed", "postponed"])
+def test_a_report_ends_an_update_and_says_nothing_of_what_runs(engine: Engine, stage: str) -> None:
     publish_chain(engine, 1)
     device = enroll(engine)
-    devices.remember(engine, device, factories.digest("v0"), "one")
-    report = Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5)
+    remember(engine, device, "v0", stage="download")
     with writing(engine) as session:
-        devices.record_report(session, device, report)
-    assert seen(engine, device).digest == factories.digest(runs)
+        devices.record_report(session, device, report(stage))
+    after = seen(engine, device)
+    assert (after.digest, after.stage) == (factories.digest("v0"), None)
+
+
+def test_a_report_that_comes_again_is_the_first(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    pair = [enroll(engine, name) for name in ("kitchen", "attic")]
+
+    def recorded(device: Device, report_id: str | None) -> int:
+        with writing(engine) as session:
+            return devices.record_report(session, device, report(report_id=report_id)).id
+
+    def again(_number: int) -> int:
+        return recorded(pair[0], "a" * 32)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(again, range(12)))) == 1
+    others = [
+        recorded(pair[1], "a" * 32),
+        recorded(pair[0], "b" * 32),
+        recorded(pair[0], None),
+        recorded(pair[0], None),
+    ]
+    assert len({*others, again(0)}) == 5, "another device's, another one, and those of earlier clients"
+
+
+def test_a_device_that_says_nothing_in_the_middle_of_an_update_is_silent(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    device = enroll(engine)
+    remember(engine, device, "v0", stage="download")
+    device = seen(engine, device)
+    assert device.last_seen is not None
+    hour = timedelta(hours=1)
+    later = device.last_seen + hour
+    assert [devices.is_silent(device, moment, hour) for moment in (later, later + hour)] == [False, True]
+    device.stage = None
+    assert not devices.is_silent(device, later + hour, hour)
+
+
+def test_standings_know_the_version_that_is_kept(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    device = enroll(engine)
+    holding = Holding(factories.digest("v1"), factories.digest("v0"), "download")
+    devices.remember(engine, device, holding, "one")
+    with reading(engine) as session:
+        (standing,) = devices.standings(session, "speech", "", 1, timedelta(0))
+    assert (standing.number, standing.kept, standing.silent) == (1, 0, True)
 
 
 def test_standings_show_each_device_with_its_version_and_last_report(engine: Engine) -> None:
     publish_chain(engine, 1)
     three = [enroll(engine, name) for name in ("kitchen", "bedroom", "attic")]
+    remember(engine, three[1], "v1")
     for stage in ("failed", "installed"):
         with writing(engine) as session:
-            report = Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5)
-            devices.record_report(session, three[1], report)
+            devices.record_report(session, three[1], report(stage))
     with reading(engine) as session:
-        rows = devices.standings(session, "speech", "", 10)
-        rest = devices.standings(session, "speech", rows[0].device.id, 1)
+        rows = devices.standings(session, "speech", "", 10, timedelta(hours=1))
+        rest = devices.standings(session, "speech", rows[0].device.id, 1, timedelta(hours=1))
     assert {row.device.name for row in rows} == {"kitchen", "bedroom", "attic"}
     assert [row.device.id for row in rest] == [rows[1].device.id]
     bedroom = next(row for row in rows if row.device.name == "bedroom")
