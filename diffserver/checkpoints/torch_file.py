@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REMEDY = "save the model's tensors with safetensors.torch.save_file(model.state_dict(), …)"
-INSIDE = ("state_dict", "model_state_dict", "model")
+INSIDE = ("state_dict", "model_state_dict", "model", "model_state")
 """The keys under which training frameworks keep the state dict in a checkpoint."""
 
 

@@ -31,6 +31,29 @@ def model(seed: int, prefix: str = "", more: bool = False) -> bytes:
     return bytes(whole.SerializeToString())
 
 
+def with_int32(seed: int) -> bytes:
+    """A layer with an int32 bias, of inputs that int32 numbers cut out: as TensorFlow's exporter writes them."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Slice", ["points", "starts", "ends", "axes"], ["cut"]),
+        helper.make_node("MatMul", ["cut", "matrix"], ["product"]),
+        helper.make_node("DequantizeLinear", ["bias", "scale"], ["shift"]),
+        helper.make_node("Add", ["product", "shift"], ["out"]),
+    ]
+    inputs = [helper.make_tensor_value_info("points", TensorProto.FLOAT, [3, 4])]
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, [3, 5])]
+    bounds = {name: np.array([number], np.int32) for name, number in (("starts", 1), ("ends", 4), ("axes", 1))}
+    weights = {
+        "matrix": rng.normal(size=(3, 5)).astype("f4"),
+        "bias": rng.integers(-99, 99, 5).astype("i4"),
+        "scale": np.array(0.01, "f4"),
+    }
+    named = [numpy_helper.from_array(array, name) for name, array in {**bounds, **weights}.items()]
+    graph = helper.make_graph(nodes, "points", inputs, outputs, named)
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(whole.SerializeToString())
+
+
 def _branch(rng: np.random.Generator) -> object:
     """A graph with a constant of its own; both branches call it the same."""
     value = numpy_helper.from_array(rng.normal(size=4).astype("f4"))

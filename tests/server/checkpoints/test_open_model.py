@@ -14,7 +14,7 @@ from diffserver.checkpoints.checkpoint_file import Checkpoint  # noqa: E402
 from diffserver.checkpoints.open_model import OTHERS, opened  # noqa: E402
 from diffserver.errors import CheckpointError  # noqa: E402
 from tests.server.checkpoint_files import save  # noqa: E402
-from tests.server.checkpoints.onnx_models import model  # noqa: E402
+from tests.server.checkpoints.onnx_models import model, with_int32  # noqa: E402
 
 
 @pytest.fixture
@@ -51,6 +51,12 @@ def test_a_later_one_takes_the_published_names_and_another_graph_is_refused(tmp_
         pass
 
 
+def test_int32_is_a_weight_as_a_bias_and_stays_in_the_graph_as_a_bound(tmp_path: Path, scratch: Path) -> None:
+    with opened(written(tmp_path / "m.onnx", with_int32(0)), scratch) as opened_model:
+        entries = Checkpoint(opened_model.weights).entries
+    assert {name: entry.dtype for name, entry in entries.items()} == {"bias": "I32", "matrix": "F32"}
+
+
 def test_shards_are_joined(tmp_path: Path, scratch: Path) -> None:
     tensors = {f"t{n}": np.arange(n + 1, dtype="f4") for n in range(4)}
     files = {name: f"{int(name[1]) % 2}.safetensors" for name in tensors}
@@ -72,10 +78,11 @@ def test_an_index_names_no_file_elsewhere(tmp_path: Path, scratch: Path, elsewhe
         pass
 
 
-def test_a_state_dict_of_torch_comes_with_tied_weights_once(tmp_path: Path, scratch: Path) -> None:
+@pytest.mark.parametrize("key", ["state_dict", "model_state"])
+def test_a_state_dict_of_torch_comes_with_tied_weights_once(tmp_path: Path, scratch: Path, key: str) -> None:
     weight = torch.arange(6.0).reshape(2, 3)
     state = {"a": weight, "tied": weight, "half": weight.bfloat16(), "row": weight[0], "count": torch.tensor(3)}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "m.ckpt")
+    torch.save({key: state, "epoch": 3, "optimizer_state": {"lr": 0.1}}, tmp_path / "m.ckpt")
     with opened(tmp_path / "m.ckpt", scratch) as opened_model:
         checkpoint = Checkpoint(opened_model.weights)
     assert {name: entry.dtype for name, entry in checkpoint.entries.items()} == {
