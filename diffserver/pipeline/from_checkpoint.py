@@ -8,18 +8,13 @@ from time import monotonic
 from diffclient.diff.streams import Diff
 from diffclient.measure.onnx_session import Session
 from diffclient.release.manifest import NO_GRAPH
-from diffclient.tensors.snapshot import Array, Snapshot, Table, TensorSpec, enter_grid, fp32_bytes, write_snapshot
+from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, fp32_bytes, write_pieces
 from diffserver.checkpoints import nearest_sparse, quantise
-from diffserver.checkpoints.changes import (
-    Change,
-    Rounding,
-    describe,
-    describe_outgrown,
-    exact,
-    find_changes,
-)
+from diffserver.checkpoints.changes import Change, describe_outgrown, exact, find_changes
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.checkpoints.fit import Fitted, Hints, fit
+from diffserver.checkpoints.fit import Hints, fit
+from diffserver.checkpoints.tensors import entry
+from diffserver.checkpoints.tensors.rounding import describe
 from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import CheckpointError, Invalid
 from diffserver.pipeline.job_context import Result, Work, result_of_update
@@ -52,12 +47,13 @@ def enter(work: Work) -> Result:
     fitted = fit(checkpoint, frame.table, frame.hints)
     requested = _matching(work.spec.off_grid, frame.table)
     off_grid = requested | _fitting(STATISTICS, frame.table)
-    table = tuple(_enter(fitted, spec, frame, off_grid)[0] for spec in frame.table)
-    roundings: list[Rounding] = []
-    digest = write_snapshot(work.out, table, _arrays(fitted, table, frame, off_grid, roundings))
+    entries = [entry.enter(fitted, spec, off_grid, frame.constants) for spec in frame.table]
+    table, roundings = tuple(entered.spec for entered in entries), [entered.rounding for entered in entries]
+    digest = write_pieces(work.out, table, (entered.pieces() for entered in entries))
     if frame.graph and work.spec.task == DELIVERY:
         Session(frame.graph, Snapshot(work.out))  # a graph that these weights do not fit is of no use to a device
-    notes = (_origin(work), *fitted.notes, *describe(roundings), *_kept_off(table, off_grid))
+    rounded = describe([rounding for rounding in roundings if rounding])
+    notes = (_origin(work), *fitted.notes, *rounded, *_kept_off(table, off_grid))
     return Result(NewVersion(work.out, digest, table, "snapshot"), frame.graph, 0, monotonic() - began, notes)
 
 
@@ -76,30 +72,8 @@ def _frame_of_task(work: Work) -> Frame:
 
 def _frame_of_delivery(work: Work, checkpoint: Checkpoint) -> Frame:
     """Return the frame of all of the checkpoint's own tensors, and the graph that came with it, if any."""
-    entries = sorted(checkpoint.entries.values(), key=lambda entry: entry.name.encode())
-    table = tuple(TensorSpec(entry.name, entry.shape, entry.dtype, None) for entry in entries)
     graph = work.objects.get(work.spec.graph) if work.spec.graph else NO_GRAPH
-    return Frame(table, checkpoint.entries, graph, Hints())
-
-
-def _enter(fitted: Fitted, spec: TensorSpec, frame: Frame, off_grid: Container[str]) -> tuple[TensorSpec, Array, Array]:
-    """Return one tensor's entry of the table, and its weights before and after rounding to the grid."""
-    before = fitted.read(spec.name)
-    (entered,), after = enter_grid(
-        {spec.name: before}, off_grid=off_grid, dtypes={spec.name: spec.dtype}, constants=frame.constants
-    )
-    return entered, before, after[spec.name]
-
-
-def _arrays(
-    fitted: Fitted, table: Table, frame: Frame, off_grid: Container[str], roundings: list[Rounding]
-) -> Iterator[Array]:
-    """Yield the weights on their grids, one tensor in memory at a time; append their roundings."""
-    for spec in table:
-        entered, before, after = _enter(fitted, spec, frame, off_grid)
-        if entered.grid is not None:
-            roundings.append(Rounding.between(spec.name, before, after))
-        yield after
+    return Frame(checkpoint.table, checkpoint.entries, graph, Hints())
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +86,10 @@ class Arrays:
         """Return one tensor in its shape."""
         return self.by_name[name]
 
+    def part(self, name: str, start: int, stop: int) -> Array:
+        """Return one tensor from position `start` up to `stop`, flat."""
+        return self.by_name[name].reshape(-1)[start:stop]
+
 
 def update(work: Work, parent: Parent) -> Result:
     """Make the parent's next version of the checkpoint: exact, or the nearest sparse diff within the budget.
@@ -122,7 +100,7 @@ def update(work: Work, parent: Parent) -> Result:
     fitted = fit(checkpoint, parent.snapshot.table, _hints(work, parent, checkpoint))
     changes = list(find_changes(fitted, parent.snapshot))
     diff = exact(changes)
-    if not diff.carried and not diff.grids:
+    if not any(diff.streams):
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")
     if work.spec.method == "sparse":
         work.on_progress(0.2, "looks for the sparse diff that comes nearest")

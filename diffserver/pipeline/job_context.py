@@ -9,6 +9,7 @@ from time import monotonic
 
 import numpy as np
 
+from diffclient.diff.streams import chunks
 from diffclient.tensors.float_bits import bits_of
 from diffclient.tensors.snapshot import Snapshot
 from diffserver.catalog.candidate import NewShortcut
@@ -83,7 +84,8 @@ def result_of_update(
 
 def _count_changed(before: Snapshot, after: Snapshot) -> int:
     """Count the weights whose bits differ: an unchanged NaN is no change."""
-    bits = ((bits_of(before.read(spec.name)), bits_of(after.read(spec.name))) for spec in before.table)
+    parts = ((spec.name, *chunk) for spec in before.table for chunk in chunks(spec.size))
+    bits = ((bits_of(before.part(*part)), bits_of(after.part(*part))) for part in parts)
     return sum(int(np.count_nonzero(old != new)) for old, new in bits)
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffclient.tensors.snapshot import Array
 from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints.changes import Change
-from diffserver.checkpoints.quantise import Rung, WantedChange, left_out, wanted_change
+from diffserver.checkpoints.quantise import Candidates, Rung, left_out, wanted_change
 
 UNITS = st.integers(-(1 << 24), 1 << 24)
 
@@ -24,18 +25,19 @@ def test_a_rung_is_the_largest_that_is_not_above(value: float) -> None:
     assert math.ldexp(rung.mantissa, rung.power) == rung.value
 
 
-def on_grid(pairs: list[tuple[int, int]]) -> WantedChange:
-    old, new = np.array(pairs, np.int32).T
-    change = wanted_change(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new))
-    assert change is not None
-    return change
+def candidates(spec: TensorSpec, old: Array, new: Array) -> Candidates:
+    """The wanted changes of all weights."""
+    wanted = wanted_change(Change(spec, old, new))
+    assert wanted is not None
+    return wanted.part(0, spec.size)
 
 
 @given(st.lists(st.tuples(UNITS, UNITS), min_size=1, max_size=30), st.integers(-60, 60), st.floats(0, 2e4))
 def test_what_is_kept_is_large_near_and_on_the_grid(
     pairs: list[tuple[int, int]], number: int, threshold: float
 ) -> None:
-    change, rung = on_grid(pairs), Rung(number)
+    old, new = np.array(pairs, np.int32).T
+    change, rung = candidates(TensorSpec("w", (len(pairs),), "F32", 10), old, new), Rung(number)
     stream, gain = change.quantised(change.sizes > threshold, rung)
     remainder = change.deltas.astype(np.float64)
     if stream is None:
@@ -47,7 +49,7 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
     assert np.abs(np.array(pairs)[stream.positions, 0] + moved).max() <= 1 << 24
     before = float(np.sum(remainder**2))
     remainder[stream.positions] -= moved
-    assert gain / change.unit**2 == pytest.approx(before - float(np.sum(remainder**2)), rel=1e-6, abs=1.0)
+    assert gain / change.wanted.unit**2 == pytest.approx(before - float(np.sum(remainder**2)), rel=1e-6, abs=1.0)
     assert np.abs(remainder[stream.positions]).max() <= stream.step, "a step back where rounding would leave the grid"
 
 
@@ -55,8 +57,7 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
 def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> None:
     numbers = np.array([0.5, -3.0, 0.0, 0.001], np.float32)
     new = numbers.astype(np.float16) if dtype == "F16" else (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    change = wanted_change(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
-    assert change is not None
+    change = candidates(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new)
     rung = Rung.below(0.12)
     stream, _ = change.quantised(change.sizes > 0.06, rung)
     assert stream is not None
