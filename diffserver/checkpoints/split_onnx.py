@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 KINDS = {1: "F32", 2: "U8", 3: "I8", 5: "I16", 6: "I32", 10: "F16", 11: "F64", 16: "BF16"}
 """ONNX's numbers of the dtypes that weights have. What is int64 or bool is a shape, an index or a flag, and stays."""
 
-INT32, QUANTISED = 6, ("DequantizeLinear", "QLinearConv", "QGemm")
-"""Int32 is a weight as the bias of one of these nodes; elsewhere it is a shape or an index, too."""
+INT32 = 6
+QUANTISED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QGemm", "QLinearConv", "QLinearMatMul")
+"""Nodes whose inputs are weights without a side, too, as scales and zero points, and int32, as biases."""
 
 NEW_MODEL = "make a base of another name of it, with its own graph"
 
@@ -38,8 +39,8 @@ def split(path: Path, out: Path, published: bytes | None = None) -> bytes:
     model = _load(path)
     _lift(model.graph)
     if published is None:
-        biases = _inputs_of_quantised(model.graph)
-        weights = {tensor.name: tensor for tensor in model.graph.initializer if _is_weight(tensor, biases)}
+        quantised = _quantised(model.graph)
+        weights = {tensor.name: tensor for tensor in model.graph.initializer if _is_weight(tensor, quantised)}
         graph = _without(model, weights)
     else:
         weights, graph = _under_names_of(published, model), published
@@ -68,24 +69,31 @@ def _load(path: Path) -> "ModelProto":
     return model
 
 
-def _is_weight(tensor: "TensorProto", biases: Container[str]) -> bool:
-    """Tell weights from what the graph has to know: a number without a side may be a bound or a scale."""
-    if tensor.data_type == INT32 and tensor.name not in biases:
+def _is_weight(tensor: "TensorProto", quantised: Container[str]) -> bool:
+    """Tell weights from what the graph has to know: a number without a side may be a bound, int32 a shape."""
+    if tensor.name not in quantised and (tensor.data_type == INT32 or not tensor.dims):
         return False
-    return tensor.data_type in KINDS and bool(tensor.dims) and int(np.prod(tensor.dims)) > 0
+    return tensor.data_type in KINDS and int(np.prod(tensor.dims)) > 0
 
 
-def _inputs_of_quantised(graph: "GraphProto") -> set[str]:
-    return {name for node in _nodes(graph) if node.op_type in QUANTISED for name in node.input}
+def _quantised(graph: "GraphProto") -> set[str]:
+    """Return the names that quantised arithmetic takes in: after integers were multiplied, so are both scales."""
+    dynamic = {name for node in _nodes(graph) if node.op_type == "DynamicQuantizeLinear" for name in node.output}
+    return {
+        name
+        for node in _nodes(graph)
+        if node.op_type in QUANTISED or (node.op_type == "Mul" and dynamic & {*node.input})
+        for name in node.input
+    }
 
 
 def _lift(graph: "GraphProto") -> None:
     """Make initialisers of the outermost graph of all weights: of constants, and of graphs inside nodes."""
-    names, biases = {tensor.name for tensor in graph.initializer}, _inputs_of_quantised(graph)
+    names, quantised = {tensor.name for tensor in graph.initializer}, _quantised(graph)
     for inside, where in _graphs(graph, ""):
         renamed = {}
         tensors = [*_constants(inside), *(inside.initializer if inside is not graph else ())]
-        for tensor in [tensor for tensor in tensors if _is_weight(tensor, biases)]:
+        for tensor in [tensor for tensor in tensors if _is_weight(tensor, quantised)]:
             name = tensor.name if tensor.name not in names else f"{where}{tensor.name}"
             names.add(name)
             renamed[tensor.name] = name

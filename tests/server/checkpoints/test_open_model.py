@@ -51,10 +51,31 @@ def test_a_later_one_takes_the_published_names_and_another_graph_is_refused(tmp_
         pass
 
 
-def test_int32_is_a_weight_as_a_bias_and_stays_in_the_graph_as_a_bound(tmp_path: Path, scratch: Path) -> None:
+def test_of_quantised_arithmetic_scales_and_biases_are_weights_and_other_int32_is_not(
+    tmp_path: Path, scratch: Path
+) -> None:
     with opened(written(tmp_path / "m.onnx", with_int32(0)), scratch) as opened_model:
         entries = Checkpoint(opened_model.weights).entries
-    assert {name: entry.dtype for name, entry in entries.items()} == {"bias": "I32", "matrix": "F32"}
+    assert {name: entry.dtype for name, entry in entries.items()} == {"bias": "I32", "matrix": "F32", "scale": "F32"}
+
+
+def test_a_later_quantised_model_brings_its_scales(tmp_path: Path, scratch: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    paths = []
+    for seed in (0, 1):
+        written(tmp_path / f"{seed}.onnx", with_int32(seed))
+        paths.append(tmp_path / f"{seed}-int8.onnx")
+        quantize_dynamic(tmp_path / f"{seed}.onnx", paths[-1], weight_type=QuantType.QInt8)
+        (scratch / str(seed)).mkdir()
+    with opened(paths[0], scratch / "0") as opened_model:
+        assert opened_model.graph is not None
+        graph, entries = opened_model.graph.read_bytes(), Checkpoint(opened_model.weights).entries
+        assert {name: (entry.dtype, entry.shape) for name, entry in entries.items() if "matrix" in name} == {
+            "matrix_quantized": ("I8", (3, 5)), "matrix_scale": ("F32", ()), "matrix_zero_point": ("I8", ()),
+        }  # fmt: skip
+    with opened(paths[1], scratch / "1", graph) as opened_model:
+        assert set(Checkpoint(opened_model.weights).entries) == set(entries)
 
 
 def test_shards_are_joined(tmp_path: Path, scratch: Path) -> None:
