@@ -51,9 +51,7 @@ def test_a_later_one_takes_the_published_names_and_another_graph_is_refused(tmp_
         pass
 
 
-def test_of_quantised_arithmetic_scales_and_biases_are_weights_and_other_int32_is_not(
-    tmp_path: Path, scratch: Path
-) -> None:
+def test_scales_and_biases_of_quantised_arithmetic_are_weights_and_sizes_are_not(tmp_path: Path, scratch: Path) -> None:
     with opened(written(tmp_path / "m.onnx", with_int32(0)), scratch) as opened_model:
         entries = Checkpoint(opened_model.weights).entries
     assert {name: entry.dtype for name, entry in entries.items()} == {"bias": "I32", "matrix": "F32", "scale": "F32"}
