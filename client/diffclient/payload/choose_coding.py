@@ -89,7 +89,7 @@ def _ranges(tensors: Tensors) -> dict[str, Ranges]:
 
 def _gap_ranges(tensors: Tensors) -> Ranges:
     candidates = [fit_codebooks.ranges(0, CHUNK, detail) for detail in _GAP_DETAILS]
-    return _suited(candidates, (gaps.clip(0, CHUNK) for gaps in _gaps(tensors)))
+    return fit_codebooks.suited(candidates, (gaps.clip(0, CHUNK) for gaps in _gaps(tensors)))
 
 
 def _gaps(tensors: Tensors) -> Iterator[Integers]:
@@ -108,7 +108,7 @@ def _value_ranges(tensors: Tensors) -> Ranges:
     low, high = min(least for least, _ in bounds), max(most for _, most in bounds)
     if any(isinstance(stream, Sparse) for _, stream in tensors):  # in contexts, signs are relative to the value before
         low, high = min(low, -high), max(high, -low)
-    return _suited(
+    return fit_codebooks.suited(
         [fit_codebooks.finest(low, high), fit_codebooks.ranges(low, high, 0), fit_codebooks.single(low, high)],
         _values(tensors),
     )
@@ -121,29 +121,6 @@ def _values(tensors: Tensors) -> Iterator[Integers]:
             yield numbers(stream)
         else:
             yield from (stream.part(*chunk)[1] for chunk in chunks(spec.size))
-
-
-def _suited(candidates: Sequence[Ranges], parts: Iterator[Integers]) -> Ranges:
-    """Return the candidate that codes these numbers in the fewest bits, its codebook included."""
-    counts = [np.zeros(len(within.bases), np.int64) for within in candidates]
-    for part in _batched(parts):
-        for within, counted in zip(candidates, counts, strict=True):
-            counted += within.count(part)
-    bits = [w.bits(counted) + fit_codebooks.price(counted) for w, counted in zip(candidates, counts, strict=True)]
-    return candidates[bits.index(min(bits))]
-
-
-def _batched(parts: Iterator[Integers]) -> Iterator[Integers]:
-    """Join short parts up to about a chunk, for the many of a model of small tensors."""
-    batch, count = [np.empty(0, np.int64)], 0
-    for part in parts:
-        batch.append(part)
-        count += len(part)
-        if count >= CHUNK:
-            yield np.concatenate(batch)
-            batch, count = [], 0
-    if batch:
-        yield np.concatenate(batch)
 
 
 def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Plan:

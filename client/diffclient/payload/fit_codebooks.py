@@ -5,7 +5,7 @@ A codebook of its own makes a tensor's numbers shorter and the records longer. O
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ Bits = npt.NDArray[np.float64]
 
 _MANY = 1 << 10
 """Numbers from which on it may be quicker to count each than to search for its range."""
+
+_BATCH = 1 << 20
+"""Numbers that are counted together."""
 
 _ENTRY_BITS = 10
 """Approximate bits of a codebook's range in the records."""
@@ -108,6 +111,29 @@ def frequencies(counts: Counts) -> tuple[int, ...]:
 def price(counts: Counts) -> float:
     """Return about how many bits a codebook for these counts takes in the records."""
     return _ENTRY_BITS * (2.0 + np.count_nonzero(counts))
+
+
+def suited(candidates: Sequence[Ranges], parts: Iterable[Integers]) -> Ranges:
+    """Return the candidate that codes numbers, given in parts, in the fewest bits, its codebook included."""
+    counts = [np.zeros(len(within.bases), np.int64) for within in candidates]
+    for part in _batched(parts):
+        for within, counted in zip(candidates, counts, strict=True):
+            counted += within.count(part)
+    bits = [w.bits(counted) + price(counted) for w, counted in zip(candidates, counts, strict=True)]
+    return candidates[bits.index(min(bits))]
+
+
+def _batched(parts: Iterable[Integers]) -> Iterator[Integers]:
+    """Join short parts: a model of small tensors has many."""
+    batch, count = [np.empty(0, np.int64)], 0
+    for part in parts:
+        batch.append(part)
+        count += len(part)
+        if count >= _BATCH:
+            yield np.concatenate(batch)
+            batch, count = [], 0
+    if batch:
+        yield np.concatenate(batch)
 
 
 def cluster(histograms: Sequence[Counts], thrift: float = 1.0) -> tuple[list[int], list[Counts]]:
