@@ -97,11 +97,14 @@ def test_an_index_names_no_file_elsewhere(tmp_path: Path, scratch: Path, elsewhe
         pass
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model_state"])
-def test_a_state_dict_of_torch_comes_with_tied_weights_once(tmp_path: Path, scratch: Path, key: str) -> None:
+@pytest.mark.parametrize(("key", "zipped"), [("state_dict", True), ("model_state", False)], ids=["zip", "before 1.6"])
+def test_a_state_dict_of_torch_comes_with_tied_weights_once(
+    tmp_path: Path, scratch: Path, key: str, zipped: bool
+) -> None:
     weight = torch.arange(6.0).reshape(2, 3)
     state = {"a": weight, "tied": weight, "half": weight.bfloat16(), "row": weight[0], "count": torch.tensor(3)}
-    torch.save({key: state, "epoch": 3, "optimizer_state": {"lr": 0.1}}, tmp_path / "m.ckpt")
+    whole = {key: state, "epoch": 3, "optimizer_state": {"lr": 0.1}}
+    torch.save(whole, tmp_path / "m.ckpt", _use_new_zipfile_serialization=zipped)
     with opened(tmp_path / "m.ckpt", scratch) as opened_model:
         checkpoint = Checkpoint(opened_model.weights)
     assert {name: entry.dtype for name, entry in checkpoint.entries.items()} == {
