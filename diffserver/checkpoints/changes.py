@@ -17,7 +17,7 @@ from diffclient.tensors.snapshot import Array, Snapshot
 from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints.tensors import deltas, outgrown
 from diffserver.checkpoints.tensors.deltas import Stream
-from diffserver.checkpoints.tensors.flat import Derived, Flat, Weights, from_units, largest, pieces
+from diffserver.checkpoints.tensors.flat import Derived, Flat, Weights, finite, from_units, largest, pieces, tensor_of
 from diffserver.checkpoints.tensors.rounding import Rounding
 from diffserver.errors import CheckpointError
 
@@ -34,6 +34,12 @@ class Change:
     outgrown: Flat | None = None
     """The new weights as they are, if some lie beyond the end of the grid; in `new` these are cut."""
 
+    @property
+    def old_weights(self) -> Array:
+        """The old weights in the tensor's shape."""
+        weights = self.old if self.spec.grid is None else from_units(self.old, self.spec.grid)
+        return weights[0 : self.spec.size].reshape(self.spec.shape)
+
     def pieces(self) -> Iterator[tuple[Array, ...]]:
         """Yield the tensor before and after, chunk by chunk."""
         return pieces(self.spec.size, self.old, self.new)
@@ -45,8 +51,8 @@ def find_changes(checkpoint: Weights, parent: Snapshot) -> Iterator[Change]:
     Raises CheckpointError where a tensor that was finite is so no longer: a constant may hold infinities, weights not.
     """
     for spec in parent.table:
-        old, new = (Derived(partial(weights.part, spec.name)) for weights in (parent, checkpoint))
-        if _finite(spec, old) and not _finite(spec, new):
+        old, new = (tensor_of(weights, spec.name) for weights in (parent, checkpoint))
+        if finite(spec, old) and not finite(spec, new):
             raise CheckpointError(f"{spec.name} holds a number that is not finite", "repair or retrain the checkpoint")
         if spec.grid is None:
             yield Change(spec, old, new.converted(partial(_plain, spec=spec)))
@@ -84,12 +90,6 @@ def _plain(weights: Array, spec: TensorSpec) -> Array:
     if spec.dtype not in float_bits.EXPONENTS:
         return weights
     return float_bits.plus_zero(float_bits.bits_of(weights)).view(weights.dtype)
-
-
-def _finite(spec: TensorSpec, weights: Flat) -> bool:
-    return spec.dtype not in float_bits.EXPONENTS or all(
-        float_bits.finite(piece, spec.dtype) for (piece,) in pieces(spec.size, weights)
-    )
 
 
 def _on_grid(spec: TensorSpec, grid: int, old: Derived, new: Derived) -> Change:

@@ -18,7 +18,7 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.tensor_table import Table
 from diffserver.checkpoints.changes import Change
 from diffserver.checkpoints.largest_changes import Changes
-from diffserver.checkpoints.quantise import Rung, wanted_change
+from diffserver.checkpoints.quantise import Rung, int8_scales, wanted_change
 from diffserver.errors import Invalid
 
 BYTES_A_CHANGE = 1.45
@@ -68,7 +68,8 @@ def sparse(changes: Sequence[Change], limit: int) -> Diff:
 
     Raises Invalid if not even one change fits, or none is of a kind that sparse diffs carry.
     """
-    wanted = Changes([wanted_change(change) for change in changes])
+    scales = int8_scales(changes)
+    wanted = Changes([wanted_change(change, scales.get(change.spec.name)) for change in changes])
     problem = Problem(wanted, tuple(change.spec for change in changes), limit)
     if not wanted.count:
         raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")

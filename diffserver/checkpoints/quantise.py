@@ -20,9 +20,10 @@ from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.tensors.float_bits import widen
 from diffclient.tensors.tensor_table import HALVES
 from diffserver.checkpoints.changes import Change
+from diffserver.checkpoints.int8_scales import SCALE, Scales, beside, find_scales
 
 INT8_UNIT = 1 / 128
-"""The assumed value of an int8 unit: only the graph knows the scale, so the dtype's range counts as -1 to 1."""
+"""The assumed value of an int8 unit where no scale is found: the dtype's range counts as -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,11 @@ class WantedChange:
 
     change: Change
     unit: float
-    """The value of a unit; off the grid units are numbers."""
+    """A unit as a weight, 1 off the grid; of an int8 tensor's scales, the mean."""
     low: int = -LIMIT
     high: int = LIMIT
+    scale: npt.NDArray[np.float32] | None = None
+    """The units of int8 as weights, with the tensor's sides or 1."""
 
     @property
     def size(self) -> int:
@@ -78,6 +81,14 @@ class WantedChange:
             return Candidates(self, positions, np.where(np.isfinite(deltas), deltas, np.float32(0)))
         old = old.astype(np.int32, copy=False)
         return Candidates(self, positions, new - old, old)
+
+    def units(self, positions: Positions) -> npt.NDArray[np.float32]:
+        """Return the units at these positions as weights: one a position, or one in all."""
+        if self.scale is None:
+            return np.array(self.unit, np.float32)
+        indices = np.unravel_index(positions, self.change.spec.shape)
+        within = zip(indices, self.scale.shape, strict=True)
+        return np.asarray(self.scale[tuple(index if side > 1 else 0 for index, side in within)])
 
     def step(self, rung: Rung) -> tuple[int, int | None]:
         """Return the step in this tensor's units and, off the grid, the exponent of its unit."""
@@ -101,7 +112,7 @@ class Candidates:
     def sizes(self) -> npt.NDArray[np.float32]:
         """The sizes of the changes in the units in which tensors are compared."""
         sizes: npt.NDArray[np.float32] = np.abs(self.deltas).astype(np.float32)
-        return sizes * np.float32(self.wanted.unit)
+        return sizes * self.wanted.units(self.positions)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Candidates:
         """Return the candidates that a mask names."""
@@ -115,13 +126,14 @@ class Candidates:
         size = step if exponent is None else math.ldexp(step, -exponent)
         levels, gains = np.empty(len(places), np.int32), np.empty(len(places))
         for start, stop in chunks(len(places)):
-            deltas = self.deltas[places[start:stop]].astype(np.float64)
-            levels[start:stop] = self._bounded(np.rint(deltas / size), places[start:stop], step)
-            gains[start:stop] = deltas**2 - (deltas - levels[start:stop] * size) ** 2
-        gain = float(np.sum(gains)) * self.wanted.unit**2
+            within = places[start:stop]
+            deltas, units = self.deltas[within].astype(np.float64), self.wanted.units(self.positions[within])
+            levels[start:stop] = self._bounded(np.rint(deltas / size), within, step)
+            removed = deltas**2 - (deltas - levels[start:stop] * size) ** 2
+            gains[start:stop] = removed * units.astype(np.float64) ** 2
         nonzero = levels != 0
         positions, levels = self.positions[places[nonzero]], levels[nonzero]
-        return (Sparse(positions, levels, step, exponent), gain) if len(levels) else (None, 0.0)
+        return (Sparse(positions, levels, step, exponent), float(np.sum(gains))) if len(levels) else (None, 0.0)
 
     def _bounded(self, levels: npt.NDArray[np.float64], places: npt.NDArray[np.int64], step: int) -> Any:
         """Reduce levels by one where rounding would leave the tensor's bounds."""
@@ -154,11 +166,29 @@ def _changes(change: Change) -> bool:
     return any(old.tobytes() != new.tobytes() for old, new in change.pieces())
 
 
-def wanted_change(change: Change) -> WantedChange | None:
-    """Return the change that a sparse diff is to approximate; None for a tensor that it cannot change."""
+def int8_scales(changes: Sequence[Change]) -> Scales:
+    """Return the scales of int8 tensors, found by name among the old weights of all tensors."""
+    wanted = {beside(change.spec.name, SCALE) for change in changes if change.spec.dtype == "I8"}
+    weights = {change.spec.name: change.old_weights for change in changes if change.spec.name in wanted}
+    return find_scales(tuple(change.spec for change in changes), weights)
+
+
+def unscaled(changes: Sequence[Change]) -> list[str]:
+    """Return the names of changed int8 tensors without a scale, for whose units a value is assumed."""
+    scales = int8_scales(changes)
+    unknown = [change for change in changes if change.spec.dtype == "I8" and change.spec.name not in scales]
+    return [change.spec.name for change in unknown if _changes(change)]
+
+
+def wanted_change(change: Change, scale: npt.NDArray[np.float32] | None = None) -> WantedChange | None:
+    """Return the change that a sparse diff is to approximate; None for a tensor that it cannot change.
+
+    `scale` is that of an int8 tensor, if it is known.
+    """
     spec = change.spec
     if spec.grid is not None:
         return WantedChange(change, math.ldexp(1.0, -spec.grid))
     if spec.dtype == "I8":
-        return WantedChange(change, INT8_UNIT, -128, 127)
+        unit = INT8_UNIT if scale is None else float(scale.mean())
+        return WantedChange(change, unit, -128, 127, scale)
     return WantedChange(change, 1.0) if spec.dtype in HALVES else None

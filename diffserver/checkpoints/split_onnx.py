@@ -31,7 +31,7 @@ QUANTISED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QGemm", "QLine
 RESIZED = ("Resize", "Upsample")
 """Nodes of which all inputs but the first say how large the output is, be they floats."""
 
-NEW_MODEL = "make a base of another name of it, with its own graph"
+NEW_GRAPH = "pass --kind snapshot if it is the next version of the model: every device then fetches it whole"
 
 
 def split(path: Path, out: Path, published: bytes | None = None) -> bytes:
@@ -184,14 +184,14 @@ def _under_names_of(published: bytes, model: "ModelProto") -> dict[str, "TensorP
     for old, new in zip_longest(_nodes(graph), _nodes(model.graph)):
         if old is None or new is None or (old.op_type, len(old.input)) != (new.op_type, len(new.input)):
             node_name = (old or new).name or (old or new).op_type
-            raise CheckpointError(f"the model has another graph than the published one, from {node_name} on", NEW_MODEL)
+            raise CheckpointError(f"the model has another graph than the published one, from {node_name} on", NEW_GRAPH)
         for before, after in zip(old.input, new.input, strict=True):
             if before in unplaced and after in own:
                 renamed[before] = own[after]
     for tensor in expected:
         match = renamed.get(tensor.name) or own.get(tensor.name)
         if match is None or (match.data_type, list(match.dims)) != (tensor.data_type, list(tensor.dims)):
-            raise CheckpointError(f"the model has no weight for {tensor.name} of the published graph", NEW_MODEL)
+            raise CheckpointError(f"the model has no weight for {tensor.name} of the published graph", NEW_GRAPH)
         renamed[tensor.name] = match
     return renamed
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from diffclient.diff.streams import chunks
 from diffclient.tensors.float_bits import bits_of
-from diffclient.tensors.snapshot import Snapshot
+from diffclient.tensors.snapshot import Snapshot, TensorSpec
 from diffserver.catalog.candidate import NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.evaluation import Evaluation
@@ -78,15 +78,25 @@ def result_of_update(
 ) -> Result:
     """Return an update's result, with its parent's graph; `began` is the monotonic time at which work on it began."""
     graph = work.objects.get(parent.graph.sha256)
-    changed = _count_changed(parent.snapshot, Snapshot(version.weights))
+    changed = count_changed(parent.snapshot, Snapshot(version.weights))
     return Result(version, graph, changed, monotonic() - began, notes)
 
 
-def _count_changed(before: Snapshot, after: Snapshot) -> int:
-    """Count the weights whose bits differ: an unchanged NaN is no change."""
-    parts = ((spec.name, *chunk) for spec in before.table for chunk in chunks(spec.size))
-    bits = ((bits_of(before.part(*part)), bits_of(after.part(*part))) for part in parts)
-    return sum(int(np.count_nonzero(old != new)) for old, new in bits)
+def count_changed(before: Snapshot, after: Snapshot) -> int:
+    """Count the weights whose bits differ, all of a tensor that is new or has another shape or dtype.
+
+    An unchanged NaN is no change.
+    """
+    comparable = {(spec.name, spec.shape, spec.dtype) for spec in before.table}
+    return sum(
+        _differing(before, after, spec) if (spec.name, spec.shape, spec.dtype) in comparable else spec.size
+        for spec in after.table
+    )
+
+
+def _differing(before: Snapshot, after: Snapshot, spec: TensorSpec) -> int:
+    parts = ([bits_of(weights.part(spec.name, *chunk)) for weights in (before, after)] for chunk in chunks(spec.size))
+    return sum(int(np.count_nonzero(old != new)) for old, new in parts)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from diffclient.tensors.snapshot import Array, TensorSpec, on_grid, require_finite
-from diffserver.checkpoints.tensors.flat import Derived, Weights, choose_grid, pieces
+from diffserver.checkpoints.tensors.flat import Derived, Weights, choose_grid, pieces, tensor_of
 from diffserver.checkpoints.tensors.rounding import Rounding
 
 
@@ -36,7 +36,7 @@ class Entry:
 
 def enter(weights: Weights, spec: TensorSpec, off_grid: Container[str], constants: Container[str]) -> Entry:
     """Return a tensor on a grid chosen for it, unless `off_grid` names it; raises RangeError as `enter_grid` does."""
-    before = Derived(partial(weights.part, spec.name))
+    before = tensor_of(weights, spec.name)
     for (piece,) in pieces(spec.size, before) if spec.name not in constants else ():
         require_finite(spec.name, piece, spec.dtype)
     free = spec.dtype != "F32" or spec.name in off_grid

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from diffclient.diff.streams import chunks
-from diffclient.tensors import arithmetic
-from diffclient.tensors.snapshot import Array
+from diffclient.tensors import arithmetic, float_bits
+from diffclient.tensors.snapshot import Array, TensorSpec
 
 
 class Weights(Protocol):
@@ -46,6 +47,11 @@ class Derived:
         return Derived(lambda start, stop: convert(self.read(start, stop)))
 
 
+def tensor_of(weights: Weights, name: str) -> Derived:
+    """Return one tensor, of which nothing is read yet."""
+    return Derived(partial(weights.part, name))
+
+
 def from_units(units: Flat, grid: int) -> Derived:
     """Return weights on a grid as fp32."""
     return Derived(lambda start, stop: arithmetic.from_grid(units[start:stop], grid))
@@ -55,6 +61,13 @@ def pieces(size: int, *tensors: Flat) -> Iterator[tuple[Array, ...]]:
     """Yield equally long tensors side by side, chunk by chunk."""
     for start, stop in chunks(size):
         yield tuple(tensor[start:stop] for tensor in tensors)
+
+
+def finite(spec: TensorSpec, weights: Flat) -> bool:
+    """Tell whether a tensor holds no infinity or NaN."""
+    return spec.dtype not in float_bits.EXPONENTS or all(
+        float_bits.finite(piece, spec.dtype) for (piece,) in pieces(spec.size, weights)
+    )
 
 
 def largest(size: int, weights: Flat) -> float:

@@ -25,10 +25,10 @@ from diffserver.choices.methods import Use, method_names
 from diffserver.evaluation import from_json, mean_error_rate
 from diffserver.methods.definition import load_definition
 from diffserver.methods.setting import Setting
-from diffserver.pipeline import trial_search
 from diffserver.pipeline.parent_version import find_reference
 from diffserver.pipeline.run import make_candidate
-from diffserver.pipeline.trial_search import Goal, Trial
+from diffserver.pipeline.search import trial_search
+from diffserver.pipeline.search.trial_search import Goal, Trial
 from diffserver.pipeline.trials import goal_of
 from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
@@ -36,7 +36,7 @@ from diffserver.storage.tables import Candidate
 from diffserver.tasks import load_task
 from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.progress import Cancelled
-from tests.server.pipeline.test_run import Home, update_spec, with_base
+from tests.server.pipeline.home import Home, update_spec, with_base
 from tests.server.points import parameters_of
 
 pytestmark = pytest.mark.slow

@@ -15,6 +15,15 @@ from diffserver.training.make_version import make_version
 from tests.server.points import PointsTask
 
 
+class Int8Linear(nn.Module):
+    """An int8 matrix whose scale has another name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(8, 16, dtype=torch.int8))
+        self.register_buffer(name, torch.ones(1))
+
+
 def tied() -> nn.Module:
     network = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16))
     network[1].weight = network[0].weight
@@ -27,6 +36,7 @@ def tied() -> nn.Module:
         (nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8)), "1.running_mean, 1.running_var.*LayerNorm.*--from-check"),
         (nn.Linear(16, 8).double(), "weight, bias: no float32.*--from-checkpoint"),
         (nn.Linear(16, 8, dtype=torch.bfloat16), "weight, bias: no float32.*--from-checkpoint"),
+        (Int8Linear("step"), "weight, step: no parameter"),
         (tied(), "1.weight: another name of the same weights"),
         (nn.ReLU(), "has no weights"),
     ],
