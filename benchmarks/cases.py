@@ -70,7 +70,7 @@ def changed(spec: TensorSpec, old: Array, stream: Stream, seed: int, index: int)
     units = arithmetic.to_grid(flat, spec.grid).astype(np.int64)
     if isinstance(stream, Sparse):
         units[stream.positions] += stream.levels.astype(np.int64) * stream.step
-    else:
+    elif isinstance(stream, Hashed):
         units += np.concatenate([piece.values for piece in spread(stream, seed, index, spec)])
     return arithmetic.from_grid(units.astype(np.int32), spec.grid).reshape(old.shape)
 
@@ -86,4 +86,4 @@ def _changes(diff: Diff, index: int, spec: TensorSpec) -> int:
     stream = diff.streams[index]
     if isinstance(stream, Hashed):
         return sum(int(np.count_nonzero(piece.values)) for piece in spread(stream, diff.seed, index, spec))
-    return 0 if stream is None else len(stream.positions)
+    return 0 if stream is None else len(numbers(stream))

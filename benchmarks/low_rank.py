@@ -57,10 +57,15 @@ def changes(ratio: float, rng: np.random.Generator) -> list[Change]:
     return made
 
 
+def deltas(change: Change) -> Units:
+    """Return by how many units each weight changes, flat."""
+    ((old, new),) = change.pieces()
+    return new.astype(np.int64) - old
+
+
 def factors(change: Change) -> tuple[Floats, Floats]:
     """Return the factors of a change in grid units, equally large; what was merged has this rank, but for noise."""
-    delta = (change.new.astype(np.float64) - change.old).reshape(SIDE, SIDE)
-    left, sizes, right = np.linalg.svd(delta)
+    left, sizes, right = np.linalg.svd(deltas(change).astype(np.float64).reshape(SIDE, SIDE))
     roots = np.sqrt(sizes[:RANK])
     return left[:, :RANK] * roots, roots[:, None] * right[:RANK]
 
@@ -93,7 +98,7 @@ def low_rank(changed: Sequence[Change], bits: int) -> dict[str, Any]:
     size, residuals, squares, wanted, largest = 0.0, [], 0.0, 0.0, 0
     for change in changed:
         (left, down), (right, up) = (quantise(part, bits) for part in factors(change))
-        delta = change.new.astype(np.int64) - change.old
+        delta = deltas(change)
         residual = delta - product(left, right, down + up).reshape(-1)
         size += sum(entropy_bytes(part, bits - COUNTED) for part in (left, right))
         residuals.append(residual)
@@ -115,7 +120,7 @@ def sparse(changed: Sequence[Change], limit: int) -> dict[str, Any]:
     diff = nearest_sparse.sparse(changed, limit)
     squares = wanted = 0.0
     for change, stream in zip(changed, diff.streams, strict=True):
-        delta = change.new.astype(np.float64) - change.old
+        delta = deltas(change).astype(np.float64)
         wanted += float(delta @ delta)
         if stream is not None:
             assert isinstance(stream, Sparse)

@@ -6,41 +6,20 @@ to `quantise`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from diffclient.diff.streams import Diff, Exact
-from diffclient.tensors import arithmetic, float_bits, ordinals
+from diffclient.diff.streams import Diff, chunks
+from diffclient.tensors import arithmetic, float_bits
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffclient.tensors.tensor_table import TensorSpec
-from diffserver.checkpoints import outgrown
-from diffserver.checkpoints.fit import Weights
+from diffserver.checkpoints.tensors import deltas, outgrown
+from diffserver.checkpoints.tensors.deltas import Stream
+from diffserver.checkpoints.tensors.flat import Derived, Flat, Weights, finite, from_units, largest, pieces, tensor_of
+from diffserver.checkpoints.tensors.rounding import Rounding
 from diffserver.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """The rounding of one tensor's weights to its grid; `most` is the largest distance."""
-
-    tensor: str
-    most: float
-    largest: float
-    """The tensor's largest weight."""
-    lost: int = 0
-    """The number of weights other than 0 that became 0."""
-
-    @property
-    def share(self) -> float:
-        """The largest distance as a share of the largest weight."""
-        return self.most / (self.largest or 1.0)
-
-    @staticmethod
-    def between(tensor: str, before: Array, after: Array) -> "Rounding":
-        """Return the rounding between a tensor's fp32 weights before and after."""
-        moved = np.abs(after.astype(np.float64) - before)
-        largest, lost = np.max(np.abs(before), initial=0.0), np.count_nonzero((before != 0) & (after == 0))
-        return Rounding(tensor, float(np.max(moved, initial=0.0)), float(largest), int(lost))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +27,22 @@ class Change:
     """One tensor before and after, flat: grid units (int32) on a grid, else the weights."""
 
     spec: TensorSpec
-    old: Array
-    new: Array
+    old: Flat
+    new: Flat
     rounding: Rounding | None = None
     """None for a tensor off the grid, and for one that outgrew its own."""
-    outgrown: Array | None = None
+    outgrown: Flat | None = None
     """The new weights as they are, if some lie beyond the end of the grid; in `new` these are cut."""
 
     @property
     def old_weights(self) -> Array:
         """The old weights in the tensor's shape."""
-        flat = self.old if self.spec.grid is None else arithmetic.from_grid(self.old, self.spec.grid)
-        return np.asarray(flat.reshape(self.spec.shape))
+        weights = self.old if self.spec.grid is None else from_units(self.old, self.spec.grid)
+        return weights[0 : self.spec.size].reshape(self.spec.shape)
+
+    def pieces(self) -> Iterator[tuple[Array, ...]]:
+        """Yield the tensor before and after, chunk by chunk."""
+        return pieces(self.spec.size, self.old, self.new)
 
 
 def find_changes(checkpoint: Weights, parent: Snapshot) -> Iterator[Change]:
@@ -68,11 +51,11 @@ def find_changes(checkpoint: Weights, parent: Snapshot) -> Iterator[Change]:
     Raises CheckpointError where a tensor that was finite is so no longer: a constant may hold infinities, weights not.
     """
     for spec in parent.table:
-        old, new = parent.read(spec.name).reshape(-1), checkpoint.read(spec.name).reshape(-1)
-        if float_bits.finite(old, spec.dtype) and not float_bits.finite(new, spec.dtype):
+        old, new = (tensor_of(weights, spec.name) for weights in (parent, checkpoint))
+        if finite(spec, old) and not finite(spec, new):
             raise CheckpointError(f"{spec.name} holds a number that is not finite", "repair or retrain the checkpoint")
         if spec.grid is None:
-            yield Change(spec, old, _plain(new, spec))
+            yield Change(spec, old, new.converted(partial(_plain, spec=spec)))
         else:
             yield _on_grid(spec, spec.grid, old, new)
 
@@ -86,25 +69,10 @@ def exact(tensor_changes: Sequence[Change]) -> Diff:
     return Diff("exact", tuple(stream for stream, _ in moves), grids=grids, nonfinite=nonfinite)
 
 
-def describe(roundings: Sequence[Rounding]) -> list[str]:
-    """Return a line on the largest rounding; no line if no tensor is on a grid."""
-    if not roundings:
-        return []
-    worst = max(roundings, key=lambda rounding: rounding.share)
-    if not worst.most:
-        return ["no weight had to be rounded to its grid"]
-    lost, loser = sum(rounding.lost for rounding in roundings), max(roundings, key=lambda rounding: rounding.lost)
-    smallest = f"; {lost} other than 0 became 0, {loser.lost} of them in {loser.tensor}" if lost else ""
-    return [
-        f"weights were rounded to their grids: the most in {worst.tensor}, by {worst.most:.2g}, "
-        f"{worst.share:.1e} of its largest weight{smallest}"
-    ]
-
-
 def describe_outgrown(tensor_changes: Sequence[Change], diff: Diff) -> list[str]:
     """Return a line for every tensor that outgrew its grid, with what the diff does to it."""
     return [
-        f"{change.spec.name} holds a weight of {np.max(np.abs(change.outgrown)):g}, and its grid ends at "
+        f"{change.spec.name} holds a weight of {largest(change.spec.size, change.outgrown):g}, and its grid ends at "
         f"{2.0 ** (24 - (change.spec.grid or 0)):g}: {_fate(diff, number)}"
         for number, change in enumerate(tensor_changes)
         if change.outgrown is not None
@@ -124,30 +92,31 @@ def _plain(weights: Array, spec: TensorSpec) -> Array:
     return float_bits.plus_zero(float_bits.bits_of(weights)).view(weights.dtype)
 
 
-def _on_grid(spec: TensorSpec, grid: int, old: Array, new: Array) -> Change:
+def _on_grid(spec: TensorSpec, grid: int, old: Derived, new: Derived) -> Change:
     end = np.float32(2.0 ** (24 - grid))
-    cut = np.clip(new, -end, end)
-    units = arithmetic.round_to_grid(cut, grid)
-    before = arithmetic.to_grid(old, grid)
-    if not np.array_equal(cut, new):
-        return Change(spec, before, units, outgrown=_plain(new, spec))
-    return Change(spec, before, units, Rounding.between(spec.name, new, arithmetic.from_grid(units, grid)))
+    cut = new.converted(lambda weights: np.clip(weights, -end, end))
+    units = cut.converted(partial(arithmetic.round_to_grid, exponent=grid))
+    change = Change(spec, old.converted(partial(arithmetic.to_grid, exponent=grid)), units)
+    if not all(np.array_equal(within, whole) for within, whole in pieces(spec.size, cut, new)):
+        return replace(change, outgrown=new.converted(partial(_plain, spec=spec)))
+    return replace(change, rounding=Rounding.between(spec.name, pieces(spec.size, new, from_units(units, grid))))
 
 
-def _exact(change: Change) -> tuple[Exact | None, int | None]:
+def _exact(change: Change) -> tuple[Stream | None, int | None]:
     """Return a tensor's stream, and the exponent of its grid from there on."""
     spec = change.spec
     if spec.grid is not None and change.outgrown is not None:
-        return outgrown.move(spec, arithmetic.from_grid(change.old, spec.grid), change.outgrown)
+        return outgrown.move(spec, from_units(change.old, spec.grid), change.outgrown)
     if spec.grid is None:
-        deltas = ordinals.subtract(change.new, change.old, spec.dtype)
+        stream = deltas.of_ordinals(spec, change.old, change.new)
     else:
-        deltas = change.new.astype(np.int64) - change.old
-    positions = np.flatnonzero(deltas)
-    return Exact(positions, deltas[positions]) if positions.size else None, spec.grid
+        stream = deltas.of_units(spec, change.old, change.new)
+    return stream if deltas.change_anything(stream, spec) else None, spec.grid
 
 
-def _makes_nonfinite(change: Change, stream: Exact | None) -> bool:
-    if stream is None or change.spec.grid is not None:
+def _makes_nonfinite(change: Change, stream: Stream | None) -> bool:
+    spec = change.spec
+    if stream is None or spec.grid is not None or spec.dtype not in float_bits.EXPONENTS:
         return False
-    return not float_bits.finite(change.new[stream.positions], change.spec.dtype)
+    changed = (change.new[start:stop][stream.part(start, stop)[0]] for start, stop in chunks(spec.size))
+    return not all(float_bits.finite(weights, spec.dtype) for weights in changed)

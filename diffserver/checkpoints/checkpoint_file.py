@@ -16,7 +16,7 @@ import numpy as np
 from diffclient.errors import FormatError
 from diffclient.strict_json import parse
 from diffclient.tensors.snapshot import Array
-from diffclient.tensors.tensor_table import DTYPES, HEADER_LIMIT
+from diffclient.tensors.tensor_table import DTYPES, HEADER_LIMIT, Table, TensorSpec
 from diffserver.errors import CheckpointError
 
 REMEDY = "save the model's tensors with safetensors.torch.save_file"
@@ -60,15 +60,27 @@ class Checkpoint:
         _require_whole(entries, begin, length)
         self.entries: Mapping[str, Entry] = {entry.name: entry for entry in entries}
 
+    @property
+    def table(self) -> Table:
+        """The tensors by name, all off the grid."""
+        own = sorted(self.entries.values(), key=lambda entry: entry.name.encode())
+        return tuple(TensorSpec(entry.name, entry.shape, entry.dtype, None) for entry in own)
+
     def read(self, name: str) -> Array:
         """Return one tensor in its shape (bf16 as uint16); raises CheckpointError on damaged values."""
         entry = self.entries[name]
-        flat = np.fromfile(self.path, DTYPES[entry.dtype], count=entry.size, offset=entry.start)
-        if flat.size != entry.size:
+        return self.part(name, 0, entry.size).reshape(entry.shape)
+
+    def part(self, name: str, start: int, stop: int) -> Array:
+        """Return one tensor from position `start` up to `stop`, flat; raises CheckpointError on damaged values."""
+        entry = self.entries[name]
+        dtype = DTYPES[entry.dtype]
+        flat = np.fromfile(self.path, dtype, stop - start, offset=entry.start + start * dtype.itemsize)
+        if flat.size != stop - start:
             raise CheckpointError(f"{name} ends early", AGAIN)
         if entry.dtype == "BOOL" and np.any(flat > 1):
             raise CheckpointError(f"{name} holds a truth value that is neither 0 nor 1", "repair the checkpoint")
-        return flat.reshape(entry.shape)
+        return flat
 
 
 def _read_header(file: BinaryIO, length: int) -> tuple[list[Entry], int]:

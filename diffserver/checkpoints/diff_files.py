@@ -19,10 +19,11 @@ from diffclient.diff.streams import Diff
 from diffclient.payload import frame
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode as encode_payload
-from diffclient.tensors.snapshot import Snapshot, enter_grid, fp32_bytes, write_snapshot
+from diffclient.tensors.snapshot import Snapshot, fp32_bytes, write_pieces
 from diffserver.checkpoints import changes, nearest_sparse
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.checkpoints.fit import fit
+from diffserver.checkpoints.tensors import entry
 from diffserver.errors import Invalid
 
 FORMAT = 1
@@ -92,9 +93,9 @@ def snapshot(checkpoint: FilePath, out: FilePath) -> str:
     Raises CheckpointError, RangeError, SnapshotError.
     """
     source = Checkpoint(Path(checkpoint))
-    dtypes = {name: entry.dtype for name, entry in source.entries.items()}
-    table, arrays = enter_grid({name: source.read(name) for name in dtypes}, dtypes=dtypes)
-    return write_snapshot(_new(Path(out)), table, (arrays[spec.name] for spec in table))
+    entries = [entry.enter(source, spec, (), ()) for spec in source.table]
+    table = tuple(entered.spec for entered in entries)
+    return write_pieces(_new(Path(out)), table, (entered.pieces() for entered in entries))
 
 
 def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = None) -> About:

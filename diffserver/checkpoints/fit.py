@@ -7,13 +7,15 @@ counted and not trained, may be missing or too many. Comparing weights is left t
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
 
+from diffclient.diff.streams import chunks
+from diffclient.tensors.float_bits import bits_of
 from diffclient.tensors.snapshot import Array
 from diffclient.tensors.tensor_table import Table, TensorSpec
-from diffserver.checkpoints.checkpoint_file import Checkpoint
+from diffserver.checkpoints.checkpoint_file import Checkpoint, Entry
+from diffserver.checkpoints.tensors.flat import Weights
 from diffserver.errors import CheckpointError
 
 NAMED = 5
@@ -26,13 +28,6 @@ SAME_MODEL = "save the state dict of the very model that was published"
 
 SAME_LINE = f"{SAME_MODEL}; if the model itself has changed, pass --kind snapshot: every device then fetches it whole"
 """The remedy for an update: another model is a mistake, and the same model may have other tensors from now on."""
-
-
-class Weights(Protocol):
-    """Tensors that can be read by name."""
-
-    def read(self, name: str) -> Array:
-        """Return one tensor in its shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +57,11 @@ class Fitted:
         """Return one tensor in its shape (bf16 as uint16); raises CheckpointError as the checkpoint does."""
         source, own_name = self.sources[name]
         return source.read(own_name)
+
+    def part(self, name: str, start: int, stop: int) -> Array:
+        """Return one tensor from position `start` up to `stop`, flat; raises CheckpointError as the checkpoint does."""
+        source, own_name = self.sources[name]
+        return source.part(own_name, start, stop)
 
 
 def fit(checkpoint: Checkpoint, table: Table, hints: Hints = NO_HINTS) -> Fitted:
@@ -123,13 +123,15 @@ def _twin(checkpoint: Checkpoint, name: str, own_names: Mapping[str, str | None]
     for candidate in likely:
         own = checkpoint.entries.get(own_names.get(candidate) or "")
         same = own is not None and (own.shape, own.dtype) == (entry.shape, entry.dtype) and entry.size > 0
-        if own and same and np.array_equal(_bytes(checkpoint, own.name), _bytes(checkpoint, name)):
+        if own and same and _equal(checkpoint, own, entry):
             return candidate
     return None
 
 
-def _bytes(checkpoint: Checkpoint, name: str) -> Array:
-    return checkpoint.read(name).reshape(-1).view(np.uint8)
+def _equal(checkpoint: Checkpoint, left: Entry, right: Entry) -> bool:
+    """Tell whether two tensors of the same shape and dtype have the very same bytes."""
+    parts = ([bits_of(checkpoint.part(entry.name, *chunk)) for entry in (left, right)] for chunk in chunks(left.size))
+    return all(np.array_equal(first, second) for first, second in parts)
 
 
 def _is_counted(name: str) -> bool:

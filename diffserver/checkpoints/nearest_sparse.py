@@ -8,17 +8,17 @@ Nothing is trained here.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
 from diffclient.tensors.tensor_table import Table
 from diffserver.checkpoints.changes import Change
-from diffserver.checkpoints.quantise import Rung, WantedChange, int8_scales, wanted_change
+from diffserver.checkpoints.largest_changes import Changes
+from diffserver.checkpoints.quantise import Rung, int8_scales, wanted_change
 from diffserver.errors import Invalid
 
 BYTES_A_CHANGE = 1.45
@@ -42,11 +42,9 @@ Length = Callable[[Diff], float]
 class Problem:
     """The changes that all tensors should get, and the bytes that there are for them."""
 
-    tensors: Sequence[WantedChange | None]
+    changes: Changes
     table: Table
     limit: int
-    sizes: npt.NDArray[np.float32]
-    """The sizes of all changes, the largest first, in the units of comparison."""
 
     def coded(self, diff: Diff) -> float:
         """Return the length of a diff's payload."""
@@ -55,9 +53,10 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """A diff, the length of its payload, and the squared error that it takes away."""
+    """A number of changes and a step, the length of their payload, and the squared error that they take away."""
 
-    diff: Diff
+    kept: int
+    rung: Rung
     length: float
     gain: float
     count: int
@@ -69,23 +68,18 @@ def sparse(changes: Sequence[Change], limit: int) -> Diff:
 
     Raises Invalid if not even one change fits, or none is of a kind that sparse diffs carry.
     """
-    problem = _problem(changes, limit)
-    if not len(problem.sizes):
-        raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
-    count = min(len(problem.sizes), max(1, int(limit / BYTES_A_CHANGE)))
-    rung, count = _best_rung(problem, Rung.below(float(problem.sizes[count - 1])), count)
-    best = _with_finer_steps(problem, rung, _most_within(problem, rung, problem.coded, count))
-    if best.length > limit or not best.diff.carried:
-        raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
-    return best.diff
-
-
-def _problem(changes: Sequence[Change], limit: int) -> Problem:
     scales = int8_scales(changes)
-    tensors = [wanted_change(change, scales.get(change.spec.name)) for change in changes]
-    sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in tensors if tensor)]
-    largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
-    return Problem(tensors, tuple(change.spec for change in changes), limit, largest_first)
+    wanted = Changes([wanted_change(change, scales.get(change.spec.name)) for change in changes])
+    problem = Problem(wanted, tuple(change.spec for change in changes), limit)
+    if not wanted.count:
+        raise Invalid("no weight changes that a sparse diff can change", "publish it as exact, if anything changes")
+    count = min(wanted.count, max(1, int(limit / BYTES_A_CHANGE)))
+    rung, count = _best_rung(problem, Rung.below(float(wanted.largest(count).sizes[count - 1])), count)
+    best = _with_finer_steps(problem, rung, _most_within(problem, rung, problem.coded, count))
+    diff, _ = _kept(problem, best.kept, best.rung)
+    if best.length > limit or not diff.carried:
+        raise Invalid(f"the budget of {limit} bytes is too little for a single change", "raise it")
+    return diff
 
 
 def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
@@ -93,8 +87,9 @@ def _best_rung(problem: Problem, first: Rung, count: int) -> tuple[Rung, int]:
 
     The search goes uphill from `first`, in both directions.
     """
-    sample = _attempt(problem, count, first, problem.coded)
-    factor = sample.length / max(1.0, estimated_bytes(sample.diff, problem.table))
+    sample, _ = _kept(problem, count, first)
+    factor = problem.coded(sample) / max(1.0, estimated_bytes(sample, problem.table))
+    del sample  # it may be large
 
     def length(diff: Diff) -> float:
         return factor * estimated_bytes(diff, problem.table)
@@ -126,7 +121,7 @@ def _next_rung(problem: Problem, rung: Rung, direction: int) -> Rung | None:
     """Return the next rung that is another step in some tensor; None where steps cannot be any finer."""
 
     def steps(number: int) -> list[tuple[int, int | None]]:
-        return [tensor.step(Rung(number)) for tensor in problem.tensors if tensor]
+        return [tensor.step(Rung(number)) for tensor in problem.changes.tensors if tensor]
 
     numbers = range(rung.number + direction, rung.number + 9 * direction, direction)
     return next((Rung(number) for number in numbers if steps(number) != steps(rung.number)), None)
@@ -139,7 +134,7 @@ def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> At
     """
     limit = problem.limit
     # Below half a step a change would be rounded to nothing.
-    most = len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], rung.value / 2, side="right"))
+    most = problem.changes.above(rung.value / 2)
     best = empty = replace(_attempt(problem, 0, rung, length), count=count)
     count, fitting, too_many = min(count, most), 0, most + 1
     for number in range(ATTEMPTS):
@@ -160,24 +155,16 @@ def _most_within(problem: Problem, rung: Rung, length: Length, count: int) -> At
 
 def _attempt(problem: Problem, count: int, rung: Rung, length: Length) -> Attempt:
     """Keep the largest `count` changes at this step."""
-    masks = _largest(problem, count)
-    attempts = [tensor.quantised(next(masks), rung) if tensor else (None, 0.0) for tensor in problem.tensors]
-    diff = Diff("sparse", tuple(stream for stream, _ in attempts))
-    return Attempt(diff, length(diff), sum(gain for _, gain in attempts), count)
+    diff, gain = _kept(problem, count, rung)
+    return Attempt(count, rung, length(diff), gain, count)
 
 
-def _largest(problem: Problem, count: int) -> Iterator[npt.NDArray[np.bool_]]:
-    """Yield for every tensor that may change a mask of the largest `count` changes; of equal ones, the first."""
-    least = float(problem.sizes[count - 1]) if count else math.inf
-    ties = count - (len(problem.sizes) - int(np.searchsorted(problem.sizes[::-1], least, side="right")))
-    for tensor in problem.tensors:
-        if tensor:
-            sizes = tensor.sizes
-            mask = sizes > least
-            equal = np.flatnonzero(sizes == least)[:ties]
-            mask[equal] = True
-            ties -= len(equal)
-            yield mask
+def _kept(problem: Problem, count: int, rung: Rung) -> tuple[Diff, float]:
+    """Return the diff of the largest `count` changes at this step, and the squared error that it takes away."""
+    largest = problem.changes.largest(count)
+    masks = largest.masks(count)
+    parts = [tensor.quantised(next(masks), rung) if tensor else (None, 0.0) for tensor in largest.tensors]
+    return Diff("sparse", tuple(stream for stream, _ in parts)), sum(gain for _, gain in parts)
 
 
 def estimated_bytes(diff: Diff, table: Table) -> float:

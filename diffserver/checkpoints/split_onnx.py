@@ -4,7 +4,8 @@ All values that are no shapes or indices are weights, also those of constants an
 of a later version take the names in the published graph, by the nodes that use them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 KINDS = {1: "F32", 2: "U8", 3: "I8", 5: "I16", 6: "I32", 10: "F16", 11: "F64", 16: "BF16"}
 """ONNX's numbers of the dtypes that weights have. What is int64 or bool is a shape, an index or a flag, and stays."""
 
+INT32 = 6
+QUANTISED = ("ConvInteger", "DequantizeLinear", "MatMulInteger", "QGemm", "QLinearConv", "QLinearMatMul")
+"""Nodes whose inputs are weights without a side, too, as scales and zero points, and int32, as biases."""
+
+RESIZED = ("Resize", "Upsample")
+"""Nodes of which all inputs but the first say how large the output is, be they floats."""
+
 NEW_GRAPH = "pass --kind snapshot if it is the next version of the model: every device then fetches it whole"
 
 
@@ -35,7 +43,8 @@ def split(path: Path, out: Path, published: bytes | None = None) -> bytes:
     model = _load(path)
     _lift(model.graph)
     if published is None:
-        weights = {tensor.name: tensor for tensor in model.graph.initializer if _is_weight(tensor)}
+        uses = _uses(model.graph)
+        weights = {tensor.name: tensor for tensor in model.graph.initializer if _is_weight(tensor, uses)}
         graph = _without(model, weights)
     else:
         weights, graph = _under_names_of(published, model), published
@@ -64,18 +73,40 @@ def _load(path: Path) -> "ModelProto":
     return model
 
 
-def _is_weight(tensor: "TensorProto") -> bool:
-    """Tell weights from what the graph has to know: a number without a side may be a bound or a scale."""
-    return tensor.data_type in KINDS and bool(tensor.dims) and int(np.prod(tensor.dims)) > 0
+@dataclass(frozen=True)
+class Uses:
+    """The names of what quantised arithmetic takes in, and of what gives sizes to outputs."""
+
+    quantised: Container[str]
+    sizes: Container[str]
+
+
+def _is_weight(tensor: "TensorProto", uses: Uses) -> bool:
+    """Tell weights from what the graph has to know: a number without a side may be a bound, int32 a shape."""
+    if tensor.name in uses.sizes:
+        return False
+    if tensor.name not in uses.quantised and (tensor.data_type == INT32 or not tensor.dims):
+        return False
+    return tensor.data_type in KINDS and int(np.prod(tensor.dims)) > 0
+
+
+def _uses(graph: "GraphProto") -> Uses:
+    """Return the special uses of a graph's tensors; after integers were multiplied, so are both their scales."""
+    nodes = list(_nodes(graph))
+    dynamic = {name for node in nodes if node.op_type == "DynamicQuantizeLinear" for name in node.output}
+    arithmetic = [node for node in nodes if node.op_type in QUANTISED]
+    scaled = [node for node in nodes if node.op_type == "Mul" and dynamic & {*node.input}]
+    quantised = {name for node in (*arithmetic, *scaled) for name in node.input}
+    return Uses(quantised, {name for node in nodes if node.op_type in RESIZED for name in node.input[1:]})
 
 
 def _lift(graph: "GraphProto") -> None:
     """Make initialisers of the outermost graph of all weights: of constants, and of graphs inside nodes."""
-    names = {tensor.name for tensor in graph.initializer}
+    names, uses = {tensor.name for tensor in graph.initializer}, _uses(graph)
     for inside, where in _graphs(graph, ""):
         renamed = {}
         tensors = [*_constants(inside), *(inside.initializer if inside is not graph else ())]
-        for tensor in filter(_is_weight, list(tensors)):
+        for tensor in [tensor for tensor in tensors if _is_weight(tensor, uses)]:
             name = tensor.name if tensor.name not in names else f"{where}{tensor.name}"
             names.add(name)
             renamed[tensor.name] = name

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 from diffserver.checkpoints.tensor_array import as_array
 from diffserver.checkpoints.write_safetensors import write
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REMEDY = "save the model's tensors with safetensors.torch.save_file(model.state_dict(), …)"
-INSIDE = ("state_dict", "model_state_dict", "model")
+INSIDE = ("state_dict", "model_state_dict", "model", "model_state")
 """The keys under which training frameworks keep the state dict in a checkpoint."""
 
 
@@ -37,7 +38,8 @@ def _state_dict(path: Path) -> "Mapping[str, Tensor]":
             f"reading {path.name} needs torch", f"pip install 'diffserver[train]', or {REMEDY}"
         ) from error
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Files of before torch 1.6 are no zip archives, and cannot be mapped.
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except Exception as error:  # torch's own, by the file's format: pickles of objects, TorchScript, no torch file
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"torch does not read {path.name} as weights only: {reason}", REMEDY) from error

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from diffclient.tensors.snapshot import Array, Snapshot, Table, TensorSpec, digest, enter_grid
 from diffclient.tensors.tensor_table import DTYPES
-from diffserver.checkpoints.changes import Rounding, describe
 from diffserver.checkpoints.tensor_array import as_array
+from diffserver.checkpoints.tensors.rounding import Rounding, describe
 from diffserver.methods.parametrised import LoopError, load, tensors
 from diffserver.training.state_arrays import state_of
 
@@ -59,7 +59,7 @@ def enter(model: nn.Module, path: Path | None = None) -> Parent:
         state = state_of(model)
         table, entered = enter_grid(state.arrays, dtypes=state.dtypes, constants=state.constants)
         on_grid = [spec.name for spec in table if spec.grid is not None]
-        notes = describe([Rounding.between(name, state.arrays[name], entered[name]) for name in on_grid])
+        notes = describe([Rounding.between(name, [(state.arrays[name], entered[name])]) for name in on_grid])
     load(model, entered)
     hashes = {spec.name: hash_of(entered[spec.name], spec) for spec in table}
     return Parent(table, {name: as_array(tensor) for name, tensor in there.items()}, hashes, tuple(notes))

@@ -153,6 +153,7 @@ TOPK = Definition(
     helpers=(
         "diffserver.methods.quantiser",
         "diffserver.checkpoints.nearest_sparse",
+        "diffserver.checkpoints.largest_changes",
         "diffserver.checkpoints.quantise",
     ),
     teacher="own",

@@ -11,14 +11,15 @@ from time import monotonic
 from diffclient.errors import InferenceError
 from diffclient.measure.onnx_session import Session
 from diffclient.release.manifest import NO_GRAPH
-from diffclient.tensors import float_bits
-from diffclient.tensors.snapshot import Array, Snapshot, Table, TensorSpec, enter_grid, write_snapshot
-from diffserver.checkpoints.changes import Rounding, describe
+from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, write_pieces
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.checkpoints.fit import Fitted, Hints, fit, table_changes
+from diffserver.checkpoints.fit import Hints, fit, table_changes
+from diffserver.checkpoints.tensors import entry
+from diffserver.checkpoints.tensors.flat import finite, tensor_of
+from diffserver.checkpoints.tensors.rounding import describe
 from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import CheckpointError, Invalid
-from diffserver.pipeline.from_checkpoint import fetch, origin
+from diffserver.pipeline.from_checkpoint import fetched, origin
 from diffserver.pipeline.job_context import Result, Work, count_changed
 from diffserver.pipeline.parent_version import Parent
 from diffserver.tasks.tied import other_names
@@ -46,19 +47,21 @@ def enter(work: Work, parent: Parent | None = None) -> Result:
 
     Raises CheckpointError, Invalid, RangeError, InferenceError.
     """
-    began, checkpoint = monotonic(), fetch(work)
-    frame = _frame_of_delivery(work, checkpoint, parent) if work.spec.task == DELIVERY else _frame_of_task(work, parent)
-    fitted = fit(checkpoint, frame.table, frame.hints)
-    requested = _matching(work.spec.off_grid, frame.table) | _off_grid_before(parent)
-    off_grid = requested | _fitting(STATISTICS, frame.table)
-    table = tuple(_enter(fitted, spec, frame, off_grid)[0] for spec in frame.table)
-    roundings: list[Rounding] = []
-    digest = write_snapshot(work.out, table, _arrays(fitted, table, frame, off_grid, roundings))
+    began, delivered = monotonic(), work.spec.task == DELIVERY
+    with fetched(work) as checkpoint:
+        frame = _frame_of_delivery(work, checkpoint, parent) if delivered else _frame_of_task(work, parent)
+        fitted = fit(checkpoint, frame.table, frame.hints)
+        requested = _matching(work.spec.off_grid, frame.table) | _off_grid_before(parent)
+        off_grid = requested | _fitting(STATISTICS, frame.table)
+        entries = [entry.enter(fitted, spec, off_grid, frame.constants) for spec in frame.table]
+        table, roundings = tuple(entered.spec for entered in entries), [entered.rounding for entered in entries]
+        digest = write_pieces(work.out, table, (entered.pieces() for entered in entries))
     weights = Snapshot(work.out)
-    if frame.graph and work.spec.task == DELIVERY:
+    if frame.graph and delivered:
         _require_fit(frame.graph, weights)
     news = _news(parent, digest, table) if parent else ()
-    notes = (origin(work), *news, *fitted.notes, *describe(roundings), *_kept_off(table, off_grid))
+    rounded = describe([rounding for rounding in roundings if rounding])
+    notes = (origin(work), *news, *fitted.notes, *rounded, *_kept_off(table, off_grid))
     changed = count_changed(parent.snapshot, weights) if parent else 0
     return Result(NewVersion(work.out, digest, table, "snapshot"), frame.graph, changed, monotonic() - began, notes)
 
@@ -80,11 +83,9 @@ def _frame_of_task(work: Work, parent: Parent | None) -> Frame:
 
 def _frame_of_delivery(work: Work, checkpoint: Checkpoint, parent: Parent | None) -> Frame:
     """Return the frame of all of the checkpoint's own tensors, and the graph that came with it, or the parent's."""
-    entries = sorted(checkpoint.entries.values(), key=lambda entry: entry.name.encode())
-    table = tuple(TensorSpec(entry.name, entry.shape, entry.dtype, None) for entry in entries)
     graph = work.spec.graph or (parent.graph.sha256 if parent else None)
     constants = checkpoint.entries.keys() - _finite_before(parent)
-    return Frame(table, constants, work.objects.get(graph) if graph else NO_GRAPH, Hints())
+    return Frame(checkpoint.table, constants, work.objects.get(graph) if graph else NO_GRAPH, Hints())
 
 
 def _finite_before(parent: Parent | None) -> set[str]:
@@ -92,7 +93,7 @@ def _finite_before(parent: Parent | None) -> set[str]:
     if parent is None:
         return set()
     snapshot = parent.snapshot
-    return {spec.name for spec in snapshot.table if float_bits.finite(snapshot.read(spec.name), spec.dtype)}
+    return {spec.name for spec in snapshot.table if finite(spec, tensor_of(snapshot, spec.name))}
 
 
 def _off_grid_before(parent: Parent | None) -> set[str]:
@@ -117,26 +118,6 @@ def _news(parent: Parent, digest: str, table: Table) -> Iterator[str]:
     yield from table_changes(parent.snapshot.table, table)
 
 
-def _enter(fitted: Fitted, spec: TensorSpec, frame: Frame, off_grid: Container[str]) -> tuple[TensorSpec, Array, Array]:
-    """Return one tensor's entry of the table, and its weights before and after rounding to the grid."""
-    before = fitted.read(spec.name)
-    (entered,), after = enter_grid(
-        {spec.name: before}, off_grid=off_grid, dtypes={spec.name: spec.dtype}, constants=frame.constants
-    )
-    return entered, before, after[spec.name]
-
-
-def _arrays(
-    fitted: Fitted, table: Table, frame: Frame, off_grid: Container[str], roundings: list[Rounding]
-) -> Iterator[Array]:
-    """Yield the weights on their grids, one tensor in memory at a time; append their roundings."""
-    for spec in table:
-        entered, before, after = _enter(fitted, spec, frame, off_grid)
-        if entered.grid is not None:
-            roundings.append(Rounding.between(spec.name, before, after))
-        yield after
-
-
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """Weights in memory."""
@@ -146,6 +127,10 @@ class Arrays:
     def read(self, name: str) -> Array:
         """Return one tensor in its shape."""
         return self.by_name[name]
+
+    def part(self, name: str, start: int, stop: int) -> Array:
+        """Return one tensor from position `start` up to `stop`, flat."""
+        return self.by_name[name].reshape(-1)[start:stop]
 
 
 def _kept_off(table: Table, requested: Container[str]) -> Iterator[str]:

@@ -3,15 +3,17 @@
 A checkpoint that is delivered whole is left to `enter_checkpoint`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
 from diffclient.diff.streams import Diff
 from diffclient.tensors.snapshot import fp32_bytes
 from diffserver.checkpoints import nearest_sparse, quantise
-from diffserver.checkpoints.changes import Change, describe, describe_outgrown, exact, find_changes
+from diffserver.checkpoints.changes import Change, describe_outgrown, exact, find_changes
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.checkpoints.fit import SAME_LINE, Hints, fit
+from diffserver.checkpoints.tensors.rounding import describe
 from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import CheckpointError
 from diffserver.pipeline.job_context import Result, Work, result_of_update
@@ -25,18 +27,39 @@ def update(work: Work, parent: Parent) -> Result:
 
     Raises CheckpointError, Invalid, RangeError.
     """
-    began, checkpoint = monotonic(), fetch(work)
-    fitted = fit(checkpoint, parent.snapshot.table, _hints(work, parent, checkpoint))
-    changes = list(find_changes(fitted, parent.snapshot))
-    checkpoint.path.unlink()  # a search makes several versions of it, each with files of its own
+    began = monotonic()
+    with fetched(work) as checkpoint:
+        fitted = fit(checkpoint, parent.snapshot.table, _hints(work, parent, checkpoint))
+        changes = list(find_changes(fitted, parent.snapshot))
+        diff = _diff(work, parent, changes)
+        version = write_version(diff, parent, work.out)
+        notes = (*fitted.notes, *_notes(work, diff, changes))
+    return result_of_update(work, parent, version, began, notes)
+
+
+@contextmanager
+def fetched(work: Work) -> Iterator[Checkpoint]:
+    """Give the checkpoint of a request, in a file that is there as long as its tensors are read.
+
+    A search makes several versions of it, each with files of its own. Raises CheckpointError.
+    """
+    work.on_progress(0.0, "reads the checkpoint")
+    assert work.spec.checkpoint is not None  # or there would be something to train
+    path = work.objects.download(work.spec.checkpoint, work.folder / "checkpoint.safetensors")
+    try:
+        yield Checkpoint(path)
+    finally:
+        path.unlink()
+
+
+def _diff(work: Work, parent: Parent, changes: Sequence[Change]) -> Diff:
     diff = exact(changes)
-    if not diff.carried and not diff.grids:
+    if not any(diff.streams):
         raise CheckpointError(f"the checkpoint has the very weights of version {parent.number}", "pass another one")
-    if work.spec.method == "sparse":
-        work.on_progress(0.2, "looks for the sparse diff that comes nearest")
-        diff = nearest_sparse.sparse(changes, int(work.spec.budget * fp32_bytes(parent.snapshot.table)))
-    notes = (*fitted.notes, *_notes(work, diff, changes))
-    return result_of_update(work, parent, write_version(diff, parent, work.out), began, notes)
+    if work.spec.method != "sparse":
+        return diff
+    work.on_progress(0.2, "looks for the sparse diff that comes nearest")
+    return nearest_sparse.sparse(changes, int(work.spec.budget * fp32_bytes(parent.snapshot.table)))
 
 
 def _hints(work: Work, parent: Parent, checkpoint: Checkpoint) -> Hints:
@@ -44,13 +67,6 @@ def _hints(work: Work, parent: Parent, checkpoint: Checkpoint) -> Hints:
     same = {spec.name for spec in parent.snapshot.table} == set(checkpoint.entries)
     names = {} if same or work.spec.task == DELIVERY else other_names(work.task.network(work.seed))
     return Hints(names, parent.snapshot, SAME_LINE)
-
-
-def fetch(work: Work) -> Checkpoint:
-    """Return the checkpoint of a request; raises CheckpointError."""
-    work.on_progress(0.0, "reads the checkpoint")
-    assert work.spec.checkpoint is not None  # or there would be something to train
-    return Checkpoint(work.objects.download(work.spec.checkpoint, work.folder / "checkpoint.safetensors"))
 
 
 def _notes(work: Work, diff: Diff, changes: Sequence[Change]) -> tuple[str, ...]:

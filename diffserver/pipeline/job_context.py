@@ -9,8 +9,9 @@ from time import monotonic
 
 import numpy as np
 
+from diffclient.diff.streams import chunks
 from diffclient.tensors.float_bits import bits_of
-from diffclient.tensors.snapshot import Snapshot
+from diffclient.tensors.snapshot import Snapshot, TensorSpec
 from diffserver.catalog.candidate import NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.evaluation import Evaluation
@@ -88,13 +89,14 @@ def count_changed(before: Snapshot, after: Snapshot) -> int:
     """
     comparable = {(spec.name, spec.shape, spec.dtype) for spec in before.table}
     return sum(
-        _differing(before, after, spec.name) if (spec.name, spec.shape, spec.dtype) in comparable else spec.size
+        _differing(before, after, spec) if (spec.name, spec.shape, spec.dtype) in comparable else spec.size
         for spec in after.table
     )
 
 
-def _differing(before: Snapshot, after: Snapshot, name: str) -> int:
-    return int(np.count_nonzero(bits_of(before.read(name)) != bits_of(after.read(name))))
+def _differing(before: Snapshot, after: Snapshot, spec: TensorSpec) -> int:
+    parts = ([bits_of(weights.part(spec.name, *chunk)) for weights in (before, after)] for chunk in chunks(spec.size))
+    return sum(int(np.count_nonzero(old != new)) for old, new in parts)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffclient.diff.streams import Diff, Exact, Hashed, Sparse, numbers
+from diffclient.diff.streams import Diff, Hashed, Sparse, numbers
 from diffclient.payload.decode import decode
 from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
 from diffserver import evaluation
@@ -34,7 +34,7 @@ def shape_of(diff: Diff, table: Table) -> Shape:
     """Describe a diff for the table's tensors."""
     touched = [(spec, stream) for spec, stream in zip(table, diff.streams, strict=True) if stream is not None]
     levels = {int(level) for _, stream in touched for level in np.unique(numbers(stream))}
-    steps = [_step(spec, stream) for spec, stream in touched if not isinstance(stream, Exact)]
+    steps = [_step(spec, stream) for spec, stream in touched if isinstance(stream, Sparse | Hashed)]
     return Shape(len(levels), (min(steps), max(steps)) if steps else None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.low_rank import BITS, changes, entropy_bytes, factors, low_rank, product, quantise
+from benchmarks.low_rank import BITS, changes, deltas, entropy_bytes, factors, low_rank, product, quantise
 
 
 @given(seed=st.integers(0, 2**32), shift=st.integers(-3, 40), bits=st.sampled_from(BITS))
@@ -39,7 +39,7 @@ def test_more_bits_come_nearer_and_leave_less_to_add(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("benchmarks.low_rank.MATRICES", 1)
     [change] = changes(0.02, np.random.default_rng(3))
     left, right = factors(change)
-    assert np.abs(left @ right - (change.new - change.old).reshape(len(left), -1)).max() < 1.5
+    assert np.abs(left @ right - deltas(change).reshape(len(left), -1)).max() < 1.5
     rows = [low_rank([change], bits) for bits in BITS]
     for name, order in (("error_share", -1), ("bytes_to_exact", -1), ("bytes", 1), ("equal_share", 1)):
         figures = [row[name] for row in rows]

@@ -6,7 +6,7 @@ bytes is left to `encode` and `decode`, applying it to `apply`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -27,6 +27,10 @@ CHUNK = 1_048_320
 """Weights of a chunk, the last of a tensor being shorter: about 2^20, and whole blocks (`block_classes`)."""
 
 
+Part = tuple[Positions, Values]
+"""The changes from one position of a tensor up to another: places, counted from there, and levels or deltas."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sparse:
     """Some positions of one tensor change: at positions[i] the value is levels[i] × step."""
@@ -39,6 +43,10 @@ class Sparse:
     """Grid units a level."""
     exponent: int | None = None
     """In F16 and BF16 tensors, which have no grid, a unit is 2^-exponent."""
+
+    def part(self, start: int, stop: int) -> Part:
+        """Return the changes from position `start` up to `stop`."""
+        return _part(self.positions, self.levels, start, stop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +70,29 @@ class Exact:
     deltas: Values
     """int64[k], never 0: differences of `ordinals`, or of grid units where there is a grid (the new one, if it is)."""
 
+    def part(self, start: int, stop: int) -> Part:
+        """Return the changes from position `start` up to `stop`."""
+        return _part(self.positions, self.deltas, start, stop)
 
-Stream = Sparse | Hashed | Exact
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """An exact stream whose deltas are computed whenever a part is asked for, so that none are held."""
+
+    size: int
+    """The tensor's weights."""
+    compute: Callable[[int, int], npt.NDArray[np.signedinteger[Any]]]
+    """Return the deltas from one position up to another, 0 where nothing changes."""
+
+    def part(self, start: int, stop: int) -> Part:
+        """Return the changes from position `start` up to `stop`."""
+        deltas = self.compute(start, stop)
+        places = np.flatnonzero(deltas)
+        return places, deltas[places].astype(np.int64, copy=False)
+
+
+Positioned = Sparse | Exact | Computed
+Stream = Positioned | Hashed
 
 
 Grids = Mapping[int, int | None]
@@ -154,6 +183,8 @@ class Diff:
 
 def numbers(stream: Stream) -> Values:
     """Return a stream's levels or deltas."""
+    if isinstance(stream, Computed):
+        return np.concatenate([np.empty(0, np.int64), *(stream.part(*chunk)[1] for chunk in chunks(stream.size))])
     return stream.deltas if isinstance(stream, Exact) else stream.levels.astype(np.int64)
 
 
@@ -174,10 +205,13 @@ def spread(stream: Hashed, seed: int, tensor: int, spec: TensorSpec) -> Iterator
         yield Piece(None, np.multiply(signed, stream.step, dtype=width), stream.exponent)
 
 
-def _cut(stream: Sparse | Exact, size: int) -> Iterator[Piece | None]:
-    step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
-    values: npt.NDArray[Any] = stream.deltas if isinstance(stream, Exact) else stream.levels
+def _cut(stream: Positioned, size: int) -> Iterator[Piece | None]:
+    step, exponent = (stream.step, stream.exponent) if isinstance(stream, Sparse) else (1, None)
     for start, stop in chunks(size):
-        first, last = np.searchsorted(stream.positions, (start, stop))
-        positions = stream.positions[first:last] - start
-        yield Piece(positions, values[first:last].astype(np.int64) * step, exponent) if last > first else None
+        places, values = stream.part(start, stop)
+        yield Piece(places, values * step, exponent) if len(places) else None
+
+
+def _part(positions: Positions, values: npt.NDArray[Any], start: int, stop: int) -> Part:
+    first, last = np.searchsorted(positions, (start, stop))
+    return positions[first:last] - start, values[first:last].astype(np.int64)

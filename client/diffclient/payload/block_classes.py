@@ -6,6 +6,7 @@ r + c small numbers. Rows are the indices of the first axis.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from diffclient.diff.streams import Positions
 from diffclient.tensors.tensor_table import TensorSpec
 
 Numbers = npt.NDArray[np.uint8]
+Counts = npt.NDArray[np.int64]
 
 BLOCK_LIMIT = 8
 """The most weights of a block."""
@@ -67,24 +69,37 @@ def most_lines(spec: TensorSpec) -> tuple[int, int]:
     return next((shape for block in range(1, BLOCK_LIMIT + 1) if (shape := lines(spec, block))), (0, 0))
 
 
-def fit(spec: TensorSpec, block: int, changed: Positions, step: float) -> Classes | None:
-    """Return classes a factor of 2^step in density apart for blocks of which `changed` hold a change.
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """The number of blocks that hold a change in each row and column of a tensor."""
 
-    None where all rows and all columns are about alike. A row's deviation from the mean share is shrunk by the variance
-    that chance alone explains (a posterior mean).
-    """
+    rows: Counts
+    columns: Counts
+
+
+def count(spec: TensorSpec, block: int, changed: Iterable[Positions]) -> Changed | None:
+    """Count changed blocks, whose numbers come in parts; None for a tensor that cannot have classes."""
     shape = lines(spec, block)
-    if shape is None or not len(changed):
+    if shape is None:
         return None
-    rows, columns = shape
-    classes = Classes(
-        _graded(np.bincount(changed // columns, minlength=rows), step),
-        _graded(np.bincount(changed % columns, minlength=columns), step),
-    )
+    counted = Changed(*(np.zeros(length, np.int64) for length in shape))
+    for part in changed:
+        rows, columns = np.divmod(part, shape[1])
+        counted.rows[:] += np.bincount(rows, minlength=shape[0])
+        counted.columns[:] += np.bincount(columns, minlength=shape[1])
+    return counted
+
+
+def fit(changed: Changed, step: float) -> Classes | None:
+    """Return classes a factor of 2^step in density apart; None where all rows and all columns are about alike.
+
+    A row's deviation from the mean share is shrunk by the variance that chance alone explains (a posterior mean).
+    """
+    classes = Classes(_graded(changed.rows, step), _graded(changed.columns, step))
     return classes if classes.count > 1 else None
 
 
-def _graded(counts: npt.NDArray[np.int64], step: float) -> Numbers:
+def _graded(counts: Counts, step: float) -> Numbers:
     expected = max(float(counts.mean()), 0.5)
     octaves = np.log2((counts + 0.5) / (expected + 0.5))
     by_chance = 1 / (expected * np.log(2) ** 2)

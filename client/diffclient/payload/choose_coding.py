@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffclient.diff.streams import CHUNK, Exact, Hashed, Sparse, Stream, numbers
+from diffclient.diff.streams import CHUNK, Hashed, Positioned, Sparse, Stream, chunks, numbers
 from diffclient.payload import block_classes, fit_codebooks
 from diffclient.payload.block_classes import BLOCK_LIMIT, Classes
 from diffclient.payload.codebook import Codebook, Integers
 from diffclient.payload.fit_codebooks import Counts, Ranges
 from diffclient.payload.records import BOOK_LIMIT
-from diffclient.payload.split_runs import cut, firsts
+from diffclient.payload.split_runs import changed_blocks, cut
 from diffclient.tensors.tensor_table import TensorSpec
+
+Tensors = Sequence[tuple[TensorSpec, Stream]]
+"""The touched tensors with their streams."""
 
 _GAP_DETAILS = (2, 1, 0)
 _ENOUGH = 300
@@ -30,21 +33,23 @@ _COUNT_BITS = 10
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """One tensor's stream as the numbers that are coded."""
+    """One tensor's stream as the numbers that are coded, which are cut anew whenever they are needed."""
 
-    roles: tuple[str, ...]
-    """The content of each run of a chunk: gaps, patterns or values."""
+    spec: TensorSpec
+    stream: Stream
     block: int
     classes: Classes | None
+    roles: tuple[str, ...]
+    """The content of each run of a chunk: gaps, patterns or values."""
     counts: tuple[int, ...]
     """As in `records.Layout`."""
-    chunks: tuple[tuple[Integers, ...], ...]
-    """The runs of each chunk, class by class."""
+    histograms: tuple[Counts, ...]
+    """How often the tensor uses each range of the role, for each run of a chunk; never all 0."""
 
-    def histogram(self, run: int, ranges: Ranges) -> Counts:
-        """Return how often the tensor uses each range in its runs of that index; never all 0."""
-        coded = np.concatenate([chunk[run] for chunk in self.chunks])
-        return ranges.count(coded) if len(coded) else (np.arange(len(ranges.bases)) == 0).astype(np.int64)
+    def runs(self) -> Iterator[tuple[int, Integers]]:
+        """Yield the runs of every chunk, class by class, each with its number in the chunk."""
+        for chunk in cut(self.stream, self.spec.size, self.block, self.classes):
+            yield from enumerate(run for piece in chunk for run in piece.runs)
 
 
 @dataclass(frozen=True)
@@ -59,84 +64,120 @@ class Coding:
     def runs(self) -> Iterator[tuple[Codebook, Integers]]:
         """Yield every run that is not empty with its codebook, in the order in which they travel."""
         for plan, books in zip(self.plans, self.book_numbers, strict=True):
-            for chunk in plan.chunks:
-                for book, run in zip(books, chunk, strict=True):
-                    if len(run):
-                        yield self.books[book], run
+            for number, run in plan.runs():
+                if len(run):
+                    yield self.books[books[number]], run
 
 
-def choose(streams: Sequence[tuple[TensorSpec, Stream]]) -> Coding:
-    """Return the shortest coding found for these streams, each given with its tensor."""
-    ranges = _ranges([stream for _, stream in streams])
-    plans = tuple(_plan(stream, spec, ranges) for spec, stream in streams)
+def choose(tensors: Tensors) -> Coding:
+    """Return the shortest coding found for the streams of these tensors."""
+    ranges = _ranges(tensors)
+    plans = tuple(_plan(stream, spec, ranges) for spec, stream in tensors)
     thrift = 1.0
     while len((coding := _with_books(plans, ranges, thrift)).books) > BOOK_LIMIT:
         thrift *= 4
     return coding
 
 
-def _ranges(streams: Sequence[Stream]) -> dict[str, Ranges]:
+def _ranges(tensors: Tensors) -> dict[str, Ranges]:
     """Return the ranges for each role."""
     patterns = {
         f"patterns of {block}": fit_codebooks.finest(1, (1 << block) - 1) for block in range(2, BLOCK_LIMIT + 1)
     }
-    return {"gaps": _gap_ranges(streams), "values": _value_ranges(streams), **patterns}
+    return {"gaps": _gap_ranges(tensors), "values": _value_ranges(tensors), **patterns}
 
 
-def _gap_ranges(streams: Sequence[Stream]) -> Ranges:
-    gaps = [np.diff(stream.positions) - 1 for stream in streams if not isinstance(stream, Hashed)]
+def _gap_ranges(tensors: Tensors) -> Ranges:
     candidates = [fit_codebooks.ranges(0, CHUNK, detail) for detail in _GAP_DETAILS]
-    return _suited(candidates, np.concatenate([np.empty(0, np.int64), *gaps]).clip(0, CHUNK))
+    return fit_codebooks.suited(candidates, (gaps.clip(0, CHUNK) for gaps in _gaps(tensors)))
 
 
-def _value_ranges(streams: Sequence[Stream]) -> Ranges:
-    values = np.concatenate([np.zeros(1, np.int64), *map(numbers, streams)])  # 0: in the dense form
-    low, high = int(values.min()), int(values.max())
-    if any(isinstance(stream, Sparse) for stream in streams):  # in contexts, signs are relative to the value before
+def _gaps(tensors: Tensors) -> Iterator[Integers]:
+    for spec, stream in tensors:
+        if isinstance(stream, Hashed):
+            continue
+        last = np.empty(0, np.int64)
+        for start, stop in chunks(spec.size):
+            places = stream.part(start, stop)[0] + start
+            yield np.diff(places, prepend=last) - 1
+            last = places[-1:] if len(places) else last
+
+
+def _value_ranges(tensors: Tensors) -> Ranges:
+    bounds = [(0, 0), *((int(values.min()), int(values.max())) for values in _values(tensors) if len(values))]
+    low, high = min(least for least, _ in bounds), max(most for _, most in bounds)
+    if any(isinstance(stream, Sparse) for _, stream in tensors):  # in contexts, signs are relative to the value before
         low, high = min(low, -high), max(high, -low)
-    return _suited(
-        [fit_codebooks.finest(low, high), fit_codebooks.ranges(low, high, 0), fit_codebooks.single(low, high)], values
+    return fit_codebooks.suited(
+        [fit_codebooks.finest(low, high), fit_codebooks.ranges(low, high, 0), fit_codebooks.single(low, high)],
+        _values(tensors),
     )
 
 
-def _suited(candidates: Sequence[Ranges], coded: Integers) -> Ranges:
-    """Return the candidate that codes these numbers in the fewest bits, its codebook included."""
-    counted = [(within, within.count(coded)) for within in candidates]
-    return min(counted, key=lambda pair: pair[0].bits(pair[1]) + fit_codebooks.price(pair[1]))[0]
+def _values(tensors: Tensors) -> Iterator[Integers]:
+    yield np.zeros(1, np.int64)  # in the dense form
+    for spec, stream in tensors:
+        if isinstance(stream, Hashed):
+            yield numbers(stream)
+        else:
+            yield from (stream.part(*chunk)[1] for chunk in chunks(spec.size))
 
 
 def _plan(stream: Stream, spec: TensorSpec, ranges: Mapping[str, Ranges]) -> Plan:
     """Return the plan whose blocks take the fewest bits."""
     if isinstance(stream, Hashed):
-        return Plan(("values",), 1, None, (len(stream.levels),), ((numbers(stream),),))
-    blocks = [1]
+        return _cut(stream, spec, 1, None, ranges)
+
+    best = _shortest([_cut(stream, spec, block, None, ranges) for block in _blocks(stream, spec)], ranges)
+    candidates = (_cut(stream, spec, best.block, classes, ranges) for classes in _classes(stream, spec, best))
+    return _shortest([best, *candidates], ranges)
+
+
+def _shortest(plans: Sequence[Plan], ranges: Mapping[str, Ranges]) -> Plan:
+    return plans[0] if len(plans) == 1 else min(plans, key=lambda plan: _bits(plan, ranges))
+
+
+def _blocks(stream: Positioned, spec: TensorSpec) -> Iterator[int]:
+    yield 1
     if isinstance(stream, Sparse) and spec.shape and 1 < spec.shape[-1] <= BLOCK_LIMIT:
-        blocks.append(spec.shape[-1])
-
-    def bits(plan: Plan) -> float:
-        return _bits(plan, ranges)
-
-    best = min((_cut(stream, spec, block, None) for block in blocks), key=bits)
-    places = stream.positions // best.block
-    changed = places[firsts(places)]
-    if len(changed) < _ENOUGH:
-        return best
-    candidates = (block_classes.fit(spec, best.block, changed, step) for step in _STEPS)
-    return min((best, *(_cut(stream, spec, best.block, classes) for classes in candidates if classes)), key=bits)
+        yield spec.shape[-1]
 
 
-def _cut(stream: Sparse | Exact, spec: TensorSpec, block: int, classes: Classes | None) -> Plan:
-    cuts = tuple(cut(stream, spec.size, block, classes))
-    runs = tuple(tuple(run for piece in chunk for run in piece.runs) for chunk in cuts)
-    roles = ("gaps", "values") if block == 1 else ("gaps", f"patterns of {block}", "values", "values", "values")
-    return Plan(roles * len(cuts[0]), block, classes, tuple(piece.count for chunk in cuts for piece in chunk), runs)
+def _classes(stream: Positioned, spec: TensorSpec, plan: Plan) -> Iterator[Classes]:
+    """Yield the classes that are tried for the blocks of a plan."""
+    if sum(plan.counts) < _ENOUGH:
+        return
+    changed = block_classes.count(spec, plan.block, changed_blocks(stream, spec.size, plan.block))
+    if changed and changed.rows.sum() >= _ENOUGH:
+        yield from filter(None, (block_classes.fit(changed, step) for step in _STEPS))
+
+
+def _cut(stream: Stream, spec: TensorSpec, block: int, classes: Classes | None, ranges: Mapping[str, Ranges]) -> Plan:
+    roles = _roles(stream, block) * (classes.count if classes else 1)
+    counts: list[int] = []
+    histograms = tuple(np.zeros(len(ranges[role].bases), np.int64) for role in roles)
+    for chunk in cut(stream, spec.size, block, classes):
+        counts += (piece.count for piece in chunk)
+        runs = (run for piece in chunk for run in piece.runs)
+        for histogram, role, run in zip(histograms, roles, runs, strict=True):
+            histogram += ranges[role].count(run)
+    for histogram in histograms:
+        histogram[0] += not histogram.any()
+    return Plan(spec, stream, block, classes, roles, tuple(counts), histograms)
+
+
+def _roles(stream: Stream, block: int) -> tuple[str, ...]:
+    """Return the roles of the runs of one class."""
+    if isinstance(stream, Hashed):
+        return ("values",)
+    return ("gaps", "values") if block == 1 else ("gaps", f"patterns of {block}", "values", "values", "values")
 
 
 def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
     """Return about how many bits a plan takes with codebooks of its own."""
     total = 0.0
     for role in set(plan.roles):
-        histograms = [plan.histogram(run, ranges[role]) for run, use in enumerate(plan.roles) if use == role]
+        histograms = [histogram for histogram, use in zip(plan.histograms, plan.roles, strict=True) if use == role]
         total += sum(
             ranges[role].bits(group) + fit_codebooks.price(group) for group in fit_codebooks.cluster(histograms)[1]
         )
@@ -153,7 +194,7 @@ def _with_books(plans: tuple[Plan, ...], ranges: Mapping[str, Ranges], thrift: f
     numbers_by_run: dict[tuple[int, int], int] = {}
     for role, within in ranges.items():
         places = [(index, run) for index, plan in enumerate(plans) for run, use in enumerate(plan.roles) if use == role]
-        members, groups = fit_codebooks.cluster([plans[index].histogram(run, within) for index, run in places], thrift)
+        members, groups = fit_codebooks.cluster([plans[index].histograms[run] for index, run in places], thrift)
         numbers_by_run |= {place: len(books) + member for place, member in zip(places, members, strict=True)}
         books += [within.codebook(group) for group in groups]
     book_numbers = tuple(

@@ -24,6 +24,9 @@ RANGE_LIMIT = 256
 WIDTH_LIMIT = 63
 LOWEST, BEYOND = -(1 << 63), 1 << 63
 
+_LISTED = 1 << 18
+"""The most numbers whose symbols are listed one by one, which is several times as fast as a search."""
+
 
 @dataclass(frozen=True)
 class Codebook:
@@ -83,6 +86,13 @@ class Codebook:
         offsets = np.arange(TOTAL, dtype=np.uint32) - self.starts[symbols]
         return (((frequencies[symbols] - 1) << 20) | (offsets << 8) | symbols).astype(np.uint32)
 
+    @cached_property
+    def _by_number(self) -> Symbols:
+        """uint8[end - low], the symbol of every number."""
+        return np.repeat(np.arange(len(self.widths), dtype=np.uint8), 1 << self.width_of.astype(np.int64))
+
     def symbols(self, numbers: Integers) -> Symbols:
         """Return the symbol of each number, all of which lie in the ranges."""
+        if self.end - self.low <= _LISTED:
+            return self._by_number[numbers - self.low]
         return (np.searchsorted(self.bases, numbers, "right") - 1).astype(np.uint8)

@@ -5,21 +5,22 @@ The choice of blocks and codebooks is left to `choose_coding`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from diffclient.diff.streams import Diff, Exact, Hashed, Positions, Sparse, Stream, numbers
+from diffclient.diff.streams import Computed, Diff, Exact, Hashed, Positions, Sparse, Stream, chunks, numbers
 from diffclient.errors import PayloadError
 from diffclient.payload import bits, choose_coding, frame, rans, records
+from diffclient.payload.bits import Fields, Widths
 from diffclient.payload.choose_coding import Coding
-from diffclient.payload.codebook import Codebook, Integers
+from diffclient.payload.codebook import Integers
 from diffclient.payload.read_runs import value_range
 from diffclient.payload.records import Layout, Records
 from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.tensors.tensor_table import Table, TensorSpec, regridded
 
-STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact}
+STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact | Computed}
 
 _SYMBOLS_A_LANE = 4000
 """Symbols for each lane: a lane costs three bytes, but with few lanes decoding is slow."""
@@ -34,11 +35,12 @@ def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
     touched = [(spec, stream) for spec, stream in zip(table, diff.streams, strict=True) if stream is not None]
     coding = choose_coding.choose(touched)
     section = records.write(_records(coding, diff), diff.kind, table)
-    symbols, extra, lanes = _sections(list(coding.runs()), len(touched) > 0)
+    coded: list[rans.Run] = []
+    extra_bits = [*bits.pack(_walk(coding, coded))]
+    lanes = min(rans.LANE_LIMIT, max(int(len(touched) > 0), sum(len(run) for _, run in coded) // _SYMBOLS_A_LANE))
     parent = bytes.fromhex(parent_digest)[:8]
-    sections = (memoryview(section), memoryview(symbols), memoryview(extra))
-    factors = (diff.alpha, diff.beta, diff.seed)
-    return frame.Frame(_version(diff), diff.kind, parent, *factors, len(table), lanes, *sections).write()
+    header = frame.Header(_version(diff), diff.kind, parent, diff.alpha, diff.beta, diff.seed, len(table), lanes)
+    return header.write(([section], rans.encode(coded, lanes), _drained(extra_bits)))
 
 
 def payload_length(diff: Diff, table: Table) -> int:
@@ -51,7 +53,7 @@ def _records(coding: Coding, diff: Diff) -> Records:
 
     def layout(stream: Stream) -> Layout:
         plan, books = next(plans)
-        step, exponent = (1, None) if isinstance(stream, Exact) else (stream.step, stream.exponent)
+        step, exponent = (stream.step, stream.exponent) if isinstance(stream, Sparse | Hashed) else (1, None)
         return Layout(plan.block, step, exponent, plan.classes, books, plan.counts)
 
     layouts = tuple(None if stream is None else layout(stream) for stream in diff.streams)
@@ -63,16 +65,20 @@ def _version(diff: Diff) -> int:
     return frame.FREE if diff.grids or diff.nonfinite else frame.PLAIN
 
 
-def _sections(runs: Sequence[tuple[Codebook, Integers]], touches: bool) -> tuple[bytes, bytes, int]:
-    """Return symbols, extra bits and the number of lanes."""
-    coded = [(book, book.symbols(run)) for book, run in runs]
-    lanes = min(rans.LANE_LIMIT, max(int(touches), sum(len(run) for _, run in runs) // _SYMBOLS_A_LANE))
-    extra = (
-        ((run - book.bases[symbols]).view(np.uint64), book.width_of[symbols])
-        for (book, run), (_, symbols) in zip(runs, coded, strict=True)
-        if book.has_extra_bits
-    )
-    return rans.encode(coded, lanes), bits.pack(extra), lanes
+def _walk(coding: Coding, coded: list[rans.Run]) -> Iterator[tuple[Fields, Widths]]:
+    """Append each run's symbols to `coded`, and yield its extra bits."""
+    for book, run in coding.runs():
+        symbols = book.symbols(run)
+        coded.append((book, symbols))
+        if book.has_extra_bits:
+            yield (run - book.bases[symbols]).view(np.uint64), book.width_of[symbols]
+
+
+def _drained(pieces: list[bytes]) -> Iterator[bytes]:
+    """Yield pieces that are not held any more."""
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
 
 
 def check(diff: Diff, table: Table) -> None:
@@ -83,13 +89,13 @@ def check(diff: Diff, table: Table) -> None:
     for spec, stream in zip(regridded(table, diff.grids), diff.streams, strict=True):
         if stream is None:
             continue
-        if type(stream) is not STREAMS[diff.kind] or not records.takes(diff.kind, spec):
+        if not isinstance(stream, STREAMS[diff.kind]) or not records.takes(diff.kind, spec):
             raise PayloadError(f"{spec.name}: not a {diff.kind} stream for a tensor that can have one")
         _check_numbers(spec, stream, diff)
         if isinstance(stream, Hashed):
             if not 0 < len(stream.levels) <= spec.size:
                 raise PayloadError(f"{spec.name}: {len(stream.levels)} buckets for {spec.size} weights")
-        else:
+        elif not isinstance(stream, Computed):
             _check_positions(spec, stream.positions, numbers(stream))
 
 
@@ -106,15 +112,17 @@ def _check_freedoms(diff: Diff, table: Table) -> None:
 
 def _check_numbers(spec: TensorSpec, stream: Stream, diff: Diff) -> None:
     step = 1
-    if not isinstance(stream, Exact):
+    if isinstance(stream, Sparse | Hashed):
         step = stream.step
         if records.scales(diff.kind, spec) != (stream.exponent is not None):
             raise PayloadError(f"{spec.name}: an exponent is for F16 and BF16, and needed there")
         if not 0 < step <= LIMIT or not GRID_MIN <= (stream.exponent or 0) <= GRID_MAX:
             raise PayloadError(f"{spec.name}: step or exponent out of range")
-    (low, high), values = value_range(spec, diff.kind, step), numbers(stream)
-    if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
-        raise PayloadError(f"{spec.name}: a value is out of range")
+    low, high = value_range(spec, diff.kind, step)
+    parts = [numbers(stream)] if not isinstance(stream, Computed) else (stream.part(*c)[1] for c in chunks(spec.size))
+    for values in parts:
+        if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
+            raise PayloadError(f"{spec.name}: a value is out of range")
 
 
 def _check_positions(spec: TensorSpec, positions: Positions, values: Integers) -> None:

@@ -6,8 +6,9 @@ The content of sections is left to `records`, `rans` and `bits`, assembly to `en
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import accumulate, pairwise
 
 from diffclient.diff.streams import Kind
@@ -28,8 +29,8 @@ HEADER = struct.Struct("<4sBB8siiIIHIII")
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A payload's header fields and its sections."""
+class Header:
+    """A payload's header, but for the lengths of its sections."""
 
     version: int
     """The format."""
@@ -41,18 +42,30 @@ class Frame:
     seed: int
     tensors: int
     lanes: int
+
+    def write(self, sections: Iterable[Iterable[bytes | memoryview]]) -> bytes:
+        """Return the payload's bytes; each of the three sections is given in pieces, none of which is held."""
+        out = BytesIO(bytes(HEADER.size))
+        ends = [out.seek(0, 2)]
+        for pieces in sections:
+            out.writelines(pieces)
+            ends.append(out.tell())
+        header = HEADER.pack(
+            MAGIC, self.version, CODES[self.kind], self.parent, self.alpha, self.beta, self.seed, self.tensors,
+            self.lanes, *(end - begin for begin, end in pairwise(ends)),
+        )  # fmt: skip
+        out.seek(0)
+        out.write(header)
+        return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Frame(Header):
+    """A payload's header and its sections."""
+
     records: memoryview
     symbols: memoryview
     extra_bits: memoryview
-
-    def write(self) -> bytes:
-        """Return the payload's bytes."""
-        sections = (self.records, self.symbols, self.extra_bits)
-        header = HEADER.pack(
-            MAGIC, self.version, CODES[self.kind], self.parent, self.alpha, self.beta, self.seed, self.tensors,
-            self.lanes, *map(len, sections),
-        )  # fmt: skip
-        return b"".join((header, *sections))
 
 
 def begins(data: bytes) -> bool:

@@ -6,7 +6,7 @@ order, run by run, so memory is bounded by a run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,15 @@ _WORD = np.uint32(16)
 Run = tuple[Codebook, Symbols]
 
 
-def encode(runs: Sequence[Run], lanes: int) -> bytes:
-    """Return the states and words from which `Decoder` reads these runs, in this order."""
+def encode(runs: list[Run], lanes: int) -> Iterator[bytes]:
+    """Yield, in pieces, the states and words from which `Decoder` reads these runs, in this order.
+
+    They are coded from the last to the first; `runs` is emptied on the way, so that words take the symbols' memory.
+    """
     states = np.full(lanes, _LOWEST_STATE, np.uint32)
     words: list[npt.NDArray[np.uint16]] = []
-    for codebook, symbols in reversed(runs):
+    while runs:
+        codebook, symbols = runs.pop()
         frequencies = np.array(codebook.frequencies, np.uint32)
         for start in reversed(range(0, len(symbols), lanes)):
             step = symbols[start : start + lanes]
@@ -37,7 +41,9 @@ def encode(runs: Sequence[Run], lanes: int) -> bytes:
             words.append(active[full].astype("<u2"))
             active[full] >>= _WORD
             active[:] = ((active // frequency) << _BITS) + active % frequency + codebook.starts[step]
-    return states.astype("<u4").tobytes() + b"".join(step.tobytes() for step in reversed(words))
+    yield states.astype("<u4").tobytes()
+    while words:
+        yield words.pop().tobytes()
 
 
 class Decoder:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffclient.diff.streams import Exact, Positions, Sparse, chunks, numbers
+from diffclient.diff.streams import Hashed, Positioned, Positions, Stream, chunks, numbers
 from diffclient.payload.block_classes import Classes, Numbers
 from diffclient.payload.codebook import Integers
 from diffclient.payload.read_runs import contexts
@@ -33,12 +33,16 @@ class Cut:
     """Gaps, patterns if blocks have more than one weight, values: one run, or three by context."""
 
 
-def cut(stream: Sparse | Exact, size: int, block: int, classes: Classes | None = None) -> Iterator[tuple[Cut, ...]]:
-    """Yield the runs of each class for each chunk of a tensor of `size` weights, in blocks of `block` weights."""
-    coded = numbers(stream)
+def cut(stream: Stream, size: int, block: int, classes: Classes | None = None) -> Iterator[tuple[Cut, ...]]:
+    """Yield the runs of each class for each chunk of a tensor of `size` weights, in blocks of `block` weights.
+
+    Buckets are one run.
+    """
+    if isinstance(stream, Hashed):
+        yield (Cut(len(stream.levels), (numbers(stream),)),)
+        return
     for start, stop in chunks(size):
-        first, last = np.searchsorted(stream.positions, (start, stop))
-        positions, values = stream.positions[first:last] - start, coded[first:last]
+        positions, values = stream.part(start, stop)
         total = blocks(start, stop, block)
         if classes is not None:
             class_of = classes.of(start // block, start // block + total)
@@ -52,20 +56,28 @@ def cut(stream: Sparse | Exact, size: int, block: int, classes: Classes | None =
 
 
 def _cut_classes(positions: Positions, values: Integers, block: int, class_of: Numbers, count: int) -> Iterator[Cut]:
-    places = positions // block
-    for number in range(count):
-        members = class_of == number
-        in_class = members[places]
-        ranks = np.cumsum(members) - 1
-        total = int(np.count_nonzero(members))
-        yield _cut(positions[in_class], values[in_class], ranks[places[in_class]], total, block)
+    places, totals = positions // block, np.bincount(class_of, minlength=count)
+    # Sorted by class, a block's rank is its distance from the first of its class.
+    ranks = np.empty(len(class_of), np.int64)
+    ranks[np.argsort(class_of, kind="stable")] = np.concatenate([np.arange(total) for total in totals])
+    own_class, own_ranks = class_of[places], ranks[places]
+    for number, total in enumerate(totals):
+        in_class = own_class == number
+        yield _cut(positions[in_class], values[in_class], own_ranks[in_class], int(total), block)
+
+
+def changed_blocks(stream: Positioned, size: int, block: int) -> Iterator[Positions]:
+    """Yield for each chunk the numbers of the blocks that hold a change."""
+    for start, stop in chunks(size):
+        places = stream.part(start, stop)[0] // block
+        yield places[_firsts(places)] + start // block
 
 
 def _cut(positions: Positions, values: Integers, places: Positions, total: int, block: int) -> Cut:
     """Return the runs of changes whose blocks are at `places` among `total`."""
     if block == 1:
         return Cut(len(places), (_gaps(places, total), values))
-    begins = firsts(places)
+    begins = _firsts(places)
     changed = places[begins]
     patterns = np.add.reduceat(1 << (positions % block), begins) if len(begins) else _NOTHING
     context = contexts(positions, places)
@@ -74,7 +86,7 @@ def _cut(positions: Positions, values: Integers, places: Positions, total: int, 
     return Cut(len(changed), (_gaps(changed, total), patterns, *by_context))
 
 
-def firsts(places: Positions) -> Positions:
+def _firsts(places: Positions) -> Positions:
     """Return the index of each number's first occurrence in sorted numbers."""
     return np.flatnonzero(np.diff(places, prepend=-1))
 

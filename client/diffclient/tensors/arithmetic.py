@@ -51,17 +51,24 @@ def choose_grid(weights: Floats) -> int | None:
     weights and a sixteenth of all, zeros apart, would be below 2^9 units: a table of frequencies rather than weights.
     """
     largest = float(np.max(np.abs(weights), initial=0.0))
-    exponent = ENTRY_BITS - math.frexp(largest)[1] if math.isfinite(largest) else GRID_MIN - 1
-    if exponent < GRID_MIN or _spans_too_much(weights, exponent):
-        return None
-    return min(exponent, GRID_MAX)
+    return None if _spans_too_much(weights, largest) else finest_grid(largest)
 
 
-def _spans_too_much(weights: Floats, exponent: int) -> bool:
-    if weights.size > SMALL_TENSOR:
+def finest_grid(largest: float) -> int | None:
+    """Return the exponent of the finest grid on which a weight fits in 21 bits; None if there is none."""
+    exponent = _entry_exponent(largest) if math.isfinite(largest) else GRID_MIN - 1
+    return None if exponent < GRID_MIN else min(exponent, GRID_MAX)
+
+
+def _entry_exponent(largest: float) -> int:
+    return ENTRY_BITS - math.frexp(largest)[1]
+
+
+def _spans_too_much(weights: Floats, largest: float) -> bool:
+    if weights.size > SMALL_TENSOR or not math.isfinite(largest):
         return False
     sizes = np.abs(weights[weights != 0])
-    coarse = np.count_nonzero(sizes < math.ldexp(COARSE, -exponent))
+    coarse = np.count_nonzero(sizes < math.ldexp(COARSE, -_entry_exponent(largest)))
     return bool(coarse >= max(2, sizes.size / 16))
 
 

@@ -23,7 +23,8 @@ from diffclient.tensors import arithmetic, float_bits
 from diffclient.tensors.tensor_table import DTYPES, Table, TensorSpec, digest, fp32_bytes, header_of, read_header
 
 __all__ = [
-    "DTYPES", "Array", "Snapshot", "Table", "TensorSpec", "digest", "enter_grid", "fp32_bytes", "write_snapshot",
+    "DTYPES", "Array", "Snapshot", "Table", "TensorSpec", "digest", "enter_grid", "fp32_bytes", "on_grid",
+    "require_finite", "write_pieces", "write_snapshot",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -51,25 +52,46 @@ def enter_grid(
     for name in sorted(tensors, key=str.encode):
         array = np.asarray(tensors[name])
         dtype = _dtype_name(name, array, dtypes.get(name))
-        if name not in constants and not float_bits.finite(array, dtype):
-            raise RangeError(f"{name}: the tensor holds a weight that is not finite: retrain or repair the checkpoint")
+        if name not in constants:
+            require_finite(name, array, dtype)
         grid = arithmetic.choose_grid(array) if dtype == "F32" and name not in off_grid else None
-        entered[name] = _entered(array, dtype, grid)
+        entered[name] = on_grid(array, dtype, grid)
         table.append(TensorSpec(name, array.shape, dtype, grid))
     return tuple(table), entered
 
 
+def require_finite(name: str, array: Array, dtype: str) -> None:
+    """Raise RangeError if a tensor, or a part of it, holds infinities or NaN."""
+    if not float_bits.finite(array, dtype):
+        raise RangeError(f"{name}: the tensor holds a weight that is not finite: retrain or repair the checkpoint")
+
+
+def on_grid(array: Array, dtype: str, grid: int | None) -> Array:
+    """Return a tensor, or a part of it, rounded to its grid; off the grid, as it is but for minus zero."""
+    if grid is not None:
+        return np.asarray(arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid))
+    if dtype not in float_bits.EXPONENTS:
+        return array.view(DTYPES[dtype])
+    return np.asarray(float_bits.plus_zero(float_bits.bits_of(array))).view(array.dtype)
+
+
 def write_snapshot(path: Path, table: Table, arrays: Iterable[Array]) -> str:
     """Write arrays, in the table's order, as a snapshot synced to disk; return the version's digest."""
+    return write_pieces(path, table, ([_shaped(array, spec)] for spec, array in zip(table, arrays, strict=True)))
+
+
+def write_pieces(path: Path, table: Table, tensors: Iterable[Iterable[Array]]) -> str:
+    """Write a snapshot as `write_snapshot` does; every tensor comes in pieces, of which one is in memory at a time."""
     hashes = []
     with path.open("xb") as file:
         file.write(header_of(table))
-        for spec, array in zip(table, arrays, strict=True):
-            data = np.ascontiguousarray(array, DTYPES[spec.dtype])
-            if np.shape(array) != spec.shape:
-                raise SnapshotError(f"{spec.name}: shape {np.shape(array)} is not the table's {spec.shape}")
-            hashes.append(hashlib.sha256(data.data).digest())
-            file.write(data.data)
+        for spec, pieces in zip(table, tensors, strict=True):
+            tensor_hash = hashlib.sha256()
+            for piece in pieces:
+                data = np.ascontiguousarray(piece, DTYPES[spec.dtype]).data
+                tensor_hash.update(data)
+                file.write(data)
+            hashes.append(tensor_hash.digest())
         durable.settle(file)
     return digest(table, hashes)
 
@@ -95,10 +117,15 @@ class Snapshot:
     def read(self, name: str) -> Array:
         """Return one tensor's weights in its shape (bf16 as uint16)."""
         spec = self._specs[name]
-        flat = np.fromfile(self.path, DTYPES[spec.dtype], count=spec.size, offset=self._starts[name])
-        if flat.size != spec.size:
+        return self.part(name, 0, spec.size).reshape(spec.shape)
+
+    def part(self, name: str, start: int, stop: int) -> Array:
+        """Return one tensor's weights from position `start` up to `stop`, flat."""
+        dtype = DTYPES[self._specs[name].dtype]
+        flat = np.fromfile(self.path, dtype, stop - start, offset=self._starts[name] + start * dtype.itemsize)
+        if flat.size != stop - start:
             raise SnapshotError(f"{self.path}: {name} ends early")
-        return flat.reshape(spec.shape)
+        return flat
 
     def read_all(self) -> dict[str, Array]:
         """Return every tensor by name."""
@@ -133,12 +160,10 @@ def _hashes(file: BinaryIO, table: Table) -> Iterator[bytes]:
         yield tensor_hash.digest()
 
 
-def _entered(array: Array, dtype: str, grid: int | None) -> Array:
-    if grid is not None:
-        return np.asarray(arithmetic.from_grid(arithmetic.round_to_grid(array, grid), grid))
-    if dtype not in float_bits.EXPONENTS:
-        return array.view(DTYPES[dtype])
-    return np.asarray(float_bits.plus_zero(float_bits.bits_of(array))).view(array.dtype)
+def _shaped(array: Array, spec: TensorSpec) -> Array:
+    if np.shape(array) != spec.shape:
+        raise SnapshotError(f"{spec.name}: shape {np.shape(array)} is not the table's {spec.shape}")
+    return array
 
 
 def _dtype_name(name: str, array: Array, declared: str | None) -> str:

@@ -14,9 +14,11 @@ fields = st.integers(0, 63).flatmap(lambda width: st.tuples(st.integers(0, (1 <<
 
 
 def packed(parts: Parts) -> bytes:
-    return bits.pack(
-        (np.array([field for field, _ in part], np.uint64), np.array([width for _, width in part], np.uint8))
-        for part in parts
+    return b"".join(
+        bits.pack(
+            (np.array([field for field, _ in part], np.uint64), np.array([width for _, width in part], np.uint8))
+            for part in parts
+        )
     )
 
 
@@ -39,7 +41,7 @@ def test_the_most_significant_bit_comes_first(part: list[tuple[int, int]]) -> No
 def test_many_fields_are_packed_in_spans() -> None:
     values = np.arange(200_000, dtype=np.uint64) % np.uint64(8)
     widths = np.full(200_000, 3, np.uint8)
-    assert np.array_equal(bits.Reader(bits.pack([(values, widths)])).take(widths), values)
+    assert np.array_equal(bits.Reader(b"".join(bits.pack([(values, widths)]))).take(widths), values)
 
 
 def test_fields_beyond_the_end_are_refused() -> None:

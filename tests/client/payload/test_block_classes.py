@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffclient.payload.block_classes import NUMBER_LIMIT, Classes, fit, lines
+from diffclient.payload.block_classes import NUMBER_LIMIT, Changed, Classes, count, fit, lines
 from diffclient.tensors.snapshot import TensorSpec
 
 ROWS, COLUMNS = 60, 80
@@ -46,25 +46,30 @@ def test_lines_are_rows_and_columns_of_blocks(
     assert lines(TensorSpec("w", shape, "F32", 20), block) == expected
 
 
-def changed(by_row: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Blocks that hold a change, each row with a share of its own."""
+def changed(by_row: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Changed:
+    """Counts of blocks that hold a change, each row with a share of its own."""
     rng = np.random.default_rng(0)
-    return np.flatnonzero(rng.random((ROWS, COLUMNS)) < by_row[:, None])
+    blocks = rng.random((ROWS, COLUMNS)) < by_row[:, None]
+    counted = count(SPEC, 5, np.array_split(np.flatnonzero(blocks), 3))
+    assert counted is not None
+    assert counted.rows.tolist() == blocks.sum(1).tolist()
+    assert counted.columns.tolist() == blocks.sum(0).tolist()
+    return counted
 
 
 def test_even_changes_have_no_classes() -> None:
-    assert fit(SPEC, 5, changed(np.full(ROWS, 0.3)), 1.0) is None
+    assert fit(changed(np.full(ROWS, 0.3)), 1.0) is None
 
 
 def test_rows_that_change_more_have_larger_numbers() -> None:
-    classes = fit(SPEC, 5, changed(np.where(np.arange(ROWS) < 20, 0.05, 0.6)), 1.0)
+    classes = fit(changed(np.where(np.arange(ROWS) < 20, 0.05, 0.6)), 1.0)
     assert classes is not None
     assert classes.rows[:20].max() < classes.rows[20:].min()
     assert classes.columns.max() == 0
 
 
 def test_rows_that_do_not_change_at_all_are_a_class() -> None:
-    classes = fit(SPEC, 5, changed(np.where(np.arange(ROWS) % 2, 0.5, 0.0)), 0.5)
+    classes = fit(changed(np.where(np.arange(ROWS) % 2, 0.5, 0.0)), 0.5)
     assert classes is not None
     assert set(classes.rows[::2]) == {0}
     assert classes.rows[1::2].min() > 0

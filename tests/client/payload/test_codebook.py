@@ -18,6 +18,13 @@ def test_every_number_has_the_symbol_of_its_range() -> None:
     assert BOOK.symbols(np.arange(-2, 10)).tolist() == [0, 1, *[2] * 8, 3, 3]
 
 
+@pytest.mark.parametrize("wide", [17, 18])
+def test_symbols_are_listed_or_searched_for(wide: int) -> None:
+    book = Codebook(-(1 << 17), (wide, 0, 1), (1000, 0, TOTAL - 1000))
+    last = -(1 << 17) + (1 << wide)
+    assert book.symbols(np.array([-(1 << 17), last - 1, last, last + 1, last + 2])).tolist() == [0, 0, 1, 2, 2]
+
+
 def test_every_slot_knows_its_symbol_and_what_decoding_needs() -> None:
     slots = BOOK.slots.astype(int)
     symbols = slots & 0xFF

@@ -121,6 +121,14 @@ def test_hashed_diffs_come_back(seed: int, share: float) -> None:
     assert_comes_back(hashed_diff(TABLE, seed, share))
 
 
+@pytest.mark.parametrize("dtype", ["F64", "I64"])
+def test_deltas_of_all_64_bits_come_back(dtype: str) -> None:
+    limits = np.iinfo(np.int64)
+    deltas = np.random.default_rng(0).integers(limits.min, limits.max, 5000, endpoint=True)
+    table = (TensorSpec("w", (5000,), dtype, None),)
+    assert_comes_back(Diff("exact", (Exact(np.arange(5000), deltas),)), table)
+
+
 def test_a_tensor_of_several_chunks_comes_back() -> None:
     spec = TensorSpec("w", (CHUNK // 100 + 1, 50, 5), "F32", 20)
     rng = np.random.default_rng(0)

@@ -28,6 +28,27 @@ def test_the_finest_ranges_fit_a_codebook(low: int, high: int) -> None:
     assert high - low > 255 or set(ranges.widths) == {0}
 
 
+@given(
+    st.integers(-(2**63), 2**63 - 2**12),
+    st.integers(0, 11),
+    st.sampled_from([0, 40, 2000]),
+    st.integers(0, 3),
+)
+def test_numbers_are_counted_alike_whether_they_are_close_together_or_not(
+    low: int, width: int, count: int, detail: int
+) -> None:
+    numbers = low + np.random.default_rng(width).integers(0, 1 << width, count)
+    ranges = fit_codebooks.ranges(low, low + (1 << width) - 1, detail)
+    searched = np.searchsorted(ranges.bases, numbers, "right") - 1
+    assert ranges.count(numbers).tolist() == np.bincount(searched, minlength=len(ranges.bases)).tolist()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (-5, 9), (-(2**62), 2**62), (-(2**63), 2**63 - 1)])
+def test_plain_bits_fit_a_codebook(low: int, high: int) -> None:
+    ranges = fit_codebooks.single(low, high)
+    assert ranges.codebook(ranges.count(np.array([low, high]))).flaw is None
+
+
 rare = st.lists(st.integers(0, 1), max_size=255)
 peaks = st.tuples(st.integers(0, 10**9), rare).map(lambda pair: [pair[0], *pair[1]])
 

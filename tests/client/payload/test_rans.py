@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,6 +20,10 @@ def run(rng: np.random.Generator, count: int, symbols: int) -> rans.Run:
     return Codebook(0, (0,) * symbols, frequencies(counts)), drawn
 
 
+def encoded(runs: Sequence[rans.Run], lanes: int) -> bytes:
+    return b"".join(rans.encode([*runs], lanes))
+
+
 @given(
     st.integers(0, 10_000),
     st.lists(st.tuples(st.integers(0, 300), st.integers(1, 256)), max_size=5),
@@ -26,7 +32,7 @@ def run(rng: np.random.Generator, count: int, symbols: int) -> rans.Run:
 def test_runs_come_back(seed: int, shapes: list[tuple[int, int]], lanes: int) -> None:
     rng = np.random.default_rng(seed)
     runs = [run(rng, count, symbols) for count, symbols in shapes]
-    decoder = rans.Decoder(rans.encode(runs, lanes), lanes)
+    decoder = rans.Decoder(encoded(runs, lanes), lanes)
     for book, symbols in runs:
         assert np.array_equal(decoder.take(book, len(symbols)), symbols)
     decoder.finish()
@@ -36,16 +42,16 @@ def test_runs_come_back(seed: int, shapes: list[tuple[int, int]], lanes: int) ->
 def test_the_code_is_as_long_as_the_entropy(symbols: int) -> None:
     book, drawn = run(np.random.default_rng(symbols), 200_000, symbols)
     limit = entropy(np.bincount(drawn, minlength=symbols))
-    assert 8 * len(rans.encode([(book, drawn)], 16)) < 1.005 * limit + 32 * 16
+    assert 8 * len(encoded([(book, drawn)], 16)) < 1.005 * limit + 32 * 16
 
 
 def test_a_symbol_that_is_certain_takes_nothing() -> None:
     certain = Codebook(0, (0,), (TOTAL,))
-    assert len(rans.encode([(certain, np.zeros(100_000, np.uint8))], 4)) == 4 * 4
+    assert len(encoded([(certain, np.zeros(100_000, np.uint8))], 4)) == 4 * 4
 
 
 BOOK, SYMBOLS = run(np.random.default_rng(1), 1000, 15)
-DATA = rans.encode([(BOOK, SYMBOLS)], 4)
+DATA = encoded([(BOOK, SYMBOLS)], 4)
 
 
 @pytest.mark.parametrize("length", [0, 3, 15, 16, len(DATA) - 2, len(DATA) - 1])

@@ -5,7 +5,7 @@ import pytest
 
 from diffclient.diff.streams import CHUNK, Exact, Sparse
 from diffclient.payload.block_classes import Classes
-from diffclient.payload.split_runs import cut
+from diffclient.payload.split_runs import changed_blocks, cut
 
 
 def sparse(positions: list[int], levels: list[int]) -> Sparse:
@@ -37,6 +37,13 @@ def test_every_chunk_is_cut_by_itself() -> None:
     cuts = [chunk for (chunk,) in cut(sparse([3, CHUNK + 4], [1, 2]), 2 * CHUNK + 10, block=1)]
     assert [each.count for each in cuts] == [1, 1, 0]
     assert [each.runs[0].tolist() for each in cuts] == [[3], [4], []]
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_changed_blocks_are_numbered_from_the_tensors_beginning(block: int) -> None:
+    positions = [0, 1, 7, CHUNK - 1, CHUNK, CHUNK + 8]
+    parts = changed_blocks(sparse(positions, [1] * 6), 2 * CHUNK, block)
+    assert [*np.concatenate([*parts])] == sorted({position // block for position in positions})
 
 
 @pytest.mark.parametrize("block", [1, 3])

@@ -31,6 +31,31 @@ def model(seed: int, prefix: str = "", more: bool = False) -> bytes:
     return bytes(whole.SerializeToString())
 
 
+def with_int32(seed: int) -> bytes:
+    """A layer with an int32 bias, between a cut by int32 numbers and a resizing by floats, as exporters write them."""
+    rng = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Slice", ["points", "starts", "ends", "axes"], ["cut"]),
+        helper.make_node("MatMul", ["cut", "matrix"], ["product"]),
+        helper.make_node("DequantizeLinear", ["bias", "scale"], ["shift"]),
+        helper.make_node("Add", ["product", "shift"], ["sum"]),
+        helper.make_node("Resize", ["sum", "", "factors"], ["out"], mode="nearest"),
+    ]
+    inputs = [helper.make_tensor_value_info("points", TensorProto.FLOAT, [3, 4])]
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, [3, 10])]
+    bounds = {name: np.array([number], np.int32) for name, number in (("starts", 1), ("ends", 4), ("axes", 1))}
+    weights = {
+        "matrix": rng.normal(size=(3, 5)).astype("f4"),
+        "bias": rng.integers(-99, 99, 5).astype("i4"),
+        "scale": np.array(0.01, "f4"),
+        "factors": np.array([1, 2], "f4"),
+    }
+    named = [numpy_helper.from_array(array, name) for name, array in {**bounds, **weights}.items()]
+    graph = helper.make_graph(nodes, "points", inputs, outputs, named)
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(whole.SerializeToString())
+
+
 TOKENS = np.array([[3, 141, 59], [26, 5, 35]])
 
 

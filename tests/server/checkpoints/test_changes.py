@@ -14,9 +14,10 @@ from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot
 from diffclient.tensors.tensor_table import DTYPES
-from diffserver.checkpoints.changes import describe, describe_outgrown, exact, find_changes
+from diffserver.checkpoints.changes import describe_outgrown, exact, find_changes
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.checkpoints.fit import fit
+from diffserver.checkpoints.tensors.rounding import describe
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import mixed, version, write
 

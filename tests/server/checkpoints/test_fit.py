@@ -24,6 +24,9 @@ class Parent:
         assert name == "bert.position_ids"
         return POSITIONS
 
+    def part(self, name: str, start: int, stop: int) -> Array:
+        return self.read(name)[start:stop]
+
 
 def checkpoint(tmp_path: Path, **tensors: Array) -> Checkpoint:
     return Checkpoint(save(tmp_path / "c", {name.replace("_dot_", "."): array for name, array in tensors.items()}))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import encode
-from diffclient.tensors.snapshot import Snapshot, fp32_bytes
+from diffclient.tensors.snapshot import Array, Snapshot, fp32_bytes
 from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints.changes import Change, find_changes
 from diffserver.checkpoints.checkpoint_file import Checkpoint
@@ -33,9 +33,15 @@ def drift(size: int, seed: int, scale: float = 0.002) -> Change:
     return Change(TensorSpec(f"w{seed}", (size,), "F32", GRID), old, old + moved)
 
 
+def moved(change: Change) -> Array:
+    """By how much each weight is to move."""
+    ((old, new),) = change.pieces()
+    return new.astype(np.float64) - old
+
+
 def error(change: Change, stream: object) -> float:
     """The squared error that is left, as a share of what doing nothing leaves."""
-    target = change.new.astype(np.float64) - change.old
+    target = moved(change)
     remainder = target.copy()
     if isinstance(stream, Sparse):
         remainder[stream.positions] -= stream.levels.astype(np.float64) * stream.step
@@ -60,7 +66,7 @@ def test_neither_a_finer_nor_a_coarser_step_would_do_better() -> None:
     limit = 2400
     nearest = sparse([change], limit).streams[0]
     assert isinstance(nearest, Sparse)
-    target = (change.new - change.old).astype(np.float64)
+    target = moved(change)
     sizes = np.sort(np.abs(target))[::-1]
 
     def best_with(step: int) -> float:
@@ -106,7 +112,7 @@ def test_equal_changes_fill_the_budget_the_first_of_them(dtype: str, share: floa
         "the rule leaves nothing to chance"
     )
     if dtype == "I8":
-        changed = np.concatenate([np.flatnonzero(change.new != change.old) for change in changes])
+        changed = np.concatenate([np.flatnonzero(moved(change)) for change in changes])
         positions = np.concatenate([stream.positions for stream in diff.streams if isinstance(stream, Sparse)])
         assert np.array_equal(positions, changed[: len(positions)])
 

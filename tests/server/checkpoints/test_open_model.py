@@ -14,7 +14,7 @@ from diffserver.checkpoints.checkpoint_file import Checkpoint  # noqa: E402
 from diffserver.checkpoints.open_model import OTHERS, opened  # noqa: E402
 from diffserver.errors import CheckpointError  # noqa: E402
 from tests.server.checkpoint_files import save  # noqa: E402
-from tests.server.checkpoints.onnx_models import model  # noqa: E402
+from tests.server.checkpoints.onnx_models import model, with_int32  # noqa: E402
 
 
 @pytest.fixture
@@ -51,6 +51,31 @@ def test_a_later_one_takes_the_published_names_and_another_graph_is_refused(tmp_
         pass
 
 
+def test_scales_and_biases_of_quantised_arithmetic_are_weights_and_sizes_are_not(tmp_path: Path, scratch: Path) -> None:
+    with opened(written(tmp_path / "m.onnx", with_int32(0)), scratch) as opened_model:
+        entries = Checkpoint(opened_model.weights).entries
+    assert {name: entry.dtype for name, entry in entries.items()} == {"bias": "I32", "matrix": "F32", "scale": "F32"}
+
+
+def test_a_later_quantised_model_brings_its_scales(tmp_path: Path, scratch: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    paths = []
+    for seed in (0, 1):
+        written(tmp_path / f"{seed}.onnx", with_int32(seed))
+        paths.append(tmp_path / f"{seed}-int8.onnx")
+        quantize_dynamic(tmp_path / f"{seed}.onnx", paths[-1], weight_type=QuantType.QInt8)
+        (scratch / str(seed)).mkdir()
+    with opened(paths[0], scratch / "0") as opened_model:
+        assert opened_model.graph is not None
+        graph, entries = opened_model.graph.read_bytes(), Checkpoint(opened_model.weights).entries
+        assert {name: (entry.dtype, entry.shape) for name, entry in entries.items() if "matrix" in name} == {
+            "matrix_quantized": ("I8", (3, 5)), "matrix_scale": ("F32", ()), "matrix_zero_point": ("I8", ()),
+        }  # fmt: skip
+    with opened(paths[1], scratch / "1", graph) as opened_model:
+        assert set(Checkpoint(opened_model.weights).entries) == set(entries)
+
+
 def test_shards_are_joined(tmp_path: Path, scratch: Path) -> None:
     tensors = {f"t{n}": np.arange(n + 1, dtype="f4") for n in range(4)}
     files = {name: f"{int(name[1]) % 2}.safetensors" for name in tensors}
@@ -72,10 +97,14 @@ def test_an_index_names_no_file_elsewhere(tmp_path: Path, scratch: Path, elsewhe
         pass
 
 
-def test_a_state_dict_of_torch_comes_with_tied_weights_once(tmp_path: Path, scratch: Path) -> None:
+@pytest.mark.parametrize(("key", "zipped"), [("state_dict", True), ("model_state", False)], ids=["zip", "before 1.6"])
+def test_a_state_dict_of_torch_comes_with_tied_weights_once(
+    tmp_path: Path, scratch: Path, key: str, zipped: bool
+) -> None:
     weight = torch.arange(6.0).reshape(2, 3)
     state = {"a": weight, "tied": weight, "half": weight.bfloat16(), "row": weight[0], "count": torch.tensor(3)}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "m.ckpt")
+    whole = {key: state, "epoch": 3, "optimizer_state": {"lr": 0.1}}
+    torch.save(whole, tmp_path / "m.ckpt", _use_new_zipfile_serialization=zipped)
     with opened(tmp_path / "m.ckpt", scratch) as opened_model:
         checkpoint = Checkpoint(opened_model.weights)
     assert {name: entry.dtype for name, entry in checkpoint.entries.items()} == {

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffclient.tensors.snapshot import Array
 from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints.changes import Change
 from diffserver.checkpoints.quantise import (
     INT8_UNIT,
+    Candidates,
     Rung,
-    WantedChange,
     int8_scales,
     left_out,
     unscaled,
@@ -32,18 +33,19 @@ def test_a_rung_is_the_largest_that_is_not_above(value: float) -> None:
     assert math.ldexp(rung.mantissa, rung.power) == rung.value
 
 
-def on_grid(pairs: list[tuple[int, int]]) -> WantedChange:
-    old, new = np.array(pairs, np.int32).T
-    change = wanted_change(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new))
-    assert change is not None
-    return change
+def candidates(change: Change, scale: Array | None = None) -> Candidates:
+    """The wanted changes of all weights."""
+    wanted = wanted_change(change, scale)
+    assert wanted is not None
+    return wanted.part(0, change.spec.size)
 
 
 @given(st.lists(st.tuples(UNITS, UNITS), min_size=1, max_size=30), st.integers(-60, 60), st.floats(0, 2e4))
 def test_what_is_kept_is_large_near_and_on_the_grid(
     pairs: list[tuple[int, int]], number: int, threshold: float
 ) -> None:
-    change, rung = on_grid(pairs), Rung(number)
+    old, new = np.array(pairs, np.int32).T
+    change, rung = candidates(Change(TensorSpec("w", (len(pairs),), "F32", 10), old, new)), Rung(number)
     stream, gain = change.quantised(change.sizes > threshold, rung)
     remainder = change.deltas.astype(np.float64)
     if stream is None:
@@ -55,7 +57,7 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
     assert np.abs(np.array(pairs)[stream.positions, 0] + moved).max() <= 1 << 24
     before = float(np.sum(remainder**2))
     remainder[stream.positions] -= moved
-    assert gain / change.unit**2 == pytest.approx(before - float(np.sum(remainder**2)), rel=1e-6, abs=1.0)
+    assert gain / change.wanted.unit**2 == pytest.approx(before - float(np.sum(remainder**2)), rel=1e-6, abs=1.0)
     assert np.abs(remainder[stream.positions]).max() <= stream.step, "a step back where rounding would leave the grid"
 
 
@@ -63,8 +65,7 @@ def test_what_is_kept_is_large_near_and_on_the_grid(
 def test_halves_get_steps_of_few_bits_in_units_of_a_power_of_two(dtype: str) -> None:
     numbers = np.array([0.5, -3.0, 0.0, 0.001], np.float32)
     new = numbers.astype(np.float16) if dtype == "F16" else (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    change = wanted_change(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
-    assert change is not None
+    change = candidates(Change(TensorSpec("h", (4,), dtype, None), np.zeros_like(new), new))
     rung = Rung.below(0.12)
     stream, _ = change.quantised(change.sizes > 0.06, rung)
     assert stream is not None
@@ -96,10 +97,9 @@ def test_int8_steps_are_compared_as_the_weights_that_they_are() -> None:
     change = int8_change(4, -2, 0, 1, -1, 0)
     scales = int8_scales([change, scale])
     assert scales["w"].tolist() == [[0.5], [2.0]]
-    wanted = wanted_change(change, scales["w"])
-    assert wanted is not None
+    wanted = candidates(change, scales["w"])
     assert wanted.sizes.tolist() == [2, 1, 0, 2, 2, 0]
-    assert wanted.unit == 1.25
+    assert wanted.wanted.unit == 1.25
     stream, gain = wanted.quantised(wanted.sizes > 1, Rung.below(0.1))
     assert stream is not None
     assert (stream.positions.tolist(), stream.levels.tolist(), stream.step) == ([0, 3, 4], [4, 1, -1], 1)
@@ -107,10 +107,18 @@ def test_int8_steps_are_compared_as_the_weights_that_they_are() -> None:
     assert unscaled([change, scale]) == []
 
 
+@given(st.sampled_from([(1, 1), (4, 1), (1, 5), (4, 5)]), st.integers(0, 20), st.integers(0, 20))
+def test_a_part_of_an_int8_tensor_has_its_part_of_the_scale(sides: tuple[int, int], first: int, second: int) -> None:
+    start, stop = sorted((first, second))
+    rng = np.random.default_rng(0)
+    scale, moved = rng.uniform(0.1, 2, sides).astype("f4"), rng.integers(-9, 9, (4, 5), np.int8)
+    wanted = wanted_change(Change(TensorSpec("w", (4, 5), "I8", None), np.zeros(20, np.int8), moved.reshape(-1)), scale)
+    assert wanted is not None
+    assert wanted.part(start, stop).sizes.tolist() == (np.abs(moved) * scale).reshape(-1)[start:stop].tolist()
+
+
 def test_int8_without_a_scale_counts_as_128_to_1_and_is_named() -> None:
     change = int8_change(4, 0, 0, 0, 0, 0)
-    wanted = wanted_change(change)
-    assert wanted is not None
-    assert wanted.sizes.max() == 4 * INT8_UNIT
+    assert candidates(change).sizes.max() == 4 * INT8_UNIT
     assert unscaled([change]) == ["w"]
     assert unscaled([int8_change(0, 0, 0, 0, 0, 0)]) == []

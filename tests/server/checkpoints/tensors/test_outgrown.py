@@ -14,7 +14,7 @@ from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff
 from diffclient.tensors import arithmetic
 from diffclient.tensors.snapshot import Array, Snapshot, TensorSpec, write_snapshot
-from diffserver.checkpoints.outgrown import move
+from diffserver.checkpoints.tensors.outgrown import move
 
 UNITS = st.integers(-(1 << 24), 1 << 24)
 
