@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -14,6 +15,7 @@ from diffserver.methods.hashed import HashedDiff, HashedSchedule
 from diffserver.methods.parametrised import tensors
 from diffserver.methods.setting import Setting
 from diffserver.methods.sparse import SparseDiff, SparseSchedule
+from diffserver.training.trainable import untrained
 
 
 def sparse(
@@ -84,5 +86,6 @@ def _made(
 ) -> TrainedDiff:
     frozen = {name for name, tensor in tensors(model).items() if not tensor.requires_grad}
     start: Parent = enter(model, Path(parent) if parent else None)
+    start = replace(start, notes=(*start.notes, *untrained(model)))
     setting = Setting(start.weights, start.table, budget, int(start.digest[:8], 16), model, frozen=frozen)
     return TrainedDiff(model, method(setting), steps, start, budget, on_step)

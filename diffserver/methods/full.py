@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diffclient.tensors.snapshot import Array
+from diffserver.checkpoints.tensor_array import as_array
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import Retrained, Steady
 from diffserver.methods.recipe import Recipe
@@ -15,21 +17,23 @@ from diffserver.methods.setting import Setting
 
 
 class Full(Steady):
-    """All weights as parameters, starting from the parent's; tensors of other dtypes than floats stay."""
+    """All fp32 weights as parameters, starting from the parent's; what is no parameter is the network's."""
 
     def __init__(self, setting: Setting) -> None:
         self.parent = setting.parent
-        buffers = {name for name, _ in setting.network.named_buffers()}
+        self._network = setting.network
+        buffers = {name for name, _ in self._network.named_buffers()}
         self.parts = {
             name: InPlace(array)
             for name, array in setting.parent.items()
-            if name not in buffers and array.dtype.kind == "f"
+            if name not in buffers and array.dtype == np.float32
         }
 
     def result(self) -> Retrained:
         """Return the weights; a diff of all of them fits no budget."""
         trained = {name: part.weights.detach().cpu().numpy() for name, part in self.parts.items()}
-        return Retrained({**self.parent, **trained})
+        buffers = {name: as_array(buffer) for name, buffer in self._network.named_buffers() if name in self.parent}
+        return Retrained({**self.parent, **buffers, **trained})
 
 
 class InPlace(nn.Module):

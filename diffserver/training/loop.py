@@ -40,6 +40,7 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
+    hold_statistics: bool = True,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Train the method's parameters through the network.
@@ -57,7 +58,7 @@ def train(
         raise MethodError("there are no examples to learn from")
     torch.manual_seed(seed)  # for dropout in a task's network
     steps = _steps(lesson, recipe)
-    diff = Parametrised(network.to(device), method, steps)
+    diff = Parametrised(network.to(device), method, steps, hold_statistics=hold_statistics)
     optimizer = torch.optim.Adam(diff.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
     try:
         for step, examples in enumerate(_draw_batches(task, lesson, recipe, steps, rng)):
