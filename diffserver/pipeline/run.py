@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import GIVEN
 from diffserver.pipeline import from_checkpoint, from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
@@ -21,6 +22,7 @@ from diffserver.pipeline.train_version import train_base
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Task, load_task
 from diffserver.training.progress import OnProgress
+from diffserver.training.same_network import require_same_network
 
 
 def make_candidate(
@@ -56,15 +58,27 @@ def _uploaded_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate
     """Return the candidate of an update that was trained elsewhere, a diff or a checkpoint."""
     spec = work.spec
     domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
+    if spec.method == GIVEN:
+        _require_same_network(work, parent)
     result = from_diff.update(work, parent) if spec.method == GIVEN else from_checkpoint.update(work, parent)
     return _candidate(engine, parent, measure(work, parent, result, domains))
 
 
 def _trained_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
     """Return the candidate of the best trial; each is trained, encoded, decoded, applied and evaluated."""
-    results = trials.run(work, engine, parent, [*parent.domains, choose_domain(work.spec, parent.domains)])
+    domains = [*parent.domains, choose_domain(work.spec, parent.domains)]
+    _require_same_network(work, parent)
+    results = trials.run(work, engine, parent, domains)
     candidate = _candidate(engine, parent, results.chosen_version)
     return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
+
+
+def _require_same_network(work: Work, parent: Parent) -> None:
+    """Raise TaskError if the task's network is no longer the one that devices run."""
+    if work.spec.task != DELIVERY:
+        work.report(0.0, "compares the task's network with the published one")
+        graph = work.objects.get(parent.graph.sha256)
+        require_same_network(work.task, work.task.network(work.seed), parent.snapshot, graph)
 
 
 def _candidate(engine: Engine, parent: Parent, measured: MeasuredVersion) -> NewCandidate:

@@ -13,6 +13,7 @@ from diffserver.pipeline.parent_version import Parent
 from diffserver.training.loop import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
+from diffserver.training.trainable import untrained
 
 
 def train_base(work: Work, domain: str) -> Result:
@@ -28,7 +29,8 @@ def train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     Raises TaskError, MethodError, RangeError, Cancelled.
     """
     lesson, began = _lesson(work, domains), monotonic()
-    return result_of_update(work, parent, _train(work, work.spec.method, lesson, parent), began)
+    version = _train(work, work.spec.method, lesson, parent)
+    return result_of_update(work, parent, version, began, tuple(untrained(work.task.network(work.seed))))
 
 
 def _lesson(work: Work, domains: Sequence[str]) -> Lesson:

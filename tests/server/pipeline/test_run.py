@@ -47,6 +47,16 @@ class Undeployable(AsrTask):
         raise TaskError("this network cannot be exported")
 
 
+class Narrower(AsrTask):
+    """A recogniser of fewer channels than the one that was published, which never comes to its examples."""
+
+    def __init__(self) -> None:
+        super().__init__(channels=32)
+
+    def examples(self, folder: Path, split: str) -> list[Utterance]:
+        raise AssertionError("data were read")
+
+
 class Home:
     """A migrated database and an object store in a folder, as `diffserver init` makes them."""
 
@@ -153,6 +163,12 @@ def test_training_ends_when_it_is_no_longer_wanted(home: Home, tiny_corpus: Path
 def test_a_network_that_no_device_can_run_is_refused_before_it_is_trained(home: Home, tiny_corpus: Path) -> None:
     with pytest.raises(TaskError, match="cannot be exported"):
         home.run(base_spec(tiny_corpus), find=lambda name: Undeployable())
+
+
+def test_another_network_than_the_published_one_is_refused_before_data_are_read(home: Home, tiny_corpus: Path) -> None:
+    said = r"is not the published one: .*\(float32 \[32.*in the version F32 \[192.*make a model of another name"
+    with pytest.raises(TaskError, match=said):
+        home.run(update_spec(tiny_corpus), find=lambda name: Narrower())
 
 
 def test_an_update_of_a_model_without_versions_says_what_to_do(home: Home, tiny_corpus: Path) -> None:
