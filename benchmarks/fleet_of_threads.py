@@ -32,9 +32,8 @@ class Fleet:
         self._stores: list[Store] = []
         self._moments: list[list[float]] = []
         self._stop = threading.Event()
-        self._failed = itertools.count()
+        self._errors: list[DiffClientError] = []
         self._ended = 0.0
-        self.failures = 0
 
     def enroll(self, count: int) -> None:
         """Enrol so many devices."""
@@ -70,6 +69,11 @@ class Fleet:
         return sum(len(moments) - 1 for moments in self._moments)
 
     @property
+    def failures(self) -> int:
+        """How many polls failed."""
+        return len(self._errors)
+
+    @property
     def longest_gap(self) -> float:
         """The most seconds between two polls of one device that succeeded, and before its first and after its last."""
         all_moments = [[*moments, self._ended] for moments in self._moments]
@@ -94,7 +98,7 @@ class Fleet:
             if isinstance(result, Outcome):
                 moments.append(time.monotonic())
             else:
-                self.failures = next(self._failed) + 1
+                self._errors.append(result)
 
         try:
             self._pause(random.uniform(0, 10))

@@ -31,11 +31,12 @@ FULL = {"evaluation": evaluation(base=(6, 7), new=(80, 10)), "seconds_train": 2.
 VERSION = {
     "number": 1,
     "forced": False,
+    "to_fetch": {"payload": 200, "graph": 0, "probes": 900, "metadata": 4_000, "total": 5_100},
     "manifest": {"probes": [{"blob": BLOB, "total": 60, "errors": 5}, {"blob": BLOB, "total": 20, "errors": 2}]},
 }
 REPORTS = [
-    {"errors": 7, "error_rate_ppm": 87_500, "seconds_apply": 0.5},
-    {"errors": 8, "error_rate_ppm": 100_000, "seconds_apply": 1.5},
+    {"errors": 7, "error_rate_ppm": 87_500, "seconds_apply": 0.5, "fetched_bytes": 5_100},
+    {"errors": 8, "error_rate_ppm": 100_000, "seconds_apply": 1.5, "fetched_bytes": 5_300},
 ]
 
 

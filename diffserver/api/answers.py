@@ -34,6 +34,26 @@ class BlobAnswer(_Answer):
     length: int = Field(examples=[81234])
 
 
+class ToFetchAnswer(_Answer):
+    """Bytes that a device at the parent fetches for a version, and for a base those of a device without any."""
+
+    payload: int = Field(examples=[81234], description="Where there is none, those of the snapshot.")
+    graph: int = Field(examples=[0], description="0 where the parent has it.")
+    probes: int = Field(examples=[18400], description="Of the parts of the probe set that the parent does not have.")
+    metadata: int | None = Field(examples=[3895], description="Null until it is signed.")
+    total: int = Field(examples=[103529], description="All that are known.")
+
+
+class ProbeSetAnswer(_Answer):
+    """What the parts of a version's probe set have together."""
+
+    items: int = Field(examples=[96])
+    known: int = Field(examples=[94], description="Items that the version gets right.")
+    chance_to_pass: float = Field(
+        examples=[0.0006], description="Of a model that gets a tenth of the known items wrong, each by itself."
+    )
+
+
 class EnrollAnswer(_Answer):
     """The device's identity; the token is shown this once."""
 
@@ -96,9 +116,10 @@ class ModelAnswer(_Answer):
     name: str
     task: str
     created: datetime
-    head: int | None = Field(description="The latest version's number.")
-    digest: str | None = Field(description="The latest version's digest.")
-    metric: Metric | None = Field(examples=[METRIC], description="The latest version's.")
+    head: int | None = Field(description="The number of the version that the channel stands at: the next one's parent.")
+    newest: int | None = Field(description="The highest version's number; above `head` if that was recalled.")
+    digest: str | None = Field(description="The digest of the head.")
+    metric: Metric | None = Field(examples=[METRIC], description="The head's.")
     channels: dict[str, int | None] = Field(examples=[{"stable": 3}])
 
 
@@ -114,6 +135,8 @@ class VersionAnswer(_Answer):
     candidate_id: int
     payload: BlobAnswer | None = Field(validation_alias=AliasPath("candidate", "payload"))
     payload_share: float = Field(validation_alias=AliasPath("candidate", "payload_share"))
+    to_fetch: ToFetchAnswer | None = None
+    probe_set: ProbeSetAnswer | None = Field(default=None, description="Null where there is none.")
     snapshot: BlobAnswer = Field(validation_alias=AliasPath("candidate", "snapshot"))
     graph: BlobAnswer = Field(validation_alias=AliasPath("candidate", "graph"))
     changed_weights: int = Field(validation_alias=AliasPath("candidate", "changed_weights"))
@@ -150,12 +173,14 @@ class TrainingAnswer(_Answer):
 
 
 class TryAnswer(_Answer):
-    """A training that was tried, and what came of it: error rate in percent, drift and regression in points."""
+    """A diff that was tried, or the reference of drift: error rate in percent, drift and regression in points."""
 
     method: str
-    budget: float | None = Field(description="Null for the fully retrained model.")
+    budget: float | None = Field(description="Null for the reference of drift.")
     mean_error_rate: float = Field(examples=[4.83], description="Over the base's test set and those of all updates.")
-    drift: float | None = Field(examples=[1.04], description="Over the fully retrained model's mean, if known.")
+    drift: float | None = Field(
+        examples=[1.04], description="Over the mean of the fully retrained model or of the checkpoint, if known."
+    )
     regression: float | None = Field(description="The most that an earlier domain loses.")
     payload_bytes: int | None
     payload_share: float
@@ -179,6 +204,8 @@ class CandidateAnswer(_Answer):
     digest: str
     payload: BlobAnswer | None
     payload_share: float
+    to_fetch: ToFetchAnswer | None = Field(default=None, description="Null where no device gets it.")
+    probe_set: ProbeSetAnswer | None = Field(default=None, description="Null where there is none.")
     budget: float
     snapshot: BlobAnswer
     graph: BlobAnswer
@@ -193,7 +220,7 @@ class CandidateAnswer(_Answer):
     manifest: dict[str, Any]
     domains: list[str]
     notes: list[str] = Field(description="What is worth knowing before it is published.")
-    tried: list[TryAnswer] = Field(description="The trainings that were done for it, and the fully retrained model.")
+    tried: list[TryAnswer] = Field(description="The trials that were made for it, and the reference of drift.")
     data: str
     state: Literal["open", "published"]
     created: datetime = Field(validation_alias="created_at")

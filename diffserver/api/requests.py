@@ -92,7 +92,8 @@ class TrainingRequest(_Request):
         gt=0,
         le=100,
         examples=[1.0],
-        description="Points of mean error rate over full retraining's; the smallest payload within it is sought.",
+        description="Points of mean error rate over full retraining's, or over the checkpoint's; the smallest payload "
+        "within it is sought.",
     )
     checkpoint: Digest | None = Field(
         default=None, description="SHA-256 of a checkpoint that was uploaded; then nothing is trained."
@@ -156,8 +157,8 @@ class PublishRequest(ChangeRequest):
     force: bool = False
 
 
-class DowngradeRequest(ChangeRequest):
-    """Which version devices go back to."""
+class ChannelRequest(ChangeRequest):
+    """Which version the channel moves to."""
 
     version: Count
 

@@ -39,10 +39,11 @@ class NewCandidate:
     """A trained, self-applied, evaluated diff, or a base, before it is recorded.
 
     `evaluation` is {domain: {"parent": E|None, "candidate": E}} with E = {"errors": n, "total": n}, counted as the
-    `metric` says. `payload` is None for a base and for a fully retrained model; `manifest` may be empty where the
-    method's results are never published. `domains` names all data that the weights have seen, this training's last, and
-    `data_sha256` is their fingerprint. `notes` are for whoever publishes it. `tried` has a row for each training that
-    was tried, as plain JSON values; `reference` is the fully retrained model, if one was trained beside it.
+    `metric` says. `payload` is None where the whole snapshot travels: for a base, for a checkpoint with its own tensors
+    and graph, and for a fully retrained model; `manifest` may be empty where the method's results are never published.
+    `domains` names all data that the weights have seen, this training's last, and `data_sha256` is their fingerprint.
+    `notes` are for whoever publishes it. `tried` has a row for each training that was tried, as plain JSON values;
+    `reference` is the fully retrained model, if one was trained beside it.
     """
 
     model: str
@@ -108,7 +109,9 @@ class NewCandidate:
         except ManifestError as error:
             raise Invalid(f"the candidate's manifest is not one: {error}", REMEDY) from error
         facts = (manifest.model, manifest.to_version, manifest.to_digest, manifest.from_digest)
-        if facts != (self.model, self.number, self.digest, self.parent_digest):
+        # What is delivered whole starts from nothing, and is the next version of its parent nevertheless.
+        start = self.parent_digest if self.payload is not None else None
+        if facts != (self.model, self.number, self.digest, start):
             raise Invalid("the candidate's manifest speaks of other versions", REMEDY)
         if manifest.metric != self.metric:
             raise Invalid("the candidate's manifest speaks of another metric", REMEDY)

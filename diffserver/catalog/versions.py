@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Select, exists, insert, literal, select
+from sqlalchemy import Select, and_, exists, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.names import require_model
-from diffserver.choices.methods import FULL, Use, method_names
+from diffserver.choices.methods import EXACT, FULL, Use, method_names
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
-from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Version
+from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Training, Version
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
@@ -52,21 +52,52 @@ def find_model(session: Session, name: str) -> Model:
 
 
 def head(session: Session, model: str) -> Version | None:
-    """The model's latest version; None if nothing was published yet."""
+    """The version that the channel stands at, from which the next one is made; None if nothing was published yet."""
+    pointing = and_(Channel.model == Version.model, Channel.digest == Version.digest)
+    standing = select(Version).join(Channel, pointing).where(Version.model == model, Channel.name == STABLE)
+    return session.scalars(standing).one_or_none()
+
+
+def newest(session: Session, model: str) -> Version | None:
+    """The version of the highest number, which may have been recalled; None if nothing was published yet."""
     latest = select(Version).where(Version.model == model).order_by(Version.number.desc()).limit(1)
     return session.scalars(latest).one_or_none()
 
 
+def find_version(session: Session, model: str, number: int) -> Version:
+    """The version of that number; raises NotFound."""
+    version = session.scalars(select(Version).where(Version.model == model, Version.number == number)).one_or_none()
+    if version is None:
+        raise NotFound(f"model {model} has no version {number}", f"see `diffserver versions {model}`")
+    return version
+
+
 def lineage(session: Session, version: Version) -> Sequence[Version]:
-    """The versions from number 0 to this one, in order."""
-    line = select(Version).where(Version.model == version.model, Version.number <= version.number)
-    return session.scalars(line.order_by(Version.number)).all()
+    """The versions from number 0 to this one, each the parent of the one after it."""
+    older = select(Version).where(Version.model == version.model, Version.number < version.number)
+    by_number = {one.number: one for one in session.scalars(older)}
+    line = [version]
+    while line[-1].parent is not None:
+        line.append(by_number[line[-1].parent])
+    return line[::-1]
 
 
 def full_chain(session: Session, model: str, number: int, domains: Sequence[str]) -> Candidate | None:
     """The latest fully retrained candidate of that number that has seen just these domains; None if there is none."""
     full = select(Candidate).where(Candidate.model == model, Candidate.number == number, Candidate.method == FULL)
     latest_first = session.scalars(full.order_by(Candidate.id.desc()))
+    return next((found for found in latest_first if found.domains == list(domains)), None)
+
+
+def exact_of(session: Session, parent: Version, checkpoint: str, domains: Sequence[str]) -> Candidate | None:
+    """The latest exact candidate of a checkpoint on this version that was measured on just these domains, or None."""
+    exact = (
+        select(Candidate)
+        .join(Training, Training.candidate_id == Candidate.id)
+        .where(Candidate.model == parent.model, Candidate.parent_digest == parent.digest, Candidate.method == EXACT)
+        .where(Training.spec["checkpoint"].as_string() == checkpoint)
+    )
+    latest_first = session.scalars(exact.order_by(Candidate.id.desc()))
     return next((found for found in latest_first if found.domains == list(domains)), None)
 
 
@@ -108,10 +139,11 @@ def publish(session: Session, candidate_id: int, force: bool = False, by: str = 
     # Publishing is serial per model: whoever waited here sees what the one before has done.
     session.get_one(Model, candidate.model, with_for_update=True)
     session.refresh(candidate)
-    _require_publishable(session, candidate, force)
+    parent = _require_publishable(session, candidate, force)
     version = Version(
         model=candidate.model,
         number=candidate.number,
+        parent=parent and parent.number,
         digest=candidate.digest,
         candidate=candidate,
         forced=force and bool(candidate.refusals),
@@ -128,24 +160,31 @@ def publish(session: Session, candidate_id: int, force: bool = False, by: str = 
     return version
 
 
-def _require_publishable(session: Session, candidate: Candidate, force: bool) -> None:
+def _require_publishable(session: Session, candidate: Candidate, force: bool) -> Version | None:
+    """Return the parent of the version to be."""
     name = f"candidate {candidate.id}"
     if candidate.state == "published":
         raise Conflict(f"{name} is published already", "nothing needs to be done")
     if candidate.method not in method_names(Use.PUBLISHED):
         diffs = " or ".join(method_names(Use.TRAINED_DIFF))
         raise Conflict(f"{name} was made by {candidate.method}, for comparison only", f"train a {diffs} diff")
-    latest = head(session, candidate.model)
-    if candidate.parent_digest != (latest and latest.digest):
+    parent, latest = head(session, candidate.model), newest(session, candidate.model)
+    if candidate.parent_digest != (parent and parent.digest):
         raise HeadMoved(
-            f"{name} starts from another version than the latest, which is {_name(latest)}", "train it again"
+            f"{name} starts from another version than the channel's, which is {_name(parent)}", "train it again"
         )
+    if candidate.number != (latest.number + 1 if latest else 0):
+        raise HeadMoved(f"{name} has the number of a version that was published since", "train it again")
     if session.scalars(
         select(Version).where(Version.model == candidate.model, Version.digest == candidate.digest)
     ).first():
-        raise Conflict(f"{name} has the very weights of an earlier version", "train on other data")
+        raise Conflict(
+            f"{name} has the very weights of an earlier version",
+            f"move the channel there: diffserver recall {candidate.model} <version>",
+        )
     if candidate.refusals and not force:
         raise Refused(f"{name} is refused", candidate.refusals, candidate.evaluation, asdict(candidate.metric))
+    return parent
 
 
 def _name(version: Version | None) -> str:

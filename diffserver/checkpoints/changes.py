@@ -55,6 +55,12 @@ class Change:
     outgrown: Array | None = None
     """The new weights as they are, if some lie beyond the end of the grid; in `new` these are cut."""
 
+    @property
+    def old_weights(self) -> Array:
+        """The old weights in the tensor's shape."""
+        flat = self.old if self.spec.grid is None else arithmetic.from_grid(self.old, self.spec.grid)
+        return np.asarray(flat.reshape(self.spec.shape))
+
 
 def find_changes(checkpoint: Weights, parent: Snapshot) -> Iterator[Change]:
     """Yield every tensor's change in the table's order.

@@ -24,6 +24,9 @@ COUNTED = "position_ids"
 
 SAME_MODEL = "save the state dict of the very model that was published"
 
+SAME_LINE = f"{SAME_MODEL}; if the model itself has changed, pass --kind snapshot: every device then fetches it whole"
+"""The remedy for an update: another model is a mistake, and the same model may have other tensors from now on."""
+
 
 class Weights(Protocol):
     """Tensors that can be read by name."""
@@ -81,6 +84,20 @@ def fit(checkpoint: Checkpoint, table: Table, hints: Hints = NO_HINTS) -> Fitted
     return Fitted(sources, tuple(notes))
 
 
+def table_changes(before: Table, after: Table) -> Iterator[str]:
+    """Yield a line each on tensors that come, go, and change in shape or dtype."""
+    old, new = ({spec.name: spec for spec in table} for table in (before, after))
+    yield from _phrase("new tensors:", [name for name in new if name not in old])
+    yield from _phrase("tensors that are gone:", [name for name in old if name not in new])
+    both = [(name, _layout(old[name]), _layout(new[name])) for name in new if name in old]
+    yield from _phrase("other shapes:", [f"{name} ({was} to {now})" for name, was, now in both if was != now])
+
+
+def is_another_model(before: Table, after: Table) -> bool:
+    """Tell whether two tables share no tensor's name, as those of two models do."""
+    return {spec.name for spec in before}.isdisjoint(spec.name for spec in after)
+
+
 def _problems(
     checkpoint: Checkpoint, table: Table, hints: Hints, own_names: Mapping[str, str | None], extra: Sequence[str]
 ) -> list[str]:
@@ -123,12 +140,16 @@ def _difference(checkpoint: Checkpoint, spec: TensorSpec, own_name: str | None) 
     entry = checkpoint.entries.get(own_name or "")
     if entry is None or (entry.shape, entry.dtype) == (spec.shape, spec.dtype):
         return ""
-    return f"{spec.name} ({entry.dtype} {list(entry.shape)}, the model's is {spec.dtype} {list(spec.shape)})"
+    return f"{spec.name} ({entry.dtype} {list(entry.shape)}, the model's is {_layout(spec)})"
 
 
 def _phrase(problem: str, candidates: Sequence[str]) -> Iterator[str]:
-    """Yield one phrase that names the first of the items, if there are any."""
+    """Yield a phrase that names the first of the items, if there are any; empty ones count for none."""
     names = [item for item in candidates if item]
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         yield f"{problem} {', '.join(names[:NAMED])}{more}"
+
+
+def _layout(spec: TensorSpec) -> str:
+    return f"{spec.dtype} {list(spec.shape)}"

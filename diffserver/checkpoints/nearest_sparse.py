@@ -18,7 +18,7 @@ from diffclient.diff.streams import Diff, Sparse
 from diffclient.payload.encode import payload_length
 from diffclient.tensors.tensor_table import Table
 from diffserver.checkpoints.changes import Change
-from diffserver.checkpoints.quantise import Rung, WantedChange, wanted_change
+from diffserver.checkpoints.quantise import Rung, WantedChange, int8_scales, wanted_change
 from diffserver.errors import Invalid
 
 BYTES_A_CHANGE = 1.45
@@ -81,7 +81,8 @@ def sparse(changes: Sequence[Change], limit: int) -> Diff:
 
 
 def _problem(changes: Sequence[Change], limit: int) -> Problem:
-    tensors = [wanted_change(change) for change in changes]
+    scales = int8_scales(changes)
+    tensors = [wanted_change(change, scales.get(change.spec.name)) for change in changes]
     sizes = [sizes[sizes > 0] for sizes in (tensor.sizes for tensor in tensors if tensor)]
     largest_first = np.sort(np.concatenate([np.empty(0, np.float32), *sizes]))[::-1]
     return Problem(tensors, tuple(change.spec for change in changes), limit, largest_first)

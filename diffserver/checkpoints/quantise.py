@@ -20,9 +20,10 @@ from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
 from diffclient.tensors.float_bits import widen
 from diffclient.tensors.tensor_table import HALVES, TensorSpec
 from diffserver.checkpoints.changes import Change
+from diffserver.checkpoints.int8_scales import SCALE, Scales, beside, find_scales
 
 INT8_UNIT = 1 / 128
-"""The assumed value of an int8 unit: only the graph knows the scale, so the dtype's range counts as -1 to 1."""
+"""The assumed value of an int8 unit where no scale is found: the dtype's range counts as -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,21 @@ class WantedChange:
     deltas: npt.NDArray[Any]
     """int32 on a grid and in I8, else float32."""
     unit: float
+    """A unit as a weight; of an int8 tensor's scales, the mean."""
     old: npt.NDArray[Any] | None = None
     """The old weights in units; None where there are no integer bounds."""
     low: int = -LIMIT
     high: int = LIMIT
+    scale: npt.NDArray[np.float32] | None = None
+    """The units of int8 as weights, with the tensor's sides or 1."""
 
     @property
     def sizes(self) -> npt.NDArray[np.float32]:
         """The sizes of all changes in the units in which tensors are compared."""
         sizes: npt.NDArray[np.float32] = np.abs(self.deltas).astype(np.float32)
-        return sizes * np.float32(self.unit)
+        if self.scale is None:
+            return sizes * np.float32(self.unit)
+        return (sizes.reshape(self.spec.shape) * self.scale).reshape(-1)
 
     def quantised(self, largest: npt.NDArray[np.bool_], rung: Rung) -> tuple[Sparse | None, float]:
         """Return the changes that a mask names in whole steps, and the squared error that they remove."""
@@ -80,8 +86,14 @@ class WantedChange:
         deltas = self.deltas[positions].astype(np.float64)
         levels = self._bounded(np.rint(deltas / size), positions, step)
         nonzero = np.flatnonzero(levels)
-        gain = float(np.sum(deltas**2 - (deltas - levels * size) ** 2)) * self.unit**2
+        gain = float(np.sum((deltas**2 - (deltas - levels * size) ** 2) * self._units(positions) ** 2))
         return (Sparse(positions[nonzero], levels[nonzero], step, exponent), gain) if nonzero.size else (None, 0.0)
+
+    def _units(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the units at these positions as weights: float64, one a position, or one in all."""
+        if self.scale is None:
+            return np.array(self.unit)
+        return np.broadcast_to(self.scale, self.spec.shape).flat[positions].astype(np.float64)
 
     def step(self, rung: Rung) -> tuple[int, int | None]:
         """Return the step in this tensor's units and, off the grid, the exponent of its unit."""
@@ -105,13 +117,31 @@ def left_out(changes: Sequence[Change]) -> list[str]:
     return [change.spec.name for change in exact_only if change.old.tobytes() != change.new.tobytes()]
 
 
-def wanted_change(change: Change) -> WantedChange | None:
-    """Return the change that a sparse diff is to approximate; None for a tensor that it cannot change."""
+def int8_scales(changes: Sequence[Change]) -> Scales:
+    """Return the scales of int8 tensors, found by name among the old weights of all tensors."""
+    wanted = {beside(change.spec.name, SCALE) for change in changes if change.spec.dtype == "I8"}
+    weights = {change.spec.name: change.old_weights for change in changes if change.spec.name in wanted}
+    return find_scales(tuple(change.spec for change in changes), weights)
+
+
+def unscaled(changes: Sequence[Change]) -> list[str]:
+    """Return the names of changed int8 tensors without a scale, for whose units a value is assumed."""
+    scales = int8_scales(changes)
+    unknown = [change for change in changes if change.spec.dtype == "I8" and change.spec.name not in scales]
+    return [change.spec.name for change in unknown if not np.array_equal(change.old, change.new)]
+
+
+def wanted_change(change: Change, scale: npt.NDArray[np.float32] | None = None) -> WantedChange | None:
+    """Return the change that a sparse diff is to approximate; None for a tensor that it cannot change.
+
+    `scale` is that of an int8 tensor, if it is known.
+    """
     spec, old, new = change.spec, change.old, change.new
     if spec.grid is not None:
         return WantedChange(spec, new - old, math.ldexp(1.0, -spec.grid), old)
     if spec.dtype == "I8":
-        return WantedChange(spec, new.astype(np.int32) - old, INT8_UNIT, old.astype(np.int32), -128, 127)
+        unit = INT8_UNIT if scale is None else float(scale.mean())
+        return WantedChange(spec, new.astype(np.int32) - old, unit, old.astype(np.int32), -128, 127, scale)
     if spec.dtype in HALVES:
         with np.errstate(invalid="ignore"):
             deltas = widen(new, spec.dtype) - widen(old, spec.dtype)

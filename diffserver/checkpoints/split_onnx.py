@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = {1: "F32", 2: "U8", 3: "I8", 5: "I16", 6: "I32", 10: "F16", 11: "F64", 16: "BF16"}
 """ONNX's numbers of the dtypes that weights have. What is int64 or bool is a shape, an index or a flag, and stays."""
 
-NEW_MODEL = "make a base of another name of it, with its own graph"
+NEW_GRAPH = "pass --kind snapshot if it is the next version of the model: every device then fetches it whole"
 
 
 def split(path: Path, out: Path, published: bytes | None = None) -> bytes:
@@ -153,14 +153,14 @@ def _under_names_of(published: bytes, model: "ModelProto") -> dict[str, "TensorP
     for old, new in zip_longest(_nodes(graph), _nodes(model.graph)):
         if old is None or new is None or (old.op_type, len(old.input)) != (new.op_type, len(new.input)):
             node_name = (old or new).name or (old or new).op_type
-            raise CheckpointError(f"the model has another graph than the published one, from {node_name} on", NEW_MODEL)
+            raise CheckpointError(f"the model has another graph than the published one, from {node_name} on", NEW_GRAPH)
         for before, after in zip(old.input, new.input, strict=True):
             if before in unplaced and after in own:
                 renamed[before] = own[after]
     for tensor in expected:
         match = renamed.get(tensor.name) or own.get(tensor.name)
         if match is None or (match.data_type, list(match.dims)) != (tensor.data_type, list(tensor.dims)):
-            raise CheckpointError(f"the model has no weight for {tensor.name} of the published graph", NEW_MODEL)
+            raise CheckpointError(f"the model has no weight for {tensor.name} of the published graph", NEW_GRAPH)
         renamed[tensor.name] = match
     return renamed
 

@@ -7,8 +7,9 @@ search, the experiment and the command line all use this table. Definitions are 
 from dataclasses import dataclass
 from enum import Flag, auto
 
-BASE, FULL, EXACT, GIVEN, DEFAULT = "base", "full", "exact", "given", "sparse"
-"""Version 0, the full chain's models, a checkpoint to the bit, a diff as uploaded, and the default of requests."""
+BASE, FULL, EXACT, SNAPSHOT, GIVEN, DEFAULT = "base", "full", "exact", "snapshot", "given", "sparse"
+"""Version 0, the full chain's models, a checkpoint to the bit, a checkpoint as a whole with its own tensors and graph,
+a diff as uploaded, and the default of requests."""
 
 AUTO = "auto"
 """No method, but the name by which a request asks to try several and keep the best."""
@@ -24,7 +25,9 @@ class Use(Flag):
     AUTO = auto()
     """`auto` tries it."""
     CHECKPOINT = auto()
-    """It can carry a checkpoint's weights."""
+    """It can carry a checkpoint's weights as a diff."""
+    WHOLE = auto()
+    """It delivers a checkpoint whole, with tensors and a graph of its own."""
     DIFF = auto()
     """It can publish an uploaded diff."""
     EXPERIMENT = auto()
@@ -47,6 +50,7 @@ METHODS: dict[str, Entry] = {
     BASE: Entry("diffserver.methods.full:BASE", Use.PUBLISHED),
     FULL: Entry("diffserver.methods.full:FULL", Use.TRAINING),
     EXACT: Entry(None, Use.PUBLISHED | Use.CHECKPOINT),
+    SNAPSHOT: Entry(None, Use.PUBLISHED | Use.WHOLE),
     GIVEN: Entry(None, Use.PUBLISHED | Use.DIFF),
     "sparse": Entry("diffserver.methods.sparse:SPARSE", _PRODUCT | Use.CHECKPOINT),
     "hashed": Entry("diffserver.methods.hashed:HASHED", _PRODUCT),

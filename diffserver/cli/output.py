@@ -139,17 +139,45 @@ def evaluation_table(evaluation: Mapping[str, Any], metric: Mapping[str, str]) -
     return listing(f"{name[:1].upper()}{name[1:]} by test set", headings, rows)
 
 
-def tried_table(tried: Sequence[Mapping[str, Any]], metric: Mapping[str, str]) -> Table:
-    """Return a table of the trials, the fully retrained model among them."""
-    headings = ["method", "budget", "share", "density", "levels", "steps", f"mean {metric['name']}", "drift", "chosen"]
-    return listing("What was tried", headings, map(_tried_row, tried))
+def share(item: Mapping[str, Any]) -> str:
+    """Return a payload's share of the model's fp32 bytes; what has no payload travels whole."""
+    return f"{item['payload_share']:.2%}" if item["payload"] else "whole"
 
 
-def _tried_row(trial: Mapping[str, Any]) -> list[object]:
+def travel_line(shown: Mapping[str, Any]) -> str:
+    """Say what a device at the parent fetches for a candidate or a version, and what its probe set can tell."""
+    probe_set = shown["probe_set"]
+    told = probe_set and (
+        f"Of the {probe_set['items']:,} {shown['metric']['counts']} of the probe set it gets {probe_set['known']:,} "
+        f"right; a model that errs on a tenth of them more passes with a chance of {probe_set['chance_to_pass']:.2%}."
+    )
+    return " ".join(filter(None, (_fetched(shown["to_fetch"]), told)))
+
+
+def _fetched(to_fetch: Mapping[str, int | None] | None) -> str | None:
+    if to_fetch is None:
+        return None
+    names = {"payload": "payload", "graph": "graph", "probes": "probe set", "metadata": "metadata"}
+    named = ", ".join(f"{name} {to_fetch[part]:,}" for part, name in names.items() if to_fetch[part])
+    later = "" if to_fetch["metadata"] else "; the metadata comes on top, once it is signed"
+    return f"A device fetches {to_fetch['total']:,} bytes: {named}{later}."
+
+
+def tried_table(
+    tried: Sequence[Mapping[str, Any]], metric: Mapping[str, str], to_fetch: Mapping[str, Any] | None
+) -> Table:
+    """Return a table of the trials, the fully retrained model among them, with what a device fetches for the chosen."""
+    mean = f"mean {metric['name']}"
+    headings = ["method", "budget", "share", "to fetch", "density", "levels", "steps", mean, "drift", "chosen"]
+    return listing("What was tried", headings, (_tried_row(trial, to_fetch) for trial in tried))
+
+
+def _tried_row(trial: Mapping[str, Any], to_fetch: Mapping[str, Any] | None) -> list[object]:
     return [
         trial["method"],
         _formatted(trial["budget"], "{:.2%}"),
         trial["payload_bytes"] and f"{trial['payload_share']:.2%}",
+        to_fetch["total"] if trial["chosen"] and to_fetch else None,
         _formatted(trial["density"], "{:.2%}"),
         trial["levels"],
         trial["steps"] and "–".join(dict.fromkeys(f"{step:.2g}" for step in trial["steps"])),

@@ -19,10 +19,10 @@ Columns = Mapping[str, Callable[[Row], str]]
 SUMMARY: Columns = {
     "version": lambda r: f"{r.version}{'*' if r.forced else ''}",
     "bytes": lambda r: f"{r.payload_bytes:,}",
-    "share": lambda r: f"{r.payload_share:.2%}",
+    "fetched": lambda r: f"{r.fetched_bytes:,}",
     "parent": lambda r: f"{r.wer_parent:.2f}",
     "full": lambda r: f"{r.wer_full:.2f}",
-    "published": lambda r: f"{r.wer_published:.2f}",
+    "publ.": lambda r: f"{r.wer_published:.2f}",
     "device": lambda r: f"{r.wer_device:.2f}",
     "drift": lambda r: f"{r.drift:+.2f}",
     "regr.": lambda r: f"{r.regression:+.2f}",
@@ -38,10 +38,18 @@ NEW_DOMAIN: Columns = {
     "recovered": lambda r: f"{r.recovered:.1%}",
 }
 
+FETCHED: Columns = {
+    "version": lambda r: str(r.version),
+    "payload": lambda r: f"{r.payload_bytes:,}",
+    "share": lambda r: f"{r.payload_share:.2%}",
+    "probe set": lambda r: f"{r.probe_bytes:,}",
+    "metadata": lambda r: f"{r.metadata_bytes:,}",
+    "fetched": lambda r: f"{r.fetched_bytes:,}",
+}
+
 COSTS: Columns = {
     "version": lambda r: str(r.version),
     "probe errors": lambda r: f"{r.probe_errors_server}: {' '.join(map(str, r.probe_errors_devices))}",
-    "probe bytes": lambda r: f"{r.probe_bytes:,}",
     "changed": lambda r: f"{r.changed_weights:,}",
     "train s": lambda r: f"{r.seconds_train:.1f}",
     "full s": lambda r: f"{r.seconds_train_full:.1f}",
@@ -49,7 +57,9 @@ COSTS: Columns = {
 }
 
 CAPTIONS: Mapping[str, Columns] = {
-    "WER in %, mean over all test sets so far; device: on the probe set; *: published by force": SUMMARY,
+    "WER in %, mean over all test sets so far; bytes: the payload; fetched: with all else; device: on the probe "
+    "set; *: published by force": SUMMARY,
+    "What a device fetches, in bytes; share: the payload's of the model's": FETCHED,
     "WER in % on the new domain's test set": NEW_DOMAIN,
     "Word errors on the probe set, server: devices; weights changed; seconds": COSTS,
 }
@@ -70,7 +80,7 @@ def _table(report: Report, caption: str, columns: Columns) -> Table:
 
 
 def plot(report: Report, path: Path) -> None:
-    """Draw WER and payload bytes over the versions into `path`; the ending chooses the format."""
+    """Draw WER and the bytes to fetch over the versions into `path`; the ending chooses the format."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
@@ -81,12 +91,27 @@ def plot(report: Report, path: Path) -> None:
     accuracy.set(ylabel="mean WER, %", title=_title(report), ylim=(0, None))
     accuracy.legend()
     accuracy.grid(alpha=0.3)
-    bars = size.bar(versions, [r.payload_bytes / 1024 for r in report.updates], color="tab:blue", width=0.5)
-    size.bar_label(bars, [f"{r.payload_share:.2%}" for r in report.updates], label_type="center", color="white")
+    for label, colour, below, counts in _parts(report):
+        heights = [count / 1024 for count in counts]
+        bars = size.bar(versions, heights, bottom=[b / 1024 for b in below], color=colour, width=0.5, label=label)
+        if label == "payload":
+            shares = [f"{r.payload_share:.2%}" for r in report.updates]
+            size.bar_label(bars, shares, label_type="center", color="white")
     size.axhline(report.budget * report.model_bytes_fp32 / 1024, color="tab:red", linestyle="--", label="budget")
-    size.set(xlabel="version", ylabel="payload, KiB", xticks=versions)
+    size.set(xlabel="version", ylabel="to fetch, KiB", xticks=versions)
     size.legend(loc="lower right")
     figure.savefig(path, dpi=120)
+
+
+def _parts(report: Report) -> list[tuple[str, str, list[int], list[int]]]:
+    """Return name, colour, the bytes below and the bytes of each part of what is fetched, from the bottom up."""
+    payloads, probes = [r.payload_bytes for r in report.updates], [r.probe_bytes for r in report.updates]
+    nothing, both = [0] * len(payloads), [sum(pair) for pair in zip(payloads, probes, strict=True)]
+    return [
+        ("payload", "tab:blue", nothing, payloads),
+        ("probe set", "tab:green", payloads, probes),
+        ("metadata", "tab:gray", both, [r.metadata_bytes for r in report.updates]),
+    ]
 
 
 def _curves(report: Report) -> list[tuple[str, list[float], str]]:

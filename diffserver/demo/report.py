@@ -43,6 +43,10 @@ class Row:
     seconds_train_full: float
     seconds_apply: float
     probe_bytes: int
+    """Of the part of the probe set that comes with the update."""
+    metadata_bytes: int
+    fetched_bytes: int
+    """The most that a device fetched: payload, probe set and metadata."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
         seconds_train=candidate["seconds_train"],
         seconds_train_full=full["seconds_train"],
         seconds_apply=sum(report["seconds_apply"] for report in reports) / max(1, len(reports)),
-        probe_bytes=probes[-1]["blob"]["length"],
+        probe_bytes=version["to_fetch"]["probes"],
+        metadata_bytes=version["to_fetch"]["metadata"],
+        fetched_bytes=max(report["fetched_bytes"] for report in reports),
     )
 
 

@@ -7,7 +7,6 @@ Biases and gains take finer steps, and about as many buckets as positions where 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Array, TensorSpec
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
-from diffserver.methods.quantiser import Stages, Step, bounded, is_small, largest, may_leave, straight_through
+from diffserver.methods.quantiser import Grid, Stages, Step, fitting, is_small, largest, may_leave, straight_through
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -60,57 +59,70 @@ _STRIDE, _PRECISION = 1.25, 1.005
 
 
 class HashedPart(nn.Module):
-    """One tensor's buckets: their values, and each position's bucket and sign.
+    """One tensor's buckets: their values as changes of weights, and each position's bucket and sign.
+
+    Where an int8 tensor has several scales, their mean counts: a bucket is the same number of int8 steps everywhere.
 
     The step, which changes from stage to stage, stands in a buffer, so that a compiled graph outlives it.
     """
 
     bucket: Tensor
     sign: Tensor
-    farthest: Tensor
+    down: Tensor
+    up: Tensor
     step: Tensor
 
-    def __init__(self, parent: Array, grid: int, places: tuple[Tensor, Tensor], count: int, levels: int) -> None:
+    def __init__(self, parent: Array, grid: Grid, places: tuple[Tensor, Tensor], count: int, levels: int) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.zeros(count))
-        self.grid, self.max_level = grid, levels
+        self.grid, self.scale, self.max_level = grid, grid.mean_scale, levels
         self.quantised = False
         self.units = 1
-        self.bounded = False
-        """Whether a value may lead out of the grid, so that levels must be checked."""
+        self.bounded = grid.scale is not None
+        """Whether a value may lead out of the grid, so that it must be checked; int8 is left by most."""
         bucket, sign = places
-        sizes = torch.tensor(parent).abs().flatten()
-        farthest = torch.zeros(count).scatter_reduce(0, bucket, sizes, "amax")
-        self._largest = largest(farthest)
-        buffers = {"bucket": bucket, "sign": sign, "farthest": farthest, "step": torch.ones(())}
+        start = torch.tensor(parent, dtype=torch.float32).flatten()
+        self._largest = largest(start)
+        # The room of each position, turned round by its sign; a bucket has what all of its positions have, and
+        # one without positions the whole grid: no payload takes more.
+        room = torch.where(sign > 0, grid.low, -grid.high), torch.where(sign > 0, grid.high, -grid.low)
+        down, up = (ends - start * sign for ends in room)
+        span = torch.full((count,), grid.high - grid.low)
+        down = (-span).scatter_reduce(0, bucket, down, "amax")
+        up = span.scatter_reduce(0, bucket, up, "amin")
+        buffers = {"bucket": bucket, "sign": sign, "down": down, "up": up, "step": torch.ones(())}
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, parent: Tensor) -> Tensor:
-        """Return the parent's weights plus each position's signed value."""
-        value: Tensor = self.values
+        """Return the parent's numbers plus each position's signed value."""
+        value: Tensor = self.values / self.scale
         if self.quantised:
             value = straight_through(self.levels() * self.step, value)
         return parent + (value[self.bucket] * self.sign).view_as(parent)
 
     def levels(self) -> Tensor:
         """Return the values as whole levels."""
-        value = self.values.detach()
-        sizes = (value.abs() / self.step).round().clamp(max=self.max_level)
+        levels = (self.values.detach() / self.scale / self.step).round().clamp(-self.max_level, self.max_level)
         if self.bounded:
-            sizes = bounded(sizes, self.farthest, self.step, self.grid)
-        return torch.copysign(sizes, value)
+            levels.clamp_(-fitting(-self.down, self.step), fitting(self.up.clone(), self.step))
+        return levels
+
+    @torch.no_grad()
+    def confine(self) -> None:
+        """Cut values that lead out of the grid: they would be the largest, and change nothing."""
+        self.values.clamp_(self.down * self.scale, self.up * self.scale)
 
     def take(self, units: int) -> None:
         """Set the step, in grid units; from here on values are whole steps."""
-        self.units, step = units, math.ldexp(units, -self.grid)
+        self.units, step = units, Step.of(units, self.grid).value
         self.step.fill_(step)
         self.bounded = may_leave(self.grid, self._largest, self.max_level * step)
         self.quantised = True
 
 
 class HashedDiff:
-    """The values of the buckets of every tensor on a grid."""
+    """The values of the buckets of every trained tensor."""
 
     def __init__(self, setting: Setting, schedule: HashedSchedule) -> None:
         table = setting.table
@@ -130,7 +142,8 @@ class HashedDiff:
             count = max(1, int((1.0 if roomy and is_small(spec) else share) * spec.size))
             bucket, sign = bucket_hash.assign(self._seed, table.index(spec), 0, spec.size, count)
             places = torch.from_numpy(bucket), torch.from_numpy(sign.astype(np.float32))
-            self.parts[spec.name] = HashedPart(self.parent[spec.name], spec.grid or 0, places, count, schedule.levels)
+            grid = setting.grid(spec)
+            self.parts[spec.name] = HashedPart(self.parent[spec.name], grid, places, count, schedule.levels)
 
     def advance(self, progress: float) -> None:
         """Steer the step where a stage begins, while it may change."""
@@ -166,6 +179,9 @@ class HashedDiff:
 
     def _steer(self, aim: float) -> None:
         """Set the finest step with which the payload fits this share of the budget, to about half a per cent."""
+        for part in self.parts.values():
+            if part.bounded:
+                part.confine()
         fine, coarse = self._bracket(aim)
         while coarse / fine > _PRECISION:
             middle = (fine * coarse) ** 0.5
@@ -209,5 +225,8 @@ class HashedDiff:
 
 
 HASHED = Definition(
-    HashedDiff, Recipe(steps=1250, learning_rate=3e-3), HashedSchedule(), helpers=("diffserver.methods.quantiser",)
+    HashedDiff,
+    Recipe(steps=1250, learning_rate=3e-3),
+    HashedSchedule(),
+    helpers=("diffserver.methods.quantiser", "diffserver.checkpoints.int8_scales"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Mapping
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +47,10 @@ class Parametrised:
         self._places = list(_places(network, method.parts))
         self._held = _HeldStatistics(network) if hold_statistics else None
         for name, module, attribute in self._places:
-            part = method.parts[name].to(getattr(module, attribute).device)
-            parametrize.register_parametrization(module, attribute, part)
+            tensor = getattr(module, attribute)
+            part = method.parts[name].to(tensor.device)
+            # unsafe: of int8 a part makes float32, so that gradients reach its values
+            parametrize.register_parametrization(module, attribute, part, unsafe=not tensor.is_floating_point())
         self._spare_processes()
         method.advance(0.0)
 
@@ -79,8 +82,13 @@ class Parametrised:
             parameter.requires_grad_(self._trainable.get(id(parameter), False))
 
     def _spare_processes(self) -> None:
-        """Keep the parts' buffers, equal in all processes, out of what DistributedDataParallel sends at every step."""
+        """Keep buffers that are equal in all processes out of what DistributedDataParallel sends at every step.
+
+        These are the parts' own, and int8 tensors with parts.
+        """
         own = {id(buffer) for part in self.method.parts.values() for buffer in part.buffers()}
+        there = tensors(self.network, self.method.parts)
+        own |= {id(there[name]) for name in self.method.parts}
         names = [name for name, buffer in self.network.named_buffers() if id(buffer) in own]
         self._ignored = list(getattr(self.network, "_ddp_params_and_buffers_to_ignore", []))
         self.network._ddp_params_and_buffers_to_ignore = [*self._ignored, *names]  # type: ignore[assignment]
@@ -145,14 +153,14 @@ def tensors(network: nn.Module, parts: Container[str] = ()) -> dict[str, Tensor]
 
 def _places(network: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, str]]:
     """Yield name, module and attribute of every tensor with a part, several if it is tied; raises MethodError."""
-    parameters = dict(network.named_parameters(remove_duplicate=False))
-    owners = {id(parameters[name]): name for name in parts if name in parameters}
-    if missing := parts.keys() - parameters.keys():
-        raise MethodError(f"the network has no parameter {min(missing)}")
-    for name, parameter in parameters.items():
-        if id(parameter) in owners:
+    there = dict(chain(network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False)))
+    owners = {id(there[name]): name for name in parts if name in there}
+    if missing := parts.keys() - there.keys():
+        raise MethodError(f"the network has no tensor {min(missing)}")
+    for name, tensor in there.items():
+        if id(tensor) in owners:
             path, _, attribute = name.rpartition(".")
-            yield owners[id(parameter)], network.get_submodule(path), attribute
+            yield owners[id(tensor)], network.get_submodule(path), attribute
 
 
 def _has_statistics(layer: nn.Module) -> bool:

@@ -58,14 +58,14 @@ class SparseSchedule:
 
 
 class SparseDiff:
-    """One value for every weight on a grid, of which fewer and fewer are used as training goes on."""
+    """One value for every trained weight, of which fewer and fewer are used as training goes on."""
 
     def __init__(self, setting: Setting, schedule: SparseSchedule) -> None:
         self._schedule, self._table, self._limit = schedule, setting.table, setting.limit
         self.parent = setting.parent
         self.parts = {
             spec.name: SparsePart(
-                self.parent[spec.name], spec.grid or 0, schedule.finer if is_small(spec) else 1.0, schedule.levels
+                self.parent[spec.name], setting.grid(spec), schedule.finer if is_small(spec) else 1.0, schedule.levels
             )
             for spec in setting.trained
         }
@@ -140,6 +140,9 @@ class SparseDiff:
         schedule = self._schedule
         temperature = schedule.coldest * (schedule.hottest / schedule.coldest) ** pruned
         density = self._density + (1 - self._density) * (1 - pruned) ** 3
+        for name, part in self.parts.items():
+            if part.bounded:
+                part.confine(self._parent(name))
         sizes = torch.cat([part.sizes().flatten() for part in self.parts.values()])
         dropped = min(len(sizes), max(1, round(len(sizes) * (1 - density))))
         self._threshold = max(float(sizes.kthvalue(dropped).values), 1e-12)
@@ -161,7 +164,11 @@ class SparseDiff:
     def _parent(self, name: str) -> Tensor:
         """Return the parent's weights if levels need them, else any tensor."""
         part = self.parts[name]
-        return torch.tensor(self.parent[name], device=part.values.device) if part.bounded else part.values
+        return (
+            torch.tensor(self.parent[name], dtype=torch.float32, device=part.values.device)
+            if part.bounded
+            else part.values
+        )
 
     def _without_smallest(self, by_name: dict[str, Tensor], share: float) -> dict[str, Tensor]:
         sizes = torch.cat([self.parts[name].sizes()[levels != 0] for name, levels in by_name.items()])
@@ -186,5 +193,5 @@ SPARSE = Definition(
     SparseDiff,
     Recipe(steps=1250, learning_rate=4e-3),
     SparseSchedule(),
-    helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part"),
+    helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part", "diffserver.checkpoints.int8_scales"),
 )

@@ -10,7 +10,6 @@ to its largest weights (Han et al., "Learning both Weights and Connections", Neu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +28,7 @@ from diffserver.checkpoints.changes import Change
 from diffserver.errors import Invalid
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError, Steady
-from diffserver.methods.quantiser import Step, in_range, straight_through
+from diffserver.methods.quantiser import Grid, Step, in_range, straight_through
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 
@@ -53,7 +52,9 @@ class MaskedValues(nn.Module):
     positions: Tensor
     start: Tensor
 
-    def __init__(self, positions: Tensor, step: Step, start: Tensor, grid: int, values: Tensor, *, added: bool) -> None:
+    def __init__(
+        self, positions: Tensor, step: Step, start: Tensor, grid: Grid, values: Tensor, *, added: bool
+    ) -> None:
         super().__init__()
         self.step, self.grid, self.added = step, grid, added
         self.values = nn.Parameter(values)
@@ -82,11 +83,12 @@ class TopK(Steady):
         self.parts: dict[str, MaskedValues] = {}
         for spec, stream in zip(self._table, _largest(setting, schedule), strict=True):
             if spec.grid is not None and stream is not None:
-                step = Step(stream.step, math.ldexp(stream.step, -spec.grid))
+                grid = Grid.of_exponent(spec.grid)
+                step = Step.of(stream.step, grid)
                 values = torch.from_numpy(_targets(setting, spec.name, schedule)[stream.positions])
                 positions = torch.from_numpy(stream.positions)
                 start = torch.tensor(self.parent[spec.name]).flatten()[positions] * bool(self._alpha)
-                self.parts[spec.name] = MaskedValues(positions, step, start, spec.grid, values, added=bool(self._alpha))
+                self.parts[spec.name] = MaskedValues(positions, step, start, grid, values, added=bool(self._alpha))
 
     def result(self) -> Diff:
         """Return the kept values as levels; the smallest are dropped until the payload fits.

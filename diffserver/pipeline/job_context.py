@@ -77,14 +77,24 @@ def result_of_update(
 ) -> Result:
     """Return an update's result, with its parent's graph; `began` is the monotonic time at which work on it began."""
     graph = work.objects.get(parent.graph.sha256)
-    changed = _count_changed(parent.snapshot, Snapshot(version.weights))
+    changed = count_changed(parent.snapshot, Snapshot(version.weights))
     return Result(version, graph, changed, monotonic() - began, notes)
 
 
-def _count_changed(before: Snapshot, after: Snapshot) -> int:
-    """Count the weights whose bits differ: an unchanged NaN is no change."""
-    bits = ((bits_of(before.read(spec.name)), bits_of(after.read(spec.name))) for spec in before.table)
-    return sum(int(np.count_nonzero(old != new)) for old, new in bits)
+def count_changed(before: Snapshot, after: Snapshot) -> int:
+    """Count the weights whose bits differ, all of a tensor that is new or has another shape or dtype.
+
+    An unchanged NaN is no change.
+    """
+    comparable = {(spec.name, spec.shape, spec.dtype) for spec in before.table}
+    return sum(
+        _differing(before, after, spec.name) if (spec.name, spec.shape, spec.dtype) in comparable else spec.size
+        for spec in after.table
+    )
+
+
+def _differing(before: Snapshot, after: Snapshot, name: str) -> int:
+    return int(np.count_nonzero(bits_of(before.read(name)) != bits_of(after.read(name))))
 
 
 @dataclass(frozen=True)

@@ -73,13 +73,15 @@ def _published(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Lin
 
 
 def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:
-    """Return the last steps to the parent, one a version."""
-    head = versions.head(session, model)
-    lineage = [] if head is None else versions.lineage(session, head)[: parent.number + 1]
-    links = []
+    """Return the last steps to the parent, one a version, as far back as diffs lead."""
+    lineage = versions.lineage(session, versions.find_version(session, model, parent.number))
+    links: list[Link] = []
     for before, after in list(pairwise(lineage))[-(REACH - 1) :]:
         blob = after.candidate.payload
-        data = session.scalar(select(Payload.data).where(Payload.sha256 == blob.sha256)) if blob else None
+        if blob is None:  # delivered whole, with a table of its own: no diff leads across it
+            links.clear()
+            continue
+        data = session.scalar(select(Payload.data).where(Payload.sha256 == blob.sha256))
         links.append(Link(before.number, before.digest, before.candidate.snapshot, data or b""))
     return links
 

@@ -12,7 +12,7 @@ from diffclient.tensors.snapshot import Snapshot
 from diffserver import evaluation
 from diffserver.catalog import versions
 from diffserver.catalog.training_request import TrainingSpec
-from diffserver.choices.methods import FULL
+from diffserver.choices.methods import FULL, SNAPSHOT
 from diffserver.errors import Invalid
 from diffserver.evaluation import Evaluation
 from diffserver.storage.database import reading
@@ -27,6 +27,8 @@ class Parent:
     """The weights that a training starts from, with the probe set and errors of their model."""
 
     number: int
+    next_number: int
+    """The number of the version to be: one more than the highest, which may be of a recalled version."""
     digest: str
     snapshot: Snapshot
     graph: Blob
@@ -42,13 +44,14 @@ class Parent:
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
     """Fetch the parent of a training into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
-        head = versions.head(session, spec.model)
-        if head is None:
+        head, newest = versions.head(session, spec.model), versions.newest(session, spec.model)
+        if head is None or newest is None:
             raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
         start = _start_candidate(session, head, spec.method)
         first = versions.lineage(session, head)[0].candidate
         return Parent(
             number=head.number,
+            next_number=newest.number + 1,
             digest=start.digest,
             snapshot=Snapshot(objects.download(start.snapshot.sha256, folder / "parent.safetensors")),
             graph=start.graph,
@@ -61,25 +64,32 @@ def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Pa
 
 @patient
 def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -> Candidate | None:
-    """Return the fully retrained model of the next version, if there is one of these domains and the same data.
+    """Return the reference of drift for the next version, if there is one of these domains and the same data.
 
-    It must have the parent that a full training would have now. None if there is no such model.
+    That is the checkpoint as an exact candidate, or a fully retrained model; it must have the parent that it would have
+    now. None if there is no such candidate.
     """
     with reading(engine) as session:
-        head = versions.head(session, spec.model)
-        full = None if head is None else versions.full_chain(session, spec.model, head.number + 1, domains)
-        if head is None or full is None:
+        head, newest = versions.head(session, spec.model), versions.newest(session, spec.model)
+        if head is None or newest is None:
             return None
-        start = _start_candidate(session, head, FULL).digest
+        if spec.checkpoint:
+            found, start = versions.exact_of(session, head, spec.checkpoint, domains), head.digest
+        else:
+            found = versions.full_chain(session, spec.model, newest.number + 1, domains)
+            start = _start_candidate(session, head, FULL).digest
     expected = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
-    return full if (full.parent_digest, full.data, full.data_sha256) == expected else None
+    return found if found and (found.parent_digest, found.data, found.data_sha256) == expected else None
 
 
 def _start_candidate(session: Session, head: Version, method: str) -> Candidate:
-    """Return the candidate that training starts from: for the full chain, the last fully retrained model."""
-    domains = head.candidate.domains
-    full = versions.full_chain(session, head.model, head.number, domains) if method == FULL else None
-    return full or head.candidate
+    """Return the candidate that training starts from: for the full chain, the last fully retrained model.
+
+    A version with tensors and a graph of its own begins a full chain, as one of the old ones has no place after it.
+    """
+    if method != FULL or head.candidate.method == SNAPSHOT:
+        return head.candidate
+    return versions.full_chain(session, head.model, head.number, head.candidate.domains) or head.candidate
 
 
 def choose_domain(spec: TrainingSpec, trained_domains: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ It joins training and the database. A candidate is the device's result, never th
 Claiming trainings and recording candidates is left to `worker`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.delivery import DELIVERY
-from diffserver.choices.methods import GIVEN
-from diffserver.pipeline import from_checkpoint, from_diff, merged_diffs, trials
+from diffserver.choices.methods import GIVEN, SNAPSHOT
+from diffserver.pipeline import enter_checkpoint, from_checkpoint, from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
 from diffserver.pipeline.job_context import MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
@@ -43,32 +43,40 @@ def make_candidate(
     if spec.kind == "base":
         return _base(work)
     parent = load_parent(spec, engine, objects, folder)
-    work = replace(work, number=parent.number + 1)
-    return _uploaded_update(work, engine, parent) if spec.checkpoint else _trained_update(work, engine, parent)
+    work = replace(work, number=parent.next_number)
+    if spec.checkpoint and spec.max_drift is None:
+        return _uploaded_update(work, engine, parent)
+    return _searched_update(work, engine, parent)
 
 
 def _base(work: Work) -> NewCandidate:
     spec = work.spec
     domains = [choose_domain(spec, ())] if spec.data else []
-    result = from_checkpoint.enter(work) if spec.checkpoint else train_base(work, *domains)
+    result = enter_checkpoint.enter(work) if spec.checkpoint else train_base(work, *domains)
     return assess(measure(work, None, result, domains))
 
 
 def _uploaded_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
-    """Return the candidate of an update that was trained elsewhere, a diff or a checkpoint."""
-    spec = work.spec
-    domains = [*parent.domains, choose_domain(spec, parent.domains)] if spec.domain else parent.domains
-    if spec.method == GIVEN:
+    """Return the candidate of an update that was trained elsewhere: a diff, or a checkpoint as a diff or whole."""
+    if work.spec.method == GIVEN:
         _require_same_network(work, parent)
-    result = from_diff.update(work, parent) if spec.method == GIVEN else from_checkpoint.update(work, parent)
-    return _candidate(engine, parent, measure(work, parent, result, domains))
+    ways = {GIVEN: from_diff.update, SNAPSHOT: enter_checkpoint.enter}
+    result = ways.get(work.spec.method, from_checkpoint.update)(work, parent)
+    return _candidate(engine, parent, measure(work, parent, result, _domains(work.spec, parent)))
 
 
-def _trained_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
-    """Return the candidate of the best trial; each is trained, encoded, decoded, applied and evaluated."""
-    domains = [*parent.domains, choose_domain(work.spec, parent.domains)]
-    _require_same_network(work, parent)
-    results = trials.run(work, engine, parent, domains)
+def _domains(spec: TrainingSpec, parent: Parent) -> Sequence[str]:
+    """Return the domains to measure on, a new one last: every training brings one, a checkpoint or a diff may."""
+    if spec.checkpoint and not spec.domain:
+        return parent.domains
+    return [*parent.domains, choose_domain(spec, parent.domains)]
+
+
+def _searched_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
+    """Return the candidate of the best trial; each is trained or cut down, encoded, decoded, applied and evaluated."""
+    if not work.spec.checkpoint:
+        _require_same_network(work, parent)
+    results = trials.run(work, engine, parent, _domains(work.spec, parent))
     candidate = _candidate(engine, parent, results.chosen_version)
     return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
 

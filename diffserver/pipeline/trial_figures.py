@@ -13,11 +13,10 @@ from diffclient.diff.streams import Diff, Exact, Hashed, Sparse, numbers
 from diffclient.payload.decode import decode
 from diffclient.tensors.snapshot import Table, TensorSpec, fp32_bytes
 from diffserver import evaluation
-from diffserver.choices.methods import FULL
 from diffserver.evaluation import mean_error_rate
 from diffserver.pipeline.job_context import MeasuredVersion
 from diffserver.pipeline.parent_version import Parent
-from diffserver.pipeline.trial_search import NextTraining, Trial
+from diffserver.pipeline.search.trial_search import NextTraining, Trial
 from diffserver.storage.tables import Candidate
 
 
@@ -45,25 +44,35 @@ def _step(spec: TensorSpec, stream: Sparse | Hashed) -> float:
     return math.ldexp(stream.step, -exponent)
 
 
-def trial_of_reference(full: Candidate, table: Table) -> Trial:
-    """Return the trial of a fully retrained model that stood in the catalogue."""
-    mean = mean_error_rate(evaluation.from_json(full.evaluation, "candidate"))
-    density = _density(full.changed_weights, table)
-    return Trial(FULL, None, mean, drift=0.0, density=density, seconds=full.seconds_train, trained=False)
+def trial_of_reference(reference: Candidate, table: Table) -> Trial:
+    """Return the trial of a reference of drift that stood in the catalogue."""
+    return Trial(
+        method=reference.method,
+        budget=None,
+        mean_error_rate=mean_error_rate(evaluation.from_json(reference.evaluation, "candidate")),
+        drift=0.0,
+        payload_bytes=reference.payload.length if reference.payload else None,
+        payload_share=reference.payload_share,
+        density=_density(reference.changed_weights, table),
+        seconds=reference.seconds_train,
+        trained=False,
+    )
 
 
-def trial_of(training: NextTraining, start: Parent, measured: MeasuredVersion, before: Sequence[Trial]) -> Trial:
-    """Return the trial of a training; its drift is known only with a fully retrained model, itself or one `before`."""
+def trial_of(
+    training: NextTraining, start: Parent, measured: MeasuredVersion, before: Sequence[Trial], reference: str
+) -> Trial:
+    """Return the trial of a training; its drift is known only with the reference (a method), itself or one `before`."""
     result, table, mean = measured.result, start.snapshot.table, mean_error_rate(measured.errors)
     payload, kind = result.version.payload, result.version.kind
-    full = next((trial.mean_error_rate for trial in before if trial.method == FULL), None)
-    full = mean if training.method == FULL else full
-    shape = shape_of(decode(payload, table, start.digest), table) if payload and kind != "snapshot" else None
+    best = next((trial.mean_error_rate for trial in before if trial.method == reference), None)
+    best = mean if training.method == reference else best
+    shape = shape_of(decode(payload, table, start.digest), table) if payload and kind in ("sparse", "hashed") else None
     return Trial(
         method=training.method,
         budget=training.budget,
         mean_error_rate=mean,
-        drift=None if full is None else mean - full,
+        drift=None if best is None else mean - best,
         regression=max(evaluation.regressions(start.evaluation, measured.errors).values(), default=None),
         payload_bytes=len(payload) if payload else None,
         payload_share=len(payload or b"") / fp32_bytes(table),

@@ -1,7 +1,8 @@
 """The trainings of one request: run one after another as `trial_search` decides, each measured with the device's code.
 
-Drift needs the fully retrained model of the same update: it is taken from the catalogue if that has one, and trained
-first if the request has a bound on drift. The figures of a trial are left to `trial_figures`.
+Drift needs the fully retrained model of the same update, or the checkpoint that the request brings: it is taken from
+the catalogue if that has it, and made first if the request has a bound on drift. The figures of a trial are left to
+`trial_figures`.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,15 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Table, fp32_bytes
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
-from diffserver.choices.methods import AUTO, FULL, Use, method_names
-from diffserver.pipeline import trial_search
+from diffserver.choices.methods import AUTO, EXACT, FULL, Use, method_names
+from diffserver.pipeline import from_checkpoint
 from diffserver.pipeline.build_candidate import measure
-from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Work
+from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Result, Work
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
+from diffserver.pipeline.search import trial_search
+from diffserver.pipeline.search.trial_search import Goal, NextTraining, Trial
 from diffserver.pipeline.train_version import train_update
 from diffserver.pipeline.trial_figures import trial_of, trial_of_reference
-from diffserver.pipeline.trial_search import Goal, NextTraining, Trial
 from diffserver.storage.tables import Candidate
 
 ROOM = 8
@@ -36,7 +38,7 @@ class TrialResults:
     trials: tuple[Trial, ...]
     versions: tuple[tuple[Trial, MeasuredVersion], ...]
     catalogued: Candidate | None
-    """The fully retrained model from the catalogue, if drift is against that."""
+    """The reference of drift, if it stood in the catalogue."""
 
     @property
     def chosen_trial(self) -> Trial:
@@ -50,9 +52,9 @@ class TrialResults:
 
     @property
     def reference(self) -> MeasuredVersion | None:
-        """The fully retrained model, if it was trained beside the kept version."""
-        full = (version for trial, version in self.versions if trial.method == FULL and trial is not self.chosen_trial)
-        return next(full, None)
+        """The reference of drift, if it was made beside the kept version."""
+        others = ((trial, version) for trial, version in self.versions if trial is not self.chosen_trial)
+        return next((version for trial, version in others if trial.method == self.goal.reference), None)
 
     def annotate(self, candidate: NewCandidate, reference: NewCandidate | None) -> NewCandidate:
         """Return a candidate with the trials, and with the refusal of the search, if any."""
@@ -68,13 +70,14 @@ class TrialResults:
     def _notes(self) -> list[str]:
         if self.catalogued is None:
             return []
-        return [f"drift is against candidate {self.catalogued.id}, which was fully retrained on the same data before"]
+        what = "which was fully retrained on the same data before" if self.goal.reference == FULL else "the checkpoint"
+        return [f"drift is against candidate {self.catalogued.id}, {what}"]
 
 
 def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> TrialResults:
-    """Run the trainings that a request takes; the last of the domains is new.
+    """Run the trainings that a request takes; the last of the domains is new, where anything is trained.
 
-    Raises TaskError, MethodError, RangeError, Cancelled.
+    Raises TaskError, MethodError, CheckpointError, Invalid, RangeError, Cancelled.
     """
     goal = goal_of(work.spec, parent.snapshot.table)
     catalogued = None if work.spec.method == FULL else find_reference(work.spec, engine, domains)
@@ -83,8 +86,8 @@ def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> T
     while training := trial_search.next_training(goal, trials):
         own_work = _work_for(work, goal, training, len(versions))
         start = _parent_for(work, own_work, engine, parent)
-        measured = measure(own_work, start, train_update(own_work, start, domains), domains)
-        trials.append(trial_of(training, start, measured, trials))
+        measured = measure(own_work, start, _make(own_work, start, domains), domains)
+        trials.append(trial_of(training, start, measured, trials, goal.reference))
         # Later work on it counts in the progress of the request, not in that of its training.
         versions.append((trials[-1], replace(measured, work=replace(own_work, on_progress=work.on_progress))))
     return TrialResults(goal, tuple(trials), tuple(versions), catalogued)
@@ -95,18 +98,25 @@ def goal_of(spec: TrainingSpec, table: Table) -> Goal:
     methods = method_names(Use.AUTO) if spec.method == AUTO else (spec.method,)
     empty = payload_length(Diff("sparse", (None,) * len(table)), table)
     least = min(spec.budget, ROOM * empty / fp32_bytes(table))
-    return Goal(methods, spec.budget, spec.max_drift, spec.max_regression, least)
+    reference = EXACT if spec.checkpoint else FULL
+    return Goal(methods, spec.budget, spec.max_drift, spec.max_regression, least, reference)
+
+
+def _make(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
+    return from_checkpoint.update(work, parent) if work.spec.checkpoint else train_update(work, parent, domains)
 
 
 def _work_for(work: Work, goal: Goal, training: NextTraining, before: int) -> Work:
     """Return the work of one training, after `before` others: its own request, folder and share of the progress."""
-    spec = replace(work.spec, method=training.method, budget=training.budget or work.spec.budget)
+    # No budget binds the reference.
+    spec = replace(work.spec, method=training.method, budget=training.budget or 1.0)
     folder = work.folder / f"{before + 1}-{training.method}"
     folder.mkdir()
     if goal.trainings == 1:
         return replace(work, spec=spec, folder=folder)
     budget = "" if training.budget is None else f" at {training.budget:.2%}"
-    name = f"training {before + 1} of at most {goal.trainings} ({training.method}{budget})"
+    what = "trial" if spec.checkpoint else "training"
+    name = f"{what} {before + 1} of at most {goal.trainings} ({training.method}{budget})"
 
     def on_progress(progress: float, message: str) -> bool:
         return work.on_progress(min(TRAINING_SHARE, (before + progress) / goal.trainings), f"{name}: {message}")

@@ -32,7 +32,7 @@ METADATA = Base.metadata
 
 
 class Model(Base):
-    """A named line of versions that share one graph and one tensor table."""
+    """A named line of versions that follow on one another."""
 
     __tablename__ = "models"
 
@@ -52,7 +52,7 @@ class Payload(Base):
 
 
 class Version(Base):
-    """An immutable state of all weights of a model; its parent is the version of one number less."""
+    """An immutable state of all weights of a model, made from its parent."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "digest"))
@@ -60,17 +60,15 @@ class Version(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
     number: Mapped[int]
+    parent: Mapped[int | None]
+    """The parent's number; version 0 has none."""
     digest: Mapped[str] = digest_column()
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), unique=True)
     candidate: Mapped["Candidate"] = relationship(lazy="joined", innerjoin=True)
     forced: Mapped[bool]
     published_by: Mapped[str]
     published_at: Mapped[datetime] = mapped_column(default=utc_now)
-
-    @property
-    def parent(self) -> int | None:
-        """The parent's number; version 0 has none."""
-        return self.number - 1 if self.number else None
+    metadata_bytes: Mapped[int | None]
 
     @property
     def errors(self) -> dict[str, Any]:

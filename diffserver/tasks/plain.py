@@ -1,6 +1,6 @@
 """The base class for plain tasks: a subclass gives network, targets, loss and scorer.
 
-Examples are lines of JSON, the graph is the network's ONNX export, a probe set is a sample of the lines, and all
+Examples are lines of JSON, the graph is the network's ONNX export, a probe set is some of the lines, and all
 measurements are left to the scorer that devices use. Any method can be overridden.
 """
 
@@ -46,8 +46,6 @@ class PlainTask(ABC):
     """The measurement. Devices import it (`--score module:name`), so its module must not import torch."""
     metric: Metric = Metric("error rate", "examples")
     """The name of its error rate, and of what the scorer counts: for people to read."""
-    probe_factor: int = 4
-    """Examples in a probe set for each one requested: an example of one item tells less than a sentence of words."""
 
     def __init__(self) -> None:
         missing = [part for part in ("name", "takes", "scorer") if not hasattr(self, part)]
@@ -106,11 +104,10 @@ class PlainTask(ABC):
         """Return the errors on each part of a probe set, as a device counts them."""
         return self.scorer(graph, weights, parts)
 
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        """Return a probe set: lines of the split, drawn by the seed, with the files that reading them opens."""
+    def probe(self, folder: Path, split: str, numbers: Sequence[int]) -> bytes:
+        """Return a part of the probe set: these lines of the split, with the files that reading them opens."""
         lines = read_lines(folder / f"{split}.jsonl")
-        numbers = np.random.default_rng(seed).permutation(len(lines))[: count * self.probe_factor]
-        chosen, files = [lines[number] for number in sorted(numbers)], dict[str, bytes]()
+        chosen, files = [lines[number] for number in numbers], dict[str, bytes]()
         for line in chosen:
             self._example(line, _opener(folder, files))
         return pack([line.fields for line in chosen], files)

@@ -65,8 +65,8 @@ class Task(Protocol):
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> Sequence[Errors]:
         """Return the errors on each part of a probe set, by the function that devices call."""
 
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        """Return a part of the probe set, as devices read it: about `count` examples of a domain's split."""
+    def probe(self, folder: Path, split: str, numbers: Sequence[int]) -> bytes:
+        """Return a part of the probe set, as devices read it: the examples of these numbers, from 0, in their order."""
 
 
 @runtime_checkable

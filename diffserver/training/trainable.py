@@ -1,4 +1,4 @@
-"""The weights of a network that can be trained: fp32 parameters; and notes on all that stays as it is.
+"""The weights of a network that can be trained: fp32 parameters, and int8 tensors with scales; notes on all that stays.
 
 Version 0 learns running statistics, too, and no diff after it. Other states travel as checkpoints, which nothing here
 trains.
@@ -6,15 +6,16 @@ trains.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from diffclient.tensors.float_bits import bits_of
+from diffserver.checkpoints.int8_scales import SCALE, ZERO_POINT, beside
 from diffserver.methods.method import Weights
-from diffserver.methods.parametrised import statistics
+from diffserver.methods.parametrised import statistics, tensors
 from diffserver.tasks.errors import TaskError
 from diffserver.training.state_arrays import State
 
@@ -25,13 +26,15 @@ _REMEDY = "keep them in fp32, and train under torch.autocast, or train elsewhere
 
 
 def require_trainable(network: nn.Module, *, first: bool) -> None:
-    """Raise TaskError unless the network has fp32 parameters; for the `first` version all have to be fp32."""
-    parameters = dict(network.named_parameters())
-    if not parameters:
+    """Raise TaskError unless the network has weights to train; of the `first` version all have to be such."""
+    scaled = _with_scales(network)
+    trained = [name for name, parameter in network.named_parameters() if parameter.dtype == torch.float32]
+    others = _that_stay(network, scaled)
+    if others and (first or not (scaled or trained)):
+        listed = _listed(others)
+        raise TaskError(f"the network cannot be trained: no float32, and no int8 with a scale: {listed}: {_REMEDY}")
+    if not scaled and not trained:
         raise TaskError("the network has no weights")
-    others = _of_other_dtypes(network)
-    if others and (first or len(others) == len(parameters)):
-        raise TaskError(f"the network cannot be trained: no float32: {_listed(others)}: {_REMEDY}")
 
 
 def require_unmoved(weights: Weights, state: State) -> None:
@@ -44,16 +47,31 @@ def require_unmoved(weights: Weights, state: State) -> None:
             )
 
 
-def untrained(network: nn.Module) -> Iterator[str]:
-    """Yield a line on each kind of tensor that a trained diff leaves as it is, though one might expect otherwise."""
+def untrained(network: nn.Module, scaled: Container[str] | None = None) -> Iterator[str]:
+    """Yield a line on each kind of tensor that a trained diff leaves as it is, though one might expect otherwise.
+
+    `scaled` names the int8 tensors that are trained; None: those whose scales names tell.
+    """
     if held := statistics(network):
         yield f"stay the parent's, for no trained diff carries running statistics: {_listed(held)}"
-    if others := _of_other_dtypes(network):
-        yield f"stay the parent's, for only fp32 is trained: {_listed(others)}"
+    if others := _that_stay(network, _with_scales(network) if scaled is None else scaled):
+        yield f"stay the parent's, for only fp32 is trained, and int8 with a scale: {_listed(others)}"
 
 
-def _of_other_dtypes(network: nn.Module) -> list[str]:
-    return [name for name, parameter in network.named_parameters() if parameter.dtype != torch.float32]
+def _with_scales(network: nn.Module) -> set[str]:
+    """Return the names of the int8 tensors beside which a scale stands."""
+    there = tensors(network)
+    return {name for name, tensor in there.items() if tensor.dtype == torch.int8 and beside(name, SCALE) in there}
+
+
+def _that_stay(network: nn.Module, scaled: Container[str]) -> list[str]:
+    """Return the names of weights that are neither fp32 nor int8 with a scale, and no int8 tensor's constants."""
+    there = tensors(network)
+    parameters = {name for name, _ in network.named_parameters()}
+    int8 = {name for name, tensor in there.items() if tensor.dtype == torch.int8}
+    constants = {beside(name, ending) for name in int8 for ending in (SCALE, ZERO_POINT)}
+    weights = [name for name in there if name in parameters | int8 and name not in constants]
+    return [name for name in weights if there[name].dtype != torch.float32 and name not in scaled]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ Everything happens in the caller's transaction. A writer takes the lock first, s
 publishes takes the model's lock before it. Signing is left to `signing`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,6 +71,12 @@ def read(session: Session, role: str, version: int | None) -> bytes | None:
     """Return the bytes of a version, or with None of the one in force; None if there is none."""
     exact = select(RoleMetadata.data).where(RoleMetadata.role == role, RoleMetadata.version == version)
     return session.scalar(_in_force(role) if version is None else exact)
+
+
+def length(session: Session, roles: Collection[str]) -> int:
+    """Return the bytes of what is in force of some roles together."""
+    total = select(func.sum(func.length(RoleMetadata.data)))
+    return session.scalar(total.where(RoleMetadata.role.in_(roles), RoleMetadata.superseded_at.is_(None))) or 0
 
 
 def expiries(session: Session) -> Sequence[tuple[str, int, datetime]]:

@@ -1,6 +1,7 @@
-"""Operators' changes to a model's versions: publish, go back, retire, renew; rows and metadata in one transaction.
+"""Operators' changes to a model's versions: publish, move the channel, retire, renew.
 
-Each function takes a proof if the server does not hold the model's key, and raises SignatureNeeded without one.
+Each changes rows and metadata in one transaction, takes a proof if the server does not hold the model's key, and raises
+SignatureNeeded without one.
 """
 
 import hashlib
@@ -11,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from diffclient.release.manifest import Blob, from_json
 from diffserver.catalog import versions
-from diffserver.errors import Conflict, NotFound
+from diffserver.errors import Conflict
 from diffserver.storage.tables import STABLE, Channel, Model, Payload, Step, Version
+from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
-from diffserver.trust.metadata.role_changes import GoBack, Publish, Renew, Retire
+from diffserver.trust.metadata.role_changes import GoBack, GoForward, Publish, Renew, Retire
+from diffserver.trust.metadata.roles import SNAPSHOT, TARGETS, TIMESTAMP
 from diffserver.trust.sign_change import Proof, apply
 
 
@@ -26,26 +29,38 @@ def publish(
     steps = select(Step.manifest).where(Step.model == version.model, Step.to_digest == version.digest)
     manifests = [from_json(manifest) for manifest in session.scalars(steps.order_by(Step.id))]
     apply(session, keyring, version.model, Publish(tuple(manifests)), proof)
+    # What a device at the parent has not got yet: the top-level targets change when a model is admitted.
+    roles = {TIMESTAMP, SNAPSHOT, version.model} | (set() if version.number else {TARGETS})
+    version.metadata_bytes = metadata_rows.length(session, roles)
     return version
 
 
-def go_back(session: Session, keyring: Keyring, model: str, number: int, proof: Proof | None = None) -> Version:
-    """Move the channel `stable` back to a version, and permit devices to follow; raises NotFound, Conflict."""
+def move_channel(session: Session, keyring: Keyring, model: str, number: int, proof: Proof | None = None) -> Version:
+    """Move the channel `stable` to a version, and permit devices that have a later one to follow.
+
+    The version is the parent of what is trained and published next. Raises NotFound, Conflict.
+    """
     _lock(session, model)
-    version = session.scalars(select(Version).where(Version.model == model, Version.number == number)).one_or_none()
-    latest = versions.head(session, model)
-    if version is None or latest is None:
-        raise NotFound(f"model {model} has no version {number}", f"see `diffserver versions {model}`")
-    if version.number == latest.number:
-        raise Conflict(f"version {number} is the latest", "there is nothing to go back from")
-    data = f"{model}: devices up to version {latest.number} may go back to version {number}\n".encode()
+    version, newest = versions.find_version(session, model, number), versions.newest(session, model)
+    channel = session.get_one(Channel, (model, STABLE))
+    if version.digest == channel.digest:
+        raise Conflict(f"the channel of {model} stands at version {number} already", "nothing needs to be done")
+    assert newest is not None  # or there were no version to find
+    apply(session, keyring, model, _move(session, version, newest.number), proof)
+    channel.digest = version.digest
+    session.flush()
+    return version
+
+
+def _move(session: Session, version: Version, newest: int) -> GoBack | GoForward:
+    """Return the change that lets devices go to a version, where the highest is numbered `newest`."""
+    if version.number == newest:
+        return GoForward(version.digest, newest)
+    data = f"{version.model}: devices up to version {newest} may go back to version {version.number}\n".encode()
     blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
     if session.get(Payload, blob.sha256) is None:
         session.add(Payload(sha256=blob.sha256, length=blob.length, data=data))
-    apply(session, keyring, model, GoBack(version.digest, number, latest.number, blob), proof)
-    session.get_one(Channel, (model, STABLE)).digest = version.digest
-    session.flush()
-    return version
+    return GoBack(version.digest, version.number, newest, blob)
 
 
 def retire(session: Session, keyring: Keyring, model: str, before: int, proof: Proof | None = None) -> int:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from diffserver.settings import Retention
 from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects, Stored
-from diffserver.storage.tables import Candidate, Device, Report, Shortcut, Token, Training, Version
+from diffserver.storage.tables import STABLE, Candidate, Channel, Device, Report, Shortcut, Token, Training, Version
 from diffserver.upkeep.named_bytes import named_objects
 from diffserver.upkeep.retention import (
     Aged,
@@ -132,8 +132,9 @@ def _candidates(session: Session) -> Iterator[CandidateRow]:
 
 
 def _heads(session: Session) -> dict[str, int]:
-    latest = select(Version.model, func.max(Version.number).label("number")).group_by(Version.model)
-    return {row.model: row.number for row in session.execute(latest)}
+    pointing = and_(Channel.model == Version.model, Channel.digest == Version.digest)
+    standing = select(Version.model, Version.number).join(Channel, pointing).where(Channel.name == STABLE)
+    return {row.model: row.number for row in session.execute(standing)}
 
 
 def _batches(rows: Sequence[Aged]) -> Iterator[list[Any]]:

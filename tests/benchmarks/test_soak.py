@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 
 from benchmarks.half_open import HalfOpen
 from benchmarks.soak import growth, missed
 from benchmarks.soaked_product import Sample
+from tests.hostile.with_workers import wait_for
 
 FINE = {
     "longest_gap_s": 29.9,
@@ -36,9 +36,9 @@ def test_connections_are_opened_again_when_the_server_ends_them() -> None:
         accepted: list[socket.socket] = []
         threading.Thread(target=_accept, args=(server, accepted), daemon=True).start()
         with HalfOpen(server.getsockname()[1], 3).held() as half_open:
-            _wait_for(accepted, 3)
+            wait_for(lambda: len(accepted) == 3)
             accepted[0].close()
-            _wait_for(accepted, 4)
+            wait_for(lambda: len(accepted) == 4)
         assert half_open.opened == 4
         for connection in accepted:
             connection.close()
@@ -47,10 +47,3 @@ def test_connections_are_opened_again_when_the_server_ends_them() -> None:
 def _accept(server: socket.socket, accepted: list[socket.socket]) -> None:
     while len(accepted) < 4:
         accepted.append(server.accept()[0])
-
-
-def _wait_for(accepted: list[socket.socket], count: int) -> None:
-    deadline = time.monotonic() + 10
-    while len(accepted) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -67,15 +67,15 @@ class Lineage:
             self.extend(felt_diff(self.versions[-1].table, seed=100 * self.seed + len(self.versions)))
         return self
 
-    def extend(self, diff: Diff) -> Manifest:
-        """Add the version that a diff makes of the newest one."""
-        parent, number = self.versions[-1], len(self.versions)
+    def extend(self, diff: Diff, start: int = -1) -> Manifest:
+        """Add the version that a diff makes of one, of the newest unless told otherwise."""
+        parent, number = self.versions[start], len(self.versions)
         data = encode(diff, parent.table, parent.digest)
         path = self.folder / str(number)
         digest = apply(parent.snapshot, [diff], path)
         whole = self._enter(Version(Snapshot(path), digest))
         step = replace(
-            whole, kind=diff.kind, from_digest=parent.digest, from_version=number - 1, payload=self.add(data)
+            whole, kind=diff.kind, from_digest=parent.digest, from_version=start % number, payload=self.add(data)
         )
         self.diffs.append(step)
         return step

@@ -31,6 +31,7 @@ def test_the_page_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for block in blocks("python"):
         exec(compile(block, "docs/your-own-loop.md", "exec"), names)
     assert names["before"] < 0.7 < 0.9 < names["after"]
+    assert names["in_int8"] > 0.9
     assert names["heard"][0][0] == 1
     publishing, files = ([line[2:] for line in block.splitlines()] for block in blocks("console"))
     said = [commanded(line) for line in files]

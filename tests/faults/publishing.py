@@ -75,7 +75,7 @@ def run(task: Task) -> None:
 
 _ACTS: dict[Act, Callable[[Session, Keyring, Any], object]] = {
     "publish": lambda session, keyring, candidate: releases.publish(session, keyring, candidate, by="test"),
-    "go back": lambda session, keyring, number: releases.go_back(session, keyring, "speech", number),
+    "go back": lambda session, keyring, number: releases.move_channel(session, keyring, "speech", number),
     "retire": lambda session, keyring, before: releases.retire(session, keyring, "speech", before),
     "renew": lambda session, keyring, _: releases.renew(session, keyring, "speech"),
 }

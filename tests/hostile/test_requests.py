@@ -49,19 +49,19 @@ def device(server: Served) -> str:
         "2026-11-25T10:00:00.000001Z",
     ],
 )
-@pytest.mark.parametrize("change", ["renew", "downgrade", "retire"])
+@pytest.mark.parametrize("change", ["renew", "channel", "retire"])
 def test_impossible_times_are_refused(server: Served, change: str, expires: object) -> None:
     body = {"proof": {"expires": expires, "versions": {}, "signatures": {}}}
-    more: dict[str, dict[str, int]] = {"renew": {}, "downgrade": {"version": 0}, "retire": {"before": 0}}
+    more: dict[str, dict[str, int]] = {"renew": {}, "channel": {"version": 0}, "retire": {"before": 0}}
     assert server.asked("POST", f"{MODEL}/{change}", body | more[change], server.operator).status == 422
 
 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        (f"{MODEL}/downgrade", {"version": False}),
-        (f"{MODEL}/downgrade", {"version": "0"}),
-        (f"{MODEL}/downgrade", {"version": 0.0}),
+        (f"{MODEL}/channel", {"version": False}),
+        (f"{MODEL}/channel", {"version": "0"}),
+        (f"{MODEL}/channel", {"version": 0.0}),
         (f"{MODEL}/retire", {"before": True}),
         (f"{MODEL}/retire", {"before": [0]}),
         ("/v1/candidates/1/publish", {"force": 1}),
@@ -104,7 +104,7 @@ def test_other_types_are_refused(server: Served, device: str, path: str, body: d
 )
 def test_json_that_is_hardly_json_is_refused(server: Served, text: str) -> None:
     head = (
-        f"POST {MODEL}/downgrade HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.operator}\r\n"
+        f"POST {MODEL}/channel HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.operator}\r\n"
         f"Content-Type: application/json\r\nConnection: close\r\nContent-Length: {len(text)}\r\n\r\n"
     )
     with server.connected() as connection:

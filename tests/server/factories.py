@@ -28,9 +28,14 @@ def base(model: str = "speech", label: str = "v0", **changes: Any) -> NewCandida
 
 
 def update(parent: str, label: str, number: int, model: str = "speech", **changes: Any) -> NewCandidate:
-    """A sparse diff from `parent`'s digest to `label`'s, 2 % of the snapshot."""
+    """A sparse diff from `parent`'s digest to `label`'s, 2 % of the snapshot; `start` is not the number before."""
     payload = (f"{parent}>{label};".encode() * 20_000)[:20_000]
     return _candidate(model, "update", "sparse", parent, label, number, payload, changes)
+
+
+def whole(parent: str, label: str, number: int) -> NewCandidate:
+    """A version with tensors and a graph of its own."""
+    return _candidate("speech", "update", "snapshot", parent, label, number, None, {})
 
 
 def shortcut(start: str, number: int) -> NewShortcut:
@@ -58,7 +63,7 @@ def of_lineage(lineage: Lineage, number: int, objects: Objects) -> NewCandidate:
     }
     if number == 0:
         return base(lineage.model, **facts)
-    facts |= {"parent_digest": lineage.digest(number - 1), "payload": lineage.blobs[step.payload.sha256]}
+    facts |= {"parent_digest": step.from_digest, "payload": lineage.blobs[step.payload.sha256]}
     return update("parent", "child", number, model=lineage.model, **facts)
 
 
@@ -78,7 +83,7 @@ def _candidate(
         model=model,
         kind="sparse" if payload else "snapshot",
         from_digest=digest(parent) if payload and parent else None,
-        from_version=number - 1 if payload else None,
+        from_version=changes.pop("start", number - 1) if payload else None,
         to_digest=digest(label),
         to_version=number,
         payload=carried,

@@ -91,7 +91,7 @@ class PointsTask:
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
         raise NotImplementedError("points have no probe set")
 
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
+    def probe(self, folder: Path, split: str, numbers: Sequence[int]) -> bytes:
         raise NotImplementedError("points have no probe set")
 
 

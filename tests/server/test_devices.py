@@ -28,7 +28,7 @@ from diffserver.settings import ROOT_FILE
 from diffserver.storage.database import writing
 from diffserver.storage.tables import Channel, Payload
 from diffserver.trust import releases
-from tests.client.lineage import CLASSIFIER, MODEL, Lineage
+from tests.client.lineage import CLASSIFIER, MODEL, Lineage, felt_diff
 from tests.client.repository import Repository
 from tests.server import factories
 from tests.server.conftest import Service
@@ -77,10 +77,10 @@ class Site:
             CLASSIFIER.score,
         ).update()
 
-    def go_back(self, number: int) -> None:
-        """Move the channel back, with a signed permission."""
+    def move_channel(self, number: int) -> None:
+        """Move the channel, with a signed permission where that leads back."""
         with writing(self.service.engine) as session:
-            releases.go_back(session, self.service.keyring, MODEL, number)
+            releases.move_channel(session, self.service.keyring, MODEL, number)
 
 
 @contextlib.contextmanager
@@ -120,6 +120,30 @@ def test_from_the_first_version_to_the_last(site: Site) -> None:
     current = store.state().current
     assert current is not None
     store.verify(current)
+
+
+def test_what_is_said_to_be_fetched_is_what_a_device_fetched(site: Site) -> None:
+    site.publish(0)
+    store = site.device()
+    outcomes = [site.update(store)]
+    for number in (1, 2, 3):
+        site.publish(number)
+        outcomes.append(site.update(store))
+    said = [item["to_fetch"] for item in site.service.operator.get(f"/v1/models/{MODEL}/versions").json()["items"]]
+    assert said == [
+        {
+            "payload": outcome.payload_bytes,
+            "graph": outcome.graph_bytes,
+            "probes": outcome.probe_bytes,
+            "metadata": outcome.metadata_bytes,
+            "total": outcome.fetched_bytes,
+        }
+        for outcome in outcomes
+    ]
+    assert [answer["probes"] > 0 for answer in said] == [True, False, False, False]
+    assert all(answer["metadata"] > 1000 for answer in said)
+    before = [item["to_fetch"] for item in site.service.operator.get("/v1/candidates").json()["items"]]
+    assert before == [answer | {"metadata": None, "total": answer["total"] - answer["metadata"]} for answer in said]
 
 
 def test_a_device_that_slept_is_led_through_history(site: Site) -> None:
@@ -166,8 +190,49 @@ def test_the_way_back_is_the_one_that_was_signed(site: Site) -> None:
     site.update(store)
     site.publish(2, 3)
     site.update(store)
-    site.go_back(0)
+    site.move_channel(0)
     assert site.update(store).digest == site.lineage.digest(0)
+
+
+def test_after_a_recall_the_next_version_comes_by_one_diff_and_nobody_meets_the_bad_one(
+    site: Site, tmp_path: Path
+) -> None:
+    site.lineage = Lineage(tmp_path / "recalled", CLASSIFIER).grow(2)
+    good = site.lineage.extend(felt_diff(site.lineage.versions[1].table, seed=77), start=1)
+    site.publish(0, 1)
+    store, late = site.device(), site.device("late")
+    site.update(store)
+    site.update(late)
+    site.publish(2)
+    site.update(store)
+    site.move_channel(1)
+    assert site.update(store).digest == site.lineage.digest(1)
+    site.publish(3)
+    for device in (store, late):
+        outcome = site.update(device)
+        assert (outcome.digest, outcome.payload_bytes) == (site.lineage.digest(3), good.payload.length)
+
+
+def test_a_metered_device_returns_to_the_slot_that_it_kept_for_no_bytes(site: Site) -> None:
+    site.publish(0, 1)
+    store = site.device()
+    site.update(store)
+    site.publish(2)
+    site.update(store)
+    site.move_channel(1)
+    site.metered, site.policy = True, Policy("never")
+    outcome = site.update(store)
+    assert (outcome.action, outcome.digest, outcome.payload_bytes) == ("installed", site.lineage.digest(1), 0)
+
+
+def test_a_recall_that_is_undone_leads_forward_again(site: Site) -> None:
+    site.publish(0, 1, 2)
+    store = site.device()
+    site.update(store)
+    site.move_channel(1)
+    assert site.update(store).digest == site.lineage.digest(1)
+    site.move_channel(2)
+    assert site.update(store).digest == site.lineage.digest(2)
 
 
 def test_a_channel_that_was_moved_without_a_signature_moves_no_device(site: Site) -> None:

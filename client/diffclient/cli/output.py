@@ -63,7 +63,19 @@ def outcome_line(outcome: Outcome) -> str:
     counted = (outcome.metric, outcome.errors, outcome.total)
     figures = _figures(*counted, outcome.expected_error_rate_ppm, outcome.drift_ppm)
     detour = f", by another way, since the first one failed at stage {outcome.detour}" if outcome.detour else ""
-    return f"now at version {outcome.version}{figures}; {outcome.downloaded_bytes:,} bytes fetched{detour}"
+    return f"now at version {outcome.version}{figures}; {_fetched(outcome)}{detour}"
+
+
+def _fetched(outcome: Outcome) -> str:
+    """Say how many bytes were fetched, and for what."""
+    parts = {
+        "payload": outcome.payload_bytes,
+        "graph": outcome.graph_bytes,
+        "probe set": outcome.probe_bytes,
+        "metadata": outcome.metadata_bytes,
+    }
+    named = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
+    return f"{outcome.fetched_bytes:,} bytes fetched" + (f" ({named})" if named else "")
 
 
 def version_line(version: Installed | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +32,16 @@ _RUNTIME = ("diffclient", "numpy", "onnxruntime", "soundfile")
 
 TOLERANCE = 1
 """How many errors more or less than the manifest says may be made on all parts together."""
+
+
+def chance_to_pass(known: int, share: float) -> float:
+    """Return the probability that a model passes that errs on a share of the `known` items, those that it should get.
+
+    That is the chance of at most TOLERANCE errors among them, each made by itself with this probability; what the
+    right model gets wrong counts for nothing.
+    """
+    tolerated = range(min(TOLERANCE, known) + 1)
+    return sum(math.comb(known, errors) * share**errors * (1 - share) ** (known - errors) for errors in tolerated)
 
 
 def score_speech(graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:

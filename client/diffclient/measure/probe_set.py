@@ -1,4 +1,4 @@
-"""A part of the probe set: a zip, not compressed, with `probe.jsonl` and the files that its lines name.
+"""A part of the probe set: a zip with `probe.jsonl` and the files that its lines name, compressed as a whole or not.
 
 Read in memory and by name, so that no path of an archive ever touches the disk. What the files hold is for others
 to decode, audio for the recogniser.
@@ -6,12 +6,15 @@ to decode, audio for the recogniser.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
+
+import zstandard
 
 from diffclient.errors import ProbeError
 from diffclient.strict_json import Fields, parse
@@ -20,6 +23,9 @@ T = TypeVar("T")
 
 INDEX = "probe.jsonl"
 FILE_LIMIT = 10_000
+
+CONTENT_LIMIT = 1 << 24
+"""The most bytes of a compressed part's content, which is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,33 @@ def read_probe(path: Path) -> list[Utterance]:
 def read_part(path: Path, read: Callable[[Fields, Callable[[str], bytes]], T]) -> list[T]:
     """Return what `read` makes of each line's fields, given what opens the files of the part; raises ProbeError."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _check(archive, path.stat().st_size)
+        with _opened(path) as file, zipfile.ZipFile(file) as archive:
+            _check(archive, file.seek(0, io.SEEK_END))
             return [read(fields, partial(_member, archive)) for fields in _lines(archive)]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
         raise ProbeError(f"{path.name} is not a part of a probe set: {error}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open the zip that a part is, or that it has in a zstandard frame; raises ProbeError."""
+    file = path.open("rb")
+    if file.read(len(zstandard.FRAME_HEADER)) != zstandard.FRAME_HEADER:
+        return file
+    with file:
+        file.seek(0)
+        return io.BytesIO(_content(file.read()))
+
+
+def _content(frame: bytes) -> bytes:
+    """Return what a frame holds, which says how much that is; raises ProbeError."""
+    try:
+        size = zstandard.get_frame_parameters(frame).content_size
+        if not 0 < size <= CONTENT_LIMIT:
+            raise ProbeError(f"a compressed part of a probe set says that it has 1 to {CONTENT_LIMIT:,} bytes")
+        content = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise ProbeError(f"a part of a probe set is compressed, and cannot be read: {error}") from error
+    return content
 
 
 def _check(archive: zipfile.ZipFile, size: int) -> None:
@@ -51,7 +79,7 @@ def _check(archive: zipfile.ZipFile, size: int) -> None:
     if len(members) > FILE_LIMIT + 1 or len(set(archive.namelist())) != len(members):
         raise ProbeError(f"a part of a probe set has at most {FILE_LIMIT:,} files, each named once")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ProbeError("a part of a probe set is not compressed: what it holds may be")
+        raise ProbeError("the files in a part of a probe set are not compressed by themselves")
     if sum(member.file_size for member in members) > size:
         raise ProbeError("the files of the archive overlap")
 

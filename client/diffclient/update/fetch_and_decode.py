@@ -36,19 +36,18 @@ def cost(fetcher: Fetcher, blobs: Sequence[Blob]) -> int:
     return sum(blob.length - fetcher.arrived(blob) for blob in blobs)
 
 
-def download(store: Store, fetcher: Fetcher, steps: Sequence[Leg], blobs: Sequence[Blob]) -> int:
-    """Fetch the blobs that are missing for some steps; return how many bytes of payloads were received.
+def download(store: Store, fetcher: Fetcher, steps: Sequence[Leg], blobs: Sequence[Blob]) -> dict[Blob, int]:
+    """Fetch the blobs that are missing for some steps; return how many bytes of each were received.
 
     First makes sure that all of it fits, with the new slot. Raises NoSpace, StoreFailed, NetworkError, AnswerError,
     DigestMismatch.
     """
     durable.require_space(store.root, cost(fetcher, blobs) + _slot_bytes(store, steps))
-    payloads = {step.payload for step in steps}
-    received = 0
+    received = {}
     for blob in blobs:
         before = fetcher.received
         fetcher.fetch(blob, store.object(blob))
-        received += fetcher.received - before if blob in payloads else 0
+        received[blob] = fetcher.received - before
     return received
 
 

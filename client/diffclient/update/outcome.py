@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,9 +13,9 @@ from diffclient.measure.error_count import Errors
 from diffclient.network.messages import Answer
 from diffclient.network.report import Report, ReportStage
 from diffclient.plain_text import plain
-from diffclient.release.manifest import Manifest
+from diffclient.release.manifest import Blob, Manifest
 from diffclient.release.metric import Metric
-from diffclient.store.state import Failure, Installed, State
+from diffclient.store.state import Failure, Installed, State, objects
 
 Stage = Literal[
     "poll", "trust", "chain", "policy", "download", "decode", "apply", "digest", "probation", "switch", "report"
@@ -42,19 +43,32 @@ class Outcome:
     expected_error_rate_ppm: int | None = None
     drift_ppm: int | None = None
     payload_bytes: int = 0
-    """Bytes received of payloads; `downloaded_bytes` counts graph and probe set too."""
+    """Bytes received of payloads."""
+    probe_bytes: int = 0
+    """Bytes received of the probe set: parts that were here already are not fetched again."""
     downloaded_bytes: int = 0
+    """Bytes received of payloads, graph and probe set."""
     metadata_bytes: int = 0
-    """Bytes received of signed metadata, which are in neither of the others."""
+    """Bytes received of signed metadata, which are in none of the others."""
     seconds_apply: float | None = None
     """Seconds for decoding, applying and reading back."""
     seconds_total: float | None = None
     detour: str | None = None
     """Where another way to the version failed first, and why; None where the first one led there."""
 
+    @property
+    def fetched_bytes(self) -> int:
+        """All that was fetched, in bytes."""
+        return self.downloaded_bytes + self.metadata_bytes
+
+    @property
+    def graph_bytes(self) -> int:
+        """Bytes received of the graph."""
+        return self.downloaded_bytes - self.payload_bytes - self.probe_bytes
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"graph_bytes": self.graph_bytes, "fetched_bytes": self.fetched_bytes}
 
 
 @dataclass
@@ -69,11 +83,17 @@ class Attempt:
     basis: str | None = None
     """What the verdict on the target depends on, once its manifest is known."""
     payload_bytes: int = 0
+    probe_bytes: int = 0
     metadata_bytes: int = 0
     seconds_apply: float | None = None
     measured: tuple[Errors, ...] = ()
     detour: Failure | None = None
     """How the first way to the target failed, if another one is tried."""
+
+    def count(self, received: Mapping[Blob, int], target: Manifest) -> None:
+        """Count the bytes received of the blobs that make a version, and of its probe set."""
+        self.payload_bytes += sum(count for blob, count in received.items() if blob not in objects(target))
+        self.probe_bytes += sum(received.get(blob, 0) for blob in {probe.blob for probe in target.probes})
 
     def failure(self, error: DiffClientError) -> Failure:
         """Return what to remember of an update that failed."""
@@ -128,6 +148,7 @@ class Attempt:
             metric=target.metric,
             expected_error_rate_ppm=target.error_rate_ppm,
             payload_bytes=self.payload_bytes,
+            probe_bytes=self.probe_bytes,
             metadata_bytes=self.metadata_bytes,
             detour=f"{self.detour.stage}: {self.detour.reason}" if self.detour else None,
             **reported,

@@ -47,14 +47,18 @@ def lead(store: Store, trust: Trust, answer: Answer, digest: str | None, model: 
 
     Raises like `find` and `check_forward`.
     """
-    state = store.state()
-    kept = state.previous
-    meant = kept and (kept.manifest.to_version, kept.digest) == (answer.version, answer.digest)
-    if kept and meant and store.holds(kept.digest):
-        return Route((), kept.manifest)
+    if way := kept(store, answer):
+        return way
     way = find(trust, answer, digest, model)
-    check_forward(trust, way.target, state.current)
+    check_forward(trust, way.target, store.state().current)
     return way
+
+
+def kept(store: Store, answer: Answer) -> Route | None:
+    """Return the route to a version whose slot was kept, which has no steps; None if the answer names another one."""
+    slot = store.state().previous
+    meant = slot and (slot.manifest.to_version, slot.digest) == (answer.version, answer.digest)
+    return Route((), slot.manifest) if slot and meant and store.holds(slot.digest) else None
 
 
 def find(trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:

@@ -107,7 +107,7 @@ class Updater:
         trust = self._trust()
         trust.refresh()
         attempt.metadata_bytes = trust.received
-        if not answer.steps or answer.digest == digest:
+        if answer.digest == digest or not (answer.steps or route.kept(self._store, answer)):
             return self._rest(attempt, answer, "withheld" if answer.withheld else "none", damage)
         if answer.digest == attempt.state.held_back and not force:
             return self._rest(attempt, answer, "held_back", damage)
@@ -170,7 +170,7 @@ class Updater:
 
         # 5. Download what is missing; what arrives is kept, whatever happens next.
         self._enter(attempt, "download")
-        attempt.payload_bytes += fetch_and_decode.download(self._store, self._fetcher, legs, missing)
+        attempt.count(fetch_and_decode.download(self._store, self._fetcher, legs, missing), target)
         if held:
             return
 

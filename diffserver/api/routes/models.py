@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from diffserver.api import shown
 from diffserver.api.access import AfterNumber, AfterText, Database, Limit, Operator, TokenFirst, page
 from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
@@ -22,8 +23,8 @@ def list_models(engine: Database, _who: Operator, limit: Limit = 100, after: Aft
     """All models, by name."""
     query = select(Model).where(Model.name > after).order_by(Model.name).limit(limit + 1)
     with reading(engine) as session:
-        shown = [_show(session, model) for model in session.scalars(query)]
-    return page(shown, limit, ModelAnswer, lambda model: model.name)
+        rows = [_show(session, model) for model in session.scalars(query)]
+    return page(rows, limit, ModelAnswer, lambda model: model.name)
 
 
 @router.get("/models/{model}", responses=declared(404))
@@ -41,7 +42,7 @@ def list_versions(
     query = select(Version).where(Version.model == model, Version.number > after)
     with reading(engine) as session:
         versions.find_model(session, model)
-        rows = session.scalars(query.order_by(Version.number).limit(limit + 1)).all()
+        rows = shown.versions(session, session.scalars(query.order_by(Version.number).limit(limit + 1)).all())
     return page(rows, limit, VersionAnswer, lambda version: version.number)
 
 
@@ -74,7 +75,7 @@ def list_reports(
 
 
 def _show(session: Session, model: Model) -> ModelAnswer:
-    latest = versions.head(session, model.name)
+    head, newest = versions.head(session, model.name), versions.newest(session, model.name)
     pointing = session.execute(
         select(Channel.name, Version.number)
         .outerjoin(Version, and_(Version.model == Channel.model, Version.digest == Channel.digest))
@@ -84,8 +85,9 @@ def _show(session: Session, model: Model) -> ModelAnswer:
         name=model.name,
         task=model.task,
         created=model.created_at,
-        head=None if latest is None else latest.number,
-        digest=None if latest is None else latest.digest,
-        metric=None if latest is None else latest.candidate.metric,
+        head=head.number if head else None,
+        newest=newest.number if newest else None,
+        digest=head.digest if head else None,
+        metric=head.candidate.metric if head else None,
         channels={row.name: row.number for row in pointing},
     )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from diffserver.api import shown
 from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, TokenFirst, Writing, page
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
@@ -21,7 +22,6 @@ from diffserver.storage.tables import Candidate, Training
 from diffserver.trust import releases
 
 Row = TypeVar("Row", Training, Candidate)
-Answer = TypeVar("Answer", TrainingAnswer, CandidateAnswer)
 
 router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(*CALLER, 422))
 
@@ -47,9 +47,9 @@ def list_trainings(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
-    answers = _listed(engine, Training, TrainingAnswer, model, limit, after)
     with reading(engine) as session:
-        return Page(items=_described(session, answers.items), next=answers.next)
+        rows = [TrainingAnswer.model_validate(row) for row in _listed(session, Training, model, limit, after)]
+        return page(_described(session, rows), limit, TrainingAnswer, lambda row: row.id)
 
 
 @router.get("/trainings/{training_id}", responses=declared(404))
@@ -72,14 +72,16 @@ def list_candidates(
     engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[CandidateAnswer]:
     """Candidates, oldest first, published ones too."""
-    return _listed(engine, Candidate, CandidateAnswer, model, limit, after)
+    with reading(engine) as session:
+        rows = shown.candidates(session, _listed(session, Candidate, model, limit, after))
+    return page(rows, limit, CandidateAnswer, lambda row: row.id)
 
 
 @router.get("/candidates/{candidate_id}", responses=declared(404))
 def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> CandidateAnswer:
     """One candidate with its evaluation, and what speaks against it."""
     with reading(engine) as session:
-        return CandidateAnswer.model_validate(versions.find_candidate(session, candidate_id))
+        return shown.candidates(session, [versions.find_candidate(session, candidate_id)])[0]
 
 
 @router.post(
@@ -96,7 +98,7 @@ def publish_candidate(
     by = f"{who.name} (token {who.id})"
     with writing(engine) as session:
         version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body))
-    return VersionAnswer.model_validate(version)
+        return shown.versions(session, [version])[0]
 
 
 def _described(session: Session, answers: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
@@ -105,11 +107,7 @@ def _described(session: Session, answers: Sequence[TrainingAnswer]) -> list[Trai
     return [answer.model_copy(update={"waiting": workers.why_waiting(answer.id)}) for answer in answers]
 
 
-def _listed(
-    engine: Engine, table: type[Row], answer: type[Answer], model: str | None, limit: int, after: int
-) -> Page[Answer]:
-    """A part of a table in the order of its numbers, of one model if given."""
+def _listed(session: Session, table: type[Row], model: str | None, limit: int, after: int) -> Sequence[Row]:
+    """Rows of a table in the order of their numbers, of one model if given: one more than the limit."""
     query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
-    with reading(engine) as session:
-        rows = session.scalars(query if model is None else query.where(table.model == model)).all()
-    return page(rows, limit, answer, lambda row: row.id)
+    return session.scalars(query if model is None else query.where(table.model == model)).all()

@@ -5,11 +5,12 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from diffserver.api import shown
 from diffserver.api.access import Database, Keys, Operator, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
 from diffserver.api.problems import CALLER, declared
-from diffserver.api.requests import ChangeRequest, DowngradeRequest, RetireRequest
+from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases
 from diffserver.trust.metadata.roles import parse_file
@@ -44,12 +45,12 @@ def get_metadata(name: str, engine: Database) -> Response:
     return Response(data, 200, {"Cache-Control": FOR_EVER if fixed else "no-cache"}, JSON)
 
 
-@router.post("/models/{model}/downgrade", **CHANGE)
-def downgrade(model: ModelName, body: DowngradeRequest, engine: Database, keys: Keys, _who: Operator) -> VersionAnswer:
-    """Move the channel `stable` back to an earlier version, and sign that devices may follow."""
+@router.post("/models/{model}/channel", **CHANGE)
+def move_channel(model: ModelName, body: ChannelRequest, engine: Database, keys: Keys, _who: Operator) -> VersionAnswer:
+    """Move the channel `stable` to a version that was published, and sign that devices with a later one may follow."""
     with writing(engine) as session:
-        version = releases.go_back(session, keys, model, body.version, proof_of(body))
-    return VersionAnswer.model_validate(version)
+        version = releases.move_channel(session, keys, model, body.version, proof_of(body))
+        return shown.versions(session, [version])[0]
 
 
 @router.post("/models/{model}/retire", **CHANGE)

@@ -1,23 +1,27 @@
-"""Commands that change published versions: downgrade, retire, renew."""
+"""Commands that change published versions: recall, retire, renew."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from diffserver.cli.connection import URL, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, show
+from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
+from diffserver.errors import Conflict, Invalid
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (downgrade, retire, renew):
+    for command in (recall, retire, renew):
         app.command()(command)
 
 
-def downgrade(
+def recall(
     model: ModelName,
-    version: Annotated[int, typer.Argument(help="The version to go back to.", min=0)],
+    to: Annotated[int | None, typer.Option("--to", help="The version to go to. [default: the parent]", min=0)] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Go forward to the highest version again.")] = False,
     keys: Keys = None,
     server: Server = URL,
     token: Token = None,
@@ -25,14 +29,35 @@ def downgrade(
 ) -> None:
     """Send a model's devices back to an earlier version, and sign the permission.
 
-    They take it as a snapshot, or from the slot that they kept. Publishing the next version ends the permission.
+    They return to the slot that they kept, or take a snapshot. The next version starts from there, so the one recalled
+    is no one's parent. Publishing it ends the permission, and so does --undo.
 
-    Example: `diffserver downgrade commands 3`
+    Examples: `diffserver recall commands`, `diffserver recall commands --to 3`, `diffserver recall commands --undo`
     """
     with connected(server, token) as remote:
-        expected = {"model": model, "kind": "downgrade", "version": version}
-        answer = change(remote, f"/v1/models/{model}/downgrade", {"version": version}, expected, keys)
-    show(answer, as_json, f"Devices of {model} go back to version {version} ({answer['digest'][:12]}).")
+        details = remote.get(f"/v1/models/{model}")
+        version = _destination(remote, details, to, undo)
+        kind = "forward" if version == details["newest"] else "downgrade"
+        expected = {"model": model, "kind": kind, "version": version}
+        answer = change(remote, f"/v1/models/{model}/channel", {"version": version}, expected, keys)
+    show(answer, as_json, f"Devices of {model} go to version {version} ({answer['digest'][:12]}).")
+
+
+def _destination(remote: Remote, details: Mapping[str, Any], to: int | None, undo: bool) -> int:
+    """Return the version to go to; raises Invalid, Conflict."""
+    model, head = details["name"], details["head"]
+    if to is not None and undo:
+        raise Invalid("--to and --undo name two versions", "pass one of them")
+    if head is None:
+        raise Conflict(f"model {model} has no version yet", "there is nothing to recall")
+    if undo:
+        return int(details["newest"])
+    if to is not None:
+        return to
+    (version,) = remote.get(f"/v1/models/{model}/versions", after=head - 1, limit=1)["items"]
+    if version["parent"] is None:
+        raise Conflict(f"version {head} of {model} has no parent to go back to", "publish a better version")
+    return int(version["parent"])
 
 
 def retire(

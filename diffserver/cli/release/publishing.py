@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from diffserver.choices.methods import Use, method_names
+from diffserver.choices.methods import SNAPSHOT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import NO_METRIC, AsJson, console, listing, show
+from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints, given_diff
@@ -31,12 +31,18 @@ def candidates(model: ModelName, server: Server = URL, token: Token = None, as_j
         items = list(remote.pages("/v1/candidates", model=model))
     rows = [
         (item["id"], item["number"], item["method"], item["state"],
-         item["payload"] and item["payload"]["length"], f"{item['payload_share']:.2%}",
-         item["digest"][:12], "; ".join(item["refusals"]) or "none")
+         item["payload"] and item["payload"]["length"], share(item),
+         *_travel(item, "probes", "total"), item["digest"][:12], "; ".join(item["refusals"]) or "none")
         for item in items
     ]  # fmt: skip
-    headings = ["id", "version", "method", "state", "payload bytes", "share", "digest", "refusals"]
+    size = ["payload bytes", "share", "probe set", "to fetch"]
+    headings = ["id", "version", "method", "state", *size, "digest", "refusals"]
     show(items, as_json, listing(f"Candidates of {model}", headings, rows))
+
+
+def _travel(item: Mapping[str, Any], *parts: str) -> list[int | None]:
+    """Return bytes that a device fetches for a candidate or a version; none where no device gets it."""
+    return [item["to_fetch"] and item["to_fetch"][part] for part in parts]
 
 
 def publish(
@@ -52,9 +58,28 @@ def publish(
         Path | None, typer.Option("--evaluation", help=f"With --diff: errors that you measured, {given_diff.FIGURES}.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one.")
+        str | None,
+        typer.Option(
+            "--kind",
+            help=f"{' or '.join(method_names(Use.CHECKPOINT))}: publish that one. {SNAPSHOT}: deliver the checkpoint "
+            "whole, with tensors and a graph of its own.",
+        ),
     ] = None,
-    budget: Annotated[float, typer.Option(help="Most payload bytes of sparse, as a share of fp32.")] = 0.02,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Most payload bytes of sparse, as a share of fp32. [default: 0.02; with --max-drift 0.05]",
+            show_default=False,
+        ),
+    ] = None,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drift",
+            help="Look for the smallest sparse payload whose mean error rate is within so many points of the "
+            "checkpoint's.",
+        ),
+    ] = None,
     max_regression: MaxRegression = 5.0,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the test sets, as the worker sees it. [default: as before]")
@@ -74,7 +99,9 @@ def publish(
     Where the server does not hold the model's key, the version is checked and signed here.
 
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
-    budget allows. Both are shown with their error rates; one is published.
+    budget allows. Both are shown with their error rates; one is published. If the model itself has changed (other
+    tensors, shapes, another graph), `--kind snapshot` delivers it whole: all devices fetch it, and diffs go on from it.
+    With `--max-drift` up to five budgets are tried for sparse, which are then shown.
 
     A diff that was trained elsewhere, in a loop of your own, becomes a candidate like any other: it is applied with the
     device's code and measured on the model's test sets. What you measured is shown beside that, as yours.
@@ -84,6 +111,10 @@ def publish(
     """
     if diff is not None and from_checkpoint is not None:
         raise Invalid("a version is made of a diff or of a checkpoint", "pass one of --diff and --from-checkpoint")
+    if max_drift is not None and from_checkpoint is None:
+        raise Invalid(
+            "--max-drift looks for the budget of a checkpoint's diff", "pass --from-checkpoint, or leave it out"
+        )
     if from_checkpoint is not None:
         checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:
@@ -96,8 +127,10 @@ def publish(
         if diff is not None:
             made, chosen = _of_diff(remote, spec, diff, evaluation, as_json)
         elif from_checkpoint is not None:
-            spec |= checkpoints.upload(remote, from_checkpoint, _graph(remote, head))
-            outcomes = checkpoints.make(remote, spec, budget)
+            checkpoints.require_bound(max_drift, kind, spec["task"])
+            published = None if kind == SNAPSHOT else _graph(remote, head)
+            spec |= checkpoints.upload(remote, from_checkpoint, spec["task"], published)
+            outcomes = checkpoints.make(remote, spec, kind, budget=budget, max_drift=max_drift)
             made, chosen = asdict(outcomes), _choose(outcomes, kind, yes, force, as_json)
         version = _publish(remote, chosen["id"], force, keys) if chosen else None
     text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
@@ -140,7 +173,7 @@ def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None) -> 
 
 def _describe_version(version: Mapping[str, Any]) -> str:
     forced = ", forced" if version["forced"] else ""
-    return f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
+    return f"Version {version['number']} is published ({version['digest'][:12]}{forced}). {travel_line(version)}"
 
 
 def _update_spec(remote: Remote, model: str | None, data: Path | None) -> tuple[dict[str, Any], Any]:
@@ -171,11 +204,13 @@ def versions(model: ModelName, server: Server = URL, token: Token = None, as_jso
         items = list(remote.pages(f"/v1/models/{model}/versions"))
     rows = [
         (item["number"], item["digest"][:12], item["kind"], item["payload"] and item["payload"]["length"],
+         *_travel(item, "probes", "metadata", "total"),
          f"{item['manifest']['error_rate_ppm'] / 1e4:.2f} %", "yes" if item["forced"] else "no", item["published_at"])
         for item in items
     ]  # fmt: skip
     metric = items[-1]["metric"]["name"] if items else NO_METRIC
-    headings = ["version", "digest", "kind", "payload bytes", f"probe {metric}", "forced", "published"]
+    size = ["payload bytes", "probe set", "metadata", "to fetch"]
+    headings = ["version", "digest", "kind", *size, f"probe {metric}", "forced", "published"]
     show(items, as_json, listing(f"Versions of {model}", headings, rows))
 
 

@@ -12,14 +12,18 @@ from rich.console import Group
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from diffclient import durable
-from diffserver.choices.methods import EXACT, Use, method_names
-from diffserver.cli.output import line, listing, progress
+from diffserver.choices.delivery import DELIVERY
+from diffserver.choices.methods import DEFAULT, SNAPSHOT, Use, method_names
+from diffserver.cli.output import line, listing, progress, share, tried_table
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import watch, why_none
 from diffserver.errors import Conflict, Invalid
 from diffserver.evaluation import error_rate, from_json, mean_error_rate
 
 NONE = "none"
+KINDS = (*method_names(Use.CHECKPOINT), *method_names(Use.WHOLE))
+"""The kinds that a checkpoint's version may have."""
+
 PIECE = 1 << 20
 NOT_MEASURED = "not measured: this model has no test sets"
 
@@ -32,18 +36,19 @@ class Outcomes:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def upload(remote: Remote, path: Path, published: bytes | None = None) -> dict[str, str]:
+def upload(remote: Remote, path: Path, task: str, published: bytes | None = None) -> dict[str, str]:
     """Bring a checkpoint, and the graph that it has inside, to the server unless they are there.
 
-    `published` is the graph of the model that it is to update, if that has one. Returns the SHA-256s as fields of a
-    request. Raises CheckpointError, RemoteError.
+    The graph travels if the model has no task, whose network decides, and if the checkpoint is delivered whole; else
+    `published` is that of the version to be updated. Returns the SHA-256s as fields of a request. Raises
+    CheckpointError, RemoteError.
     """
     # Imported late: numpy, which no other command needs.
     from diffserver.checkpoints.open_model import opened
 
     with tempfile.TemporaryDirectory() as scratch, opened(path, Path(scratch), published) as model:
         fields = {"checkpoint": send(remote, "checkpoints", model.weights)}
-        if model.graph is not None and published is None:
+        if model.graph is not None and published is None and task == DELIVERY:
             fields["graph"] = send(remote, "checkpoints/graphs", model.graph)
     return fields
 
@@ -57,12 +62,14 @@ def send(remote: Remote, kind: str, path: Path) -> str:
     return sha256
 
 
-def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Outcomes:
-    """Make all candidates of an uploaded checkpoint; raises Conflict if every one fails."""
-    # The budget binds the other payloads only; an exact one has the size that it needs.
-    requests = {
-        kind: {"method": kind, "budget": 1.0 if kind == EXACT else budget} for kind in method_names(Use.CHECKPOINT)
-    }
+def make(remote: Remote, spec: Mapping[str, Any], kind: str | None, **bounds: float | None) -> Outcomes:
+    """Make the candidates of an uploaded checkpoint: a snapshot if that is the kind, else all diffs.
+
+    `bounds` are those of sparse alone; what arrives at the checkpoint has the size that it needs. Raises Conflict if
+    every one fails.
+    """
+    kinds = (SNAPSHOT,) if kind == SNAPSHOT else method_names(Use.CHECKPOINT)
+    requests = {name: {"method": name, **(bounds if name == DEFAULT else {"budget": 1.0})} for name in kinds}
     queued = {kind: remote.post("/v1/trainings", {**spec, **request}) for kind, request in requests.items()}
     outcomes = Outcomes()
     for kind, training in queued.items():
@@ -78,13 +85,14 @@ def make(remote: Remote, spec: Mapping[str, Any], budget: float) -> Outcomes:
 
 
 def compare(outcomes: Outcomes) -> Group:
-    """Return a table of both candidates side by side, with their notes and refusals."""
+    """Return a table of the candidates side by side, with their trials, notes and refusals."""
     candidates = outcomes.candidates
     measured = all(candidate["evaluation"] for candidate in candidates.values())
     rows: list[list[object]] = [
         ["candidate", None, *(candidate["id"] for candidate in candidates.values())],
-        ["payload bytes", None, *(f"{candidate['payload']['length']:,}" for candidate in candidates.values())],
-        ["share of fp32", None, *(f"{candidate['payload_share']:.2%}" for candidate in candidates.values())],
+        ["payload bytes", None, *(f"{_length(candidate):,}" for candidate in candidates.values())],
+        ["share of fp32", None, *(share(candidate) for candidate in candidates.values())],
+        ["bytes to fetch", None, *(f"{candidate['to_fetch']['total']:,}" for candidate in candidates.values())],
         ["weights changed", None, *(f"{candidate['changed_weights']:,}" for candidate in candidates.values())],
         *(_accuracy(candidates) if measured else ()),
         ["refusals", None, *(len(candidate["refusals"]) or "none" for candidate in candidates.values())],
@@ -95,10 +103,12 @@ def compare(outcomes: Outcomes) -> Group:
         for remark in (*candidate["notes"], *candidate["refusals"])
     ]
     failures = [line(f"no {kind} candidate: {why}") for kind, why in outcomes.failures.items()]
-    metric = next(iter(candidates.values()))["metric"]["name"]
-    figures = f"{metric} in %" if measured else NOT_MEASURED
+    metric = next(iter(candidates.values()))["metric"]
+    searched = [candidate for candidate in candidates.values() if candidate["tried"]]
+    tried = [tried_table(candidate["tried"], metric, candidate["to_fetch"]) for candidate in searched]
+    figures = f"{metric['name']} in %" if measured else NOT_MEASURED
     table = listing(f"What the checkpoint would become; {figures}", ["", "parent", *candidates], rows)
-    return Group(table, *remarks, *failures)
+    return Group(*tried, table, *remarks, *failures)
 
 
 def choose(outcomes: Outcomes, kind: str | None, yes: bool, force: bool) -> Any | None:
@@ -119,7 +129,13 @@ def choose(outcomes: Outcomes, kind: str | None, yes: bool, force: bool) -> Any 
     if not allowed:
         refusals = "; ".join(text for candidate in outcomes.candidates.values() for text in candidate["refusals"])
         raise Conflict(f"something speaks against every candidate: {refusals}", "see above, or pass --force")
-    return min(allowed, key=lambda candidate: candidate["payload"]["length"])
+    return min(allowed, key=_length)
+
+
+def _length(candidate: Mapping[str, Any]) -> int:
+    """Return the bytes that travel: of the diff, or of the snapshot of what is delivered whole."""
+    length: int = (candidate["payload"] or candidate["snapshot"])["length"]
+    return length
 
 
 def _ask(outcomes: Outcomes) -> str:
@@ -131,12 +147,19 @@ def _ask(outcomes: Outcomes) -> str:
 
 def require_choice(kind: str | None, yes: bool, as_json: bool) -> None:
     """Raise Invalid if neither an option nor a person at a terminal can choose the candidate."""
-    kinds = method_names(Use.CHECKPOINT)
-    if kind is not None and kind not in kinds:
-        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {' or '.join(kinds)}")
+    if kind is not None and kind not in KINDS:
+        raise Invalid(f"a checkpoint does not become a {kind} diff", f"choose {', '.join(KINDS)}")
     if kind is None and not yes and (as_json or not sys.stdin.isatty()):
-        ways = ", ".join(f"--kind {name}" for name in kinds)
+        ways = ", ".join(f"--kind {name}" for name in method_names(Use.CHECKPOINT))
         raise Invalid("there is no one to ask which candidate to publish", f"pass {ways} or --yes")
+
+
+def require_bound(max_drift: float | None, kind: str | None, task: str) -> None:
+    """Raise Invalid if nothing can be within so many points of the checkpoint, before its bytes travel."""
+    if max_drift is not None and kind not in (None, DEFAULT):
+        raise Invalid(f"--max-drift looks for a budget of {DEFAULT}, and {kind} has none", "leave it out")
+    if max_drift is not None and task == DELIVERY:
+        raise Invalid("--max-drift needs test sets, and the model is delivered without a task", "pass --budget")
 
 
 def _accuracy(candidates: Mapping[str, Any]) -> Iterator[list[object]]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group
 
 from diffserver.choices.methods import GIVEN
-from diffserver.cli.output import evaluation_table, line
+from diffserver.cli.output import evaluation_table, line, travel_line
 from diffserver.cli.remote import Remote
 from diffserver.cli.train.checkpoints import send
 from diffserver.cli.wait import follow
@@ -26,8 +26,9 @@ def make(remote: Remote, spec: Mapping[str, Any], path: Path, evaluation: Path |
 
 
 def described(candidate: Mapping[str, Any]) -> Group:
-    """Return a candidate's error rates by test set, and its notes."""
-    return Group(evaluation_table(candidate["evaluation"], candidate["metric"]), *map(line, candidate["notes"]))
+    """Return a candidate's error rates by test set, what a device fetches for it, and its notes."""
+    table = evaluation_table(candidate["evaluation"], candidate["metric"])
+    return Group(table, *map(line, (travel_line(candidate), *candidate["notes"])))
 
 
 def _require_payload(path: Path) -> None:

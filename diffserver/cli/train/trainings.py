@@ -9,7 +9,7 @@ from rich.console import Group
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, evaluation_table, line, listing, show, tried_table
+from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, travel_line, tried_table
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
 from diffserver.cli.wait import follow
 from diffserver.errors import Invalid
@@ -72,7 +72,7 @@ def base(
     spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task, "off_grid": off_grid or []}
     if from_checkpoint:
         with connected(server, token) as remote:
-            spec |= upload(remote, from_checkpoint)
+            spec |= upload(remote, from_checkpoint, task)
     _submit(spec, server, token, detach, as_json)
 
 
@@ -168,19 +168,19 @@ def _submit(spec: dict[str, Any], server: str, token: str | None, detach: bool, 
         training = follow(remote, training)
         candidate = remote.get(f"/v1/candidates/{training['candidate_id']}")
     metric = candidate["metric"]
-    tables = [tried_table(candidate["tried"], metric)] if candidate["tried"] else []
+    tables = [tried_table(candidate["tried"], metric, candidate["to_fetch"])] if candidate["tried"] else []
     if candidate["evaluation"]:
         tables.append(evaluation_table(candidate["evaluation"], metric))
     show(candidate, as_json, Group(*tables, _describe(candidate)))
 
 
 def _describe(candidate: dict[str, Any]) -> str:
-    size = (
-        f"{candidate['payload']['length']} bytes, {candidate['payload_share']:.2%}" if candidate["payload"] else "whole"
-    )
+    length = [f"{candidate['payload']['length']} bytes"] if candidate["payload"] else []
+    size = ", ".join((*length, share(candidate)))
     name = f"Candidate {candidate['id']}: {candidate['method']}, version {candidate['number']}, {size}."
     unmeasured = [] if candidate["evaluation"] else [NOT_MEASURED]
-    name = "\n".join((name, *unmeasured, *map(line, candidate["notes"])))
+    travels = [line(travel_line(candidate))] if candidate["to_fetch"] else []
+    name = "\n".join((name, *travels, *unmeasured, *map(line, candidate["notes"])))
     if candidate["refusals"]:
         return name + "\nRefused:" + "".join(f"\n  - {line(refusal)}" for refusal in candidate["refusals"])
     if candidate["method"] in _COMPARED:

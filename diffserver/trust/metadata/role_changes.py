@@ -1,4 +1,4 @@
-"""Changes of a model's roles: publish a version, permit a downgrade, retire old diffs, renew.
+"""Changes of a model's roles: publish a version, permit a downgrade or end it, retire old diffs, renew.
 
 Pure. Server and operator apply the same change to metadata that each has verified for itself, and so arrive at the
 same bytes to sign. Both refuse a change that contradicts what was signed before.
@@ -79,6 +79,31 @@ class GoBack:
 
 
 @dataclass(frozen=True)
+class GoForward:
+    """The end of a permission to go back: devices go to the latest version again."""
+
+    digest: str
+    version: int
+    kind: Literal["forward"] = "forward"
+    rewrite_all = False
+
+    def apply(self, roles: ModelRoles) -> None:
+        """Drop the permission; raises Conflict."""
+        facts = roles.facts(self.version)
+        if facts is None or facts.digest != self.digest or self.version != roles.head():
+            raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
+        roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
+
+    def describe(self) -> str:
+        """Return the change in one line."""
+        return f"devices go to version {self.version} ({self.digest[:12]}) again, and none goes back"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Retire:
     """The removal of diffs to versions before `before`; devices that need one take a snapshot."""
 
@@ -130,9 +155,9 @@ class Renew:
         return asdict(self)
 
 
-Change = Publish | GoBack | Retire | Renew
+Change = Publish | GoBack | GoForward | Retire | Renew
 
-_PLAIN: Mapping[str, Callable[..., Change]] = {"retire": Retire, "renew": Renew}
+_PLAIN: Mapping[str, Callable[..., Change]] = {"forward": GoForward, "retire": Retire, "renew": Renew}
 
 
 def from_json_values(value: Mapping[str, Any]) -> Change:

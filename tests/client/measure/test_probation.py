@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diffclient.errors import InferenceError, ProbationFailed, ProbeError, UpdateFailed
 from diffclient.measure import probation
@@ -38,6 +43,23 @@ def manifest(expected: Sequence[tuple[int, int]], before: int = 0, max_drift_ppm
 
 def errors(pairs: Sequence[tuple[int, int]]) -> list[Errors]:
     return [Errors(*pair) for pair in pairs]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 12), st.fractions(0, 1, max_denominator=50))
+def test_the_chance_to_pass_is_that_of_at_most_one_error(known: int, share: Fraction) -> None:
+    """Counted over every way in which the items can go wrong, in exact arithmetic."""
+    chances = [
+        math.prod(share if wrong else 1 - share for wrong in items)
+        for items in itertools.product((False, True), repeat=known)
+        if sum(items) <= probation.TOLERANCE
+    ]
+    assert probation.chance_to_pass(known, float(share)) == pytest.approx(float(sum(chances)))
+
+
+def test_who_errs_on_a_tenth_of_sixty_four_hardly_passes() -> None:
+    assert probation.chance_to_pass(64, 0.1) == pytest.approx(0.9**64 + 64 * 0.1 * 0.9**63)
+    assert round(probation.chance_to_pass(64, 0.1), 4) == 0.0096
 
 
 @pytest.mark.parametrize(

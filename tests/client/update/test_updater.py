@@ -32,6 +32,11 @@ def test_first_install_is_measured_and_reported(device: Device, lineage: Lineage
     assert (report["from_digest"], report["to_digest"]) == (None, lineage.digest(0))
     assert (report["errors"], report["total"]) == (expected.errors, expected.total)
     assert report["downloaded_bytes"] == outcome.downloaded_bytes == served(device.server)
+    manifest = lineage.snapshots[0]
+    assert outcome.payload_bytes == manifest.payload.length
+    assert outcome.probe_bytes == sum(probe.blob.length for probe in manifest.probes)
+    assert outcome.graph_bytes == manifest.graph.length
+    assert outcome.fetched_bytes == outcome.downloaded_bytes + outcome.metadata_bytes
     assert 0 < report["seconds_apply"] <= report["seconds_total"]
 
 

@@ -30,7 +30,7 @@ def test_a_fully_retrained_model_needs_no_manifest() -> None:
         ({"digest": factories.digest("v2")}, "other versions"),
         ({"parent_digest": factories.digest("v7")}, "other versions"),
         ({"payload": b"other bytes"}, "other bytes"),
-        ({"payload": None}, "other bytes"),
+        ({"payload": None}, "other versions"),
         ({"graph": factories.blob("another graph")}, "other bytes"),
         ({"metric": Metric("WER", "letters")}, "another metric"),
         ({"parent_digest": None}, "no parent"),

@@ -9,11 +9,12 @@ from sqlalchemy import Engine
 
 from diffserver.catalog import training_queue, versions
 from diffserver.catalog.training_request import TrainingSpec
-from diffserver.errors import Conflict, JobLost, NotFound
+from diffserver.choices.delivery import DELIVERY
+from diffserver.errors import Conflict, Invalid, JobLost, NotFound
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate, Training
 from tests.server import factories
-from tests.server.conftest import publish_chain
+from tests.server.conftest import publish_chain, release
 
 BASE = TrainingSpec("base", "speech", "/data/speech")
 UPDATE = TrainingSpec("update", "speech", "/data/speech/athletes", domain="athletes")
@@ -196,3 +197,30 @@ def test_what_makes_no_sense_is_refused_before_it_is_queued(engine: Engine) -> N
     submit(engine, UPDATE)
     with pytest.raises(Conflict, match="has versions already"):
         submit(engine, BASE)
+
+
+GRAPH = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"graph": GRAPH, "method": "exact"}, "a graph comes with a whole version"),
+        ({"graph": GRAPH, "method": "snapshot"}, "the graph is that of the network of the task asr"),
+        ({"off_grid": ("a",), "method": "snapshot"}, "kept off the grid when a checkpoint becomes a base"),
+        ({"method": "snapshot", "checkpoint": None}, "snapshot is how a checkpoint's weights travel"),
+        ({"method": "snapshot", "max_drift": 1.0}, "for diffs that are made to a budget, not for snapshot"),
+    ],
+)
+def test_what_contradicts_a_whole_version_is_refused(engine: Engine, changes: dict[str, Any], reason: str) -> None:
+    publish_chain(engine, 0)
+    with pytest.raises(Invalid, match=reason):
+        submit(engine, replace(replace(UPDATE, checkpoint="cd" * 32), **changes))
+
+
+def test_without_a_task_a_whole_version_brings_its_graph_and_nothing_can_be_bounded(engine: Engine) -> None:
+    release(engine, replace(factories.base(), task=DELIVERY))
+    whole = TrainingSpec("update", "speech", task=DELIVERY, method="snapshot", checkpoint="cd" * 32, graph=GRAPH)
+    submit(engine, whole)
+    with pytest.raises(Invalid, match="delivered without a task, and has no error rate to bound"):
+        submit(engine, replace(whole, method="sparse", graph=None, max_drift=1.0))

@@ -6,10 +6,12 @@ from sqlalchemy import Engine, func, select
 
 from diffclient.release.manifest import from_json
 from diffserver.catalog import versions
+from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.training_request import TrainingSpec
 from diffserver.errors import Conflict, DiffServerError, HeadMoved, NotFound, Refused
 from diffserver.storage.column_types import Base
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Candidate, Channel, Payload, Step, Version
+from diffserver.storage.tables import Candidate, Channel, Payload, Step, Training, Version
 from tests.server import factories
 from tests.server.conftest import publish_chain, record, release
 
@@ -59,6 +61,38 @@ def test_head_and_lineage(engine: Engine) -> None:
         assert [version.number for version in versions.lineage(session, chain[2])] == [0, 1, 2]
 
 
+def move(engine: Engine, label: str) -> None:
+    with writing(engine) as session:
+        session.get_one(Channel, ("speech", "stable")).digest = factories.digest(label)
+
+
+def test_a_recalled_version_is_no_ones_parent_and_its_number_is_taken(engine: Engine) -> None:
+    publish_chain(engine, 3)
+    move(engine, "v1")
+    made = release(engine, factories.update("v1", "v4", 4, start=1))
+    assert (made.number, made.parent) == (4, 1)
+    with reading(engine) as session:
+        head = versions.head(session, "speech")
+        assert head is not None
+        assert [version.number for version in versions.lineage(session, head)] == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        (factories.update("v3", "v4", 4), "another version than the channel's, which is number 1"),
+        (factories.update("v1", "again", 2), "the number of a version that was published since"),
+        (factories.update("v1", "v3", 4, start=1), "diffserver recall speech"),
+    ],
+)
+def test_what_cannot_follow_a_recall(engine: Engine, new: NewCandidate, reason: str) -> None:
+    publish_chain(engine, 3)
+    move(engine, "v1")
+    candidate = record(engine, new)
+    with pytest.raises(Conflict, match=reason), writing(engine) as session:
+        versions.publish(session, candidate.id, force=True)
+
+
 def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Engine) -> None:
     publish_chain(engine, 0)
     record(engine, factories.full("v0", "old", 1))
@@ -71,6 +105,43 @@ def test_the_full_chain_gives_the_latest_of_a_number_and_its_domains(engine: Eng
         assert found.id == latest.id
         assert versions.full_chain(session, "speech", 1, ("athletes", "base")) is None
         assert versions.full_chain(session, "speech", 2, ("base",)) is None
+
+
+def test_a_checkpoints_exact_candidate_is_found_by_the_request_that_it_came_of(engine: Engine) -> None:
+    head = publish_chain(engine, 1)[-1]
+    checkpoint = factories.digest("a checkpoint")
+    older, latest, another = (
+        record(engine, factories.update("v1", label, 2, method="exact")) for label in ("older", "latest", "another")
+    )
+    spec = TrainingSpec("update", "speech", "/data/speech", method="exact", checkpoint=checkpoint)
+    sparse = record(engine, factories.update("v1", "sparse", 2))
+    with writing(engine) as session:
+        for candidate, made_of in (
+            (older, checkpoint),
+            (latest, checkpoint),
+            (another, factories.digest("x")),
+            (sparse, checkpoint),
+        ):
+            row = asdict(replace(spec, checkpoint=made_of))
+            session.add(Training(model="speech", spec=row, candidate_id=candidate.id, state="done"))
+    with reading(engine) as session:
+        found = versions.exact_of(session, head, checkpoint, ("base",))
+        assert found is not None
+        assert found.id == latest.id
+        assert versions.exact_of(session, head, checkpoint, ("base", "athletes")) is None
+        assert versions.exact_of(session, head, factories.digest("y"), ("base",)) is None
+
+
+def test_a_version_that_is_delivered_whole_has_one_step_and_a_parent(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    whole, late = (record(engine, factories.whole("v1", label, 2)) for label in ("whole", "late"))
+    with writing(engine) as session:
+        versions.publish(session, whole.id)
+    with reading(engine) as session:
+        steps = session.scalars(select(Step).where(Step.to_digest == whole.digest)).all()
+        assert [(step.from_digest, step.length) for step in steps] == [(None, whole.snapshot.length)]
+    with writing(engine) as session, pytest.raises(HeadMoved):
+        versions.publish(session, late.id)
 
 
 def test_the_fully_retrained_model_made_beside_a_candidate_is_recorded_before_it(engine: Engine) -> None:
@@ -137,9 +208,9 @@ def test_what_can_never_be_published(engine: Engine) -> None:
     publish_chain(engine, 1)
     for new, reason in [
         (factories.full("v1", "full", 2), "for comparison only"),
-        (factories.update("v0", "other", 1), "another version than the latest, which is number 1"),
+        (factories.update("v0", "other", 1), "another version than the channel's, which is number 1"),
         (factories.update("v1", "v0", 2), "the very weights of an earlier version"),
-        (factories.base(label="another base"), "another version than the latest"),
+        (factories.base(label="another base"), "another version than the channel's"),
     ]:
         candidate = record(engine, new)
         with pytest.raises(Conflict, match=reason), writing(engine) as session:

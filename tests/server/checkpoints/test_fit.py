@@ -9,7 +9,7 @@ import pytest
 
 from diffclient.tensors.snapshot import Array, enter_grid
 from diffserver.checkpoints.checkpoint_file import Checkpoint
-from diffserver.checkpoints.fit import Hints, fit
+from diffserver.checkpoints.fit import NAMED, Hints, fit, is_another_model, table_changes
 from diffserver.errors import CheckpointError
 from tests.server.checkpoint_files import save
 
@@ -59,3 +59,17 @@ def test_positions_may_be_too_many(tmp_path: Path) -> None:
     table, _ = enter_grid({"embed": WEIGHT})
     fitted = fit(checkpoint(tmp_path, embed=WEIGHT, bert_dot_position_ids=POSITIONS), table)
     assert fitted.notes == ("bert.position_ids is left out: the model has none",)
+
+
+def test_the_changes_of_a_table_are_told_by_name() -> None:
+    many = {f"layer{number}": WEIGHT for number in range(NAMED + 2)}
+    before, _ = enter_grid({"embed": WEIGHT, "kept": POSITIONS, "old": WEIGHT})
+    after, _ = enter_grid({"embed": np.arange(9, dtype="f2").reshape(3, 3), "kept": POSITIONS} | many)
+    assert list(table_changes(before, after)) == [
+        "new tensors: layer0, layer1, layer2, layer3, layer4 and 2 more",
+        "tensors that are gone: old",
+        "other shapes: embed (F32 [2, 3] to F16 [3, 3])",
+    ]
+    assert list(table_changes(before, before)) == []
+    assert not is_another_model(before, after)
+    assert is_another_model(before, enter_grid(many)[0])

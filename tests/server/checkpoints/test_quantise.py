@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from diffclient.tensors.tensor_table import TensorSpec
 from diffserver.checkpoints.changes import Change
-from diffserver.checkpoints.quantise import Rung, WantedChange, left_out, wanted_change
+from diffserver.checkpoints.quantise import (
+    INT8_UNIT,
+    Rung,
+    WantedChange,
+    int8_scales,
+    left_out,
+    unscaled,
+    wanted_change,
+)
 
 UNITS = st.integers(-(1 << 24), 1 << 24)
 
@@ -74,3 +82,35 @@ def test_what_only_an_exact_diff_can_change_is_named(dtype: str) -> None:
     assert wanted_change(Change(spec, old, old + 1)) is None
     assert left_out([Change(spec, old, old + 1)]) == ["t"]
     assert left_out([Change(spec, old, old)]) == []
+
+
+INT8 = TensorSpec("w", (2, 3), "I8", None)
+
+
+def int8_change(*moved: int) -> Change:
+    return Change(INT8, np.zeros(6, np.int8), np.array(moved, np.int8))
+
+
+def test_int8_steps_are_compared_as_the_weights_that_they_are() -> None:
+    scale = Change(TensorSpec("w_scale", (2, 1), "F32", 20), *2 * (np.array([1 << 19, 1 << 21], np.int32),))
+    change = int8_change(4, -2, 0, 1, -1, 0)
+    scales = int8_scales([change, scale])
+    assert scales["w"].tolist() == [[0.5], [2.0]]
+    wanted = wanted_change(change, scales["w"])
+    assert wanted is not None
+    assert wanted.sizes.tolist() == [2, 1, 0, 2, 2, 0]
+    assert wanted.unit == 1.25
+    stream, gain = wanted.quantised(wanted.sizes > 1, Rung.below(0.1))
+    assert stream is not None
+    assert (stream.positions.tolist(), stream.levels.tolist(), stream.step) == ([0, 3, 4], [4, 1, -1], 1)
+    assert gain == pytest.approx(3 * 2**2)
+    assert unscaled([change, scale]) == []
+
+
+def test_int8_without_a_scale_counts_as_128_to_1_and_is_named() -> None:
+    change = int8_change(4, 0, 0, 0, 0, 0)
+    wanted = wanted_change(change)
+    assert wanted is not None
+    assert wanted.sizes.max() == 4 * INT8_UNIT
+    assert unscaled([change]) == ["w"]
+    assert unscaled([int8_change(0, 0, 0, 0, 0, 0)]) == []

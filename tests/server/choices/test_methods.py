@@ -30,14 +30,14 @@ from diffserver.methods.definition import Definition, load_definition
 from diffserver.methods.method import MethodError, Packed, Retrained
 from diffserver.methods.setting import Setting
 from diffserver.pipeline import trials
-from diffserver.pipeline.trial_search import MOST_TRAININGS
+from diffserver.pipeline.search.trial_search import MOST_TRAININGS
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate
 from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
 from tests.server.conftest import Service
 from tests.server.experiment.toy_experiments import FiledPoints, planned, run, write_domains
-from tests.server.pipeline.test_run import Home
+from tests.server.pipeline.home import Home
 from tests.server.points import PointsTask, parameters_of
 
 FILE = '''

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
-from diffserver.cli.output import evaluation_table, tried_table
-from diffserver.pipeline.trial_search import Trial
+from diffserver.cli.output import evaluation_table, travel_line, tried_table
+from diffserver.pipeline.search.trial_search import Trial
 from tests.imagined import evaluation
 
 FULL = Trial("full", None, 3.126, 0.0, density=0.99998, seconds=37.0)
@@ -33,7 +34,7 @@ def cells(table: Table) -> list[list[str]]:
 def tried(*trials: tuple[Trial, bool]) -> list[list[str]]:
     """What is shown of these, chosen or not."""
     rows: list[dict[str, Any]] = [asdict(trial) | {"chosen": chosen} for trial, chosen in trials]
-    return cells(tried_table(rows, METRIC))
+    return cells(tried_table(rows, METRIC, {"total": 59_000}))
 
 
 def test_every_trial_is_a_row() -> None:
@@ -41,11 +42,36 @@ def test_every_trial_is_a_row() -> None:
     title, headings, *rows = tried((FULL, False), (SPARSE, False), (HASHED, True), (known, False))
     assert (title, headings[-3:]) == (["What was tried"], ["mean error rate", "drift", "chosen"])
     assert rows == [
-        ["full", "–", "–", "100.00%", "–", "–", "3.13 %", "+0.00", "no"],
-        ["sparse", "5.00%", "4.93%", "25.00%", "15", "0.0012–0.0025", "3.50 %", "–", "no"],
-        ["hashed", "1.25%", "1.24%", "100.00%", "7", "0.5", "3.00 %", "-0.13", "yes"],
-        ["full", "–", "–", "–", "–", "–", "3.13 %", "+0.00", "known before"],
+        ["full", "–", "–", "–", "100.00%", "–", "–", "3.13 %", "+0.00", "no"],
+        ["sparse", "5.00%", "4.93%", "–", "25.00%", "15", "0.0012–0.0025", "3.50 %", "–", "no"],
+        ["hashed", "1.25%", "1.24%", "59000", "100.00%", "7", "0.5", "3.00 %", "-0.13", "yes"],
+        ["full", "–", "–", "–", "–", "–", "–", "3.13 %", "+0.00", "known before"],
     ]
+
+
+TO_FETCH = {"payload": 8772, "graph": 0, "probes": 2010, "metadata": 2802, "total": 13584}
+
+
+@pytest.mark.parametrize(
+    ("to_fetch", "probe_set", "line"),
+    [
+        (
+            TO_FETCH,
+            {"items": 73, "known": 72, "chance_to_pass": 0.00457},
+            "A device fetches 13,584 bytes: payload 8,772, probe set 2,010, metadata 2,802. Of the 73 gestures of the "
+            "probe set it gets 72 right; a model that errs on a tenth of them more passes with a chance of 0.46%.",
+        ),
+        (
+            TO_FETCH | {"metadata": None, "total": 10782},
+            None,
+            "A device fetches 10,782 bytes: payload 8,772, probe set 2,010; the metadata comes on top, once it is "
+            "signed.",
+        ),
+        (None, None, ""),
+    ],
+)
+def test_what_travels_is_told_by_its_parts(to_fetch: Any, probe_set: Any, line: str) -> None:
+    assert travel_line({"to_fetch": to_fetch, "probe_set": probe_set, "metric": METRIC}) == line
 
 
 def test_an_evaluation_is_told_in_its_metrics_words() -> None:

@@ -50,7 +50,7 @@ class FiledPoints(PointsTask):
     def measure(self, session: dict[str, Array], examples: Sequence[Point]) -> Errors:
         return self.errors(session, examples)
 
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
+    def probe(self, folder: Path, split: str, numbers: Sequence[int]) -> bytes:
         return (folder / f"{split}.jsonl").read_bytes()
 
     def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclient.tensors.arithmetic import LIMIT
-from diffserver.methods.quantiser import Stages, Step, in_range, straight_through
+from diffserver.methods.quantiser import Grid, Stages, Step, in_range, straight_through
 
 
 def test_every_stage_begins_once() -> None:
@@ -20,7 +20,7 @@ def test_every_stage_begins_once() -> None:
 
 @given(st.floats(1e-9, 1e3), st.integers(0, 30), st.integers(2, 8))
 def test_a_step_is_a_whole_number_of_grid_units(value: float, grid: int, significant: int) -> None:
-    step = Step.near(value, grid, significant)
+    step = Step.near(value, Grid.of_exponent(grid), significant)
     assert step.units >= 1
     assert step.value == math.ldexp(step.units, -grid)
     assert step.units in (1, LIMIT) or step.value == pytest.approx(value, rel=1 / 3)
@@ -45,9 +45,9 @@ def test_gradients_go_straight_through() -> None:
 def test_levels_in_range_lead_to_no_weight_beyond_the_grid(
     shares: list[float], parent: int, units: int, grid: int
 ) -> None:
-    step = Step(units, math.ldexp(units, -grid))
+    step = Step.of(units, Grid.of_exponent(grid))
     levels = (torch.tensor(shares) * (3 * LIMIT / units)).round()
-    bounded_levels = in_range(levels, torch.full_like(levels, math.ldexp(parent, -grid)), step, grid)
+    bounded_levels = in_range(levels, torch.full_like(levels, math.ldexp(parent, -grid)), step, Grid.of_exponent(grid))
     sums = parent + bounded_levels.double() * units
     changed = bounded_levels != levels
     assert bool((sums.abs() <= LIMIT).all())

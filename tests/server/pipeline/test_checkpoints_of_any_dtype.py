@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,90 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
 
-from safetensors.torch import save_file  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from diffclient.diff.apply import apply  # noqa: E402
 from diffclient.errors import RangeError  # noqa: E402
-from diffclient.measure.error_count import Errors  # noqa: E402
 from diffclient.payload.decode import open_payload  # noqa: E402
 from diffclient.tensors.snapshot import Snapshot  # noqa: E402
-from diffserver.catalog import versions  # noqa: E402
-from diffserver.catalog.candidate import NewCandidate  # noqa: E402
-from diffserver.catalog.training_request import TrainingSpec  # noqa: E402
 from diffserver.errors import CheckpointError  # noqa: E402
-from diffserver.storage.database import writing  # noqa: E402
-from tests.server.pipeline.test_run import Home  # noqa: E402
-from tests.server.points import PointsTask  # noqa: E402
-
-
-class Mixed(nn.Module):
-    """A network with a tensor of every kind that models bring."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(40, 30)
-        self.narrow = nn.Linear(40, 30, dtype=torch.bfloat16)
-        self.norm = nn.BatchNorm1d(30)
-        self.register_buffer("causal", torch.ones(5, 5).tril().bool())
-        self.register_buffer("mask", torch.full((5, 5), -torch.inf).triu(1))
-        self.register_buffer("inv_freq", 1e-6 ** (torch.arange(32) / 32))
-        self.register_buffer("counter", torch.zeros(()))
-
-
-class MixedTask(PointsTask):
-    """A task whose graph and measurements say nothing."""
-
-    def network(self, seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return Mixed()
-
-    def examples(self, folder: Path, split: str) -> list[object]:  # type: ignore[override]
-        return [None]
-
-    def graph(self, network: nn.Module) -> bytes:
-        return b"graph"
-
-    def session(self, graph: bytes, weights: Snapshot) -> None:  # type: ignore[override]
-        return None
-
-    def measure(self, session: object, examples: Sequence[object]) -> Errors:
-        return Errors(0, 1)
-
-    def score(self, graph: Path, weights: Snapshot, parts: Sequence[Path]) -> list[Errors]:
-        return [Errors(0, 1) for _ in parts]
-
-    def probe(self, folder: Path, split: str, count: int, seed: int) -> bytes:
-        return b"probe"
-
-
-State = dict[str, Tensor]
+from tests.server.pipeline.home import Home  # noqa: E402
+from tests.server.pipeline.mixed import Mixed, State, home_with_data, publish, run, snapshot_of  # noqa: E402
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    (tmp_path / "data" / "0-base").mkdir(parents=True)
-    (tmp_path / "data" / "0-base" / "test.jsonl").touch()
-    return Home(tmp_path / "home")
-
-
-def run(home: Home, tmp_path: Path, state: State, kind: str, method: str = "exact") -> NewCandidate:
-    """The candidate that a worker makes of a state dict."""
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "checkpoint")
-    sha256 = home.objects.put(tmp_path / "checkpoint").sha256
-    domain = "0-base" if kind == "base" else None
-    data = str(tmp_path / "data")
-    spec = TrainingSpec(kind, "m", data, "mixed", domain, method, budget=1.0, checkpoint=sha256)  # type: ignore[arg-type]
-    return home.run(spec, find=lambda name: MixedTask())
-
-
-def publish(home: Home, candidate: NewCandidate) -> None:
-    with writing(home.engine) as session:
-        versions.publish(session, versions.record_candidate(session, candidate).id)
-
-
-def snapshot_of(home: Home, candidate: NewCandidate, path: Path) -> Snapshot:
-    return Snapshot(home.objects.download(candidate.snapshot.sha256, path))
+    return home_with_data(tmp_path)
 
 
 def bits(tensor: Tensor) -> bytes:
@@ -101,8 +30,8 @@ def bits(tensor: Tensor) -> bytes:
 
 
 OFF_GRID = (
-    "causal", "inv_freq", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked", "norm.running_mean",
-    "norm.running_var",
+    "causal", "inv_freq", "lone", "mask", "narrow.bias", "narrow.weight", "norm.num_batches_tracked",
+    "norm.running_mean", "norm.running_var", "steps",
 )  # fmt: skip
 
 
@@ -148,7 +77,9 @@ def test_a_successive_release_travels_as_exact_and_then_as_sparse(home: Home, tm
     assert version.read("counter") == 123_457
     expected["head.weight"] = expected["head.weight"] + 0.05
     expected["narrow.weight"] = expected["narrow.weight"] + 0.5
+    expected["lone"], expected["steps"] = expected["lone"] + 1, expected["steps"] - 1
     second = run(home, tmp_path, expected, "update", "sparse")
+    assert [note.rpartition(" ")[2] for note in second.notes if "counted as 1/128" in note] == ["lone"]
     publish(home, second)
     base = snapshot_of(home, run(home, tmp_path, state, "base"), tmp_path / "0")
     table, chain = base.table, []

@@ -24,7 +24,7 @@ from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate
 from tests.server.checkpoint_files import save
-from tests.server.pipeline.test_run import Home, with_base
+from tests.server.pipeline.home import Home, with_base
 
 pytestmark = pytest.mark.slow
 

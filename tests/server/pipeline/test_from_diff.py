@@ -21,12 +21,15 @@ from diffserver.catalog.training_request import TrainingSpec, require_sense  # n
 from diffserver.errors import Invalid  # noqa: E402
 from diffserver.tasks import Task, TaskError  # noqa: E402
 from tests.factories import sparse_diff  # noqa: E402
-from tests.server.pipeline.test_checkpoints_of_any_dtype import Mixed, MixedTask, home, publish, run, snapshot_of  # noqa: E402
-from tests.server.pipeline.test_run import Home  # noqa: E402
-
-__all__ = ["home"]
+from tests.server.pipeline.home import Home  # noqa: E402
+from tests.server.pipeline.mixed import Mixed, MixedTask, home_with_data, publish, run, snapshot_of  # noqa: E402
 
 MEASURED = {"street": Errors(3, 400)}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return home_with_data(tmp_path)
 
 
 @pytest.fixture

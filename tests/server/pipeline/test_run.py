@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
 
@@ -22,17 +21,14 @@ from diffclient.release.manifest import from_json
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver.catalog import training_queue, versions
 from diffserver.catalog.candidate import NewCandidate
-from diffserver.catalog.training_request import TrainingSpec
 from diffserver.errors import Invalid, Refused
-from diffserver.pipeline.run import make_candidate
 from diffserver.pipeline.worker import Worker
-from diffserver.settings import Settings
-from diffserver.storage import migrate
-from diffserver.storage.database import connect, reading, writing
-from diffserver.storage.object_store import Objects
-from diffserver.tasks import Task, TaskError, load_task
+from diffserver.storage.database import reading, writing
+from diffserver.tasks import TaskError
 from diffserver.tasks.asr.task import AsrTask, Utterance, Utterances
+from diffserver.tasks.probe_choice import SHARE
 from diffserver.training.progress import Cancelled
+from tests.server.pipeline.home import Home, base_spec, update_spec, with_base
 
 pytestmark = pytest.mark.slow
 
@@ -57,55 +53,9 @@ class Narrower(AsrTask):
         raise AssertionError("data were read")
 
 
-class Home:
-    """A migrated database and an object store in a folder, as `diffserver init` makes them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings.under(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.engine: Engine = connect(self.settings.database)
-        migrate.upgrade(self.engine)
-        self.objects = Objects(self.settings.objects)
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-
-    def run(self, spec: TrainingSpec, go_on: bool = True, find: Callable[[str], Task] = load_task) -> NewCandidate:
-        folder = self.scratch / f"{spec.kind}-{len(list(self.scratch.iterdir()))}"
-        folder.mkdir()
-        return make_candidate(spec, self.engine, self.objects, folder, lambda done, message: go_on, find)
-
-    def submit(self, spec: TrainingSpec) -> int:
-        with writing(self.engine) as session:
-            if spec.kind == "base":
-                versions.open_model(session, spec.model, spec.task)
-            return training_queue.submit(session, spec).id
-
-    def training(self, number: int) -> tuple[str, str | None, int | None]:
-        with reading(self.engine) as session:
-            row = training_queue.find(session, number)
-            return row.state, row.error, row.candidate_id
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
     return with_base(tmp_path_factory.mktemp("home"), tiny_corpus)
-
-
-def with_base(folder: Path, corpus: Path) -> Home:
-    """A home in which version 0 of a model is trained and published."""
-    new_home = Home(folder)
-    base = new_home.run(base_spec(corpus))
-    with writing(new_home.engine) as session:
-        versions.publish(session, versions.record_candidate(session, base).id)
-    return new_home
-
-
-def base_spec(corpus: Path) -> TrainingSpec:
-    return TrainingSpec("base", "m", str(corpus), domain="0-base", epochs=2)
-
-
-def update_spec(corpus: Path) -> TrainingSpec:
-    return TrainingSpec("update", "m", str(corpus), epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +89,18 @@ def test_the_probe_set_grows_by_a_part_and_keeps_the_first(home: Home, candidate
     assert head is not None
     assert [probe.domain for probe in probes] == ["0-base", "1-athletes"]
     assert probes[0].blob == from_json(head.candidate.manifest).probes[0].blob
+
+
+def test_a_part_over_its_share_of_the_payload_is_told(home: Home, candidate: NewCandidate, tiny_corpus: Path) -> None:
+    """With a long payload there is room for all that the set needs."""
+    assert candidate.payload is not None
+    new = from_json(dict(candidate.manifest)).probes[1]
+    said = [note for note in candidate.notes if note.startswith("the new part of the probe set takes")]
+    assert bool(said) == (new.blob.length > SHARE * len(candidate.payload))
+    roomy = home.run(replace(update_spec(tiny_corpus), budget=1.0))
+    assert roomy.payload is not None
+    assert from_json(dict(roomy.manifest)).probes[1].blob.length <= SHARE * len(roomy.payload)
+    assert not [note for note in roomy.notes if "probe" in note]
 
 
 def test_a_candidate_that_forgets_is_refused_with_its_evaluation_unless_forced(

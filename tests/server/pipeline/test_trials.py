@@ -25,10 +25,10 @@ from diffserver.choices.methods import Use, method_names
 from diffserver.evaluation import from_json, mean_error_rate
 from diffserver.methods.definition import load_definition
 from diffserver.methods.setting import Setting
-from diffserver.pipeline import trial_search
 from diffserver.pipeline.parent_version import find_reference
 from diffserver.pipeline.run import make_candidate
-from diffserver.pipeline.trial_search import Goal, Trial
+from diffserver.pipeline.search import trial_search
+from diffserver.pipeline.search.trial_search import Goal, Trial
 from diffserver.pipeline.trials import goal_of
 from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
@@ -36,7 +36,7 @@ from diffserver.storage.tables import Candidate
 from diffserver.tasks import load_task
 from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.progress import Cancelled
-from tests.server.pipeline.test_run import Home, update_spec, with_base
+from tests.server.pipeline.home import Home, update_spec, with_base
 from tests.server.points import parameters_of
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def test_progress_counts_the_trainings_and_never_goes_back(auto: tuple[NewCandid
     assert 0 <= min(shares) <= max(shares) <= 1
     assert any(message.startswith("training 1 of at most 2 (sparse at 2.00%): step 1 of ") for message in messages)
     assert any(message.startswith("training 2 of at most 2 (hashed at 2.00%): evaluates on ") for message in messages)
-    assert messages[-1] == "evaluates on 1-athletes", "the parent, when all trainings are done"
+    assert messages[-2:] == ("evaluates on 1-athletes", "chooses probes of 1-athletes"), "when all is trained"
 
 
 @pytest.mark.parametrize("until", ["training 1 of at most 2 (sparse at 2.00%): evaluates", "training 2", ": step 3 of"])
@@ -191,7 +191,9 @@ def test_a_fully_retrained_model_of_the_same_data_is_used_again(
     assert len(diffs) <= trial_search.MOST_TRAININGS
     assert all(row["trained"] and row["drift"] == row["mean_error_rate"] - full["mean_error_rate"] for row in diffs)
     assert again.reference is None
-    assert again.notes == [f"drift is against candidate {model.id}, which was fully retrained on the same data before"]
+    assert again.notes[-1:] == [
+        f"drift is against candidate {model.id}, which was fully retrained on the same data before"
+    ]
 
 
 def test_what_is_kept_and_what_is_said_against_it_follow_from_what_was_measured(again: NewCandidate) -> None:

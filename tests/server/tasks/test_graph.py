@@ -14,6 +14,7 @@ import onnx  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from diffclient.measure.onnx_session import Session  # noqa: E402
+from diffserver.diffs import to_int8  # noqa: E402
 from diffserver.tasks import TaskError  # noqa: E402
 from diffserver.tasks.graph import Input, export  # noqa: E402
 from tests.server.points import as_version  # noqa: E402
@@ -76,6 +77,21 @@ def test_the_graph_holds_no_weight_and_nothing_of_this_machine() -> None:
     assert [output.name for output in model.graph.output] == ["scores"]
     assert {prop.key: prop.value for prop in model.metadata_props} == {"about": "readings"}
     assert str(Path(__file__).parents[3]).encode() not in graph
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_graph_takes_int8_matrices_as_int8(tmp_path: Path, per_channel: bool) -> None:
+    torch.manual_seed(0)
+    network = to_int8(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)), per_channel=per_channel)
+    graph = export(network, READINGS)
+    outside = {tensor.name: tensor.data_type for tensor in onnx.load_model_from_string(graph).graph.initializer}
+    matrices = {name for name, data_type in outside.items() if data_type == onnx.TensorProto.INT8}
+    assert matrices == {"0.weight", "2.weight"}
+    assert outside.keys() >= set(network.state_dict())
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    given = drawn(READINGS, {"batch": 2, "time": 5}, np.random.default_rng(0))
+    (actual,) = Session(graph, as_version(tmp_path / "w", weights)).run(given)
+    assert np.allclose(actual, network(torch.from_numpy(given["readings"])).detach().numpy(), atol=1e-5)
 
 
 def test_a_network_is_left_as_it_was() -> None:

@@ -61,4 +61,4 @@ def test_what_is_no_file_of_lines_is_named(tmp_path: Path, content: bytes | None
 
 def test_the_list_of_a_part_has_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "part").write_bytes(pack([{"a": 1}], {}))
-    assert read_part(tmp_path / "part", lambda _, open_: open_(INDEX)) == [b'{"a": 1}\n']
+    assert read_part(tmp_path / "part", lambda _, open_: open_(INDEX)) == [b'{"a":1}\n']

@@ -101,7 +101,7 @@ def test_server_and_device_measure_the_same_with_the_same_code(task: Task, tmp_p
     weights = as_version(tmp_path / "w", {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     graph = task.graph(network)
     (tmp_path / "graph").write_bytes(graph)
-    (tmp_path / "part").write_bytes(task.probe(folder, "test", 1000, seed=0))
+    (tmp_path / "part").write_bytes(task.probe(folder, "test", range(100)))
     examples = task.examples(folder, "test")
     with torch.no_grad():
         said = network.eval()(task.batch(examples, np.random.default_rng(0), "cpu").inputs[0])
@@ -115,17 +115,15 @@ def test_server_and_device_measure_the_same_with_the_same_code(task: Task, tmp_p
     )
 
 
-def test_a_probe_set_is_drawn_by_its_seed_and_holds_the_files_that_lines_name(task: Task, tmp_path: Path) -> None:
+def test_a_part_of_a_probe_set_has_the_lines_asked_for_and_the_files_that_they_name(task: Task, tmp_path: Path) -> None:
     entries = lines(30)
     folder = write(tmp_path / "d", [{"file": f"{n}.json", "above": entry["above"]} for n, entry in enumerate(entries)])
     for number, entry in enumerate(entries):
         (folder / f"{number}.json").write_text(json.dumps(entry["point"]))
-    assert task.probe(folder, "test", 2, seed=1) == task.probe(folder, "test", 2, seed=1)
-    assert task.probe(folder, "test", 2, seed=1) != task.probe(folder, "test", 2, seed=2)
-    (tmp_path / "part").write_bytes(task.probe(folder, "test", 2, seed=1))
-    drawn = Above.scorer.examples(tmp_path / "part")
-    assert len(drawn) == 2 * Above.probe_factor
-    assert {json.dumps(example["point"]) for example in drawn} <= {json.dumps(entry["point"]) for entry in entries}
+    assert task.probe(folder, "test", [7, 3]) == task.probe(folder, "test", [7, 3])
+    (tmp_path / "part").write_bytes(task.probe(folder, "test", [7, 3]))
+    examples = Above.scorer.examples(tmp_path / "part")
+    assert [example["point"] for example in examples] == [entries[number]["point"] for number in (7, 3)]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +144,7 @@ def test_an_example_that_does_not_fit_is_named(task: Task, tmp_path: Path, entry
     with pytest.raises(DataError, match=rf"d/test\.jsonl:3: .*{message}"):
         task.examples(folder, "test")
     with pytest.raises(DataError, match=message):
-        task.probe(folder, "test", 3, seed=0)
+        task.probe(folder, "test", range(3))
 
 
 def test_inputs_of_another_name_or_type_are_told(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
 from diffclient.tensors.snapshot import Snapshot, fp32_bytes
+from diffserver.diffs import to_int8
 from diffserver.methods.definition import load_definition
 from diffserver.methods.method import MethodError
 from diffserver.training.loop import Lesson
@@ -33,8 +35,15 @@ class Version:
     digest: str
 
 
-def make(name: str, out: Path, labels: range, **options: Any) -> NewVersion:
-    task, definition = PointsTask(), load_definition(name)
+class Int8Task(PointsTask):
+    """The same points, for a network of int8 matrices."""
+
+    def network(self, seed: int) -> nn.Module:
+        return to_int8(super().network(seed), headroom=4.0)
+
+
+def make(name: str, out: Path, labels: range, task: PointsTask | None = None, **options: Any) -> NewVersion:
+    task, definition = task or PointsTask(), load_definition(name)
     short = replace(definition, recipe=definition.recipe and replace(definition.recipe, steps=60, learning_rate=0.02))
     lesson = Lesson(task.domain(labels, 200, seed=1))
     return make_version(task, short, lesson, out, seed=3, device="cpu", **options)
@@ -111,6 +120,26 @@ def test_training_goes_on_where_tensors_left_their_grids(name: str, base: Versio
     assert new_version.digest == after.digest()
     changed = {spec.name for spec in after.table if np.any(after.read(spec.name) != parent.snapshot.read(spec.name))}
     assert changed == {"0.weight", "0.bias", "2.weight"}
+
+
+@pytest.mark.parametrize("name", ["sparse", "hashed", "full"])
+def test_int8_is_trained_in_whole_steps_of_its_scale(name: str, tmp_path: Path) -> None:
+    task = Int8Task()
+    base = version_of(make("base", tmp_path / "0", range(5), task))
+    made = version_of(make(name, tmp_path / "1", range(8), task, parent=base, budget=BUDGET))
+    assert made.snapshot.table == base.snapshot.table
+    before, after = base.snapshot.read_all(), made.snapshot.read_all()
+    constant = {spec.name for spec in base.snapshot.table if np.array_equal(before[spec.name], after[spec.name])}
+    assert constant == {"0.weight_scale", "2.weight_scale"}
+    assert {name for name, array in after.items() if array.dtype == np.int8} == {"0.weight", "2.weight"}
+    points = task.domain(range(5, 8), 200, seed=9)
+    worse, better = (task.errors(_in_fp32(weights), points) for weights in (before, after))
+    assert better.errors < 0.5 * worse.errors
+
+
+def _in_fp32(weights: dict[str, Any]) -> dict[str, Any]:
+    scaled = {name: weights[name] * weights[f"{name}_scale"] for name in weights if f"{name}_scale" in weights}
+    return {**weights, **scaled}
 
 
 def test_a_diff_needs_a_parent(tmp_path: Path) -> None:

@@ -113,7 +113,24 @@ def test_of_an_update_only_fp32_is_trained_and_a_note_names_the_rest(tmp_path: P
     after = version.snapshot.read_all()
     changed = {name for name, array in after.items() if not np.array_equal(array, entered[name])}
     assert changed == {"head.weight", "head.bias"}
-    assert list(untrained(Halved())) == ["stay the parent's, for only fp32 is trained: narrow.weight, narrow.bias"]
+    (note,) = untrained(Halved())
+    assert note == "stay the parent's, for only fp32 is trained, and int8 with a scale: narrow.weight, narrow.bias"
+
+
+class Int8(nn.Module):
+    """An int8 matrix whose scale has a name of its own, before a layer in fp32."""
+
+    def __init__(self, scale: str) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.ones(INPUTS, INPUTS, dtype=torch.int8))
+        self.register_buffer(scale, torch.full((1,), 0.1))
+        self.head = nn.Linear(INPUTS, CLASSES)
+
+
+def test_int8_counts_as_trained_where_names_or_callers_tell_its_scale() -> None:
+    assert list(untrained(Int8("matrix_scale"))) == list(untrained(Int8("step"), {"matrix"})) == []
+    (note,) = untrained(Int8("step"))
+    assert note.endswith("int8 with a scale: matrix")
 
 
 def test_statistics_that_stay_are_named() -> None:
@@ -135,8 +152,9 @@ def test_a_buffer_that_training_moves_is_no_diff(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (nn.Linear(INPUTS, CLASSES).double(), "no float32: weight, bias: keep them in fp32.*--from-checkpoint"),
-        (Halved(), r"no float32: narrow\.weight, narrow\.bias: keep them in fp32"),
+        (nn.Linear(INPUTS, CLASSES).double(), "no float32, .*: weight, bias: keep them in fp32.*--from-checkpoint"),
+        (Halved(), r"no float32, .*: narrow\.weight, narrow\.bias: keep them in fp32"),
+        (Int8("step"), "no int8 with a scale: matrix: keep them"),
         (nn.ReLU(), "has no weights"),
     ],
 )

@@ -77,8 +77,10 @@ def test_versions_are_published_changed_and_renewed_with_the_operators_key(
         assert typed("publish", candidate, "--keys", keyring.folder)["digest"] == new.digest
     device = Device(service, tmp_path / "device")
     assert device.find("speech/v0/4.from.3") is not None
-    assert typed("downgrade", "speech", 1, "--keys", keyring.folder)["number"] == 1
-    assert device.find("speech/v0/1.downgrade") is not None
+    assert typed("recall", "speech", "--keys", keyring.folder)["number"] == 3
+    assert device.find("speech/v0/3.downgrade") is not None
+    assert typed("recall", "speech", "--undo", "--keys", keyring.folder)["number"] == 4
+    assert device.find("speech/v0/3.downgrade") is None
     assert typed("retire", "speech", "--before", 2, "--keys", keyring.folder) == {"dropped": 1}
     assert device.find("speech/v0/1.from.0") is None
     before = in_force(service, "speech+archive-0")["version"]

@@ -25,6 +25,7 @@ from tests.server import factories
 from tests.server.conftest import Service, chain, record
 from tests.server.trust.view import Device, in_force
 
+CHANNEL = "/v1/models/speech/channel"
 NEVER, PAST = datetime(2200, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC)
 
 
@@ -279,7 +280,7 @@ def test_of_two_publishes_of_one_model_one_wins(service: Service, tmp_path: Path
 
 def test_devices_go_back_where_it_is_signed(service: Service, tmp_path: Path) -> None:
     service.publish_chain(3)
-    answer = service.operator.post("/v1/models/speech/downgrade", json={"version": 1})
+    answer = service.operator.post(CHANNEL, json={"version": 1})
     assert (answer.status_code, answer.json()["number"]) == (200, 1)
     target = Device(service, tmp_path / "device").find("speech/v0/1.downgrade")
     assert target is not None
@@ -290,17 +291,27 @@ def test_devices_go_back_where_it_is_signed(service: Service, tmp_path: Path) ->
     body = {"digest": factories.digest("v3"), "client": "test"}
     polled = service.device().post("/v1/device/poll", json=body).json()
     assert (polled["version"], polled["steps"]) == (1, ["speech/v0/1.snapshot"])
-    service.publish(factories.update("v3", "v4", 4))
+    service.publish(factories.update("v1", "v4", 4, start=1))
     assert Device(service, tmp_path / "other").find("speech/v0/1.downgrade") is None
     with reading(service.engine) as session:
         assert session.scalar(select(Channel.digest)) == factories.digest("v4")
 
 
+def test_a_recall_is_undone_with_its_permission(service: Service, tmp_path: Path) -> None:
+    service.publish_chain(3)
+    for version in (1, 3):
+        answer = service.operator.post(CHANNEL, json={"version": version})
+        assert (answer.status_code, answer.json()["number"]) == (200, version)
+    assert Device(service, tmp_path / "device").find("speech/v0/1.downgrade") is None
+    model = service.operator.get("/v1/models/speech").json()
+    assert (model["head"], model["newest"]) == (3, 3)
+
+
 @pytest.mark.parametrize(("version", "status"), [(3, 409), (4, 404), (99, 404)])
-def test_there_is_no_way_back_to_what_is_not_behind(service: Service, version: int, status: int) -> None:
+def test_the_channel_moves_only_to_another_published_version(service: Service, version: int, status: int) -> None:
     service.publish_chain(3)
     before = counts(service)
-    assert service.operator.post("/v1/models/speech/downgrade", json={"version": version}).status_code == status
+    assert service.operator.post(CHANNEL, json={"version": version}).status_code == status
     assert counts(service) == before
 
 

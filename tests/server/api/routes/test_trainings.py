@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from diffserver.catalog import training_queue
-from diffserver.pipeline.trial_search import Trial
+from diffserver.pipeline.search.trial_search import Trial
 from tests.server import factories
 from tests.server.conftest import Service, record
 
@@ -108,9 +108,18 @@ def test_a_budget_goes_without_saying(service: Service) -> None:
     [
         ({"kind": "base", "max_drift": 1.0}, "for updates; a base has no payload"),
         ({"kind": "base", "method": "auto"}, "for updates; a base has no payload"),
-        ({"kind": "update", "max_drift": 1.0, "method": "full"}, "a bound on drift is for diffs that are trained"),
-        ({"kind": "update", "max_drift": 1.0, "method": "exact"}, "a bound on drift is for diffs that are trained"),
-        ({"kind": "update", "max_drift": 1.0, "checkpoint": ...}, "a bound on drift is for trainings; a checkpoint"),
+        (
+            {"kind": "update", "max_drift": 1.0, "method": "full"},
+            "a bound on drift is for diffs that are made to a budget",
+        ),
+        (
+            {"kind": "update", "max_drift": 1.0, "method": "exact"},
+            "a bound on drift is for diffs that are made to a budget",
+        ),
+        (
+            {"kind": "update", "max_drift": 1.0, "method": "exact", "checkpoint": ...},
+            "a bound on drift is for diffs that are made to a budget, not for exact",
+        ),
         ({"kind": "update", "method": "auto", "checkpoint": ...}, "method auto is for trainings; a checkpoint"),
     ],
 )

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from diffserver.cli.train.checkpoints import Outcomes, choose, compare, make, require_choice
+from diffserver.choices.delivery import DELIVERY
+from diffserver.cli.train.checkpoints import Outcomes, choose, compare, make, require_bound, require_choice
 from diffserver.errors import Conflict, Invalid
 from tests.imagined import evaluation
 
@@ -17,11 +18,13 @@ def candidate(length: int, *refusals: str, errors: int = 5) -> dict[str, Any]:
         "id": length,
         "payload": {"length": length},
         "payload_share": length / 1e6,
+        "to_fetch": {"total": length + 4_321},
         "changed_weights": 3 * length,
         "metric": {"name": "mistakes", "counts": "birds"},
         "evaluation": evaluation(base=(4, errors), new=(None, 9) if errors == 0 else (40, 9)),
         "refusals": list(refusals),
         "notes": ["made of the checkpoint abc"],
+        "tried": [],
     }
 
 
@@ -69,7 +72,7 @@ class FailingServer:
 
 def test_a_reason_that_both_trainings_have_is_told_once() -> None:
     with pytest.raises(Conflict) as failed:
-        make(FailingServer(), {}, 0.02)  # type: ignore[arg-type]
+        make(FailingServer(), {}, None, budget=0.02)  # type: ignore[arg-type]
     assert failed.value.detail == "there is no candidate: the checkpoint lacks a"
 
 
@@ -109,17 +112,48 @@ def test_it_is_known_from_the_start_who_chooses(
 
 
 def test_both_stand_side_by_side() -> None:
-    console = Console(record=True, width=120)
-    console.print(compare(Outcomes({"exact": EXACT, "sparse": FORGETS}, {})))
-    shown = console.export_text()
+    text = shown(Outcomes({"exact": EXACT, "sparse": FORGETS}))
     for part in (
         "mistakes in %",
         "260,000",
         "26.00%",
+        "264,321",
         "20,000",
         "5.00 (+1.00)",
         "40.00",
         "9.00 (-31.00)",
         "sparse: base loses 9 points",
     ):
-        assert part in shown
+        assert part in text
+
+
+def test_trials_are_shown_above() -> None:
+    trial = {
+        "method": "sparse", "budget": 0.0512, "payload_bytes": 19, "payload_share": 0.05, "density": 0.1, "levels": 3,
+        "steps": (0.1, 0.2), "mean_error_rate": 6.5, "drift": 0.5, "chosen": True, "trained": True,
+    }  # fmt: skip
+    assert "5.12%" in shown(Outcomes({"exact": EXACT, "sparse": SPARSE | {"tried": [trial]}}))
+
+
+def test_what_is_delivered_whole_shows_the_bytes_of_the_snapshot() -> None:
+    whole = candidate(9) | {"payload": None, "snapshot": {"length": 1_234_567}}
+    text = shown(Outcomes({"snapshot": whole}))
+    assert "1,234,567" in text
+    assert "whole" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "reason"),
+    [("exact", "asr", "exact has none"), ("snapshot", "asr", "snapshot has none"), (None, DELIVERY, "without a task")],
+)
+def test_a_bound_on_drift_needs_a_budget_and_test_sets(kind: str | None, task: str, reason: str) -> None:
+    require_bound(None, kind, task)
+    require_bound(1.0, "sparse", "asr")
+    with pytest.raises(Invalid, match=reason):
+        require_bound(1.0, kind, task)
+
+
+def shown(outcomes: Outcomes) -> str:
+    console = Console(record=True, width=160)
+    console.print(compare(outcomes))
+    return console.export_text()

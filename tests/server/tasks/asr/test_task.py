@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -111,26 +109,15 @@ def test_altered_weights_change_the_figure(
 
 def test_a_probe_set_is_what_devices_read(task: AsrTask, version: Version, tiny_corpus: Path, tmp_path: Path) -> None:
     folder, part = tiny_corpus / "0-base", tmp_path / "part.zip"
-    part.write_bytes(task.probe(folder, "test", count=7, seed=1))
+    part.write_bytes(task.probe(folder, "test", range(7)))
     utterances = read_probe(part)
     texts = [line.text for line in manifests.read_manifest(folder / "test.jsonl")]
-    assert len(utterances) == 7
-    assert {utterance.text for utterance in utterances} <= set(texts)
+    assert [utterance.text for utterance in utterances] == texts[:7]
     assert all(len(read_audio(utterance.audio)) > 4000 for utterance in utterances)
-    assert part.stat().st_size < 7 * 12_000
+    assert part.stat().st_size < 7 * 6_000
     (tmp_path / "graph.onnx").write_bytes(version[0])
     [errors] = task.score(tmp_path / "graph.onnx", version[1], [part])
     assert errors.total == sum(len(utterance.text.split()) for utterance in utterances)
-
-
-def test_a_probe_set_is_drawn_by_its_seed_and_is_at_most_the_split(task: AsrTask, tiny_corpus: Path) -> None:
-    def texts(count: int, seed: int) -> list[str]:
-        with zipfile.ZipFile(io.BytesIO(task.probe(tiny_corpus / "0-base", "test", count, seed))) as archive:
-            return [json.loads(line)["text"] for line in archive.read("probe.jsonl").splitlines()]
-
-    assert texts(6, seed=1) == texts(6, seed=1) != texts(6, seed=2)
-    whole = manifests.read_manifest(tiny_corpus / "0-base" / "test.jsonl")
-    assert texts(10_000, seed=1) == [line.text for line in whole]
 
 
 def test_the_network_is_a_module_of_the_tasks_own(task: AsrTask) -> None:

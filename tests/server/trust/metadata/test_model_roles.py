@@ -8,9 +8,13 @@ from diffclient.errors import ManifestError
 from diffclient.release import target_custom, target_names
 from diffclient.release.manifest import Probe
 from diffserver.errors import Conflict, DiffServerError, Invalid, NotFound
-from diffserver.trust.metadata.role_changes import Change, GoBack, Publish, Renew, Retire, from_json_values
+from diffserver.trust.metadata.role_changes import Change, GoBack, GoForward, Publish, Renew, Retire, from_json_values
 from tests.server import factories
 from tests.server.trust.world import World, manifests
+
+
+def go_forward(number: int, label: str = "v") -> GoForward:
+    return GoForward(factories.digest(f"{label}{number}"), number)
 
 
 def go_back(number: int, below: int, label: str = "v") -> GoBack:
@@ -100,6 +104,13 @@ def test_a_way_back_is_permitted_until_the_next_version() -> None:
     assert world.find("speech/v0/0.downgrade") is None
 
 
+def test_a_way_back_ends_where_devices_go_forward_again() -> None:
+    world = grown(5)
+    world.apply(go_back(1, 5))
+    assert world.apply(go_forward(5)) == ["speech"]
+    assert world.find("speech/v0/1.downgrade") is None
+
+
 def test_retired_diffs_are_gone_and_their_versions_facts_stay() -> None:
     world = grown(70)
     assert world.apply(Retire(66)) == ["speech+archive-0", "speech+archive-1"]
@@ -151,6 +162,8 @@ def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
         pytest.param(go_back(1, 1), Conflict, "not what was published", id="back to itself"),
         pytest.param(go_back(1, 2, "forged"), Conflict, "not what was published", id="back to other weights"),
         pytest.param(go_back(7, 2), NotFound, "not signed", id="back to nowhere"),
+        pytest.param(go_forward(1), Conflict, "not what was published", id="forward to the past"),
+        pytest.param(go_forward(2, "forged"), Conflict, "not what was published", id="to other weights"),
         pytest.param(Retire(2), Conflict, "not history yet", id="retire what is live"),
         pytest.param(Retire(10**9), Conflict, "not history yet", id="retire everything"),
     ],
@@ -164,12 +177,12 @@ def test_changes_that_contradict_what_was_signed(change: Change, error: type[Dif
 
 
 def test_nothing_can_be_done_before_the_first_version() -> None:
-    for change in (Renew(), Retire(0), go_back(0, 1)):
+    for change in (Renew(), Retire(0), go_back(0, 1), go_forward(0)):
         with pytest.raises((NotFound, Conflict)):
             World().apply(change)
 
 
-@pytest.mark.parametrize("change", [Publish(manifests(3, (2, 0))), go_back(1, 3), Retire(7), Renew()])
+@pytest.mark.parametrize("change", [Publish(manifests(3, (2, 0))), go_back(1, 3), go_forward(3), Retire(7), Renew()])
 def test_a_change_travels_as_json(change: Change) -> None:
     assert from_json_values(change.to_json()) == change
 

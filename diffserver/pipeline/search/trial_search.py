@@ -12,11 +12,17 @@ from dataclasses import dataclass
 
 from diffclient.release.metric import Metric
 from diffserver.catalog.training_request import BUDGET
-from diffserver.choices.methods import FULL
-from diffserver.pipeline.size_estimate import Point, share_for, share_on_line
+from diffserver.choices.methods import EXACT, FULL
+from diffserver.pipeline.search.size_estimate import Point, share_for, share_on_line
 
 MOST_TRAININGS = 3
 """The most trainings of one request with a bound on drift, the fully retrained model included."""
+
+MOST_OF_CHECKPOINT = 6
+"""The most trials of one checkpoint, itself included: nothing is trained in them."""
+
+REFERENCES = {FULL: ("the fully retrained model", " or longer training"), EXACT: ("the checkpoint", "")}
+"""What drift may be measured against, by its method, and what may lower it beside a larger budget."""
 
 WORTHWHILE = 0.9
 """A further training must promise a payload below this share of the smallest one that holds."""
@@ -30,16 +36,20 @@ class Goal:
     budget: float
     """The most payload bytes, as a share of the fp32 snapshot's."""
     max_drift: float | None = None
-    """Points of mean error rate over the fully retrained model's."""
+    """Points of mean error rate over the reference's."""
     max_regression: float | None = None
     """Points of error rate that an earlier domain may lose."""
     least_budget: float = 0.0
     """The least budget of a training, below which no payload fits."""
+    reference: str = FULL
+    """The method of the version that drift is measured against: fully retrained, or the checkpoint itself."""
 
     @property
     def trainings(self) -> int:
         """The most trainings of the search."""
-        return len(self.methods) if self.max_drift is None else MOST_TRAININGS
+        if self.max_drift is None:
+            return len(self.methods)
+        return MOST_TRAININGS if self.reference == FULL else MOST_OF_CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class NextTraining:
 
     method: str
     budget: float | None
-    """None for the fully retrained model, the reference of drift."""
+    """None for the reference of drift."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +97,8 @@ def next_training(goal: Goal, trials: Sequence[Trial]) -> NextTraining | None:
     trainings_left = goal.trainings - sum(trial.trained for trial in trials)
     if trainings_left == 0:
         return None
-    if goal.max_drift is not None and not any(trial.method == FULL for trial in trials):
-        return NextTraining(FULL, None)
+    if goal.max_drift is not None and not any(trial.method == goal.reference for trial in trials):
+        return NextTraining(goal.reference, None)
     diffs = _eligible(goal, trials)
     untried = next((method for method in goal.methods if all(trial.method != method for trial in diffs)), None)
     if untried is not None:
@@ -114,9 +124,10 @@ def refusal(goal: Goal, trials: Sequence[Trial], metric: Metric) -> str | None:
         return None
     needed = share_on_line(_point(goal, trial), goal.max_drift, goal.max_drift)
     share = f"about {needed:.1%}" if needed < 1 else "the whole model"
+    reference, or_else = REFERENCES[goal.reference]
     return (
-        f"drift is {_drift(trial):.2f} points of mean {metric.name} over the fully retrained model, more than "
-        f"{goal.max_drift:g}: a larger budget ({share}, by a rough estimate) or longer training may hold it"
+        f"drift is {_drift(trial):.2f} points of mean {metric.name} over {reference}, more than "
+        f"{goal.max_drift:g}: a larger budget ({share}, by a rough estimate){or_else} may hold it"
     )
 
 

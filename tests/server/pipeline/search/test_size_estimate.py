@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffserver.pipeline.size_estimate import (
+from diffserver.pipeline.search.size_estimate import (
     AIM,
     BOLDEST,
     CLOSEST,

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffclient.release.metric import Metric
-from diffserver.choices.methods import FULL
-from diffserver.pipeline.size_estimate import AIM, BOLDEST, SLOPE
-from diffserver.pipeline.trial_search import (
+from diffserver.choices.methods import EXACT, FULL
+from diffserver.pipeline.search.size_estimate import AIM, BOLDEST, SLOPE
+from diffserver.pipeline.search.trial_search import (
+    MOST_OF_CHECKPOINT,
     MOST_TRAININGS,
     WORTHWHILE,
     Goal,
@@ -37,7 +38,7 @@ Drift = Callable[[str, float], float]
 def trial_after(following: NextTraining, drift: Drift, regression: float = 0.0) -> Trial:
     """What would come of a training."""
     if following.budget is None:
-        return Trial(FULL, None, 3.0, 0.0)
+        return Trial(following.method, None, 3.0, 0.0)
     share = MISS * following.budget
     points = drift(following.method, share)
     return Trial(following.method, following.budget, 3.0 + points, points, regression, round(share * 1e6), share)
@@ -48,7 +49,7 @@ def searched(goal: Goal, drift: Drift, *catalogued: Trial) -> list[Trial]:
     trials = list(catalogued)
     while following := next_training(goal, trials):
         trials.append(trial_after(following, drift))
-        assert len(trials) <= MOST_TRAININGS + len(catalogued)
+        assert len(trials) <= goal.trainings + len(catalogued)
     return trials
 
 
@@ -273,3 +274,20 @@ def test_whatever_is_measured(
     if max_drift is not None and chosen.holds(goal):
         assert chosen.payload_share == min(trial.payload_share for trial in diffs if trial.holds(goal))
     assert not math.isnan(chosen.mean_error_rate)
+
+
+@given(needed=st.floats(0.002, 0.9), slope=st.floats(-3.0, -1.0))
+def test_of_a_checkpoint_more_budgets_are_tried_and_come_nearer(needed: float, slope: float) -> None:
+    goal = Goal(("sparse",), 1.0, 1.0, reference=EXACT)
+    trials = searched(goal, lambda _method, share: (share / needed) ** slope)
+    assert (trials[0].method, len(trials) <= MOST_OF_CHECKPOINT) == (EXACT, True)
+    kept = choose(goal, trials)
+    assert kept.holds(goal)
+    assert kept.payload_share < 1.5 * needed
+
+
+def test_a_checkpoint_that_needs_more_is_told_so() -> None:
+    goal = Goal(("sparse",), 0.05, 1.0, reference=EXACT)
+    reason = refusal(goal, searched(goal, power(20.0)), ERRORS) or ""
+    assert "points of mean mistakes over the checkpoint, more than 1: a larger budget (about " in reason
+    assert "longer training" not in reason
