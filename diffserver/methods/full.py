@@ -68,7 +68,7 @@ def whole_steps(parent: Array, grid: Grid) -> SparsePart:
 
 FULL = Definition(
     Full,
-    Recipe(steps=910, learning_rate=2.5e-3),
+    Recipe(steps=1250, learning_rate=2.5e-3),
     helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part", "diffserver.checkpoints.int8_scales"),
 )
 BASE = replace(FULL, recipe=Recipe(steps=2000, learning_rate=3e-3))

@@ -59,7 +59,7 @@ def train(
     torch.manual_seed(seed)  # for dropout in a task's network
     steps = _steps(lesson, recipe)
     diff = Parametrised(network.to(device), method, steps, hold_statistics=hold_statistics)
-    optimizer = torch.optim.Adam(diff.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    optimizer = _optimiser(diff.parameters(), recipe)
     try:
         for step, examples in enumerate(_draw_batches(task, lesson, recipe, steps, rng)):
             progress = step / steps
@@ -79,6 +79,13 @@ def choose_device(name: str) -> str:
     if name not in devices:
         raise MethodError(f"PyTorch finds no device {name!r} here: train with {', '.join(devices)}")
     return name if name != "auto" else "cuda" if "cuda" in devices else "cpu"
+
+
+def _optimiser(parameters: Iterator[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
 
 
 def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:

@@ -133,6 +133,22 @@ def test_another_network_than_the_published_one_is_refused_before_data_are_read(
         home.run(update_spec(tiny_corpus), find=lambda name: Narrower())
 
 
+def test_a_request_sets_parameters_and_the_candidate_says_which(home: Home, tiny_corpus: Path) -> None:
+    spec = replace(update_spec(tiny_corpus), epochs=None, parameters={"steps": "5", "spread": "0.5"})
+    candidate = home.run(spec)
+    assert "sparse was trained with steps=5 (usually 1250), spread=0.5 (usually 0.7)" in candidate.notes
+
+
+def test_an_unknown_parameter_is_refused_before_data_are_read(home: Home, tiny_corpus: Path) -> None:
+    class Unread(AsrTask):
+        def examples(self, folder: Path, split: str) -> list[Utterance]:
+            raise AssertionError("data were read")
+
+    for spec in (base_spec(tiny_corpus), update_spec(tiny_corpus)):
+        with pytest.raises(Invalid, match="there is no parameter 'depth'"):
+            home.run(replace(spec, parameters={"depth": "9"}), find=lambda name: Unread())
+
+
 def test_an_update_of_a_model_without_versions_says_what_to_do(home: Home, tiny_corpus: Path) -> None:
     with pytest.raises(Invalid, match="publish its base first"):
         home.run(replace(update_spec(tiny_corpus), model="other"))
