@@ -13,7 +13,7 @@ from diffclient.network.holding import Holding
 from diffclient.network.messages import STEP_LIMIT
 from diffclient.network.report import Report
 from diffserver.api.derive import with_fields_of
-from diffserver.api.fields import Count, Digest, Exact, Folder, GivenName, Line, Moment, Name
+from diffserver.api.fields import Count, Digest, Exact, Folder, GivenName, Line, Moment, Name, ParameterName
 from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
@@ -133,6 +133,13 @@ class TrainingRequest(_Request):
         default=None, description="Of a base without a task: SHA-256 of its graph, uploaded as checkpoints are."
     )
 
+    parameters: dict[ParameterName, Exact | int | float] = Field(
+        default={},
+        max_length=40,
+        examples=[{"learning_rate": 0.002, "steps": 2000}],
+        description="Of the method's recipe or schedule, in place of the task's; the worker knows which there are.",
+    )
+
     def spec(self) -> TrainingSpec:
         """Return the request for the queue, with the default budget where none is given."""
         usual = BUDGET if self.max_drift is None else BUDGET_WITHIN_DRIFT
@@ -141,6 +148,7 @@ class TrainingRequest(_Request):
             "off_grid": tuple(self.off_grid),
             "data": self.data or "",
             "measured": {name: errors.value() for name, errors in self.measured.items()},
+            "parameters": {name: str(value) for name, value in self.parameters.items()},
         }
         return TrainingSpec(**self.model_dump() | changed)
 

@@ -30,6 +30,7 @@ class TrainingSpec:
     With a `checkpoint` (the SHA-256 of an object) nothing is trained: its weights become the base, or a diff.
     With the method `snapshot` they become the next version whole, with their own tensors and graph. With the method
     `given` it is a payload, a diff that was trained elsewhere, and `measured` is what its maker found.
+    `parameters` are those of the method's recipe or schedule, as text by name; of `auto`, of each that is tried.
     `off_grid` names a base's fp32 tensors that enter no grid. Without a task (`delivery`) there is no `data`; then
     `graph` is the SHA-256 of the graph that comes with the weights, if one does.
     """
@@ -50,6 +51,7 @@ class TrainingSpec:
     off_grid: tuple[str, ...] = ()
     measured: Mapping[str, Errors] = field(default_factory=dict)
     graph: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def methods_to_ask_for() -> tuple[str, ...]:
@@ -73,6 +75,8 @@ def require_sense(spec: TrainingSpec) -> None:
         raise Invalid("tensors are kept off the grid when a checkpoint becomes a base", "leave off_grid out")
     if spec.measured and spec.method not in method_names(Use.DIFF):
         raise Invalid("figures of one's own come with a diff of one's own", "leave them out")
+    if spec.parameters:
+        _require_training(spec)
     if spec.graph and not (spec.kind == "base" or spec.method in method_names(Use.WHOLE)):
         raise Invalid("a graph comes with a whole version, and a diff keeps its parent's", "leave graph out")
 
@@ -94,6 +98,15 @@ def require_deliverable(spec: TrainingSpec) -> None:
         )
     elif spec.data or spec.domain:
         raise Invalid(f"model {spec.model} is delivered without a task: no data can measure it", "leave data out")
+
+
+def _require_training(spec: TrainingSpec) -> None:
+    """Raise Invalid where parameters say nothing, or say the length of training twice."""
+    if spec.checkpoint is not None:
+        raise Invalid("of a checkpoint or a diff nothing is trained", "leave parameters out")
+    lengths = [name for name in ("epochs", "steps") if name in spec.parameters]
+    if lengths and (spec.epochs is not None or len(lengths) > 1):
+        raise Invalid("the length of training is given twice", "give epochs or steps, once")
 
 
 def _require_use(spec: TrainingSpec) -> None:

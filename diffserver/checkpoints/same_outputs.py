@@ -1,4 +1,4 @@
-"""Compare an ONNX model with its graph and weights apart: both have to compute the same from random inputs."""
+"""Compare what two ONNX models compute from the same random inputs; one of them may have its weights apart."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
@@ -27,14 +27,24 @@ _DTYPES = {
 
 def require_same_outputs(original: Path, graph: bytes, weights: Mapping[str, tuple[Array, str]]) -> None:
     """Raise CheckpointError unless the graph with these weights (each with its dtype) computes what the file does."""
-    whole, apart = _session(str(original), {}), _session(graph, weights)
-    inputs, expected = _first_that_runs(whole, original)
-    for declared, before, after in zip(whole.get_outputs(), expected, apart.run(None, inputs), strict=True):
+    output = differing_output(_session(str(original), {}), _session(graph, weights), original.name)
+    if output is not None:
+        raise CheckpointError(
+            f"with its weights outside the graph, {original.name} computes another {output}",
+            "bring the weights as safetensors; of a published model, its graph may have changed with them",
+        )
+
+
+def differing_output(one: Any, other: Any, name: str) -> str | None:
+    """Return the first output in which two sessions of onnxruntime differ; None if they compute the same.
+
+    Raises CheckpointError if the first, called `name`, runs on no random inputs.
+    """
+    inputs, expected = _first_that_runs(one, name)
+    for declared, before, after in zip(one.get_outputs(), expected, other.run(None, inputs), strict=True):
         if not _close(np.asarray(before), np.asarray(after)):
-            raise CheckpointError(
-                f"with its weights outside the graph, {original.name} computes another {declared.name}",
-                "bring the weights as safetensors; of a published model, its graph may have changed with them",
-            )
+            return str(declared.name)
+    return None
 
 
 def _session(model: str | bytes, weights: Mapping[str, tuple[Array, str]]) -> Any:
@@ -45,8 +55,8 @@ def _session(model: str | bytes, weights: Mapping[str, tuple[Array, str]]) -> An
         raise CheckpointError(f"onnxruntime does not take the model: {reason}", "bring it as safetensors") from error
 
 
-def _first_that_runs(session: Any, original: Path) -> tuple[dict[str, Array], list[Array]]:
-    """Return the first random inputs on which the original runs, and its outputs."""
+def _first_that_runs(session: Any, name: str) -> tuple[dict[str, Array], list[Array]]:
+    """Return the first random inputs on which a session runs, and its outputs."""
     reason = ""
     for inputs in islice(_inputs(session), ATTEMPTS):
         try:
@@ -54,7 +64,7 @@ def _first_that_runs(session: Any, original: Path) -> tuple[dict[str, Array], li
         except Exception as error:  # onnxruntime's own exceptions share no base but this
             reason = " ".join(str(error).split())[:300]
     raise CheckpointError(
-        f"{original.name} runs on no random inputs, so it cannot be compared: {reason}", "bring it as safetensors"
+        f"{name} runs on no random inputs, so it cannot be compared: {reason}", "bring it as safetensors"
     )
 
 

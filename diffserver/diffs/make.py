@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from diffserver.methods.hashed import HashedDiff, HashedSchedule
 from diffserver.methods.parametrised import LoopError, tensors
 from diffserver.methods.setting import Setting
 from diffserver.methods.sparse import SparseDiff, SparseSchedule
+from diffserver.training.trainable import untrained
 
 TensorScales = Mapping[str, Tensor | float]
 """By int8 tensor its scale: a number, one number for each index of an axis, or what broadcasts to the tensor."""
@@ -95,6 +97,7 @@ def _made(
     frozen = {name for name, tensor in tensors(model).items() if not tensor.requires_grad}
     start = enter(model, Path(parent) if parent else None)
     told = None if scales is None else _scales(scales, start.table)
+    start = replace(start, notes=(*start.notes, *untrained(model, told)))
     setting = Setting(start.weights, start.table, budget, int(start.digest[:8], 16), model, frozen=frozen, scales=told)
     return TrainedDiff(model, method(setting), steps, start, budget, on_step)
 

@@ -18,7 +18,7 @@ from diffclient.tensors.tensor_table import DTYPES
 from diffserver.checkpoints.tensor_array import as_array
 from diffserver.checkpoints.tensors.rounding import Rounding, describe
 from diffserver.methods.parametrised import LoopError, load, tensors
-from diffserver.training.state_arrays import state_of
+from diffserver.training.state_arrays import differing_tensors, state_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +71,5 @@ def hash_of(array: Array, spec: TensorSpec) -> bytes:
 
 
 def _require_equal(table: Table, there: Mapping[str, Tensor]) -> None:
-    shapes = {spec.name: (spec.shape, DTYPES[spec.dtype].itemsize) for spec in table}
-    own = {name: (tuple(tensor.shape), tensor.element_size()) for name, tensor in there.items()}
-    if shapes != own:
-        name = min(name for name in shapes.keys() | own.keys() if shapes.get(name) != own.get(name))
-        raise LoopError(f"the model and the snapshot differ in {name}", "pass the snapshot of this very model")
+    for difference in differing_tensors(table, there):
+        raise LoopError(f"the model and the snapshot differ in {difference}", "pass the snapshot of this very model")

@@ -173,11 +173,11 @@ class TrainedDiff(Parametrised):
 
     def _require_unchanged(self) -> None:
         changed = list(self.parent.changed(self.network, self.method.parts))
-        statistics = {name for name, _ in self.network.named_buffers()}
-        if running := [name for name in changed if name in statistics]:
+        buffers = {name for name, _ in self.network.named_buffers()}
+        if moved := [name for name in changed if name in buffers]:
             raise LoopError(
-                f"training changed {running[0]}, which no {self._about['kind']} diff carries",
-                "keep BatchNorm layers in evaluation mode: call eval() on each after model.train()",
+                f"training changed {moved[0]}, which no {self._about['kind']} diff carries",
+                "keep it as it is while the diff trains",
             )
         if changed:
             raise LoopError(

@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from diffserver.choices.methods import BASE, FULL, Use, method_names
+from diffserver.choices.parameters import parse
 from diffserver.errors import Invalid
-from diffserver.experiment.parameters import with_parameters
-from diffserver.methods.definition import Definition, load_definition
+from diffserver.methods.definition import Definition
 from diffserver.tasks import domain_folders
+from diffserver.training.task_recipes import definition_of
 
 REFERENCES = (BASE, FULL)
 """The methods of every experiment: version 0, and the full chain, with which others are compared."""
@@ -77,22 +78,23 @@ class Plan:
         return len(self.seeds) * self.updates * (1 + len(self.entries))
 
 
-def entries(methods: Sequence[str], budgets: Sequence[float]) -> tuple[Entry, ...]:
-    """Read `name`, `name:parameter=value,…`, `name@budget,…` or all of it; raises Invalid.
+def entries(methods: Sequence[str], budgets: Sequence[float], task: object = None) -> tuple[Entry, ...]:
+    """Read `name`, `name:parameter=value,…`, `name@budget,…` or all of it, with the task's recipes; raises Invalid.
 
     Base and full chain are always there: see `reference`.
     """
-    diffs = [entry for method in methods if _name(method) not in REFERENCES for entry in _entries(method, budgets)]
+    compared = [method for method in methods if _name(method) not in REFERENCES]
+    diffs = [entry for method in compared for entry in _entries(method, budgets, task)]
     keys = [(entry.label, entry.budget) for entry in diffs]
     if len(set(keys)) < len(keys):
         raise Invalid("a method is asked for twice at the same budget", "name each once")
     return tuple(diffs)
 
 
-def reference(methods: Sequence[str], name: str) -> Definition:
+def reference(methods: Sequence[str], name: str, task: object = None) -> Definition:
     """Return the definition of the base or the full chain, with the parameters in `base:…` or `full:…`."""
     parameters = [method.partition(":")[2] for method in methods if _name(method) == name]
-    return with_parameters(load_definition(name), _parameters(",".join(parameters)))
+    return definition_of(task, name, _parameters(",".join(parameters)))
 
 
 def _name(method: str) -> str:
@@ -100,17 +102,16 @@ def _name(method: str) -> str:
 
 
 def _parameters(text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    return {name: value for name, _, value in pairs}
+    return parse(part for part in text.split(",") if part)
 
 
-def _entries(text: str, budgets: Sequence[float]) -> list[Entry]:
+def _entries(text: str, budgets: Sequence[float], task: object) -> list[Entry]:
     label, _, own = text.partition("@")
     name = _name(text)
     if name not in method_names(Use.EXPERIMENT):
         names = ", ".join((*REFERENCES, *method_names(Use.EXPERIMENT)))
         raise Invalid(f"there is no method {name!r} to compare", f"choose among {names}")
-    definition = with_parameters(load_definition(name), _parameters(label.partition(":")[2]))
+    definition = definition_of(task, name, _parameters(label.partition(":")[2]))
     definition.import_needed()
     try:
         own_budgets = [float(part) for part in own.split(",")] if own else budgets

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diffclient.tensors.snapshot import Array
 from diffserver.checkpoints.int8_scales import find_scales
+from diffserver.checkpoints.tensor_array import as_array
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import Retrained, Steady
 from diffserver.methods.quantiser import Grid
@@ -18,22 +20,24 @@ from diffserver.methods.sparse_part import SparsePart
 
 
 class Full(Steady):
-    """All weights as parameters, starting from the parent's: floats, and int8 with scales in whole steps."""
+    """All fp32 weights as parameters, and int8 with scales in whole steps; what is neither is the network's."""
 
     def __init__(self, setting: Setting) -> None:
         self.parent = setting.parent
-        buffers = {name for name, _ in setting.network.named_buffers()}
+        self._network = setting.network
+        buffers = {name for name, _ in self._network.named_buffers()}
         self.parts: dict[str, nn.Module] = {
             name: InPlace(array)
             for name, array in setting.parent.items()
-            if name not in buffers and array.dtype.kind == "f"
+            if name not in buffers and array.dtype == np.float32
         }
         for name, scale in find_scales(setting.table, setting.parent).items():
             self.parts[name] = whole_steps(self.parent[name], Grid.of_int8(scale))
 
     def result(self) -> Retrained:
         """Return the weights; a diff of all of them fits no budget."""
-        return Retrained({**self.parent, **{name: self._trained(name) for name in self.parts}})
+        buffers = {name: as_array(buffer) for name, buffer in self._network.named_buffers() if name in self.parent}
+        return Retrained({**self.parent, **buffers, **{name: self._trained(name) for name in self.parts}})
 
     @torch.no_grad()
     def _trained(self, name: str) -> Array:
@@ -64,7 +68,7 @@ def whole_steps(parent: Array, grid: Grid) -> SparsePart:
 
 FULL = Definition(
     Full,
-    Recipe(steps=910, learning_rate=2.5e-3),
+    Recipe(steps=1250, learning_rate=2.5e-3),
     helpers=("diffserver.methods.quantiser", "diffserver.methods.sparse_part", "diffserver.checkpoints.int8_scales"),
 )
 BASE = replace(FULL, recipe=Recipe(steps=2000, learning_rate=3e-3))

@@ -7,7 +7,6 @@ Biases and gains take finer steps, and about as many buckets as positions where 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +33,9 @@ class HashedSchedule:
     quantised: float = 0.5
     """The start of quantised values, whose step is steered by the payload's length."""
     fixed: float = 0.85
-    """The start of a fixed step."""
+    """The start of a fixed step, which is steered once more there."""
     stages: int = 10
+    """Stages in each of which the step is steered once, while it may change."""
     bits: float = 1.6
     """The bits of a bucket that the number of buckets is chosen for."""
     finer: float = 8.0
@@ -44,6 +44,8 @@ class HashedSchedule:
     """The largest level, on either side of zero."""
     aim: float = 0.99
     """The share of the budget that steering aims at."""
+    filled: float = 0.985
+    """The least share of the budget that is left as it is when training ends."""
 
 
 _SMALL_BITS, _SMALL_SHARE = 4, 0.25
@@ -51,6 +53,9 @@ _SMALL_BITS, _SMALL_SHARE = 4, 0.25
 
 _SIGNIFICANT = 8
 """Significant bits of a step: the step alone meets the budget, and with three it would jump by an eighth at least."""
+
+_STRIDE, _PRECISION = 1.25, 1.005
+"""The factors between steps as the search for one begins, and between its last two."""
 
 
 class HashedPart(nn.Module):
@@ -78,11 +83,13 @@ class HashedPart(nn.Module):
         bucket, sign = places
         start = torch.tensor(parent, dtype=torch.float32).flatten()
         self._largest = largest(start)
-        # The room of each position, turned round by its sign; a bucket has what all of its positions have.
+        # The room of each position, turned round by its sign; a bucket has what all of its positions have, and
+        # one without positions the whole grid: no payload takes more.
         room = torch.where(sign > 0, grid.low, -grid.high), torch.where(sign > 0, grid.high, -grid.low)
         down, up = (ends - start * sign for ends in room)
-        down = torch.full((count,), -math.inf).scatter_reduce(0, bucket, down, "amax")
-        up = torch.full((count,), math.inf).scatter_reduce(0, bucket, up, "amin")
+        span = torch.full((count,), grid.high - grid.low)
+        down = (-span).scatter_reduce(0, bucket, down, "amax")
+        up = span.scatter_reduce(0, bucket, up, "amin")
         buffers = {"bucket": bucket, "sign": sign, "down": down, "up": up, "step": torch.ones(())}
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
@@ -123,7 +130,7 @@ class HashedDiff:
         self._limit = setting.limit
         self.parent = setting.parent
         self._stages = Stages(schedule.stages)
-        self._scale = 0.0
+        self._scale, self._fixed = 0.0, False
         self.numbers: dict[str, float] = {}
         """Figures of the training so far, for logs."""
         share = min(1.0, 32 * setting.budget / schedule.bits)
@@ -140,49 +147,69 @@ class HashedDiff:
 
     def advance(self, progress: float) -> None:
         """Steer the step where a stage begins, while it may change."""
-        if self._stages.begins(progress) and self._schedule.quantised <= progress < self._schedule.fixed:
-            self._steer()
+        begins = self._stages.begins(progress)
+        if self._fixed or progress < self._schedule.quantised:
+            return
+        self._fixed = progress >= self._schedule.fixed
+        if begins or self._fixed:
+            self._steer(self._schedule.aim)
 
     def result(self) -> Diff:
-        """Return the buckets' levels, in steps coarse enough for the budget.
+        """Return the buckets' levels, in the steps of training or, if these miss the budget, in those that fill it.
 
         Raises MethodError if not even coarse steps fit the budget.
         """
-        if not self._scale:
-            self._steer()
-        most = max(largest(part.values.detach()) for part in self.parts.values())
-        while payload_length(diff := self._diff(), self._table) > self._limit:
-            if self._scale > 4 * self._schedule.finer * most:  # every level is 0 already
-                raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
-            self._rescale(self._scale * 1.02)
-        return diff
+        if not self._scale or not self._schedule.filled * self._limit <= self._length() <= self._limit:
+            self._steer(1.0)
+        if self._length() > self._limit:
+            raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
+        return self._diff()
 
     def state(self) -> dict[str, Any]:
         """Return the state to resume training from, without the values."""
-        return {"scale": self._scale, "stage": self._stages.state, "seed": self._seed}
+        return {"scale": self._scale, "fixed": self._fixed, "stage": self._stages.state, "seed": self._seed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume training from `state`; raises MethodError if it is that of another seed."""
         if state["seed"] != self._seed:
             raise MethodError(f"the state is of seed {state['seed']}: make the diff with it again")
-        self._stages.state = state["stage"]
+        self._stages.state, self._fixed = state["stage"], state["fixed"]
         if state["scale"]:
             self._rescale(state["scale"])
 
-    def _steer(self) -> None:
-        """Set the finest step with which the payload fits, to about one per cent."""
+    def _steer(self, aim: float) -> None:
+        """Set the finest step with which the payload fits this share of the budget, to about half a per cent."""
         for part in self.parts.values():
             if part.bounded:
                 part.confine()
+        fine, coarse = self._bracket(aim)
+        while coarse / fine > _PRECISION:
+            middle = (fine * coarse) ** 0.5
+            fine, coarse = (fine, middle) if self._fits(middle, aim) else (middle, coarse)
+        self._rescale(coarse)
+        self.numbers = {"step": coarse, "payload_bytes": self._length()}
+
+    def _bracket(self, aim: float) -> tuple[float, float]:
+        """Return a step that is too fine and one that fits; near the last one, as values move little in between."""
         values = torch.cat([part.values.detach() for part in self.parts.values()])
         middle = float(values.square().mean().sqrt()) + 1e-12
-        fine, coarse = 0.05 * middle, 20 * middle
-        while coarse / fine > 1.01:
-            self._rescale((fine * coarse) ** 0.5)
-            fits = payload_length(self._diff(), self._table) <= self._schedule.aim * self._limit
-            fine, coarse = (fine, self._scale) if fits else (self._scale, coarse)
-        self._rescale(coarse)
-        self.numbers = {"step": coarse, "payload_bytes": payload_length(self._diff(), self._table)}
+        finest, all_zero = 0.05 * middle, 4 * self._schedule.finer * largest(values)
+        scale = max(self._scale or middle, finest)
+        if self._fits(scale, aim):
+            while scale > finest and self._fits(scale / _STRIDE, aim):
+                scale /= _STRIDE
+            return scale / _STRIDE, scale
+        while not self._fits(scale * _STRIDE, aim) and scale < all_zero:
+            scale *= _STRIDE
+        return scale, scale * _STRIDE
+
+    def _fits(self, scale: float, aim: float) -> bool:
+        """Take a step, and tell whether the payload then fits this share of the budget."""
+        self._rescale(scale)
+        return self._length() <= aim * self._limit
+
+    def _length(self) -> int:
+        return payload_length(self._diff(), self._table)
 
     def _rescale(self, scale: float) -> None:
         self._scale = scale

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Mapping
+from functools import partial
 from itertools import chain
 
 import torch
@@ -31,8 +32,12 @@ class LoopError(MethodError):
 class Parametrised:
     """A network in training: frozen but for a method's parts, which make its weights."""
 
-    def __init__(self, network: nn.Module, method: Method, steps: int) -> None:
-        """Give `network` the parent's weights, and its changed tensors their parts, for a training of `steps` steps."""
+    def __init__(self, network: nn.Module, method: Method, steps: int, *, hold_statistics: bool = True) -> None:
+        """Give `network` the parent's weights, and its changed tensors their parts, for a training of `steps` steps.
+
+        Running statistics, as of BatchNorm, stay the parent's and are used as devices use them, unless
+        `hold_statistics` is False.
+        """
         if steps < 1:
             raise LoopError(f"{steps} steps train nothing", "give the number of the optimiser's steps, at least 1")
         self.network, self.method, self.steps, self.done = network, method, steps, 0
@@ -40,6 +45,7 @@ class Parametrised:
         self._trainable = {id(tensor): tensor.requires_grad for tensor in network.parameters()}
         network.requires_grad_(False)
         self._places = list(_places(network, method.parts))
+        self._held = _HeldStatistics(network) if hold_statistics else None
         for name, module, attribute in self._places:
             tensor = getattr(module, attribute)
             part = method.parts[name].to(tensor.device)
@@ -66,6 +72,8 @@ class Parametrised:
 
     def remove(self) -> None:
         """Take the parts out of the network, which is left with the parent's weights, and trainable as it was."""
+        if self._held:
+            self._held.release()
         self.network._ddp_params_and_buffers_to_ignore = self._ignored  # type: ignore[assignment]
         for _, module, attribute in self._places:
             if parametrize.is_parametrized(module, attribute):
@@ -84,6 +92,32 @@ class Parametrised:
         names = [name for name, buffer in self.network.named_buffers() if id(buffer) in own]
         self._ignored = list(getattr(self.network, "_ddp_params_and_buffers_to_ignore", []))
         self.network._ddp_params_and_buffers_to_ignore = [*self._ignored, *names]  # type: ignore[assignment]
+
+
+class _HeldStatistics:
+    """A network's layers with running statistics, as BatchNorm, in evaluation mode whatever mode the network is put in.
+
+    A trained diff carries parameters alone.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._modes = [(layer, layer.training) for layer in network.modules() if _has_statistics(layer)]
+        for layer, _ in self._modes:
+            layer.eval()
+            layer.train = partial(_stay, layer)  # type: ignore[method-assign]
+
+    def release(self) -> None:
+        """Give the layers back as they were."""
+        while self._modes:
+            layer, training = self._modes.pop()
+            del layer.train
+            layer.train(training)
+
+
+def statistics(network: nn.Module) -> list[str]:
+    """Return the names of a network's running statistics."""
+    layers = {name for name, layer in network.named_modules() if _has_statistics(layer)}
+    return [name for name, _ in network.named_buffers() if name.rpartition(".")[0] in layers]
 
 
 @torch.no_grad()
@@ -127,3 +161,12 @@ def _places(network: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[tupl
         if id(tensor) in owners:
             path, _, attribute = name.rpartition(".")
             yield owners[id(tensor)], network.get_submodule(path), attribute
+
+
+def _has_statistics(layer: nn.Module) -> bool:
+    return getattr(layer, "running_mean", None) is not None
+
+
+def _stay(layer: nn.Module, _mode: bool = True) -> nn.Module:
+    """Stand in for `nn.Module.train`."""
+    return layer

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import GIVEN, SNAPSHOT
 from diffserver.pipeline import enter_checkpoint, from_checkpoint, from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
@@ -21,6 +22,7 @@ from diffserver.pipeline.train_version import train_base
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Task, load_task
 from diffserver.training.progress import OnProgress
+from diffserver.training.same_network import require_same_network
 
 
 def make_candidate(
@@ -56,6 +58,8 @@ def _base(work: Work) -> NewCandidate:
 
 def _uploaded_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
     """Return the candidate of an update that was trained elsewhere: a diff, or a checkpoint as a diff or whole."""
+    if work.spec.method == GIVEN:
+        _require_same_network(work, parent)
     ways = {GIVEN: from_diff.update, SNAPSHOT: enter_checkpoint.enter}
     result = ways.get(work.spec.method, from_checkpoint.update)(work, parent)
     return _candidate(engine, parent, measure(work, parent, result, _domains(work.spec, parent)))
@@ -70,9 +74,19 @@ def _domains(spec: TrainingSpec, parent: Parent) -> Sequence[str]:
 
 def _searched_update(work: Work, engine: Engine, parent: Parent) -> NewCandidate:
     """Return the candidate of the best trial; each is trained or cut down, encoded, decoded, applied and evaluated."""
+    if not work.spec.checkpoint:
+        _require_same_network(work, parent)
     results = trials.run(work, engine, parent, _domains(work.spec, parent))
     candidate = _candidate(engine, parent, results.chosen_version)
     return results.annotate(candidate, reference=assess(results.reference) if results.reference else None)
+
+
+def _require_same_network(work: Work, parent: Parent) -> None:
+    """Raise TaskError if the task's network is no longer the one that devices run."""
+    if work.spec.task != DELIVERY:
+        work.report(0.0, "compares the task's network with the published one")
+        graph = work.objects.get(parent.graph.sha256)
+        require_same_network(work.task, work.task.network(work.seed), parent.snapshot, graph)
 
 
 def _candidate(engine: Engine, parent: Parent, measured: MeasuredVersion) -> NewCandidate:

@@ -3,23 +3,26 @@
 Making the version is left to `training.make_version`, the choice of trainings to `trials`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic
 
 from diffserver.choices.methods import BASE
-from diffserver.methods.definition import load_definition
+from diffserver.methods.definition import Definition, load_definition
 from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
 from diffserver.training.loop import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
+from diffserver.training.task_recipes import definition_of
+from diffserver.training.trainable import untrained
 
 
 def train_base(work: Work, domain: str) -> Result:
     """Train version 0 from nothing; raises TaskError, MethodError, Cancelled."""
+    require_recipes(work, [BASE])
     lesson, began = _lesson(work, [domain]), monotonic()
     graph = work.task.graph(work.task.network(work.seed))  # a network that no device can run is not worth training
-    return Result(_train(work, BASE, lesson, None), graph, 0, monotonic() - began)
+    return Result(_train(work, BASE, lesson, None), graph, 0, monotonic() - began, tuple(_notes(work, BASE)))
 
 
 def train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
@@ -28,7 +31,15 @@ def train_update(work: Work, parent: Parent, domains: Sequence[str]) -> Result:
     Raises TaskError, MethodError, RangeError, Cancelled.
     """
     lesson, began = _lesson(work, domains), monotonic()
-    return result_of_update(work, parent, _train(work, work.spec.method, lesson, parent), began)
+    version = _train(work, work.spec.method, lesson, parent)
+    notes = (*_notes(work, work.spec.method), *untrained(work.task.network(work.seed)))
+    return result_of_update(work, parent, version, began, notes)
+
+
+def require_recipes(work: Work, methods: Sequence[str]) -> None:
+    """Raise Invalid or TaskError unless the request's parameters suit the methods."""
+    for method in methods:
+        _definition(work, method)
 
 
 def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
@@ -40,7 +51,7 @@ def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
 def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> NewVersion:
     return make_version(
         work.task,
-        load_definition(method).with_epochs(work.spec.epochs),
+        _definition(work, method),
         lesson,
         work.out,
         seed=work.seed,
@@ -49,3 +60,13 @@ def _train(work: Work, method: str, lesson: Lesson, parent: Parent | None) -> Ne
         device=work.spec.device,
         on_progress=lambda progress, message: work.on_progress(TRAINING_SHARE * progress, message),
     )
+
+
+def _definition(work: Work, method: str) -> Definition:
+    return definition_of(work.task, method, work.spec.parameters).with_epochs(work.spec.epochs)
+
+
+def _notes(work: Work, method: str) -> Iterator[str]:
+    """Yield the parameters with which a method was trained, where they are not the package's own."""
+    if changes := ", ".join(_definition(work, method).changes(load_definition(method))):
+        yield f"{method} was trained with {changes}"

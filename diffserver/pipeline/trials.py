@@ -22,7 +22,7 @@ from diffserver.pipeline.job_context import TRAINING_SHARE, MeasuredVersion, Res
 from diffserver.pipeline.parent_version import Parent, find_reference, load_parent
 from diffserver.pipeline.search import trial_search
 from diffserver.pipeline.search.trial_search import Goal, NextTraining, Trial
-from diffserver.pipeline.train_version import train_update
+from diffserver.pipeline.train_version import require_recipes, train_update
 from diffserver.pipeline.trial_figures import trial_of, trial_of_reference
 from diffserver.storage.tables import Candidate
 
@@ -80,6 +80,8 @@ def run(work: Work, engine: Engine, parent: Parent, domains: Sequence[str]) -> T
     Raises TaskError, MethodError, CheckpointError, Invalid, RangeError, Cancelled.
     """
     goal = goal_of(work.spec, parent.snapshot.table)
+    if not work.spec.checkpoint:
+        require_recipes(work, goal.methods)
     catalogued = None if work.spec.method == FULL else find_reference(work.spec, engine, domains)
     trials = [trial_of_reference(catalogued, parent.snapshot.table)] if catalogued else []
     versions: list[tuple[Trial, MeasuredVersion]] = []
@@ -110,6 +112,8 @@ def _work_for(work: Work, goal: Goal, training: NextTraining, before: int) -> Wo
     """Return the work of one training, after `before` others: its own request, folder and share of the progress."""
     # No budget binds the reference.
     spec = replace(work.spec, method=training.method, budget=training.budget or 1.0)
+    if _is_beside(training.method, work):
+        spec = replace(spec, parameters={})  # what was asked for is of the diffs, not of what they are held against
     folder = work.folder / f"{before + 1}-{training.method}"
     folder.mkdir()
     if goal.trainings == 1:
@@ -126,5 +130,10 @@ def _work_for(work: Work, goal: Goal, training: NextTraining, before: int) -> Wo
 
 def _parent_for(work: Work, own_work: Work, engine: Engine, parent: Parent) -> Parent:
     """Return the parent of a training: the latest version, or the full chain's last for a reference beside diffs."""
-    beside = own_work.spec.method == FULL != work.spec.method
+    beside = _is_beside(own_work.spec.method, work)
     return load_parent(own_work.spec, engine, own_work.objects, own_work.folder) if beside else parent
+
+
+def _is_beside(method: str, work: Work) -> bool:
+    """Tell whether a training is of the reference, beside the diffs that were asked for."""
+    return method == FULL != work.spec.method

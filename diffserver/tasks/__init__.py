@@ -5,9 +5,9 @@
 
 from diffserver.tasks.errors import CorpusError, DataError, TaskError
 from diffserver.tasks.registry import load_task, open_task
-from diffserver.tasks.task import Batch, Example, Forward, MakesData, Session, Task
+from diffserver.tasks.task import Batch, Example, Forward, GivesRecipes, MakesData, Session, Task
 
 __all__ = [
-    "Batch", "CorpusError", "DataError", "Example", "Forward", "MakesData", "Session", "Task", "TaskError", "load_task",
-    "open_task",
+    "Batch", "CorpusError", "DataError", "Example", "Forward", "GivesRecipes", "MakesData", "Session", "Task",
+    "TaskError", "load_task", "open_task",
 ]  # fmt: skip

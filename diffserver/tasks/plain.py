@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,8 @@ class PlainTask(ABC):
     """The measurement. Devices import it (`--score module:name`), so its module must not import torch."""
     metric: Metric = Metric("error rate", "examples")
     """The name of its error rate, and of what the scorer counts: for people to read."""
+    recipes: Mapping[str, Mapping[str, float | str]] = MappingProxyType({})
+    """By method, what of its recipe suits this task better: `{"sparse": {"learning_rate": 2e-3}, "full": …}`."""
 
     def __init__(self) -> None:
         missing = [part for part in ("name", "takes", "scorer") if not hasattr(self, part)]

@@ -6,7 +6,7 @@ Training loops, methods and storage are left to others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -67,6 +67,14 @@ class Task(Protocol):
 
     def probe(self, folder: Path, split: str, numbers: Sequence[int]) -> bytes:
         """Return a part of the probe set, as devices read it: the examples of these numbers, from 0, in their order."""
+
+
+@runtime_checkable
+class GivesRecipes(Protocol):
+    """A task with recipes of its own."""
+
+    recipes: Mapping[str, Mapping[str, float | str]]
+    """By method, the parameters of its recipe or schedule that differ from the package's."""
 
 
 @runtime_checkable

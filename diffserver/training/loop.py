@@ -40,6 +40,7 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
+    hold_statistics: bool = True,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Train the method's parameters through the network.
@@ -57,8 +58,8 @@ def train(
         raise MethodError("there are no examples to learn from")
     torch.manual_seed(seed)  # for dropout in a task's network
     steps = _steps(lesson, recipe)
-    diff = Parametrised(network.to(device), method, steps)
-    optimizer = torch.optim.Adam(diff.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    diff = Parametrised(network.to(device), method, steps, hold_statistics=hold_statistics)
+    optimizer = _optimiser(diff.parameters(), recipe)
     try:
         for step, examples in enumerate(_draw_batches(task, lesson, recipe, steps, rng)):
             progress = step / steps
@@ -78,6 +79,13 @@ def choose_device(name: str) -> str:
     if name not in devices:
         raise MethodError(f"PyTorch finds no device {name!r} here: train with {', '.join(devices)}")
     return name if name != "auto" else "cuda" if "cuda" in devices else "cpu"
+
+
+def _optimiser(parameters: Iterator[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
 
 
 def _improve(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:

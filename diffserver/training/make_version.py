@@ -6,6 +6,7 @@ is left to the pipeline and to the experiment.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,8 @@ from diffserver.training import clip_to_grid
 from diffserver.training.loop import Lesson, train
 from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import OnProgress
-from diffserver.training.trainable import require_trainable
+from diffserver.training.state_arrays import state_of
+from diffserver.training.trainable import require_trainable, require_unmoved
 
 
 class ExistingVersion(Protocol):
@@ -59,25 +61,34 @@ def make_version(
     Raises TaskError, MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
     """
     network = task.network(seed)
-    require_trainable(network)
+    require_trainable(network, first=parent is None)
     table, weights = _start(network, parent)
     teacher = None if full is None else full.snapshot.read_all()
     method = definition.make(Setting(weights, table, budget, seed, network, teacher))
-    if definition.recipe:
-        train(task, network, method, lesson, definition.recipe, seed=seed, device=device, on_progress=on_progress)
-    return write_version(method.result(), parent, out)
+    if recipe := definition.recipe:
+        train(
+            task, network, method, lesson, recipe,
+            seed=seed, device=device, hold_statistics=parent is not None, on_progress=on_progress,
+        )  # fmt: skip
+        if parent is not None:
+            require_unmoved(weights, state_of(network))
+    return write_version(method.result(), parent, out, state_of(network).constants)
 
 
 def _start(network: nn.Module, parent: ExistingVersion | None) -> tuple[Table, Weights]:
     """Return the table and weights that training starts from: the parent's, or the network's with grids chosen anew."""
     if parent is not None:
         return parent.snapshot.table, parent.snapshot.read_all()
-    weights = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    return enter_grid(weights)[0], weights
+    state = state_of(network)
+    return enter_grid(state.arrays, off_grid=state.constants, constants=state.constants)[0], state.arrays
 
 
-def write_version(result: Result, parent: ExistingVersion | None, out: Path) -> NewVersion:
+def write_version(
+    result: Result, parent: ExistingVersion | None, out: Path, constants: Container[str] = ()
+) -> NewVersion:
     """Write a method's result as a version: a diff applied by the device's code, or weights on their grids.
+
+    In version 0 `constants`, the tensors that are no parameters, stay off the grid.
 
     Raises MethodError, RangeError, PayloadError.
     """
@@ -88,14 +99,14 @@ def write_version(result: Result, parent: ExistingVersion | None, out: Path) -> 
         payload = encode(result, table, parent.digest)
         opened = open_payload(payload, table, parent.digest)
         return NewVersion(out, apply(parent.snapshot, [opened], out), opened.table_after, result.kind, payload)
-    table, arrays = _on_grids(result.weights, parent)
+    table, arrays = _on_grids(result.weights, parent, constants)
     packed = result.payload if isinstance(result, Packed) else None
     return NewVersion(out, write_snapshot(out, table, arrays), table, "snapshot", packed)
 
 
-def _on_grids(weights: Weights, parent: ExistingVersion | None) -> tuple[Table, list[Array]]:
+def _on_grids(weights: Weights, parent: ExistingVersion | None, constants: Container[str]) -> tuple[Table, list[Array]]:
     """Return the table, and the weights in its order; version 0 chooses the grids of all later versions."""
     if parent is not None:
         return parent.snapshot.table, clip_to_grid.enter(parent.snapshot.table, weights)
-    table, entered = enter_grid(weights)
+    table, entered = enter_grid(weights, off_grid=constants, constants=constants)
     return table, [entered[spec.name] for spec in table]

@@ -95,6 +95,20 @@ class PointsTask:
         raise NotImplementedError("points have no probe set")
 
 
+class Counting(nn.Linear):
+    """A layer that counts its calls, in a buffer of its own."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__(INPUTS, CLASSES)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return super().forward(vectors)
+
+
 def retrained(
     task: Task,
     parent: Mapping[str, Array],

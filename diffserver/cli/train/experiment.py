@@ -75,12 +75,11 @@ def chain(
         from diffserver.tasks import open_task
     except ImportError as error:
         raise Invalid(f"the experiment needs {error.name}", EXTRA) from error
-    methods = method or [DEFAULT]
-    base, full = (reference(methods, name) for name in (BASE, FULL))
-    chosen = open_task(task)
+    methods, chosen = method or [DEFAULT], open_task(task)
+    base, full = (reference(methods, name, chosen) for name in (BASE, FULL))
     domains = find_domains(data or _make_data(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name
-    plan = Plan(name, domains, entries(methods, budget or [0.02]), tuple(seed or [0]), base, full, device)
+    plan = Plan(name, domains, entries(methods, budget or [0.02], chosen), tuple(seed or [0]), base, full, device)
     plan = shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
     _run_plan(chosen, plan, Cache(folder / "kept", any_code), path)
 

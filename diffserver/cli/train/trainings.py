@@ -8,6 +8,7 @@ from rich.console import Group
 
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
+from diffserver.choices.parameters import parse
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, travel_line, tried_table
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
@@ -19,6 +20,10 @@ Data = Annotated[Path, DATA]
 Domain = Annotated[str | None, typer.Option("--domain", help="The data's folder to train on.")]
 Seed = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data. [default: the recipe's]")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A parameter of the recipe, learning_rate=0.002, as in an experiment. Repeatable."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
@@ -41,6 +46,7 @@ def base(
     ] = None,
     seed: Seed = 0,
     epochs: Epochs = None,
+    parameters: Parameters = None,
     device: Device = "auto",
     from_checkpoint: Annotated[
         Path | None,
@@ -69,7 +75,8 @@ def base(
     if data is None and (from_checkpoint is None or task not in (None, DELIVERY)):
         raise Invalid("there is no --data to train or to measure on", "pass --data <folder>")
     task = task or ("asr" if data else DELIVERY)
-    spec = _spec("base", model, data, domain, seed, epochs, device) | {"task": task, "off_grid": off_grid or []}
+    spec = _spec("base", model, data, domain, seed, epochs, device, parameters)
+    spec |= {"task": task, "off_grid": off_grid or []}
     if from_checkpoint:
         with connected(server, token) as remote:
             spec |= upload(remote, from_checkpoint, task)
@@ -104,6 +111,7 @@ def train(
     max_regression: MaxRegression = 5.0,
     seed: Seed = 0,
     epochs: Epochs = None,
+    parameters: Parameters = None,
     device: Device = "auto",
     detach: Detach = False,
     server: Server = URL,
@@ -118,7 +126,8 @@ def train(
     `diffserver train commands --data corpus --max-drift 1.0 --method auto`
     """
     options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
-    _submit(_spec("update", model, data, domain, seed, epochs, device) | options, server, token, detach, as_json)
+    spec = _spec("update", model, data, domain, seed, epochs, device, parameters)
+    _submit(spec | options, server, token, detach, as_json)
 
 
 def trainings(
@@ -151,11 +160,18 @@ def cancel(
 
 
 def _spec(
-    kind: str, model: str, data: Path | None, domain: str | None, seed: int, epochs: int | None, device: str
+    kind: str,
+    model: str,
+    data: Path | None,
+    domain: str | None,
+    seed: int,
+    epochs: int | None,
+    device: str,
+    parameters: list[str] | None,
 ) -> dict[str, Any]:
     return {
         "kind": kind, "model": model, "data": data and str(data.absolute()), "domain": domain,
-        "seed": seed, "epochs": epochs, "device": device,
+        "seed": seed, "epochs": epochs, "device": device, "parameters": parse(parameters or []),
     }  # fmt: skip
 
 

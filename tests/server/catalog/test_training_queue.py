@@ -199,6 +199,30 @@ def test_what_makes_no_sense_is_refused_before_it_is_queued(engine: Engine) -> N
         submit(engine, BASE)
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"checkpoint": "cd" * 32, "method": "sparse"}, "nothing is trained; leave parameters out"),
+        ({"parameters": {"steps": "9", "epochs": "2"}}, "length of training is given twice"),
+        ({"epochs": 3}, "length of training is given twice"),
+    ],
+)
+def test_parameters_that_contradict_the_request_are_refused(
+    engine: Engine, changes: dict[str, Any], reason: str
+) -> None:
+    publish_chain(engine, 0)
+    with pytest.raises(Invalid, match=reason):
+        submit(engine, replace(UPDATE, **{"parameters": {"steps": "9"}, **changes}))
+
+
+def test_parameters_reach_the_worker(engine: Engine) -> None:
+    asked = replace(BASE, parameters={"learning_rate": "2e-3"})
+    submit(engine, asked)
+    training = training_queue.claim(engine, "w", LEASE)
+    assert training is not None
+    assert training_queue.spec_of(training) == asked
+
+
 GRAPH = "ab" * 32
 
 

@@ -19,5 +19,5 @@ def test_epochs_replace_steps_where_they_are_given() -> None:
 
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_a_training_without_epochs_is_refused(epochs: int) -> None:
-    with pytest.raises(MethodError, match="train nothing"):
+    with pytest.raises(MethodError, match="trains nothing"):
         RECIPE.with_epochs(epochs)

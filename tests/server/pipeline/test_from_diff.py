@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'diffserver[train]'")
+
+from torch import nn  # noqa: E402
 
 from diffclient.diff.apply import apply  # noqa: E402
 from diffclient.diff.streams import Diff  # noqa: E402
@@ -17,6 +19,7 @@ from diffclient.tensors.snapshot import Snapshot  # noqa: E402
 from diffserver.catalog.candidate import NewCandidate  # noqa: E402
 from diffserver.catalog.training_request import TrainingSpec, require_sense  # noqa: E402
 from diffserver.errors import Invalid  # noqa: E402
+from diffserver.tasks import Task, TaskError  # noqa: E402
 from tests.factories import sparse_diff  # noqa: E402
 from tests.server.pipeline.home import Home  # noqa: E402
 from tests.server.pipeline.mixed import Mixed, MixedTask, home_with_data, publish, run, snapshot_of  # noqa: E402
@@ -37,20 +40,20 @@ def parent(home: Home, tmp_path: Path) -> Snapshot:
     return snapshot_of(home, base, tmp_path / "0")
 
 
-Take = Callable[[bytes], NewCandidate]
+Take = Callable[..., NewCandidate]
 
 
 @pytest.fixture
 def take(home: Home, parent: Snapshot, tmp_path: Path) -> Take:
     """What a worker makes of a payload."""
 
-    def candidate(payload: bytes) -> NewCandidate:
+    def candidate(payload: bytes, task: Task | None = None) -> NewCandidate:
         sha256 = home.objects.put(payload).sha256
         data = str(tmp_path / "data")
         spec = TrainingSpec(
             "update", "m", data, "mixed", method="given", budget=1.0, checkpoint=sha256, measured=MEASURED
         )
-        return home.run(spec, find=lambda name: MixedTask())
+        return home.run(spec, find=lambda name: task or MixedTask())
 
     return candidate
 
@@ -94,6 +97,23 @@ def test_what_cannot_be_applied_is_refused(
 ) -> None:
     with pytest.raises(Invalid, match=reason):
         take(payload(parent))
+
+
+class OneLayer(MixedTask):
+    """A task whose network has changed since the base was made; with it nothing can be measured."""
+
+    def network(self, seed: int) -> nn.Module:
+        return nn.Linear(40, 30)
+
+    def measure(self, session: object, examples: Sequence[object]) -> Errors:
+        raise AssertionError("the diff was measured")
+
+
+def test_a_task_of_another_network_is_refused_before_the_diff_is_measured(take: Take, parent: Snapshot) -> None:
+    with pytest.raises(
+        TaskError, match=r"network of the task points is not the published one: bias \(float32 \[30\], in"
+    ):
+        take(whole(parent), OneLayer())
 
 
 def test_figures_of_ones_own_come_with_a_diff_of_ones_own() -> None:

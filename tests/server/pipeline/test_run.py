@@ -43,6 +43,16 @@ class Undeployable(AsrTask):
         raise TaskError("this network cannot be exported")
 
 
+class Narrower(AsrTask):
+    """A recogniser of fewer channels than the one that was published, which never comes to its examples."""
+
+    def __init__(self) -> None:
+        super().__init__(channels=32)
+
+    def examples(self, folder: Path, split: str) -> list[Utterance]:
+        raise AssertionError("data were read")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Home:
     return with_base(tmp_path_factory.mktemp("home"), tiny_corpus)
@@ -115,6 +125,28 @@ def test_training_ends_when_it_is_no_longer_wanted(home: Home, tiny_corpus: Path
 def test_a_network_that_no_device_can_run_is_refused_before_it_is_trained(home: Home, tiny_corpus: Path) -> None:
     with pytest.raises(TaskError, match="cannot be exported"):
         home.run(base_spec(tiny_corpus), find=lambda name: Undeployable())
+
+
+def test_another_network_than_the_published_one_is_refused_before_data_are_read(home: Home, tiny_corpus: Path) -> None:
+    said = r"is not the published one: .*\(float32 \[32.*in the version F32 \[192.*make a model of another name"
+    with pytest.raises(TaskError, match=said):
+        home.run(update_spec(tiny_corpus), find=lambda name: Narrower())
+
+
+def test_a_request_sets_parameters_and_the_candidate_says_which(home: Home, tiny_corpus: Path) -> None:
+    spec = replace(update_spec(tiny_corpus), epochs=None, parameters={"steps": "5", "spread": "0.5"})
+    candidate = home.run(spec)
+    assert "sparse was trained with steps=5 (usually 1250), spread=0.5 (usually 0.7)" in candidate.notes
+
+
+def test_an_unknown_parameter_is_refused_before_data_are_read(home: Home, tiny_corpus: Path) -> None:
+    class Unread(AsrTask):
+        def examples(self, folder: Path, split: str) -> list[Utterance]:
+            raise AssertionError("data were read")
+
+    for spec in (base_spec(tiny_corpus), update_spec(tiny_corpus)):
+        with pytest.raises(Invalid, match="there is no parameter 'depth'"):
+            home.run(replace(spec, parameters={"depth": "9"}), find=lambda name: Unread())
 
 
 def test_an_update_of_a_model_without_versions_says_what_to_do(home: Home, tiny_corpus: Path) -> None:

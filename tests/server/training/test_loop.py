@@ -43,6 +43,14 @@ def run(task: PointsTask, lesson: Lesson, recipe: Recipe = RECIPE, **options: An
     return retrained(task, task.initial(), lesson, recipe, **options)
 
 
+@pytest.mark.parametrize("changes", [{"optimiser": "sgd"}, {"weight_decay": 0.1}])
+def test_a_recipe_chooses_optimiser_and_weight_decay(points: PointsTask, changes: dict[str, Any]) -> None:
+    lesson = Lesson(points.domain([0, 1], 50, seed=1))
+    usual, other = (run(points, lesson, recipe) for recipe in (RECIPE, replace(RECIPE, **changes)))
+    assert not np.array_equal(usual["0.weight"], other["0.weight"])
+    assert points.errors(other, lesson.new).errors < points.errors(points.initial(), lesson.new).errors
+
+
 @pytest.mark.parametrize("kind", [PointsTask, Forgetful])
 def test_the_same_seed_gives_the_same_weights(kind: type[PointsTask]) -> None:
     points = kind()

@@ -37,6 +37,7 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
         "off_grid": [],
         "graph": None,
         "measured": {},
+        "parameters": {},
     }
     assert training_queue.claim(service.engine, "w", 60) is not None
     assert training_queue.heartbeat(service.engine, 1, "w", 0.5, "epoch 2 of 3")
@@ -49,6 +50,13 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
 
 def test_a_training_asks_for_a_device_by_number(service: Service) -> None:
     assert submit(service, device="cuda:1").json()["spec"]["device"] == "cuda:1"
+
+
+def test_parameters_are_kept_as_text_by_name(service: Service) -> None:
+    asked = {"learning_rate": 0.002, "steps": 2000, "optimiser": "sgd"}
+    kept = {"learning_rate": "0.002", "steps": "2000", "optimiser": "sgd"}
+    assert submit(service, parameters=asked).json()["spec"]["parameters"] == kept
+    assert submit(service, parameters={"Learning rate": 1}).status_code == 422
 
 
 def test_a_failure_says_why(service: Service) -> None:
