@@ -40,7 +40,11 @@ TASKS = {"fp32": "moonshine.py", "int8": "moonshine_int8.py"}
 STEPS, BATCH, REPLAY = 120, 10, 0.2
 """Ten utterances a step, two of which are clean speech, so that it is not forgotten."""
 
-RATES = {"full": 1e-4, "sparse": 3e-4, "hashed": 3e-4}
+RATE = 1e-4
+SPARSE_RATES = {"fp32": 3e-4, "int8": 1e-3}
+"""The highest learning rates: those of sparse diffs of 1 % or more, and in int8; all else has the first. Lower ones
+teach too little there, higher ones make the model repeat itself elsewhere."""
+
 BUDGETS = (0.02, 0.01, 0.005)
 
 DATA = {
@@ -62,6 +66,12 @@ class Job:
     method: str
     budget: float | None
     """Of the bytes of the model's file. None where nothing is to be sent: full retraining."""
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate."""
+        ample = self.dtype == "int8" or (self.budget or 0) >= 0.01
+        return SPARSE_RATES[self.dtype] if self.method == "sparse" and ample else RATE
 
 
 @dataclass(frozen=True)
@@ -146,13 +156,14 @@ def run(job: Job, place: Place, before: Run | None) -> Run:
     learned, measured = (place.examples(patterns) for patterns in DATA[job.data])
     clean, unlike, replayed = (task.examples(place.clean, split) for split in ("test", "unlike", "train"))
     definition = replace(
-        load_definition(job.method), recipe=Recipe(STEPS, RATES[job.method], batch=BATCH, replay=REPLAY)
+        load_definition(job.method), recipe=Recipe(STEPS, job.rate, batch=BATCH, replay=REPLAY)
     )
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         made = make_version(
             task, definition, Lesson(learned, [replayed]), Path(folder) / "made", seed=0, parent=base,
-            budget=(job.budget or 1.0) * whole / fp32_bytes(base.snapshot.table), device="cpu", on_progress=_say,
+            budget=job.budget * whole / fp32_bytes(base.snapshot.table) if job.budget else 1.0, device="cpu",
+            on_progress=_say,
         )  # fmt: skip
         seconds, version = time.perf_counter() - began, Snapshot(made.weights)
         peak = _peak_mb()
@@ -167,7 +178,7 @@ def run(job: Job, place: Place, before: Run | None) -> Run:
             wer_forgetting_before=before.wer_forgetting_before if before else place.error_rate(base.snapshot, clean),
             wer_forgetting_after=place.error_rate(version, clean),
             wer_unlike_before=place.error_rate(version, unlike),
-            learning_rate=RATES[job.method],
+            learning_rate=job.rate,
             seconds=round(seconds, 1),
             peak_mb=peak,
         )
