@@ -155,9 +155,7 @@ def run(job: Job, place: Place, before: Run | None) -> Run:
     whole = base.snapshot.path.stat().st_size
     learned, measured = (place.examples(patterns) for patterns in DATA[job.data])
     clean, unlike, replayed = (task.examples(place.clean, split) for split in ("test", "unlike", "train"))
-    definition = replace(
-        load_definition(job.method), recipe=Recipe(STEPS, job.rate, batch=BATCH, replay=REPLAY)
-    )
+    definition = replace(load_definition(job.method), recipe=Recipe(STEPS, job.rate, batch=BATCH, replay=REPLAY))
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         made = make_version(

@@ -213,7 +213,7 @@ def test_a_device_counts_the_errors_that_the_server_counts(
     at_server = task.measure(session, task.examples(recordings, "test"))
     graph_file, part = recordings / "graph.onnx", recordings / "part.zip"
     graph_file.write_bytes(graph)
-    part.write_bytes(task.probe(recordings, "test", count=5, seed=0))
+    part.write_bytes(task.probe(recordings, "test", range(5)))
     assert moonshine_device.score(graph_file, version, [part]) == [at_server]
     assert at_server.total == 10
 
