@@ -41,7 +41,6 @@ class MoonshineTask(PlainTask):
     takes = SOUNDS
     scorer = moonshine_device.score
     metric = Metric("WER", "words")
-    probe_factor = 1
 
     def __init__(self) -> None:
         super().__init__()
