@@ -43,7 +43,7 @@ STEPS, BATCH, REPLAY = 120, 10, 0.2
 RATE = 1e-4
 SPARSE_RATES = {"fp32": 3e-4, "int8": 1e-3}
 """The highest learning rates: those of sparse diffs of 1 % or more, and in int8; all else has the first. Lower ones
-teach too little there, higher ones make the model repeat itself elsewhere."""
+teach too little there, higher ones spoil what is learned elsewhere."""
 
 BUDGETS = (0.02, 0.01, 0.005)
 
