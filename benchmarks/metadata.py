@@ -169,7 +169,7 @@ def measure(folder: Path, versions: int) -> dict[str, Bodies]:
     establish(engine, settings)
     Objects(settings.objects).put(GRAPH.encode())  # a server whose objects are all lost is not ready
     with writing(engine) as session:
-        _, operator = tokens.create(session, "operator", "benchmark")
+        _, operator = tokens.create(session, "admin", "benchmark")
     (settings.home / TOKEN_FILE).write_text(operator)
     for number in range(versions - 1):
         publish(engine, keyring, number)

@@ -30,8 +30,10 @@ from diffserver.upkeep.watch import ObjectWatch
 Item = TypeVar("Item", bound=BaseModel)
 
 DESCRIPTIONS: dict[Role, str] = {
-    "operator": "Made with `diffserver token create operator`.",
-    "enroll": "Made with `diffserver token create enroll`; an operator's token does as well.",
+    "viewer": "Made with `diffserver token create viewer`; those of the two roles below do as well.",
+    "publisher": "Made with `diffserver token create publisher`; an admin's does as well.",
+    "admin": "Made with `diffserver token create admin`.",
+    "enroll": "Made with `diffserver token create enroll`; an admin's does as well.",
     "device": "Given to a device when it enrols.",
 }
 
@@ -130,8 +132,10 @@ def _identify(request: Request, secret: str) -> Token:
     return token
 
 
-Operator = Annotated[Token, Depends(_require("operator"))]
-Enroller = Annotated[Token, Depends(_require("enroll", "operator"))]
+Viewer = Annotated[Token, Depends(_require("viewer", "publisher", "admin"))]
+Publisher = Annotated[Token, Depends(_require("publisher", "admin"))]
+Admin = Annotated[Token, Depends(_require("admin"))]
+Enroller = Annotated[Token, Depends(_require("enroll", "admin"))]
 DeviceToken = Annotated[Token, Depends(_require("device"))]
 
 Writing = Depends(WriteGate.admit, scope="function")

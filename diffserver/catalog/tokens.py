@@ -17,7 +17,7 @@ from diffserver.errors import Forbidden, NotFound
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Token
 
-Role = Literal["operator", "enroll", "device"]
+Role = Literal["admin", "publisher", "viewer", "enroll", "device"]
 
 
 def create(

@@ -16,6 +16,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
@@ -27,6 +28,7 @@ from diffserver.storage.column_types import Base, Prose, digest_column, length_c
 STABLE = "stable"
 
 IN_FORCE = text("superseded_at IS NULL")
+UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
 
 METADATA = Base.metadata
 
@@ -38,7 +40,10 @@ class Model(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     task: Mapped[str]
+    least_next: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The least number of the next version: lower ones may be on devices, though no row tells of them."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    archived_at: Mapped[datetime | None]
 
 
 class Payload(Base):
@@ -103,6 +108,45 @@ class Channel(Base):
     model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     digest: Mapped[str | None] = digest_column()
+    two_persons: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether what one operator asks for waits for another one's approval."""
+
+
+class Rollout(Base):
+    """A version's way through a channel, stage by stage; `stages`, `terms` and `verdict` are the values of `rollout`.
+
+    A device has the version if its place in this rollout (`catalog.rollout_stages.place`) is below `reach`, or if it
+    matches one of the stages that were reached.
+    """
+
+    __tablename__ = "rollouts"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "channel"], ["channels.model", "channels.name"]),
+        ForeignKeyConstraint(["model", "from_digest"], ["versions.model", "versions.digest"]),
+        ForeignKeyConstraint(["model", "to_digest"], ["versions.model", "versions.digest"]),
+        CheckConstraint("state in ('proposed', 'running', 'paused', 'aborted', 'done')", name="state"),
+        Index(None, "model", "channel", unique=True, sqlite_where=UNDER_WAY, postgresql_where=UNDER_WAY),
+        Index(None, "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(64))
+    from_digest: Mapped[str] = digest_column()
+    to_digest: Mapped[str] = digest_column()
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Prose, default="")
+    stages: Mapped[list[str]]
+    stage: Mapped[int] = mapped_column(default=0)
+    reach: Mapped[int] = mapped_column(BigInteger, default=0)
+    terms: Mapped[dict[str, Any]]
+    verdict: Mapped[dict[str, Any] | None]
+    created_by: Mapped[str]
+    approved_by: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None]
+    stage_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
 
 
 class Training(Base):
@@ -225,17 +269,39 @@ class Device(Base):
     client: Mapped[str] = mapped_column(default="")
     enrolled_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_seen: Mapped[datetime | None]
+    left_at: Mapped[datetime | None]
+    boot: Mapped[str | None] = mapped_column(String(64))
+    former_boot: Mapped[str | None] = mapped_column(String(64))
+    cloned_at: Mapped[datetime | None]
+    """When two machines were last seen to use this identity."""
+    attributes: Mapped[list["Attribute"]] = relationship(cascade="all, delete-orphan")
+
+
+class Attribute(Base):
+    """What operators say of a device, by name: its group, its region, its processor."""
+
+    __tablename__ = "device_attributes"
+    __table_args__ = (Index(None, "name", "value"),)
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(100))
 
 
 class Report(Base):
-    """A device's report of one update; `report_id` is the device's own, null from an earlier client."""
+    """A device's report of one update, or of errors counted in the field.
+
+    `report_id` is the device's own, null from an earlier client.
+    """
 
     __tablename__ = "reports"
     __table_args__ = (
-        CheckConstraint("stage in ('installed', 'failed', 'postponed', 'rolled_back')", name="stage"),
+        CheckConstraint("stage in ('installed', 'failed', 'postponed', 'rolled_back', 'field')", name="stage"),
         CheckConstraint("cause in ('network', 'server', 'device', 'version')", name="cause"),
         Index(None, "device_id", "id"),
         Index(None, "device_id", "report_id", unique=True),
+        Index(None, "to_digest", "id"),
+        Index(None, "stage", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -247,6 +313,8 @@ class Report(Base):
     failed_stage: Mapped[str | None]
     reason: Mapped[str | None]
     cause: Mapped[str | None] = mapped_column(String(16))
+    measure: Mapped[str | None] = mapped_column(String(64))
+    """What was counted in the field, if not the model's metric."""
     errors: Mapped[int | None]
     total: Mapped[int | None]
     error_rate_ppm: Mapped[int | None]
@@ -266,7 +334,7 @@ class Token(Base):
     """
 
     __tablename__ = "tokens"
-    __table_args__ = (CheckConstraint("role in ('operator', 'enroll', 'device')", name="role"),)
+    __table_args__ = (CheckConstraint("role in ('admin', 'publisher', 'viewer', 'enroll', 'device')", name="role"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
@@ -303,3 +371,19 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     holder: Mapped[str]
     until: Mapped[datetime]
+
+
+class Audit(Base):
+    """What somebody did, when, by which token; `actor` is the token's name, or the machine's where there was none."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "model", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+    actor: Mapped[str]
+    role: Mapped[str] = mapped_column(String(16))
+    token_id: Mapped[int | None]
+    act: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str | None] = mapped_column(String(64))
+    details: Mapped[dict[str, Any]]

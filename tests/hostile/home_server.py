@@ -45,7 +45,7 @@ class HomeServer:
         migrate.upgrade(self.engine)
         establish(self.engine, self.settings)
         with writing(self.engine) as session:
-            self.operator = tokens.create(session, "operator", "anna")[1]
+            self.operator = tokens.create(session, "admin", "anna")[1]
 
     @property
     def settings(self) -> Settings:

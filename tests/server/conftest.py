@@ -197,7 +197,7 @@ def service(settings: Settings, engine: Engine) -> Iterator[Service]:
     establish(engine, settings)
     app = create_app(settings, make_log(lines))
     with writing(engine) as session:
-        _, secret = tokens.create(session, "operator", "anna")
+        _, secret = tokens.create(session, "admin", "anna")
     operator = TestClient(app, headers={"Authorization": f"Bearer {secret}"})
     with TestClient(app) as public:
         yield Service(app, settings, engine, Objects(settings.objects), lines, public, operator)

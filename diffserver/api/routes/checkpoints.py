@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from diffclient.payload import frame
-from diffserver.api.access import Config, Operator, Store, TokenFirst
+from diffserver.api.access import Config, Publisher, Store, TokenFirst
 from diffserver.api.answers import BlobAnswer
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.blobs import BINARY, Sha256
@@ -35,7 +35,7 @@ def _body(what: str) -> dict[str, Any]:
     responses=declared(*CALLER),
 )
 async def put_checkpoint(
-    sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator
+    sha256: Sha256, request: Request, config: Config, objects: Store, _who: Publisher
 ) -> BlobAnswer:
     """Store a safetensors file whose bytes have this SHA-256; what is there already is replaced."""
     return await _put(sha256, request, config, partial(_store, objects))
@@ -47,7 +47,7 @@ async def put_checkpoint(
     openapi_extra=_body("A graph (ONNX) without weights."),
     responses=declared(*CALLER),
 )
-async def put_graph(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator) -> BlobAnswer:
+async def put_graph(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Publisher) -> BlobAnswer:
     """Store a graph whose bytes have this SHA-256; whether it takes a checkpoint's weights, the worker finds out."""
     return await _put(sha256, request, config, lambda path: BlobAnswer.model_validate(objects.put(path)))
 
@@ -58,7 +58,7 @@ async def put_graph(sha256: Sha256, request: Request, config: Config, objects: S
     openapi_extra=_body("A diff's payload (.ndiff)."),
     responses=declared(*CALLER),
 )
-async def put_diff(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Operator) -> BlobAnswer:
+async def put_diff(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Publisher) -> BlobAnswer:
     """Store a payload whose bytes have this SHA-256; whether it fits a version, the worker finds out."""
     return await _put(sha256, request, config, partial(_store_diff, objects))
 

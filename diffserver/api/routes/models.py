@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from diffserver.api import shown
-from diffserver.api.access import AfterNumber, AfterText, Config, Database, Limit, Operator, TokenFirst, page
+from diffserver.api.access import AfterNumber, AfterText, Config, Database, Limit, TokenFirst, Viewer, page
 from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
 from diffserver.api.problems import CALLER, declared
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, respon
 
 
 @router.get("/models")
-def list_models(engine: Database, _who: Operator, limit: Limit = 100, after: AfterText = "") -> Page[ModelAnswer]:
+def list_models(engine: Database, _who: Viewer, limit: Limit = 100, after: AfterText = "") -> Page[ModelAnswer]:
     """All models, by name."""
     query = select(Model).where(Model.name > after).order_by(Model.name).limit(limit + 1)
     with reading(engine) as session:
@@ -29,7 +29,7 @@ def list_models(engine: Database, _who: Operator, limit: Limit = 100, after: Aft
 
 
 @router.get("/models/{model}", responses=declared(404))
-def get_model(model: ModelName, engine: Database, _who: Operator) -> ModelAnswer:
+def get_model(model: ModelName, engine: Database, _who: Viewer) -> ModelAnswer:
     """One model and where its channels point."""
     with reading(engine) as session:
         return _show(session, versions.find_model(session, model))
@@ -37,7 +37,7 @@ def get_model(model: ModelName, engine: Database, _who: Operator) -> ModelAnswer
 
 @router.get("/models/{model}/versions", responses=declared(404))
 def list_versions(
-    model: ModelName, engine: Database, _who: Operator, limit: Limit = 100, after: AfterNumber = -1
+    model: ModelName, engine: Database, _who: Viewer, limit: Limit = 100, after: AfterNumber = -1
 ) -> Page[VersionAnswer]:
     """A model's versions, from number 0."""
     query = select(Version).where(Version.model == model, Version.number > after)
@@ -49,7 +49,7 @@ def list_versions(
 
 @router.get("/models/{model}/devices", responses=declared(404))
 def list_devices(
-    model: ModelName, engine: Database, config: Config, _who: Operator, limit: Limit = 100, after: AfterText = ""
+    model: ModelName, engine: Database, config: Config, _who: Viewer, limit: Limit = 100, after: AfterText = ""
 ) -> Page[DeviceAnswer]:
     """A model's devices in the order of their enrolment, each with its last report."""
     longest = timedelta(seconds=config.update_seconds)
@@ -62,7 +62,7 @@ def list_devices(
 @router.get("/reports")
 def list_reports(
     engine: Database,
-    _who: Operator,
+    _who: Viewer,
     model: Annotated[Name | None, Query(description="Of this model's devices only.")] = None,
     limit: Limit = 100,
     after: AfterNumber = 0,

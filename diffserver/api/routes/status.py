@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from diffserver import __version__
-from diffserver.api.access import Database, Operator, OwnWorker, TokenFirst
+from diffserver.api.access import Database, OwnWorker, TokenFirst, Viewer
 from diffserver.api.answers import StatusAnswer, WorkerAnswer
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.health import taking
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1", tags=["status"], route_class=TokenFirst, respon
 
 
 @router.get("/status")
-def get_status(engine: Database, own_worker: OwnWorker, _who: Operator) -> StatusAnswer:
+def get_status(engine: Database, own_worker: OwnWorker, _who: Viewer) -> StatusAnswer:
     """Workers that are there or were within a day, how many trainings wait, and why."""
     with reading(engine) as session:
         force = workforce(session)

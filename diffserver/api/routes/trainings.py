@@ -8,7 +8,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diffserver.api import shown
-from diffserver.api.access import AfterNumber, Database, Keys, Limit, Operator, Store, TokenFirst, Writing, page
+from diffserver.api.access import (
+    AfterNumber,
+    Database,
+    Keys,
+    Limit,
+    Publisher,
+    Store,
+    TokenFirst,
+    Viewer,
+    Writing,
+    page,
+)
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
 from diffserver.api.problems import CALLER, declared
@@ -29,7 +40,7 @@ OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 
 
 @router.post("/trainings", status_code=202, dependencies=[Writing], responses=declared(404, 409))
-def submit_training(body: TrainingRequest, engine: Database, objects: Store, _who: Operator) -> TrainingAnswer:
+def submit_training(body: TrainingRequest, engine: Database, objects: Store, _who: Publisher) -> TrainingAnswer:
     """Queue a training; a worker takes it, and its candidate appears when it is done."""
     if body.checkpoint and not objects.exists(body.checkpoint):
         raise NotFound(
@@ -44,7 +55,7 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, _wh
 
 @router.get("/trainings")
 def list_trainings(
-    engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+    engine: Database, _who: Viewer, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
     with reading(engine) as session:
@@ -53,7 +64,7 @@ def list_trainings(
 
 
 @router.get("/trainings/{training_id}", responses=declared(404))
-def get_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
+def get_training(training_id: RowId, engine: Database, _who: Viewer) -> TrainingAnswer:
     """One training and how far it has come."""
     with reading(engine) as session:
         training = training_queue.find(session, training_id)
@@ -61,7 +72,7 @@ def get_training(training_id: RowId, engine: Database, _who: Operator) -> Traini
 
 
 @router.delete("/trainings/{training_id}", dependencies=[Writing], responses=declared(404, 409))
-def cancel_training(training_id: RowId, engine: Database, _who: Operator) -> TrainingAnswer:
+def cancel_training(training_id: RowId, engine: Database, _who: Publisher) -> TrainingAnswer:
     """Cancel a training; a worker at it stops at its next heartbeat."""
     with writing(engine) as session:
         return TrainingAnswer.model_validate(training_queue.cancel(session, training_id))
@@ -69,7 +80,7 @@ def cancel_training(training_id: RowId, engine: Database, _who: Operator) -> Tra
 
 @router.get("/candidates")
 def list_candidates(
-    engine: Database, _who: Operator, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+    engine: Database, _who: Viewer, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
 ) -> Page[CandidateAnswer]:
     """Candidates, oldest first, published ones too."""
     with reading(engine) as session:
@@ -78,7 +89,7 @@ def list_candidates(
 
 
 @router.get("/candidates/{candidate_id}", responses=declared(404))
-def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> CandidateAnswer:
+def get_candidate(candidate_id: RowId, engine: Database, _who: Viewer) -> CandidateAnswer:
     """One candidate with its evaluation, and what speaks against it."""
     with reading(engine) as session:
         return shown.candidates(session, [versions.find_candidate(session, candidate_id)])[0]
@@ -88,7 +99,7 @@ def get_candidate(candidate_id: RowId, engine: Database, _who: Operator) -> Cand
     "/candidates/{candidate_id}/publish", status_code=201, dependencies=[Writing], responses=declared(404, 409)
 )
 def publish_candidate(
-    candidate_id: RowId, body: PublishRequest, engine: Database, keys: Keys, who: Operator
+    candidate_id: RowId, body: PublishRequest, engine: Database, keys: Keys, who: Publisher
 ) -> VersionAnswer:
     """Make a candidate its model's next version and move the channel `stable` to it.
 

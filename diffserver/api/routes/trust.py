@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from diffserver.api import shown
-from diffserver.api.access import Database, Keys, Operator, TokenFirst, Writing
+from diffserver.api.access import Database, Keys, Publisher, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
 from diffserver.api.problems import CALLER, declared
@@ -45,7 +45,9 @@ def get_metadata(name: str, engine: Database) -> Response:
 
 
 @router.post("/models/{model}/channel", **CHANGE)
-def move_channel(model: ModelName, body: ChannelRequest, engine: Database, keys: Keys, _who: Operator) -> VersionAnswer:
+def move_channel(
+    model: ModelName, body: ChannelRequest, engine: Database, keys: Keys, _who: Publisher
+) -> VersionAnswer:
     """Move the channel `stable` to a version that was published, and sign that devices with a later one may follow."""
     with writing(engine) as session:
         version = releases.move_channel(session, keys, model, body.version, proof_of(body))
@@ -53,14 +55,14 @@ def move_channel(model: ModelName, body: ChannelRequest, engine: Database, keys:
 
 
 @router.post("/models/{model}/retire", **CHANGE)
-def retire(model: ModelName, body: RetireRequest, engine: Database, keys: Keys, _who: Operator) -> RetireAnswer:
+def retire(model: ModelName, body: RetireRequest, engine: Database, keys: Keys, _who: Publisher) -> RetireAnswer:
     """Drop the diffs to versions before one; devices that need them take a snapshot."""
     with writing(engine) as session:
         return RetireAnswer(dropped=releases.retire(session, keys, model, body.before, proof_of(body)))
 
 
 @router.post("/models/{model}/renew", status_code=204, **CHANGE)
-def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, _who: Operator) -> None:
+def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, _who: Publisher) -> None:
     """Sign a model's metadata again before it expires, as its own key's holder must once a year."""
     with writing(engine) as session:
         releases.renew(session, keys, model, proof_of(body))

@@ -34,7 +34,7 @@ def init(home: Home = None, as_json: AsJson = False) -> None:
     path = settings.home / TOKEN_FILE
     if not path.exists():
         with writing(engine) as session:
-            create_file(path, f"{tokens.create(session, 'operator', 'init')[1]}\n".encode(), PRIVATE)
+            create_file(path, f"{tokens.create(session, 'admin', 'init')[1]}\n".encode(), PRIVATE)
     anchor = establish(engine, settings)
     lines = [
         f"Home {settings.home} is ready; the operator's token is in {path}.",

@@ -15,7 +15,7 @@ from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Token
 
-USUAL = {"enroll": "30d", "operator": "never"}
+USUAL: Mapping[tokens.Role, str] = {"enroll": "30d", "viewer": "never", "publisher": "never", "admin": "never"}
 """When tokens expire of which nothing was said."""
 
 LONGEST_DAYS = 36_500
@@ -35,13 +35,13 @@ def add_to(group: typer.Typer) -> None:
 
 
 def token_create(
-    role: Annotated[str, typer.Argument(help="operator or enroll.")],
+    role: Annotated[str, typer.Argument(help="admin, publisher, viewer or enroll.")],
     name: Annotated[str, typer.Option(help="Whose it is, or what for.")] = "unnamed",
     expires: Annotated[
         str | None,
         typer.Option(
             metavar="30d|12h|90m|never",
-            help="How long it is valid. [default: 30d for enroll, never for operator]",
+            help="How long it is valid. [default: 30d for enroll, never for others]",
             show_default=False,
         ),
     ] = None,
@@ -56,11 +56,11 @@ def token_create(
 
     Example: `diffserver token create enroll --name "factory line 2" --expires 7d --uses 100`
     """
-    if role not in USUAL:
-        raise Invalid(f"no token of role {role!r} can be made here", "choose operator or enroll")
-    until = _moment(expires or USUAL[role], utc_now())
+    named = next((known for known in USUAL if known == role), None)
+    if named is None:
+        raise Invalid(f"no token of role {role!r} can be made here", f"choose one of {', '.join(USUAL)}")
+    until = _moment(expires or USUAL[named], utc_now())
     with writing(open_home(home)[1]) as session:
-        named: tokens.Role = "operator" if role == "operator" else "enroll"
         token, secret = tokens.create(session, named, name, expires_at=until, uses=uses)
         show({**_described(token), "token": secret}, as_json, secret)
 

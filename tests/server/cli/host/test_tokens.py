@@ -48,8 +48,8 @@ def run(home: Path, *words: str) -> Any:
         (["enroll", "--expires", "12h"], timedelta(hours=12)),
         (["enroll", "--expires", "90m"], timedelta(minutes=90)),
         (["enroll", "--expires", "never"], None),
-        (["operator"], None),
-        (["operator", "--expires", "7d"], timedelta(days=7)),
+        (["admin"], None),
+        (["viewer", "--expires", "7d"], timedelta(days=7)),
     ],
 )
 def test_a_token_expires_as_it_is_told(home: Path, words: list[str], lasting: timedelta | None) -> None:
