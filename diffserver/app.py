@@ -18,7 +18,7 @@ from diffserver.api import problems
 from diffserver.api.guesses import Guesses
 from diffserver.api.limits import BodyLimit, PollGate, WriteGate
 from diffserver.api.parameters import only_known
-from diffserver.api.routes import blobs, checkpoints, device, health, models, status, trainings, trust
+from diffserver.api.routes import blobs, checkpoints, device, health, models, rollouts, status, trainings, trust
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
@@ -26,11 +26,12 @@ from diffserver.storage.database import connect
 from diffserver.storage.object_store import Objects
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import Renewal
+from diffserver.upkeep.rollouts import RolloutWatch
 from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 5
 """Whoever is refused may come back after so long, or later if many are."""
-PARTS = (health, trust, blobs, device, models, checkpoints, trainings, status)
+PARTS = (health, trust, blobs, device, models, checkpoints, trainings, rollouts, status)
 
 
 def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[[], str] | None = None) -> FastAPI:
@@ -45,11 +46,15 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("started", version=__version__, revision=migrate.latest())
-        app.state.renewal = renewal = Renewal(engine, Keyring(settings.keys), _replica(), log)
-        renewal.start()
+        keyring, replica = Keyring(settings.keys), _replica()
+        app.state.renewal = renewal = Renewal(engine, keyring, replica, log)
+        rollout_watch = RolloutWatch(engine, keyring, replica, log, settings.rollout_seconds)
+        for thread in (renewal, rollout_watch):
+            thread.start()
         uploads.sweep(settings.home)
         yield
-        renewal.stop()
+        for thread in (renewal, rollout_watch):
+            thread.stop()
         engine.dispose()
         log.info("stopped")
 

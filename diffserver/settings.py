@@ -62,7 +62,8 @@ class Settings:
     `max_connections` caps what is open at once, by half of the files that the process may open, too. A request's head
     has to be there in `header_seconds`; a body, or an answer, has to move by `least_speed` bytes a second, judged every
     `body_seconds`.
-    A device that says nothing for `update_seconds` in the middle of an update is shown as silent.
+    A device that says nothing for `update_seconds` in the middle of an update is shown as silent. Rollouts are looked
+    at every `rollout_seconds`.
     A worker that was not heard of for `lease_seconds` is lost, and its training another's.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
@@ -85,6 +86,7 @@ class Settings:
     body_seconds: int = 30
     least_speed: int = 1024
     update_seconds: int = 3600
+    rollout_seconds: int = 60
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
 
@@ -125,6 +127,7 @@ class Settings:
             body_seconds=read("BODY_SECONDS", _between(1, 3600), cls.body_seconds),
             least_speed=read("LEAST_SPEED", _between(1, 1 << 30), cls.least_speed),
             update_seconds=read("UPDATE_SECONDS", _between(1, 30 * 86400), cls.update_seconds),
+            rollout_seconds=read("ROLLOUT_SECONDS", _between(1, 86400), cls.rollout_seconds),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
             quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),

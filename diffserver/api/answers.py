@@ -236,6 +236,62 @@ class CandidateAnswer(_Answer):
     created: datetime = Field(validation_alias="created_at")
 
 
+class FailuresAnswer(_Answer):
+    """Devices on which a version does not run, by where and why it failed."""
+
+    stage: Literal["failed", "rolled_back"]
+    at: str | None = Field(examples=["probation"], description="The stage of the update.")
+    cause: str | None = Field(examples=["version"])
+    devices: int
+
+
+class VerdictAnswer(_Answer):
+    """What the gate said when it last looked, in points of the error rate."""
+
+    finding: Literal["pass", "no evidence of harm", "inconclusive", "harm"]
+    reason: str = Field(description="Why, and what is missing.")
+    low: float | None = Field(description="The least worsening that the reports leave possible.")
+    high: float | None = Field(description="The most worsening that they leave possible.")
+    at: datetime
+
+
+class RolloutAnswer(_Answer):
+    """A rollout, how far it has come, and what became of the devices that it came to."""
+
+    id: int = Field(validation_alias=AliasPath("rollout", "id"))
+    model: str = Field(validation_alias=AliasPath("rollout", "model"))
+    channel: str = Field(validation_alias=AliasPath("rollout", "channel"))
+    from_version: int
+    to_version: int
+    state: Literal["proposed", "running", "paused", "aborted", "done"] = Field(
+        validation_alias=AliasPath("rollout", "state")
+    )
+    reason: str = Field(
+        validation_alias=AliasPath("rollout", "reason"),
+        examples=["harm: worse by 1.30 points or more"],
+        description="Why it is paused or aborted.",
+    )
+    stages: list[str] = Field(validation_alias=AliasPath("rollout", "stages"), examples=[["1%", "10%", "50%", "100%"]])
+    stage: str | None = Field(examples=["10%"], description="The stage that it is in; null until it begins.")
+    conditions: dict[str, Any] = Field(
+        validation_alias=AliasPath("rollout", "terms"), description="What must hold before the next stage."
+    )
+    verdict: VerdictAnswer | None = Field(validation_alias=AliasPath("rollout", "verdict"))
+    chosen: int = Field(
+        validation_alias=AliasPath("rollout", "chosen"),
+        description="The devices that the version had come to when the stage began.",
+    )
+    running: int = Field(description="The devices of the channel that run the version now.")
+    tried: int = Field(description="The devices of the channel that said what became of it.")
+    failures: list[FailuresAnswer]
+    created_by: str = Field(validation_alias=AliasPath("rollout", "created_by"))
+    approved_by: str | None = Field(validation_alias=AliasPath("rollout", "approved_by"))
+    created: datetime = Field(validation_alias=AliasPath("rollout", "created_at"))
+    started: datetime | None = Field(validation_alias=AliasPath("rollout", "started_at"))
+    stage_began: datetime | None = Field(validation_alias=AliasPath("rollout", "stage_at"))
+    ended: datetime | None = Field(validation_alias=AliasPath("rollout", "ended_at"))
+
+
 class RetireAnswer(_Answer):
     """The number of diffs that were dropped."""
 

@@ -50,6 +50,8 @@ def _moment(value: object) -> datetime:
 Digest = Annotated[str, StringConstraints(pattern=PATTERN_DIGEST)]
 Name = Annotated[str, StringConstraints(pattern=PATTERN_NAME)]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$")]
+AttributeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+StageText = Annotated[str, StringConstraints(min_length=1, max_length=LINE)]
 GivenName = Annotated[str, StringConstraints(min_length=1, max_length=LINE)]
 Line = Annotated[
     str, StringConstraints(min_length=1, max_length=LINE), AfterValidator(partial(as_line, least=1, most=LINE))

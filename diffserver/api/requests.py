@@ -4,7 +4,7 @@ Unknown fields are refused as well, but for those of devices: a newer client may
 """
 
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -13,12 +13,29 @@ from diffclient.network.holding import Holding
 from diffclient.network.messages import STEP_LIMIT
 from diffclient.network.report import Report
 from diffserver.api.derive import with_fields_of
-from diffserver.api.fields import Count, Digest, Exact, Folder, GivenName, Line, Moment, Name, ParameterName
+from diffserver.api.fields import (
+    INT32,
+    AttributeName,
+    Count,
+    Digest,
+    Exact,
+    Folder,
+    GivenName,
+    Line,
+    Moment,
+    Name,
+    ParameterName,
+    StageText,
+)
 from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
+from diffserver.choices.channels import STABLE
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
+from diffserver.gate.judge import Terms
+from diffserver.rollouts.plan import USUAL, Conditions
+from diffserver.trust.releases import Way
 
 
 class _Request(BaseModel):
@@ -81,6 +98,7 @@ class TrainingRequest(_Request):
 
     kind: Kind
     model: Name = Field(examples=["speech"])
+    channel: Name = Field(default=STABLE, description="An update starts from what it stands at.")
     task: Name = Field(default="asr", description=f"{DELIVERY}: none; the checkpoint is delivered alone.")
     data: Folder | None = Field(
         default=None,
@@ -169,6 +187,9 @@ class ProofRequest(_Request):
     expires: Moment = Field(description="As in the challenge.")
     versions: dict[Role, Count] = Field(description="As in the challenge: which metadata was signed.")
     signatures: dict[Role, list[SignatureFields]]
+    returns: list[Count] = Field(
+        default=[], max_length=1000, description="As in the challenge: the versions that devices may go back to."
+    )
 
 
 class ChangeRequest(_Request):
@@ -177,8 +198,47 @@ class ChangeRequest(_Request):
     proof: ProofRequest | None = None
 
 
-class PublishRequest(ChangeRequest):
-    """Whether to publish in spite of refusals; that is recorded."""
+class ConditionsRequest(_Request):
+    """What must hold before a rollout goes on to its next stage."""
+
+    evidence: Literal["field", "failures", "none"] = Field(
+        default="field",
+        description="What the gate looks at: failures and errors that devices count in the field; failures; nothing.",
+    )
+    wait_seconds: int = Field(default=0, ge=0, le=365 * 86400, description="The least time that a stage lasts.")
+    window: str | None = Field(
+        default=None, examples=["22:00-05:00"], description="Hours, in UTC, in which devices are given the version."
+    )
+    by: AttributeName | None = Field(default=None, examples=["cpu"], description="Harm is looked for by its values.")
+    measure: GivenName | None = Field(default=None, description="What devices count, if not the model's metric.")
+    margin: float = Field(default=Terms.margin, gt=0, le=100, description="The worsening that is borne, in points.")
+    least: int = Field(default=Terms.least, ge=2, le=INT32, description="Devices that must have reported, each side.")
+    most_failures: float = Field(default=Terms.most_failures, gt=0, lt=0.5, description="The share that is borne.")
+
+    def value(self) -> Conditions:
+        """Return them as a rollout keeps them."""
+        return Conditions(**self.model_dump())
+
+
+class WayFields(_Request):
+    """How a version reaches a channel."""
+
+    channel: Name = STABLE
+    stages: list[StageText] = Field(
+        default=[],
+        max_length=100,
+        examples=[list(USUAL)],
+        description="Shares, counts, or attributes of devices, the last 100%; none for all devices at once.",
+    )
+    conditions: ConditionsRequest = ConditionsRequest()
+
+    def way(self) -> Way:
+        """Return it as releases take it."""
+        return Way(self.channel, tuple(self.stages), self.conditions.value())
+
+
+class PublishRequest(ChangeRequest, WayFields):
+    """Whether to publish in spite of refusals, which is recorded, and how the version reaches devices."""
 
     force: bool = False
 
@@ -187,6 +247,22 @@ class ChannelRequest(ChangeRequest):
     """Which version the channel moves to."""
 
     version: Count
+    channel: Name = STABLE
+
+
+class RolloutRequest(ChangeRequest, WayFields):
+    """Which published version a channel is led to, and how."""
+
+    version: Count
+    stages: list[StageText] = Field(
+        default=list(USUAL), min_length=1, max_length=100, description="As when a version is published."
+    )
+
+
+class ReasonRequest(_Request):
+    """Why, for the record."""
+
+    reason: Line = "by hand"
 
 
 class RetireRequest(ChangeRequest):

@@ -1,9 +1,7 @@
-"""The fleet: devices enrol, say what they hold, ask what to do, and report what became of it.
+"""The fleet: devices enrol, say what they hold, and report what became of an update.
 
-What a device runs is what it said last; a report, which may come late and twice, changes none of it. The answer to a
-poll is a plan to its channel's version, which may be an older one if an operator moved the channel back: then the plan
-is a snapshot, as no diff leads backwards. It names targets; what they are, the device learns from signed metadata, and
-the bytes are fetched from elsewhere.
+What a device runs is what it said last; a report, which may come late and twice, changes none of it. What a device
+shall run is left to `rollouts`.
 """
 
 import secrets
@@ -11,40 +9,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import Engine, and_, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
 from diffclient.network.holding import Holding
-from diffclient.release.manifest import from_json
-from diffclient.release.target_custom import name_of
 from diffserver.catalog import tokens
 from diffserver.catalog.names import require_name
-from diffserver.catalog.update_path import Edge, plan
-from diffserver.catalog.versions import find_model
-from diffserver.errors import NoPath, NotFound
+from diffserver.catalog.versions import find_channel
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
-from diffserver.storage.tables import Channel, Device, Report, Step, Version
+from diffserver.storage.tables import Device, Report, Version
 
 SEEN_FRESH = timedelta(minutes=1)
 """A device that says nothing new is written down at most this often."""
 
 SEEN_WAIT_SECONDS = 0.1
 """How long a poll waits to write that down."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The version that a device should run, and the targets of the steps that lead there."""
-
-    number: int | None
-    digest: str | None
-    steps: tuple[str, ...] = ()
-    notice: Literal["snapshot"] | None = None
-    """Set if there are no steps for the only reason that the device wants no snapshot."""
 
 
 @dataclass(frozen=True)
@@ -64,43 +46,11 @@ class Standing:
 def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Device, str]:
     """Take a device in; returns its row and its token's secret. Names need not differ. Raises NotFound, Invalid."""
     require_name(name, "device")
-    find_model(session, model)
-    if session.get(Channel, (model, channel)) is None:
-        names = session.scalars(select(Channel.name).where(Channel.model == model).order_by(Channel.name))
-        raise NotFound(f"model {model} has no channel {channel!r}", f"choose one of: {', '.join(names)}")
+    find_channel(session, model, channel)
     device = Device(id=_new_id(), model=model, name=name, channel=channel)
     session.add(device)
     session.flush()
     return device, tokens.create(session, "device", name, device.id)[1]
-
-
-def answer(
-    session: Session, device: Device, digest: str | None, full_fallback: bool = True, without: Sequence[str] = ()
-) -> Answer:
-    """Return the steps of a device that holds `digest` (None: nothing), with a snapshot only if it may; raises NoPath.
-
-    `without` names steps that failed there: no way takes them.
-    """
-    target = session.execute(
-        select(Version.number, Version.digest)
-        .join(Channel, and_(Channel.model == Version.model, Channel.digest == Version.digest))
-        .where(Channel.model == device.model, Channel.name == device.channel)
-    ).one_or_none()
-    if target is None:
-        return Answer(None, None)
-    if target.digest == digest:
-        return Answer(target.number, target.digest)
-    edges = _edges(session, device.model)
-    if without:
-        names = dict(zip(edges, _names(session, list(edges.values())), strict=True))
-        edges = {edge: step for edge, step in edges.items() if names[edge] not in without}
-    way = plan(edges, digest, target.digest)
-    if way[0].from_digest is None and not full_fallback:
-        try:
-            way = plan([edge for edge in edges if edge.from_digest is not None], digest, target.digest)
-        except NoPath:
-            return Answer(target.number, target.digest, notice="snapshot")
-    return Answer(target.number, target.digest, _names(session, [edges[edge] for edge in way]))
 
 
 def remember(engine: Engine, device: Device, holding: Holding, client: str) -> bool:
@@ -158,17 +108,6 @@ def standings(session: Session, model: str, after: str, limit: int, longest: tim
     )
     moment = utc_now()
     return [Standing(*row, is_silent(row[0], moment, longest)) for row in rows]
-
-
-def _edges(session: Session, model: str) -> dict[Edge, int]:
-    rows = session.execute(select(Step.id, Step.from_digest, Step.to_digest, Step.length).where(Step.model == model))
-    return {Edge(*row[1:]): row.id for row in rows}
-
-
-def _names(session: Session, chosen: Sequence[int]) -> tuple[str, ...]:
-    rows = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
-    names = {row.id: name_of(from_json(row.manifest)) for row in rows}
-    return tuple(names[step_id] for step_id in chosen)
 
 
 def _new_id() -> str:

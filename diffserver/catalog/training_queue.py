@@ -138,7 +138,8 @@ def _require_place(session: Session, spec: TrainingSpec) -> Model:
         model = versions.open_model(session, spec.model, spec.task)
     else:
         model = versions.find_model(session, spec.model)
-    latest = versions.head(session, spec.model)
+    versions.find_channel(session, spec.model, spec.channel)
+    latest = versions.head(session, spec.model, spec.channel)
     if spec.kind == "base" and latest is not None:
         raise Conflict(f"model {spec.model} has versions already", "train an update, or name another model")
     if spec.kind == "update" and latest is None:

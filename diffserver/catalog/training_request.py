@@ -9,6 +9,7 @@ from typing import Literal
 
 from diffclient.measure.error_count import Errors
 from diffserver.catalog.names import require_name
+from diffserver.choices.channels import STABLE
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.errors import Invalid
@@ -22,6 +23,8 @@ BUDGET, BUDGET_WITHIN_DRIFT = 0.02, 0.05
 @dataclass(frozen=True)
 class TrainingSpec:
     """A request for a training; `budget` is a share of the fp32 snapshot's bytes, `max_regression` points absolute.
+
+    An update starts from what its `channel` stands at.
 
     With `max_drift`, points of mean error rate over the fully retrained model's or the checkpoint's, the smallest
     payload is sought that keeps to it; `budget` is its limit. The method `auto` tries several. Neither takes more than
@@ -52,6 +55,7 @@ class TrainingSpec:
     measured: Mapping[str, Errors] = field(default_factory=dict)
     graph: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    channel: str = STABLE
 
 
 def methods_to_ask_for() -> tuple[str, ...]:

@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 from diffclient.release.manifest import Blob, Manifest, from_json
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.catalog.names import require_model
+from diffserver.choices.channels import STABLE
 from diffserver.choices.methods import EXACT, FULL, Use, method_names
 from diffserver.errors import Conflict, HeadMoved, NotFound, Refused
-from diffserver.storage.tables import STABLE, Candidate, Channel, Model, Payload, Shortcut, Step, Training, Version
+from diffserver.storage.tables import Candidate, Channel, Model, Payload, Shortcut, Step, Training, Version
 
 
 def open_model(session: Session, name: str, task: str) -> Model:
@@ -51,10 +52,20 @@ def find_model(session: Session, name: str) -> Model:
     return model
 
 
-def head(session: Session, model: str) -> Version | None:
-    """The version that the channel stands at, from which the next one is made; None if nothing was published yet."""
+def find_channel(session: Session, model: str, name: str) -> Channel:
+    """The channel of a model by its name; raises NotFound."""
+    channel = session.get(Channel, (model, name))
+    if channel is None:
+        find_model(session, model)
+        names = session.scalars(select(Channel.name).where(Channel.model == model).order_by(Channel.name))
+        raise NotFound(f"model {model} has no channel {name!r}", f"choose one of: {', '.join(names)}")
+    return channel
+
+
+def head(session: Session, model: str, channel: str = STABLE) -> Version | None:
+    """The version that a channel stands at, from which the next one is made; None if nothing was published yet."""
     pointing = and_(Channel.model == Version.model, Channel.digest == Version.digest)
-    standing = select(Version).join(Channel, pointing).where(Version.model == model, Channel.name == STABLE)
+    standing = select(Version).join(Channel, pointing).where(Version.model == model, Channel.name == channel)
     return session.scalars(standing).one_or_none()
 
 
@@ -130,16 +141,24 @@ def record_candidate(session: Session, new: NewCandidate) -> Candidate:
     return candidate
 
 
-def publish(session: Session, candidate_id: int, force: bool = False, by: str = "") -> Version:
-    """Make a candidate its model's next version: payloads, version, steps and channel, all or nothing.
+def publish(
+    session: Session,
+    candidate_id: int,
+    force: bool = False,
+    by: str = "",
+    channel: str = STABLE,
+    move: bool = True,
+) -> Version:
+    """Make a candidate its model's next version, after the one that a channel stands at: payloads, version and steps.
 
-    `by` names who asked. Raises NotFound, Refused (unless `force`, which is recorded), HeadMoved, Conflict.
+    All or nothing, and with `move` the channel goes there at once. `by` names who asked. Raises NotFound, Refused
+    (unless `force`, which is recorded), HeadMoved, Conflict.
     """
     candidate = find_candidate(session, candidate_id)
     # Publishing is serial per model: whoever waited here sees what the one before has done.
     session.get_one(Model, candidate.model, with_for_update=True)
     session.refresh(candidate)
-    parent = _require_publishable(session, candidate, force)
+    parent = _require_publishable(session, candidate, force, channel)
     version = Version(
         model=candidate.model,
         number=candidate.number,
@@ -154,13 +173,14 @@ def publish(session: Session, candidate_id: int, force: bool = False, by: str = 
     _move_payload(session, candidate)
     session.add_all(_steps(candidate))
     session.add_all(_take_shortcuts(session, candidate))
-    session.get_one(Channel, (candidate.model, STABLE)).digest = candidate.digest
+    if move:
+        find_channel(session, candidate.model, channel).digest = candidate.digest
     candidate.state = "published"
     session.flush()
     return version
 
 
-def _require_publishable(session: Session, candidate: Candidate, force: bool) -> Version | None:
+def _require_publishable(session: Session, candidate: Candidate, force: bool, channel: str) -> Version | None:
     """Return the parent of the version to be."""
     name = f"candidate {candidate.id}"
     if candidate.state == "published":
@@ -168,10 +188,12 @@ def _require_publishable(session: Session, candidate: Candidate, force: bool) ->
     if candidate.method not in method_names(Use.PUBLISHED):
         diffs = " or ".join(method_names(Use.TRAINED_DIFF))
         raise Conflict(f"{name} was made by {candidate.method}, for comparison only", f"train a {diffs} diff")
-    parent, latest = head(session, candidate.model), newest(session, candidate.model)
+    find_channel(session, candidate.model, channel)
+    parent, latest = head(session, candidate.model, channel), newest(session, candidate.model)
     if candidate.parent_digest != (parent and parent.digest):
         raise HeadMoved(
-            f"{name} starts from another version than the channel's, which is {_name(parent)}", "train it again"
+            f"{name} starts from another version than the channel {channel}, which is at {_name(parent)}",
+            "train it again, for this channel",
         )
     if candidate.number != (latest.number + 1 if latest else 0):
         raise HeadMoved(f"{name} has the number of a version that was published since", "train it again")
@@ -188,7 +210,7 @@ def _require_publishable(session: Session, candidate: Candidate, force: bool) ->
 
 
 def _name(version: Version | None) -> str:
-    return "none yet" if version is None else f"number {version.number} ({version.digest[:12]})"
+    return "none yet" if version is None else f"version {version.number} ({version.digest[:12]})"
 
 
 def _move_payload(session: Session, candidate: Candidate) -> None:

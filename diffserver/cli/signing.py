@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from diffserver import settings
+from diffserver.cli.output import warn
 from diffserver.cli.remote import Remote, RemoteError
 
 NEEDED = "urn:diffserver:problem:signature-needed"
@@ -43,5 +44,6 @@ def change(
     from diffserver.trust import operator_signing
     from diffserver.trust.keys import Keyring
 
-    proof = operator_signing.answer(challenge, expected, Keyring(keys_folder(keys), ask=True), remote.url)
-    return remote.post(path, {**body, "proof": proof})
+    signed = operator_signing.answer(challenge, expected, Keyring(keys_folder(keys), ask=True), remote.url)
+    warn(f"Signed here: {signed.change}.")
+    return remote.post(path, {**body, "proof": signed.proof})

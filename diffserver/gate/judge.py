@@ -78,8 +78,8 @@ def judge(reports: Reports, terms: Terms, stages: int) -> Verdict:
     The probability of a false abort is shared by the stages, and there by failures, the fleet and its groups.
     """
     alpha = terms.false_abort / stages / (3 if reports.groups else 2)
-    if evidence(reports.failed, reports.tried, terms.most_failures) >= 1 / alpha:
-        return Verdict("harm", f"{reports.failed} of {reports.tried} devices failed with it")
+    if (fails := _fails(reports, terms, alpha)) is not None:
+        return fails
     for name, difference in reports.groups.items():
         verdict = _of(difference, terms, alpha / len(reports.groups))
         if verdict.finding == "harm":
@@ -87,9 +87,25 @@ def judge(reports: Reports, terms: Terms, stages: int) -> Verdict:
     return _of(reports.fleet, terms, alpha)
 
 
+def judge_failures(reports: Reports, terms: Terms, stages: int, least: int) -> Verdict:
+    """Return the verdict on a stage by failures alone, where at least so many devices must have tried the version."""
+    if (fails := _fails(reports, terms, terms.false_abort / stages)) is not None:
+        return fails
+    told = f"{reports.failed} of {reports.tried} devices failed with it"
+    if reports.tried < least:
+        return Verdict("inconclusive", f"{told}, and {least} must have tried it")
+    return Verdict("no evidence of harm", told)
+
+
 def goes_on(verdict: Verdict, reach: float, terms: Terms) -> bool:
     """Tell whether a version with this verdict may go on to this share of its channel (0 to 1)."""
     return verdict.finding == "pass" or (verdict.finding == "no evidence of harm" and reach <= terms.small)
+
+
+def _fails(reports: Reports, terms: Terms, alpha: float) -> Verdict | None:
+    if evidence(reports.failed, reports.tried, terms.most_failures) < 1 / alpha:
+        return None
+    return Verdict("harm", f"{reports.failed} of {reports.tried} devices failed with it")
 
 
 def _of(difference: Difference, terms: Terms, alpha: float) -> Verdict:

@@ -44,7 +44,7 @@ class Parent:
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
     """Fetch the parent of a training into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
-        head, newest = versions.head(session, spec.model), versions.newest(session, spec.model)
+        head, newest = versions.head(session, spec.model, spec.channel), versions.newest(session, spec.model)
         if head is None or newest is None:
             raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
         start = _start_candidate(session, head, spec.method)
@@ -70,7 +70,7 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
     now. None if there is no such candidate.
     """
     with reading(engine) as session:
-        head, newest = versions.head(session, spec.model), versions.newest(session, spec.model)
+        head, newest = versions.head(session, spec.model, spec.channel), versions.newest(session, spec.model)
         if head is None or newest is None:
             return None
         if spec.checkpoint:

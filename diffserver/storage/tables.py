@@ -25,8 +25,6 @@ from diffclient.release.manifest import Blob
 from diffclient.release.metric import LENGTH_LIMIT, Metric
 from diffserver.storage.column_types import Base, Prose, digest_column, length_column, utc_now
 
-STABLE = "stable"
-
 IN_FORCE = text("superseded_at IS NULL")
 UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
 
@@ -42,6 +40,8 @@ class Model(Base):
     task: Mapped[str]
     least_next: Mapped[int] = mapped_column(default=0, server_default="0")
     """The least number of the next version: lower ones may be on devices, though no row tells of them."""
+    returns: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    """The versions that devices may go back to, by digest, as signed last."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     archived_at: Mapped[datetime | None]
 
@@ -113,10 +113,10 @@ class Channel(Base):
 
 
 class Rollout(Base):
-    """A version's way through a channel, stage by stage; `stages`, `terms` and `verdict` are the values of `rollout`.
+    """A version's way through a channel, stage by stage; `terms` are its conditions, `verdict` is the gate's last.
 
-    A device has the version if its place in this rollout (`catalog.rollout_stages.place`) is below `reach`, or if it
-    matches one of the stages that were reached.
+    What they mean is said in `rollouts.plan`: a device has the version if its place is below `reach`, or if it has an
+    attribute that one of the stages names which were reached.
     """
 
     __tablename__ = "rollouts"
@@ -139,6 +139,8 @@ class Rollout(Base):
     stages: Mapped[list[str]]
     stage: Mapped[int] = mapped_column(default=0)
     reach: Mapped[int] = mapped_column(BigInteger, default=0)
+    chosen: Mapped[int] = mapped_column(default=0)
+    """The number of devices that the version had come to when the stage began."""
     terms: Mapped[dict[str, Any]]
     verdict: Mapped[dict[str, Any] | None]
     created_by: Mapped[str]

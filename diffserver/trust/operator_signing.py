@@ -6,6 +6,7 @@ that a server can't roll back to an older state.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,19 @@ def trust(keyring: Keyring, root: Path) -> int:
     return plant_root(keyring.folder / TRUSTED_FOLDER, root.read_bytes())
 
 
-def answer(challenge: Mapping[str, Any], expected: Mapping[str, Any], keyring: Keyring, url: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Signed:
+    """A proof as it is sent, and the change that it is of, in one line."""
+
+    proof: Mapping[str, Any]
+    change: str
+
+
+def answer(challenge: Mapping[str, Any], expected: Mapping[str, Any], keyring: Keyring, url: str) -> Signed:
     """Return the proof that answers a server's challenge, if the change is the `expected` one.
 
-    `expected` holds the members that the operator knows. Raises Conflict, Invalid, KeyMissing, TrustError.
+    `expected` holds the members that the operator knows; of a permission to go back, a version that it is to. Raises
+    Conflict, Invalid, KeyMissing, TrustError.
     """
     try:
         model, change = str(challenge["model"]), from_json_values(challenge["change"])
@@ -103,20 +113,24 @@ def answer(challenge: Mapping[str, Any], expected: Mapping[str, Any], keyring: K
     for metadata in changed.values():
         sign(metadata, holders, keyring)
     _require_enough(changed, holders, keyring, model)
-    return {
+    proof = {
         "expires": expires.isoformat(),
         "versions": {role: metadata.signed.version for role, metadata in changed.items()},
         "signatures": {
             role: [signature.to_dict() for signature in metadata.signatures.values()]
             for role, metadata in changed.items()
         },
+        "returns": [one.version for one in change.returns] if change.kind in ("publish", "permit") else [],
     }
+    return Signed(proof, change.describe())
 
 
 def _require_expected(model: str, change: Change, expected: Mapping[str, Any]) -> None:
     offered = {"model": model, **change.to_json()}
     if change.kind == "publish":
         offered["digest"] = change.manifests[0].to_digest
+    if change.kind == "permit" and expected.get("version") in [one.version for one in change.returns]:
+        offered["version"] = expected["version"]
     differing = [name for name, value in expected.items() if offered.get(name) != value]
     if differing:
         raise Conflict(

@@ -28,11 +28,15 @@ from diffserver.trust.signing import can_sign, enact, sign
 
 @dataclass(frozen=True)
 class Proof:
-    """Signatures on a change by role, with the versions and the expiry of the signed metadata."""
+    """Signatures on a change by role, with the versions and the expiry of the signed metadata.
+
+    `returns` are the numbers of the versions to which the change lets devices go back.
+    """
 
     expires: datetime
     versions: Mapping[str, int]
     signatures: Mapping[str, Sequence[Mapping[str, str]]]
+    returns: Sequence[int] = ()
 
 
 def apply(session: Session, keyring: Keyring, model: str, change: Change, proof: Proof | None = None) -> None:

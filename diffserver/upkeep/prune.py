@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from diffserver.choices.channels import STABLE
 from diffserver.settings import Retention
 from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects, Stored
-from diffserver.storage.tables import STABLE, Candidate, Channel, Device, Report, Shortcut, Token, Training, Version
+from diffserver.storage.tables import Candidate, Channel, Device, Report, Shortcut, Token, Training, Version
 from diffserver.upkeep.named_bytes import named_objects
 from diffserver.upkeep.retention import (
     Aged,

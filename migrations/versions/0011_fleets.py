@@ -22,6 +22,7 @@ tokens = sa.table("tokens", sa.column("role"))
 
 def upgrade() -> None:
     op.add_column("models", sa.Column("least_next", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("models", sa.Column("returns", sa.JSON(), server_default="[]", nullable=False))
     op.add_column("models", sa.Column("archived_at", MOMENT, nullable=True))
     op.add_column("channels", sa.Column("two_persons", sa.Boolean(), server_default=sa.false(), nullable=False))
     for name in ("left_at", "cloned_at"):
@@ -55,8 +56,8 @@ def downgrade() -> None:
     for name in ("former_boot", "boot", "cloned_at", "left_at"):
         op.drop_column("devices", name)
     op.drop_column("channels", "two_persons")
-    op.drop_column("models", "archived_at")
-    op.drop_column("models", "least_next")
+    for name in ("archived_at", "returns", "least_next"):
+        op.drop_column("models", name)
 
 
 def _roles(allowed: str, renamed: dict[str, str]) -> None:
@@ -93,6 +94,7 @@ def _rollouts() -> None:
         sa.Column("stages", sa.JSON(), nullable=False),
         sa.Column("stage", sa.Integer(), nullable=False),
         sa.Column("reach", sa.BigInteger(), nullable=False),
+        sa.Column("chosen", sa.Integer(), nullable=False),
         sa.Column("terms", sa.JSON(), nullable=False),
         sa.Column("verdict", sa.JSON(), nullable=True),
         sa.Column("created_by", sa.Text(), nullable=False),

@@ -43,13 +43,11 @@ class Route:
 
 
 def lead(store: Store, trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
-    """Return the route that an answer names, checked to lead forward; a version that was kept is always one.
+    """Return the route that an answer names, checked not to lead backwards; to a version that was kept it is free.
 
     Raises like `find` and `check_forward`.
     """
-    if way := kept(store, answer):
-        return way
-    way = find(trust, answer, digest, model)
+    way = kept(store, answer) or find(trust, answer, digest, model)
     check_forward(trust, way.target, store.state().current)
     return way
 

@@ -9,6 +9,7 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, StateRequest
 from diffserver.catalog import devices, quotas, tokens
 from diffserver.errors import Unauthenticated
+from diffserver.rollouts.answer import answer
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Device, Report, Token
 
@@ -27,17 +28,17 @@ def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer
 @router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409))
 def poll(body: PollRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
-    device, held = _device(who), body.holding().digest
+    device = _device(who)
     with reading(engine) as session:
-        answer = devices.answer(session, device, held, body.full_fallback, body.without)
+        found = answer(session, device, body.holding(), body.full_fallback, body.without)
     _remember(engine, device, body, request)
     return PollAnswer(
-        action="update" if answer.steps else "none",
-        version=answer.number,
-        digest=answer.digest,
-        steps=list(answer.steps),
+        action="update" if found.steps else "none",
+        version=found.number,
+        digest=found.digest,
+        steps=list(found.steps),
         poll_seconds=config.poll_seconds,
-        notice=answer.notice,
+        notice=found.notice,
     )
 
 

@@ -23,8 +23,8 @@ from diffserver.api.access import (
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
 from diffserver.api.problems import CALLER, declared
+from diffserver.api.proofs import proof_of
 from diffserver.api.requests import PublishRequest, TrainingRequest
-from diffserver.api.routes.trust import proof_of
 from diffserver.catalog import training_queue, versions
 from diffserver.catalog.workers import workforce
 from diffserver.errors import NotFound
@@ -101,14 +101,14 @@ def get_candidate(candidate_id: RowId, engine: Database, _who: Viewer) -> Candid
 def publish_candidate(
     candidate_id: RowId, body: PublishRequest, engine: Database, keys: Keys, who: Publisher
 ) -> VersionAnswer:
-    """Make a candidate its model's next version and move the channel `stable` to it.
+    """Make a candidate its model's next version, and lead a channel there: at once or, with stages, in a rollout.
 
     Where the server does not hold the model's key, the answer is the problem `signature-needed` with a challenge; the
     same request with a proof of it is accepted.
     """
     by = f"{who.name} (token {who.id})"
     with writing(engine) as session:
-        version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body))
+        version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body), body.way())
         return shown.versions(session, [version])[0]
 
 

@@ -10,11 +10,11 @@ from diffserver.api.access import Database, Keys, Publisher, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
 from diffserver.api.problems import CALLER, declared
+from diffserver.api.proofs import proof_of
 from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases
 from diffserver.trust.metadata.roles import parse_file
-from diffserver.trust.sign_change import Proof
 
 router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
 
@@ -48,9 +48,9 @@ def get_metadata(name: str, engine: Database) -> Response:
 def move_channel(
     model: ModelName, body: ChannelRequest, engine: Database, keys: Keys, _who: Publisher
 ) -> VersionAnswer:
-    """Move the channel `stable` to a version that was published, and sign that devices with a later one may follow."""
+    """Move a channel to a version that was published, and sign that devices with a later one may follow."""
     with writing(engine) as session:
-        version = releases.move_channel(session, keys, model, body.version, proof_of(body))
+        version = releases.move_channel(session, keys, model, body.version, proof_of(body), body.channel)
         return shown.versions(session, [version])[0]
 
 
@@ -66,12 +66,3 @@ def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, _
     """Sign a model's metadata again before it expires, as its own key's holder must once a year."""
     with writing(engine) as session:
         releases.renew(session, keys, model, proof_of(body))
-
-
-def proof_of(body: ChangeRequest) -> Proof | None:
-    """The signatures that came along."""
-    sent = body.proof
-    if sent is None:
-        return None
-    signatures = {role: [signature.model_dump() for signature in of_role] for role, of_role in sent.signatures.items()}
-    return Proof(sent.expires, sent.versions, signatures)

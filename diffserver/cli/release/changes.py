@@ -27,7 +27,7 @@ def recall(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a model's devices back to an earlier version, and sign the permission.
+    """Send a channel's devices back to an earlier version, and sign the permission.
 
     They return to the slot that they kept, or take a snapshot. The next version starts from there, so the one recalled
     is no one's parent. Publishing it ends the permission, and so does --undo.
@@ -37,8 +37,9 @@ def recall(
     with connected(server, token) as remote:
         details = remote.get(f"/v1/models/{model}")
         version = _destination(remote, details, to, undo)
-        kind = "forward" if version == details["newest"] else "downgrade"
-        expected = {"model": model, "kind": kind, "version": version}
+        expected: dict[str, Any] = {"model": model, "kind": "permit"}
+        if version != details["newest"]:
+            expected["version"] = version
         answer = change(remote, f"/v1/models/{model}/channel", {"version": version}, expected, keys)
     show(answer, as_json, f"Devices of {model} go to version {version} ({answer['digest'][:12]}).")
 

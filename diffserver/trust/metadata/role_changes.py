@@ -1,4 +1,4 @@
-"""Changes of a model's roles: publish a version, permit a downgrade or end it, retire old diffs, renew.
+"""Changes of a model's roles: publish a version, permit devices to go back, retire old diffs, renew.
 
 Pure. Server and operator apply the same change to metadata that each has verified for itself, and so arrive at the
 same bytes to sign. Both refuse a change that contradicts what was signed before.
@@ -17,22 +17,32 @@ from diffserver.trust.metadata.model_roles import WINDOW, ModelRoles
 
 
 @dataclass(frozen=True)
+class Return:
+    """A version that devices may go back to; `blob` is the content of the permission's target."""
+
+    digest: str
+    version: int
+    blob: Blob
+
+
+@dataclass(frozen=True)
 class Publish:
-    """The next version: the manifests of its snapshot and of the diffs that lead to it."""
+    """The next version: the manifests of its snapshot and of the diffs that lead to it, and the ways back from it."""
 
     manifests: tuple[Manifest, ...]
+    returns: tuple[Return, ...] = ()
     kind: Literal["publish"] = "publish"
     rewrite_all = False
 
     def apply(self, roles: ModelRoles) -> None:
-        """Add the version and drop permissions to downgrade; raises Conflict, Invalid."""
+        """Add the version and replace the permissions to go back; raises Conflict, Invalid, NotFound."""
         number = _only_number(self.manifests, roles.model)
         head = roles.head()
         if number != (0 if head is None else head + 1):
             raise Conflict(f"version {number} does not follow version {head}", "publish in order")
         for manifest in self.manifests:
             _require_known_start(roles, manifest)
-        roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
+        _permit(roles, self.returns, number)
         roles.live |= target_files.of_manifests(self.manifests)
         roles.settle()
 
@@ -40,67 +50,40 @@ class Publish:
         """Return the change in one line."""
         first = self.manifests[0]
         diffs = ", ".join(_way(manifest) for manifest in self.manifests)
-        return f"version {first.to_version} of {first.model} ({first.to_digest[:12]}): {diffs}"
+        back = f"; {_describe(self.returns, first.to_version)}" if self.returns else ""
+        return f"version {first.to_version} of {first.model} ({first.to_digest[:12]}): {diffs}{back}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"kind": self.kind, "manifests": [manifest.to_json() for manifest in self.manifests]}
+        return {
+            "kind": self.kind,
+            "manifests": [manifest.to_json() for manifest in self.manifests],
+            "returns": [asdict(permission) for permission in self.returns],
+        }
 
 
 @dataclass(frozen=True)
-class GoBack:
-    """The permission for devices up to version `below` to go back to `version`; `blob` is the target's content."""
+class Permit:
+    """The versions that devices up to `below` may go back to, in place of those before; none ends all permissions."""
 
-    digest: str
-    version: int
     below: int
-    blob: Blob
-    kind: Literal["downgrade"] = "downgrade"
+    returns: tuple[Return, ...]
+    kind: Literal["permit"] = "permit"
     rewrite_all = False
 
     def apply(self, roles: ModelRoles) -> None:
-        """Add the permission; raises NotFound, Conflict."""
-        facts = roles.facts(self.version)
-        if facts is None:
-            raise NotFound(f"version {self.version} of {roles.model} is not signed", "choose one that was published")
-        if facts.digest != self.digest or not self.version < self.below or self.below != roles.head():
-            raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
-        permission = Downgrade(self.digest, self.version, self.below)
-        roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
-        roles.live |= target_files.of_downgrade(roles.model, permission, self.blob)
+        """Replace the permissions; raises NotFound, Conflict."""
+        if self.below != roles.head():
+            raise Conflict(f"{self.describe()}: version {self.below} is not the latest", "ask again")
+        _permit(roles, self.returns, self.below)
 
     def describe(self) -> str:
         """Return the change in one line."""
-        return f"devices up to version {self.below} may go back to version {self.version} ({self.digest[:12]})"
+        return _describe(self.returns, self.below)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class GoForward:
-    """The end of a permission to go back: devices go to the latest version again."""
-
-    digest: str
-    version: int
-    kind: Literal["forward"] = "forward"
-    rewrite_all = False
-
-    def apply(self, roles: ModelRoles) -> None:
-        """Drop the permission; raises Conflict."""
-        facts = roles.facts(self.version)
-        if facts is None or facts.digest != self.digest or self.version != roles.head():
-            raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
-        roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
-
-    def describe(self) -> str:
-        """Return the change in one line."""
-        return f"devices go to version {self.version} ({self.digest[:12]}) again, and none goes back"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
+        return {"kind": self.kind, "below": self.below, "returns": [asdict(one) for one in self.returns]}
 
 
 @dataclass(frozen=True)
@@ -155,9 +138,9 @@ class Renew:
         return asdict(self)
 
 
-Change = Publish | GoBack | GoForward | Retire | Renew
+Change = Publish | Permit | Retire | Renew
 
-_PLAIN: Mapping[str, Callable[..., Change]] = {"forward": GoForward, "retire": Retire, "renew": Renew}
+_PLAIN: Mapping[str, Callable[..., Change]] = {"retire": Retire, "renew": Renew}
 
 
 def from_json_values(value: Mapping[str, Any]) -> Change:
@@ -166,12 +149,35 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
     try:
         kind = fields.pop("kind")
         if kind == "publish":
-            return Publish(_not_empty(from_json(manifest) for manifest in fields["manifests"]))
-        if kind == "downgrade":
-            return GoBack(**fields | {"blob": Blob(**fields["blob"])})
+            manifests = _not_empty(from_json(manifest) for manifest in fields["manifests"])
+            return Publish(manifests, _returns(fields["returns"]))
+        if kind == "permit":
+            return Permit(fields["below"], _returns(fields["returns"]))
         return _PLAIN[kind](**fields)
     except (KeyError, TypeError) as error:
         raise Invalid(f"this is no change that this release knows ({error})", "update diffserver here") from error
+
+
+def _returns(values: Iterable[Mapping[str, Any]]) -> tuple[Return, ...]:
+    return tuple(Return(**value | {"blob": Blob(**value["blob"])}) for value in map(dict, values))
+
+
+def _permit(roles: ModelRoles, returns: Iterable[Return], below: int) -> None:
+    """Put permissions in the place of those before; each has to name what was published, before `below`."""
+    roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
+    for one in returns:
+        facts = roles.facts(one.version)
+        if facts is None:
+            raise NotFound(f"version {one.version} of {roles.model} is not signed", "choose one that was published")
+        if facts.digest != one.digest or not one.version < below:
+            raise Conflict(f"{_describe((one,), below)}: that is not what was published", "ask again")
+        permission = Downgrade(one.digest, one.version, below)
+        roles.live |= target_files.of_downgrade(roles.model, permission, one.blob)
+
+
+def _describe(returns: Sequence[Return], below: int) -> str:
+    versions = ", ".join(f"{one.version} ({one.digest[:12]})" for one in returns)
+    return f"devices up to version {below} may go back to version {versions}" if returns else "no device may go back"
 
 
 def _not_empty(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:

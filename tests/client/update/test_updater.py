@@ -110,6 +110,7 @@ def test_the_version_kept_is_not_fetched_again(device: Device, lineage: Lineage)
     for device.server.target in (0, 1):
         device.update()
     device.server.target = 0
+    device.server.repository.permit(0, lineage.digest(0), below=1)
     device.server.seen.clear()
     outcome = device.update()
     assert (outcome.action, device.digest()) == ("installed", lineage.digest(0))

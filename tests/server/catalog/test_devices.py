@@ -4,26 +4,20 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, event
 
 from diffclient.network.holding import Holding
 from diffserver.catalog import devices, tokens
-from diffserver.catalog.devices import Answer
-from diffserver.errors import NoPath, NotFound
+from diffserver.errors import NotFound
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Channel, Device, Report
+from diffserver.storage.tables import Device, Report
 from tests.server import factories
-from tests.server.conftest import publish_chain, record
+from tests.server.conftest import publish_chain
 
 
 def enroll(engine: Engine, name: str = "kitchen") -> Device:
     with writing(engine) as session:
         return devices.enroll(session, "speech", name, "stable")[0]
-
-
-def answer(engine: Engine, device: Device, digest: str | None) -> Answer:
-    with reading(engine) as session:
-        return devices.answer(session, device, digest)
 
 
 def seen(engine: Engine, device: Device) -> Device:
@@ -65,52 +59,6 @@ def test_enrolling_for_what_is_not_there(engine: Engine, model: str, channel: st
     publish_chain(engine, 0)
     with pytest.raises(NotFound, match=reason), writing(engine) as session:
         devices.enroll(session, model, "kitchen", channel)
-
-
-def test_before_anything_is_published_there_is_nothing_to_do(engine: Engine) -> None:
-    record(engine, factories.base())
-    assert answer(engine, enroll(engine), None) == Answer(None, None)
-
-
-@pytest.mark.parametrize(
-    ("held", "path"),
-    [
-        pytest.param("v3", [], id="up to date"),
-        pytest.param("v2", ["3.from.2"], id="one behind"),
-        pytest.param("v0", ["1.from.0", "2.from.1", "3.from.2"], id="three behind"),
-        pytest.param(None, ["3.snapshot"], id="new"),
-        pytest.param("someone else's", ["3.snapshot"], id="unknown"),
-    ],
-)
-def test_the_answer_leads_to_the_channels_version(engine: Engine, held: str | None, path: list[str]) -> None:
-    publish_chain(engine, 3)
-    found = answer(engine, enroll(engine), held and factories.digest(held))
-    assert (found.number, found.digest) == (3, factories.digest("v3"))
-    assert list(found.steps) == [f"speech/v0/{step}" for step in path]
-
-
-def test_a_channel_that_moved_back_takes_its_devices_with_it(engine: Engine) -> None:
-    publish_chain(engine, 2)
-    device = enroll(engine)
-    with writing(engine) as session:
-        session.get_one(Channel, ("speech", "stable")).digest = factories.digest("v1")
-    found = answer(engine, device, factories.digest("v2"))
-    assert found.steps == ("speech/v0/1.snapshot",)
-
-
-def test_an_idle_poll_costs_two_reads_and_one_write_a_minute(engine: Engine) -> None:
-    publish_chain(engine, 3)
-    device, held = enroll(engine), factories.digest("v3")
-    with statements(engine) as sent:
-        answer(engine, device, held)
-        remember(engine, device, "v3", "diffclient/0.1.0")
-    assert [word for word in sent if word != "BEGIN"] == ["SELECT", "UPDATE"]
-    device = seen(engine, device)
-    assert (device.digest, device.client) == (held, "diffclient/0.1.0")
-    with statements(engine) as sent:
-        answer(engine, device, held)
-        remember(engine, device, "v3", "diffclient/0.1.0")
-    assert [word for word in sent if word != "BEGIN"] == ["SELECT"]
 
 
 @pytest.mark.parametrize("what", ["a minute passed", "another digest", "another client", "a stage"])
@@ -207,25 +155,3 @@ def test_standings_show_each_device_with_its_version_and_last_report(engine: Eng
     assert bedroom.last_report is not None
     assert (bedroom.number, bedroom.last_report.stage) == (1, "installed")
     assert all(row.number is None and row.last_report is None for row in rows if row is not bedroom)
-
-
-def test_steps_that_failed_on_a_device_are_left_out(engine: Engine) -> None:
-    publish_chain(engine, 2)
-    device, held, whole = enroll(engine), factories.digest("v1"), "speech/v0/2.snapshot"
-    with reading(engine) as session:
-        other = devices.answer(session, device, held, without=["speech/v0/2.from.1"])
-        unwelcome = devices.answer(session, device, held, False, ["speech/v0/2.from.1", "speech/v0/9.from.8"])
-        with pytest.raises(NoPath):
-            devices.answer(session, device, held, without=["speech/v0/2.from.1", whole])
-    assert other.steps == (whole,)
-    assert (unwelcome.steps, unwelcome.notice) == ((), "snapshot")
-
-
-def test_a_plan_finds_its_way_by_graph_when_steps_are_many(engine: Engine) -> None:
-    publish_chain(engine, 12)
-    with statements(engine) as sent:
-        found = answer(engine, enroll(engine), factories.digest("v2"))
-    assert found.steps == tuple(f"speech/v0/{number}.from.{number - 1}" for number in range(3, 13))
-    with reading(engine) as session:
-        assert session.scalar(select(Channel.digest)) == found.digest
-    assert sent.count("SELECT") <= 6, "enrolling takes some, planning three"

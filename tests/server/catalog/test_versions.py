@@ -80,7 +80,7 @@ def test_a_recalled_version_is_no_ones_parent_and_its_number_is_taken(engine: En
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        (factories.update("v3", "v4", 4), "another version than the channel's, which is number 1"),
+        (factories.update("v3", "v4", 4), "another version than the channel stable, which is at version 1"),
         (factories.update("v1", "again", 2), "the number of a version that was published since"),
         (factories.update("v1", "v3", 4, start=1), "diffserver recall speech"),
     ],
@@ -208,7 +208,7 @@ def test_what_can_never_be_published(engine: Engine) -> None:
     publish_chain(engine, 1)
     for new, reason in [
         (factories.full("v1", "full", 2), "for comparison only"),
-        (factories.update("v0", "other", 1), "another version than the channel's, which is number 1"),
+        (factories.update("v0", "other", 1), "another version than the channel stable, which is at version 1"),
         (factories.update("v1", "v0", 2), "the very weights of an earlier version"),
         (factories.base(label="another base"), "another version than the channel's"),
     ]:

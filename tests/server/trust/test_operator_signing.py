@@ -175,9 +175,9 @@ def test_what_moved_between_challenge_and_proof_is_refused(
     first, second = (record(service.engine, factories.update("v0", label, 1)) for label in ("v1", "w1"))
     path = f"/v1/candidates/{first.id}/publish"
     challenge = challenge_of(service, path, {})
-    proof = operator_signing.answer(challenge, {"digest": first.digest}, keyring, url)
+    signed = operator_signing.answer(challenge, {"digest": first.digest}, keyring, url)
     typed("publish", second.id, "--keys", keyring.folder)
-    answer = service.operator.post(path, json={"proof": proof})
+    answer = service.operator.post(path, json={"proof": signed.proof})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:diffserver:problem:head-moved")
 
 

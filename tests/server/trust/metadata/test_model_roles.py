@@ -8,17 +8,25 @@ from diffclient.errors import ManifestError
 from diffclient.release import target_custom, target_names
 from diffclient.release.manifest import Probe
 from diffserver.errors import Conflict, DiffServerError, Invalid, NotFound
-from diffserver.trust.metadata.role_changes import Change, GoBack, GoForward, Publish, Renew, Retire, from_json_values
+from diffserver.trust.metadata.role_changes import (
+    Change,
+    Permit,
+    Publish,
+    Renew,
+    Retire,
+    Return,
+    from_json_values,
+)
 from tests.server import factories
 from tests.server.trust.world import World, manifests
 
 
-def go_forward(number: int, label: str = "v") -> GoForward:
-    return GoForward(factories.digest(f"{label}{number}"), number)
+def go_back(below: int, *numbers: int, label: str = "v") -> Permit:
+    return Permit(below, tuple(way_back(number, label) for number in numbers))
 
 
-def go_back(number: int, below: int, label: str = "v") -> GoBack:
-    return GoBack(factories.digest(f"{label}{number}"), number, below, factories.blob("permission", 60))
+def way_back(number: int, label: str = "v") -> Return:
+    return Return(factories.digest(f"{label}{number}"), number, factories.blob("permission", 60))
 
 
 def grown(count: int) -> World:
@@ -91,23 +99,24 @@ def test_probes_and_graphs_of_history_move_to_the_archive_and_back() -> None:
     assert moved not in world.roles["speech+archive"].signed.targets
 
 
-def test_a_way_back_is_permitted_until_the_next_version() -> None:
+def test_ways_back_are_permitted_until_the_next_version() -> None:
     world = grown(5)
-    assert world.apply(go_back(1, 5)) == ["speech"]
+    assert world.apply(go_back(5, 1, 4)) == ["speech"]
+    assert world.find("speech/v0/4.downgrade") is not None
     target = world.find("speech/v0/1.downgrade")
     assert target is not None
     permission = target_custom.read_downgrade("speech/v0/1.downgrade", target.custom)
     assert permission == target_custom.Downgrade(factories.digest("v1"), 1, 5)
-    world.apply(go_back(0, 5))
-    assert world.find("speech/v0/1.downgrade") is None, "one at a time"
+    world.apply(go_back(5, 0))
+    assert world.find("speech/v0/1.downgrade") is None, "these and no others"
     world.publish(6)
     assert world.find("speech/v0/0.downgrade") is None
 
 
 def test_a_way_back_ends_where_devices_go_forward_again() -> None:
     world = grown(5)
-    world.apply(go_back(1, 5))
-    assert world.apply(go_forward(5)) == ["speech"]
+    world.apply(go_back(5, 1))
+    assert world.apply(go_back(5)) == ["speech"]
     assert world.find("speech/v0/1.downgrade") is None
 
 
@@ -158,12 +167,14 @@ def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
         ),
         pytest.param(Publish(manifests(3, (9,))), Conflict, "does not start from", id="from the future"),
         pytest.param(go_back(2, 2), Conflict, "not what was published", id="back to the latest"),
-        pytest.param(go_back(1, 9), Conflict, "not what was published", id="back from the future"),
-        pytest.param(go_back(1, 1), Conflict, "not what was published", id="back to itself"),
-        pytest.param(go_back(1, 2, "forged"), Conflict, "not what was published", id="back to other weights"),
-        pytest.param(go_back(7, 2), NotFound, "not signed", id="back to nowhere"),
-        pytest.param(go_forward(1), Conflict, "not what was published", id="forward to the past"),
-        pytest.param(go_forward(2, "forged"), Conflict, "not what was published", id="to other weights"),
+        pytest.param(go_back(9, 1), Conflict, "version 9 is not the latest", id="back from the future"),
+        pytest.param(go_back(1, 1), Conflict, "version 1 is not the latest", id="back from the past"),
+        pytest.param(go_back(1), Conflict, "version 1 is not the latest", id="forward to the past"),
+        pytest.param(go_back(2, 0, 1, label="forged"), Conflict, "not what was published", id="back to other weights"),
+        pytest.param(go_back(2, 1, 7), NotFound, "version 7 of speech is not signed", id="back to nowhere"),
+        pytest.param(
+            Publish(manifests(3, (2,)), (way_back(1, "forged"),)), Conflict, "not what was published", id="a forged way"
+        ),
         pytest.param(Retire(2), Conflict, "not history yet", id="retire what is live"),
         pytest.param(Retire(10**9), Conflict, "not history yet", id="retire everything"),
     ],
@@ -177,12 +188,14 @@ def test_changes_that_contradict_what_was_signed(change: Change, error: type[Dif
 
 
 def test_nothing_can_be_done_before_the_first_version() -> None:
-    for change in (Renew(), Retire(0), go_back(0, 1), go_forward(0)):
+    for change in (Renew(), Retire(0), go_back(1, 0), go_back(0)):
         with pytest.raises((NotFound, Conflict)):
             World().apply(change)
 
 
-@pytest.mark.parametrize("change", [Publish(manifests(3, (2, 0))), go_back(1, 3), go_forward(3), Retire(7), Renew()])
+@pytest.mark.parametrize(
+    "change", [Publish(manifests(3, (2, 0)), (way_back(1),)), go_back(3, 1, 2), go_back(3), Retire(7), Renew()]
+)
 def test_a_change_travels_as_json(change: Change) -> None:
     assert from_json_values(change.to_json()) == change
 
@@ -195,7 +208,8 @@ def test_a_change_travels_as_json(change: Change) -> None:
         {"kind": ["publish"]},
         {"kind": "retire"},
         {"kind": "retire", "before": 1, "more": 2},
-        {"kind": "downgrade", "version": 1},
+        {"kind": "permit", "below": 1},
+        {"kind": "permit", "below": 1, "returns": [{"version": 1}]},
         {"kind": "publish"},
         {"kind": "publish", "manifests": 5},
         {"kind": "publish", "manifests": [{"kind": "sparse"}]},
@@ -217,7 +231,7 @@ def test_whatever_happens_what_was_published_is_found_and_the_live_role_stays_sm
             starts = data.draw(st.sets(st.integers(max(0, head - 4), head - 1), min_size=1)) if head else set()
             world.publish(head, tuple(sorted(starts)))
         elif act == "back" and head > 0:
-            world.apply(go_back(data.draw(st.integers(0, head - 1)), head))
+            world.apply(go_back(head, *data.draw(st.sets(st.integers(0, head - 1)))))
         elif act == "retire" and head > 0:
             retired = max(retired, data.draw(st.integers(0, head - 1)))
             world.apply(Retire(retired))

@@ -1,0 +1,102 @@
+"""Rollouts: a version's way through a channel in stages, for operators to start, watch and stop."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from diffserver.api.access import AfterNumber, Database, Keys, Limit, Publisher, TokenFirst, Viewer, Writing, page
+from diffserver.api.answers import Page, RolloutAnswer
+from diffserver.api.fields import ModelName, Name, RowId
+from diffserver.api.problems import CALLER, declared
+from diffserver.api.proofs import proof_of
+from diffserver.api.requests import ReasonRequest, RolloutRequest
+from diffserver.catalog.versions import find_model
+from diffserver.rollouts import records
+from diffserver.rollouts.progress import progress
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Rollout
+from diffserver.trust import releases
+
+router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=TokenFirst, responses=declared(*CALLER))
+
+
+@router.post("/models/{model}/rollouts", status_code=201, dependencies=[Writing], responses=declared(404, 409))
+def start_rollout(
+    model: ModelName, body: RolloutRequest, engine: Database, keys: Keys, who: Publisher
+) -> RolloutAnswer:
+    """Lead a channel in stages to a version that was published, and sign what devices may go back to.
+
+    Where the channel asks for two persons, the rollout waits for another one's approval.
+    """
+    with writing(engine) as session:
+        started = releases.start_rollout(session, keys, model, body.version, body.way(), who.name, proof_of(body))
+        return _shown(session, started)
+
+
+@router.get("/rollouts")
+def list_rollouts(
+    engine: Database,
+    _who: Viewer,
+    model: Annotated[Name | None, Query(description="Of this model only.")] = None,
+    limit: Limit = 100,
+    after: AfterNumber = 0,
+) -> Page[RolloutAnswer]:
+    """Rollouts, oldest first, those too that have ended."""
+    query = select(Rollout).where(Rollout.id > after).order_by(Rollout.id).limit(limit + 1)
+    with reading(engine) as session:
+        if model is not None:
+            find_model(session, model)
+            query = query.where(Rollout.model == model)
+        rows = [_shown(session, rollout) for rollout in session.scalars(query)]
+    return page(rows, limit, RolloutAnswer, lambda rollout: rollout.id)
+
+
+@router.get("/rollouts/{rollout_id}", responses=declared(404))
+def get_rollout(rollout_id: RowId, engine: Database, _who: Viewer) -> RolloutAnswer:
+    """One rollout: its stage, the gate's last verdict and what is missing, and what became of the devices."""
+    with reading(engine) as session:
+        return _shown(session, records.find(session, rollout_id))
+
+
+@router.post("/rollouts/{rollout_id}/approve", dependencies=[Writing], responses=declared(404, 409))
+def approve_rollout(rollout_id: RowId, engine: Database, keys: Keys, who: Publisher) -> RolloutAnswer:
+    """Let a rollout go on by hand: to begin as a second person, or to its next stage whatever the gate says."""
+
+    def approve(session: Session, rollout: Rollout) -> None:
+        records.approve(session, rollout, who.name)
+        if rollout.state == "done":
+            releases.settle(session, keys, rollout.model)
+
+    return _changed(engine, rollout_id, approve)
+
+
+@router.post("/rollouts/{rollout_id}/pause", dependencies=[Writing], responses=declared(404, 409))
+def pause_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, _who: Publisher) -> RolloutAnswer:
+    """Give the version to no further device; those that have it keep it."""
+    return _changed(engine, rollout_id, lambda session, rollout: records.pause(session, rollout, body.reason))
+
+
+@router.post("/rollouts/{rollout_id}/resume", dependencies=[Writing], responses=declared(404, 409))
+def resume_rollout(rollout_id: RowId, engine: Database, _who: Publisher) -> RolloutAnswer:
+    """Go on with a rollout that was paused."""
+    return _changed(engine, rollout_id, records.resume)
+
+
+@router.post("/rollouts/{rollout_id}/abort", dependencies=[Writing], responses=declared(404, 409))
+def abort_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, _who: Publisher) -> RolloutAnswer:
+    """End a rollout: devices that have the version return to what they kept, or to what the channel stands at."""
+    return _changed(engine, rollout_id, lambda session, rollout: records.abort(session, rollout, body.reason))
+
+
+def _changed(engine: Engine, rollout_id: int, change: Callable[[Session, Rollout], None]) -> RolloutAnswer:
+    with writing(engine) as session:
+        rollout = records.find(session, rollout_id)
+        change(session, rollout)
+        return _shown(session, rollout)
+
+
+def _shown(session: Session, rollout: Rollout) -> RolloutAnswer:
+    return RolloutAnswer.model_validate(progress(session, rollout))

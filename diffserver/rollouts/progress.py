@@ -1,0 +1,49 @@
+"""How far a rollout has come, as operators are shown it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from diffserver.rollouts.evidence import Tried, here, tried
+from diffserver.storage.tables import Device, Rollout, Version
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A rollout, the numbers of its versions, and what became of the devices that its version came to."""
+
+    rollout: Rollout
+    from_version: int
+    to_version: int
+    running: int
+    trials: tuple[Tried, ...]
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that the rollout is in, or ended in; None until it begins."""
+        return self.rollout.stages[self.rollout.stage] if self.rollout.started_at else None
+
+    @property
+    def tried(self) -> int:
+        """The number of devices that said what became of the version."""
+        return sum(one.devices for one in self.trials)
+
+    @property
+    def failures(self) -> list[Tried]:
+        """Those at which it does not run, by where and why."""
+        return [one for one in self.trials if one.failed]
+
+
+def progress(session: Session, rollout: Rollout) -> Progress:
+    """Return how far a rollout has come."""
+    before, after = rollout.from_digest, rollout.to_digest
+    versions = select(Version.digest, Version.number).where(
+        Version.model == rollout.model, Version.digest.in_([before, after])
+    )
+    numbers = {row.digest: row.number for row in session.execute(versions)}
+    running = select(func.count()).select_from(Device).where(*here(rollout), Device.digest == rollout.to_digest)
+    trials = tried(session, rollout) if rollout.started_at else []
+    return Progress(rollout, numbers[before], numbers[after], session.scalar(running) or 0, tuple(trials))

@@ -1,0 +1,159 @@
+"""The records of rollouts: each begins, goes from stage to stage, is stopped, and ends, in the caller's transaction.
+
+Signing what devices may go back to is left to `trust.releases`, the reasons to go on or to stop to `gate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, union
+from sqlalchemy.orm import Session
+
+from diffserver.catalog.versions import find_channel
+from diffserver.errors import Conflict, NotFound
+from diffserver.rollouts.evidence import here
+from diffserver.rollouts.plan import Conditions, place, reach, stages_of
+from diffserver.rollouts.target import reaches
+from diffserver.storage.column_types import utc_now
+from diffserver.storage.tables import Attribute, Channel, Device, Rollout, Version
+
+UNDER_WAY = ("proposed", "running", "paused")
+
+
+def find(session: Session, rollout_id: int) -> Rollout:
+    """The rollout of that number, locked until the transaction ends; raises NotFound."""
+    rollout = session.get(Rollout, rollout_id, with_for_update=True)
+    if rollout is None:
+        raise NotFound(f"there is no rollout {rollout_id}", "list them with `diffserver rollouts list`")
+    return rollout
+
+
+def under_way(session: Session, model: str, channel: str) -> Rollout | None:
+    """The rollout that a channel is in, or None."""
+    return session.scalar(
+        select(Rollout).where(Rollout.model == model, Rollout.channel == channel, Rollout.state.in_(UNDER_WAY))
+    )
+
+
+def require_none(session: Session, model: str, channel: str) -> None:
+    """Raise Conflict if a channel is in a rollout."""
+    if (found := under_way(session, model, channel)) is not None:
+        raise Conflict(
+            f"rollout {found.id} of {model} is {found.state} in the channel {channel}",
+            f"wait for its end, or abort it: diffserver rollouts abort {found.id}",
+        )
+
+
+def begin(
+    session: Session, version: Version, channel: str, stages: Sequence[str], conditions: Conditions, by: str
+) -> Rollout:
+    """Begin to lead a channel to a version; where the channel asks for two persons, propose it. Raises Conflict.
+
+    Raises NotFound without such a channel, Invalid on stages that make none.
+    """
+    stages_of(stages)
+    require_none(session, version.model, channel)
+    standing = find_channel(session, version.model, channel)
+    if standing.digest is None:
+        raise Conflict(f"the channel {channel} of {version.model} has no version yet", "publish one without stages")
+    if standing.digest == version.digest:
+        raise Conflict(f"the channel {channel} stands at version {version.number} already", "nothing needs to be done")
+    rollout = Rollout(
+        model=version.model,
+        channel=channel,
+        from_digest=standing.digest,
+        to_digest=version.digest,
+        state="proposed",
+        stages=list(stages),
+        terms=conditions.to_json(),
+        created_by=by,
+    )
+    session.add(rollout)
+    session.flush()
+    if not standing.two_persons:
+        enter(session, rollout, 0)
+    return rollout
+
+
+def approve(session: Session, rollout: Rollout, by: str) -> None:
+    """Let a rollout go on by hand: one that is proposed begins, another enters its next stage. Raises Conflict."""
+    if rollout.state == "proposed":
+        if by == rollout.created_by:
+            raise Conflict(f"rollout {rollout.id} was proposed by {by}", "another person has to approve it")
+        rollout.approved_by = by
+        enter(session, rollout, 0)
+    elif rollout.state == "running":
+        enter(session, rollout, rollout.stage + 1)
+    else:
+        raise _not_now(rollout, "approved")
+
+
+def pause(session: Session, rollout: Rollout, reason: str) -> None:
+    """Give the version to no further device; those that have it keep it. Raises Conflict."""
+    if rollout.state != "running":
+        raise _not_now(rollout, "paused")
+    rollout.state, rollout.reason = "paused", reason
+    session.flush()
+
+
+def resume(session: Session, rollout: Rollout) -> None:
+    """Go on where a rollout was paused; raises Conflict."""
+    if rollout.state != "paused":
+        raise _not_now(rollout, "resumed")
+    rollout.state, rollout.reason = "running", ""
+    session.flush()
+
+
+def abort(session: Session, rollout: Rollout, reason: str) -> None:
+    """End a rollout where it is: devices that have the version return. Raises Conflict if it has ended."""
+    if rollout.state not in UNDER_WAY:
+        raise _not_now(rollout, "aborted")
+    rollout.state, rollout.reason, rollout.ended_at = "aborted", reason, utc_now()
+    session.flush()
+
+
+def enter(session: Session, rollout: Rollout, stage: int) -> None:
+    """Enter a stage; the last one moves the channel, and ends the rollout."""
+    rollout.state, rollout.reason, rollout.verdict = "running", "", None
+    rollout.stage, rollout.stage_at = stage, utc_now()
+    rollout.started_at = rollout.started_at or rollout.stage_at
+    stages = stages_of(rollout.stages)
+    devices = of_channel(session, rollout)
+    rollout.reach = max(rollout.reach, reach(stages[stage], [place(rollout.id, device) for device in devices]))
+    rollout.chosen = sum(reaches(rollout, device, named) for device, named in devices.items())
+    if stage == len(stages) - 1:
+        session.get_one(Channel, (rollout.model, rollout.channel)).digest = rollout.to_digest
+        rollout.state, rollout.ended_at = "done", utc_now()
+    session.flush()
+
+
+def of_channel(session: Session, rollout: Rollout) -> dict[str, set[tuple[str, str]]]:
+    """Return the attributes of all devices of a rollout's channel, by device."""
+    devices: dict[str, set[tuple[str, str]]] = {
+        name: set() for name in session.scalars(select(Device.id).where(*here(rollout)))
+    }
+    if any(stage.attribute for stage in stages_of(rollout.stages)):
+        named = select(Attribute.device_id, Attribute.name, Attribute.value)
+        for row in session.execute(named.join(Device, Device.id == Attribute.device_id).where(*here(rollout))):
+            devices[row.device_id].add((row.name, row.value))
+    return devices
+
+
+def kept_by_devices(session: Session, model: str, newest: int) -> Sequence[Version]:
+    """Return the versions before the newest that devices may have to go back to.
+
+    They are those that channels stand at and, where a channel is in a rollout, those that its devices run or keep.
+    """
+    moving = select(Rollout.channel).where(Rollout.model == model, Rollout.state.in_(UNDER_WAY))
+    held = [
+        select(column).where(Device.model == model, Device.channel.in_(moving), Device.left_at.is_(None))
+        for column in (Device.digest, Device.previous)
+    ]
+    digests = union(select(Channel.digest).where(Channel.model == model), *held).subquery()
+    wanted = select(Version).where(Version.model == model, Version.number < newest)
+    return session.scalars(wanted.where(Version.digest.in_(select(digests))).order_by(Version.number)).all()
+
+
+def _not_now(rollout: Rollout, what: str) -> Conflict:
+    return Conflict(f"rollout {rollout.id} is {rollout.state}, and cannot be {what}", "see `diffserver rollouts list`")
