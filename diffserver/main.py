@@ -28,6 +28,12 @@ def _keys(group: typer.Typer) -> None:
     at_server.add_to(group)
 
 
+def _rollouts(group: typer.Typer) -> None:
+    from diffserver.cli.release import rollouts
+
+    rollouts.add_to(group)
+
+
 def _diffs(group: typer.Typer) -> None:
     from diffserver.cli.train import diffs
 
@@ -67,6 +73,7 @@ status.add_to(app)
 publishing.add_to(app)
 snapshot.add_to(app)
 changes.add_to(app)
+add_late(app, "rollouts", "Rollouts: start, watch, approve, pause, resume, abort.", _rollouts)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)
 add_late(app, "diff", "Diffs as files, without a server: snapshot, encode, apply, inspect.", _diffs)

@@ -40,10 +40,8 @@ class Progress:
 def progress(session: Session, rollout: Rollout) -> Progress:
     """Return how far a rollout has come."""
     before, after = rollout.from_digest, rollout.to_digest
-    versions = select(Version.digest, Version.number).where(
-        Version.model == rollout.model, Version.digest.in_([before, after])
-    )
-    numbers = {row.digest: row.number for row in session.execute(versions)}
+    both = (Version.model == rollout.model, Version.digest.in_([before, after]))
+    numbers = {row.digest: row.number for row in session.execute(select(Version.digest, Version.number).where(*both))}
     running = select(func.count()).select_from(Device).where(*here(rollout), Device.digest == rollout.to_digest)
     trials = tried(session, rollout) if rollout.started_at else []
     return Progress(rollout, numbers[before], numbers[after], session.scalar(running) or 0, tuple(trials))

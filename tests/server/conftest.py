@@ -60,6 +60,10 @@ class Service:
     def client(self, token: str) -> TestClient:
         return TestClient(self.app, headers={"Authorization": f"Bearer {token}"})
 
+    def token(self, role: tokens.Role, name: str) -> str:
+        with writing(self.engine) as session:
+            return tokens.create(session, role, name)[1]
+
     def device(self, name: str = "kitchen") -> TestClient:
         answer = self.operator.post("/v1/enroll", json={"model": "speech", "name": name})
         assert answer.status_code == 201, answer.text
@@ -69,9 +73,12 @@ class Service:
     def keyring(self) -> Keyring:
         return Keyring(self.settings.keys)
 
+    def record(self, new: NewCandidate) -> Candidate:
+        return record(self.engine, new)
+
     def publish(self, new: NewCandidate) -> Version:
         """Record and publish, signed with the server's keys."""
-        candidate = record(self.engine, new)
+        candidate = self.record(new)
         with writing(self.engine) as session:
             return releases.publish(session, self.keyring, candidate.id, by="test")
 

@@ -106,9 +106,8 @@ def publish_candidate(
     Where the server does not hold the model's key, the answer is the problem `signature-needed` with a challenge; the
     same request with a proof of it is accepted.
     """
-    by = f"{who.name} (token {who.id})"
     with writing(engine) as session:
-        version = releases.publish(session, keys, candidate_id, body.force, by, proof_of(body), body.way())
+        version = releases.publish(session, keys, candidate_id, body.force, who.name, proof_of(body), body.way())
         return shown.versions(session, [version])[0]
 
 

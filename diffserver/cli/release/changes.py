@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from diffserver.choices.channels import STABLE
 from diffserver.cli.connection import URL, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, show
+from diffserver.cli.release.way import Channel
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.errors import Conflict, Invalid
@@ -22,6 +24,7 @@ def recall(
     model: ModelName,
     to: Annotated[int | None, typer.Option("--to", help="The version to go to. [default: the parent]", min=0)] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Go forward to the highest version again.")] = False,
+    channel: Channel = STABLE,
     keys: Keys = None,
     server: Server = URL,
     token: Token = None,
@@ -36,21 +39,21 @@ def recall(
     """
     with connected(server, token) as remote:
         details = remote.get(f"/v1/models/{model}")
-        version = _destination(remote, details, to, undo)
+        version = _destination(remote, details, channel, to, undo)
         expected: dict[str, Any] = {"model": model, "kind": "permit"}
         if version != details["newest"]:
             expected["version"] = version
-        answer = change(remote, f"/v1/models/{model}/channel", {"version": version}, expected, keys)
+        answer = change(remote, f"/v1/models/{model}/channel", {"version": version, "channel": channel}, expected, keys)
     show(answer, as_json, f"Devices of {model} go to version {version} ({answer['digest'][:12]}).")
 
 
-def _destination(remote: Remote, details: Mapping[str, Any], to: int | None, undo: bool) -> int:
+def _destination(remote: Remote, details: Mapping[str, Any], channel: str, to: int | None, undo: bool) -> int:
     """Return the version to go to; raises Invalid, Conflict."""
-    model, head = details["name"], details["head"]
+    model, head = details["name"], details["channels"].get(channel)
     if to is not None and undo:
         raise Invalid("--to and --undo name two versions", "pass one of them")
     if head is None:
-        raise Conflict(f"model {model} has no version yet", "there is nothing to recall")
+        raise Conflict(f"the channel {channel} of {model} has no version", "there is nothing to recall")
     if undo:
         return int(details["newest"])
     if to is not None:

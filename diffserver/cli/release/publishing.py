@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from diffserver.choices.channels import STABLE
 from diffserver.choices.methods import SNAPSHOT, Use, method_names
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
+from diffserver.cli.release import way
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints, given_diff
@@ -89,14 +91,26 @@ def publish(
         bool, typer.Option("--yes", help="Do not ask: publish the smallest payload that nothing speaks against.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
+    channel: way.Channel = STABLE,
+    stages: way.Stages = None,
+    gate: way.Gate = "field",
+    wait: way.Wait = "0s",
+    window: way.Hours = None,
+    by: way.By = None,
+    measure: way.Measure = None,
+    margin: way.Margin = 0.5,
+    least: way.Least = 10,
+    most_failures: way.MostFailures = 0.02,
     keys: Keys = None,
     server: Server = URL,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a candidate its model's next version: devices get it at their next poll.
+    """Make a candidate its model's next version: the channel's devices get it at their next poll.
 
-    Where the server does not hold the model's key, the version is checked and signed here.
+    With `--stages` they get it in a rollout (`diffserver rollouts --help`): between two stages the gate looks at what
+    devices report, and goes on, waits for more, or aborts. `--gate`, `--wait` and the options after them are its
+    conditions. Where the server does not hold the model's key, the version is checked and signed here.
 
     A checkpoint that was trained elsewhere becomes two candidates first: exact, to the bit, and sparse, as near as the
     budget allows. Both are shown with their error rates; one is published. If the model itself has changed (other
@@ -106,7 +120,8 @@ def publish(
     A diff that was trained elsewhere, in a loop of your own, becomes a candidate like any other: it is applied with the
     device's code and measured on the model's test sets. What you measured is shown beside that, as yours.
 
-    Examples: `diffserver publish 7`, `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`,
+    Examples: `diffserver publish 7`, `diffserver publish 7 --stages 1%,10%,50%,100% --wait 24h`,
+    `diffserver publish commands --from-checkpoint new.safetensors --kind sparse`,
     `diffserver publish commands --diff v1.ndiff --evaluation eval.json`
     """
     if diff is not None and from_checkpoint is not None:
@@ -115,14 +130,15 @@ def publish(
         raise Invalid(
             "--max-drift looks for the budget of a checkpoint's diff", "pass --from-checkpoint, or leave it out"
         )
+    led = way.body(channel, stages, gate, wait, window, by, measure, margin, least, most_failures)
     if from_checkpoint is not None:
         checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:
         if diff is None and from_checkpoint is None:
-            version = _publish(remote, _candidate_id(candidate_or_model), force, keys)
-            show(version, as_json, _describe_version(version))
+            version = _publish(remote, _candidate_id(candidate_or_model), force, keys, led)
+            show(version, as_json, _describe_version(version, led))
             return
-        spec, head = _update_spec(remote, candidate_or_model, data)
+        spec, head = _update_spec(remote, candidate_or_model, data, channel)
         spec |= {"domain": domain, "max_regression": max_regression}
         if diff is not None:
             made, chosen = _of_diff(remote, spec, diff, evaluation, as_json)
@@ -132,8 +148,10 @@ def publish(
             spec |= checkpoints.upload(remote, from_checkpoint, spec["task"], published)
             outcomes = checkpoints.make(remote, spec, kind, budget=budget, max_drift=max_drift)
             made, chosen = asdict(outcomes), _choose(outcomes, kind, yes, force, as_json)
-        version = _publish(remote, chosen["id"], force, keys) if chosen else None
-    text = _describe_version(version) if version else "Nothing is published; to do so: diffserver publish <candidate>"
+        version = _publish(remote, chosen["id"], force, keys, led) if chosen else None
+    text = (
+        _describe_version(version, led) if version else "Nothing is published; to do so: diffserver publish <candidate>"
+    )
     show({**made, "version": version}, as_json, text)
 
 
@@ -164,19 +182,21 @@ def _candidate_id(text: str | None) -> int:
     return int(text)
 
 
-def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None) -> Any:
+def _publish(remote: Remote, candidate: int, force: bool, keys: Path | None, led: Mapping[str, Any]) -> Any:
     path = f"/v1/candidates/{candidate}"
     details = remote.get(path)
     expected = {"kind": "publish", "model": details["model"], "digest": details["digest"]}
-    return change(remote, f"{path}/publish", {"force": force}, expected, keys)
+    return change(remote, f"{path}/publish", {"force": force, **led}, expected, keys)
 
 
-def _describe_version(version: Mapping[str, Any]) -> str:
+def _describe_version(version: Mapping[str, Any], led: Mapping[str, Any]) -> str:
     forced = ", forced" if version["forced"] else ""
-    return f"Version {version['number']} is published ({version['digest'][:12]}{forced}). {travel_line(version)}"
+    way_there = " Devices get it in stages: see `diffserver rollouts list`." if led["stages"] else ""
+    published = f"Version {version['number']} is published ({version['digest'][:12]}{forced})."
+    return f"{published}{way_there} {travel_line(version)}"
 
 
-def _update_spec(remote: Remote, model: str | None, data: Path | None) -> tuple[dict[str, Any], Any]:
+def _update_spec(remote: Remote, model: str | None, data: Path | None, channel: str) -> tuple[dict[str, Any], Any]:
     """Return the training's spec, and the version that it starts from.
 
     The model is the one named or the only one, the data what is given or that of the latest version. Raises Invalid,
@@ -186,11 +206,13 @@ def _update_spec(remote: Remote, model: str | None, data: Path | None) -> tuple[
     if len(models) != 1:
         raise Invalid(f"the server has {len(models)} models", f"name one of: {', '.join(models) or 'none'}")
     details = remote.get(f"/v1/models/{models[0]}")
-    if details["head"] is None:
-        raise Conflict(f"model {models[0]} has no version yet", "publish its base first (diffserver base)")
-    (head,) = remote.get(f"/v1/models/{models[0]}/versions", after=details["head"] - 1, limit=1)["items"]
+    number = details["channels"].get(channel)
+    if number is None:
+        raise Conflict(f"the channel {channel} of model {models[0]} has no version yet", "publish one there first")
+    (head,) = remote.get(f"/v1/models/{models[0]}/versions", after=number - 1, limit=1)["items"]
     folder = str(data.absolute()) if data else remote.get(f"/v1/candidates/{head['candidate_id']}")["data"]
-    return {"kind": "update", "model": models[0], "task": details["task"], "data": folder or None}, head
+    spec = {"kind": "update", "model": models[0], "channel": channel, "task": details["task"], "data": folder or None}
+    return spec, head
 
 
 def _graph(remote: Remote, version: Any) -> bytes:

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
+from diffserver.choices.channels import STABLE
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.choices.parameters import parse
 from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, travel_line, tried_table
+from diffserver.cli.release.way import Channel
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
 from diffserver.cli.wait import follow
 from diffserver.errors import Invalid
@@ -109,6 +111,7 @@ def train(
         ),
     ] = None,
     max_regression: MaxRegression = 5.0,
+    channel: Channel = STABLE,
     seed: Seed = 0,
     epochs: Epochs = None,
     parameters: Parameters = None,
@@ -118,7 +121,7 @@ def train(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a diff against the model's latest version and follow the training to its candidate.
+    """Train a diff against the version that a channel stands at, and follow the training to its candidate.
 
     One training, or with `--max-drift` or `--method auto` up to three, which are then shown.
 
@@ -126,6 +129,7 @@ def train(
     `diffserver train commands --data corpus --max-drift 1.0 --method auto`
     """
     options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
+    options["channel"] = channel
     spec = _spec("update", model, data, domain, seed, epochs, device, parameters)
     _submit(spec | options, server, token, detach, as_json)
 

@@ -210,7 +210,7 @@ def test_what_can_never_be_published(engine: Engine) -> None:
         (factories.full("v1", "full", 2), "for comparison only"),
         (factories.update("v0", "other", 1), "another version than the channel stable, which is at version 1"),
         (factories.update("v1", "v0", 2), "the very weights of an earlier version"),
-        (factories.base(label="another base"), "another version than the channel's"),
+        (factories.base(label="another base"), "another version than the channel stable"),
     ]:
         candidate = record(engine, new)
         with pytest.raises(Conflict, match=reason), writing(engine) as session:
