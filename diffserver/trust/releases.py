@@ -16,7 +16,8 @@ from diffserver.errors import Conflict
 from diffserver.storage.tables import STABLE, Channel, Model, Payload, Step, Version
 from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
-from diffserver.trust.metadata.role_changes import GoBack, GoForward, Publish, Renew, Retire
+from diffserver.trust.metadata.restored import lagging
+from diffserver.trust.metadata.role_changes import GoBack, GoForward, Publish, Renew, Restored, Retire
 from diffserver.trust.metadata.roles import SNAPSHOT, TARGETS, TIMESTAMP
 from diffserver.trust.sign_change import Proof, apply
 
@@ -56,11 +57,24 @@ def _move(session: Session, version: Version, newest: int) -> GoBack | GoForward
     """Return the change that lets devices go to a version, where the highest is numbered `newest`."""
     if version.number == newest:
         return GoForward(version.digest, newest)
-    data = f"{version.model}: devices up to version {newest} may go back to version {version.number}\n".encode()
+    below = versions.next_number(session, version.model) - 1
+    return GoBack(version.digest, version.number, below, _permission(session, version, below))
+
+
+def restored(session: Session, model: str) -> Restored:
+    """Return the change that signs a model again after a restored backup, whose channel has a version."""
+    version, below = versions.head(session, model), versions.next_number(session, model) - 1
+    assert version is not None  # or nothing was signed, and there is nothing to restore
+    return Restored(version.digest, version.number, below, _permission(session, version, below))
+
+
+def _permission(session: Session, version: Version, below: int) -> Blob:
+    """Return the content of a permission to go back, which is stored as a payload."""
+    data = f"{version.model}: devices up to version {below} may go back to version {version.number}\n".encode()
     blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
     if session.get(Payload, blob.sha256) is None:
         session.add(Payload(sha256=blob.sha256, length=blob.length, data=data))
-    return GoBack(version.digest, version.number, newest, blob)
+    return blob
 
 
 def retire(session: Session, keyring: Keyring, model: str, before: int, proof: Proof | None = None) -> int:
@@ -79,9 +93,11 @@ def retire(session: Session, keyring: Keyring, model: str, before: int, proof: P
 
 
 def renew(session: Session, keyring: Keyring, model: str, proof: Proof | None = None) -> None:
-    """Sign a model's roles again with a later expiry; raises NotFound."""
+    """Sign a model's roles again with a later expiry, or as they were in a restored backup; raises NotFound."""
     _lock(session, model)
-    apply(session, keyring, model, Renew(), proof)
+    metadata_rows.lock(session)
+    lag = lagging(model, metadata_rows.CurrentMetadata(session).get)
+    apply(session, keyring, model, restored(session, model) if lag else Renew(), proof)
 
 
 def _lock(session: Session, model: str) -> None:

@@ -13,8 +13,8 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from diffclient.release.target_custom import Facts
 from diffserver.trust.metadata import target_files
 from diffserver.trust.metadata.delegation import Holders, to_archive, to_shards
-from diffserver.trust.metadata.next_metadata import RoleLookup, follow
-from diffserver.trust.metadata.roles import archive_of, shard_number, shard_of
+from diffserver.trust.metadata.next_metadata import RoleLookup, follow, least
+from diffserver.trust.metadata.roles import SNAPSHOT, archive_of, shard_number, shard_of
 
 WINDOW = 2
 """The number of latest versions in the live role."""
@@ -79,8 +79,9 @@ class ModelRoles:
             targets[archive_of(self.model)] = Targets(targets=_sorted(self.archive), delegations=delegations)
         for number in sorted(set(self._shards) & shards):
             targets[shard_of(self.model, number)] = Targets(targets=_sorted(self._shards[number]))
+        lowest = least(self._lookup(SNAPSHOT))
         return {
-            role: follow(current, signed, expires)
+            role: follow(current, signed, expires, lowest)
             for role, signed in targets.items()
             if (current := self._lookup(role)) is None or rewrite_all or _differ(current, signed)
         }

@@ -1,4 +1,4 @@
-"""Changes of a model's roles: publish a version, permit a downgrade or end it, retire old diffs, renew.
+"""Changes of a model's roles: publish a version, permit a downgrade or end it, retire old diffs, renew, restore.
 
 Pure. Server and operator apply the same change to metadata that each has verified for itself, and so arrive at the
 same bytes to sign. Both refuse a change that contradicts what was signed before.
@@ -28,7 +28,8 @@ class Publish:
         """Add the version and drop permissions to downgrade; raises Conflict, Invalid."""
         number = _only_number(self.manifests, roles.model)
         head = roles.head()
-        if number != (0 if head is None else head + 1):
+        # Some numbers are left out after a restored backup.
+        if not (number == 0 if head is None else number > head):
             raise Conflict(f"version {number} does not follow version {head}", "publish in order")
         for manifest in self.manifests:
             _require_known_start(roles, manifest)
@@ -63,7 +64,7 @@ class GoBack:
         facts = roles.facts(self.version)
         if facts is None:
             raise NotFound(f"version {self.version} of {roles.model} is not signed", "choose one that was published")
-        if facts.digest != self.digest or not self.version < self.below or self.below != roles.head():
+        if facts.digest != self.digest or not self.version < self.below or self.below < (roles.head() or 0):
             raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
         permission = Downgrade(self.digest, self.version, self.below)
         roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}
@@ -155,9 +156,41 @@ class Renew:
         return asdict(self)
 
 
-Change = Publish | GoBack | GoForward | Retire | Renew
+@dataclass(frozen=True)
+class Restored:
+    """The same targets again, after a restored backup: devices up to version `below` may go back to `version`.
+
+    Versions that were published after the backup are among those.
+    """
+
+    digest: str
+    version: int
+    below: int
+    blob: Blob
+    kind: Literal["restored"] = "restored"
+    rewrite_all = True
+
+    @property
+    def _permission(self) -> GoBack:
+        return GoBack(self.digest, self.version, self.below, self.blob)
+
+    def apply(self, roles: ModelRoles) -> None:
+        """Add the permission; raises NotFound, Conflict."""
+        self._permission.apply(roles)
+
+    def describe(self) -> str:
+        """Return the change in one line."""
+        return f"the same again, as in a restored backup, and {self._permission.describe()}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+Change = Publish | GoBack | GoForward | Retire | Renew | Restored
 
 _PLAIN: Mapping[str, Callable[..., Change]] = {"forward": GoForward, "retire": Retire, "renew": Renew}
+_PERMITTING: Mapping[str, Callable[..., Change]] = {"downgrade": GoBack, "restored": Restored}
 
 
 def from_json_values(value: Mapping[str, Any]) -> Change:
@@ -167,8 +200,8 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
         kind = fields.pop("kind")
         if kind == "publish":
             return Publish(_not_empty(from_json(manifest) for manifest in fields["manifests"]))
-        if kind == "downgrade":
-            return GoBack(**fields | {"blob": Blob(**fields["blob"])})
+        if kind in _PERMITTING:
+            return _PERMITTING[kind](**fields | {"blob": Blob(**fields["blob"])})
         return _PLAIN[kind](**fields)
     except (KeyError, TypeError) as error:
         raise Invalid(f"this is no change that this release knows ({error})", "update diffserver here") from error
