@@ -77,7 +77,7 @@ def take(settings: Settings, engine: Engine, folder: Path, with_keys: bool, on_s
             with reading(copy) as session:
                 names, root = sorted(named_objects(session)), session.scalar(_ROOT)
         _copy_files(settings, draft, root, with_keys)
-        missing = tuple(_copy_objects(objects, kept, names, on_share))
+        missing = tuple(_copy_objects(objects, kept, names, draft, on_share))
         files = {path.relative_to(draft).as_posix(): durable.sha256(path) for path in files_of(draft)}
         there = tuple(name for name in names if name not in set(missing))
         manifest = Manifest(version("diffserver"), migrate.latest(), moment, rows, files, there, missing)
@@ -131,13 +131,15 @@ def _copy_files(settings: Settings, draft: Path, root: bytes | None, with_keys: 
         shutil.copy2(settings.home / TOKEN_FILE, draft / TOKEN_FILE)
 
 
-def _copy_objects(objects: Objects, kept: Objects, names: Collection[str], on_share: OnShare) -> Iterator[str]:
+def _copy_objects(
+    objects: Objects, kept: Objects, names: Collection[str], draft: Path, on_share: OnShare
+) -> Iterator[str]:
     """Copy the objects that are not kept yet; yields those that can't be read, or are not what they should be."""
     for number, name in enumerate(names):
         on_share(0.5 + number / len(names) / 2, "copies objects")
         try:
             if not kept.exists(name):
-                kept.copy(objects, name)
+                kept.copy(objects, name, draft)
         except (NotFound, BlobCorrupt):
             yield name
 

@@ -109,13 +109,14 @@ def staged(backup: Backup, home: Path) -> Iterator[Engine]:
             yield engine
 
 
-def put_objects(backup: Backup, objects: Objects, on_share: OnShare) -> None:
+def put_objects(backup: Backup, objects: Objects, home: Path, on_share: OnShare) -> None:
     """Store the objects that are not there yet."""
     names = backup.manifest.objects
-    for number, name in enumerate(names):
-        on_share(number / len(names), "puts objects")
-        if not objects.exists(name):
-            objects.copy(backup.objects, name)
+    with tempfile.TemporaryDirectory(prefix="restore-", dir=home) as work:
+        for number, name in enumerate(names):
+            on_share(number / len(names), "puts objects")
+            if not objects.exists(name):
+                objects.copy(backup.objects, name, Path(work))
 
 
 def put_in_place(stage: Engine, engine: Engine, replace: bool, on_share: OnShare) -> int:

@@ -76,7 +76,7 @@ def _restore(backup: "Backup", settings: Settings, engine: "Engine", replace: bo
         with staged(backup, settings.home) as stage:
             with writing(stage) as session:
                 signed = reissue(session, Keyring(settings.keys), backup.manifest.moment)
-            put_objects(backup, Objects(settings.objects), move)
+            put_objects(backup, Objects(settings.objects), settings.home, move)
             rows = put_in_place(stage, engine, replace, move)
     write_anchor(engine, settings.home)
     return rows, signed
