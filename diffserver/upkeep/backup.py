@@ -26,7 +26,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from diffclient import durable
-from diffserver.errors import BlobCorrupt, Conflict, NotFound
+from diffserver.errors import BlobCorrupt, Conflict, Invalid, NotFound
 from diffserver.settings import ROOT_FILE, TOKEN_FILE, Settings
 from diffserver.storage import migrate
 from diffserver.storage.copy_rows import copy_rows, count_rows, one_moment
@@ -63,6 +63,18 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"format": FORMAT, **asdict(self), "moment": self.moment.isoformat()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Manifest":
+        """Read plain JSON values; raises Invalid."""
+        try:
+            fields = dict(value)
+            if fields.pop("format") != FORMAT:
+                raise Invalid("the backup is of a later release", "restore it with that release")
+            lists = {name: tuple(fields.pop(name)) for name in ("objects", "missing")}
+            return cls(**fields | lists | {"moment": datetime.fromisoformat(fields["moment"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise Invalid(f"that is no backup's manifest ({error})", "choose another backup") from error
 
 
 def take(settings: Settings, engine: Engine, folder: Path, with_keys: bool, on_share: OnShare) -> tuple[Path, Manifest]:

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -20,7 +19,7 @@ from diffserver.settings import TOKEN_FILE, Settings
 from diffserver.storage import migrate
 from diffserver.storage.copy_rows import clear, copy_rows, count_rows, one_moment
 from diffserver.storage.object_store import Objects, verified
-from diffserver.upkeep.backup import DATABASE, FORMAT, KEYS, MANIFEST, OBJECTS, Manifest, OnShare, opened
+from diffserver.upkeep.backup import DATABASE, KEYS, MANIFEST, OBJECTS, Manifest, OnShare, opened
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,11 @@ def find(place: Path) -> Backup:
     )
     if not folders:
         raise NotFound(f"there is no backup in {place}", "give the folder that `diffserver backup` was given")
-    path = folders[-1].absolute() / MANIFEST
+    folder = folders[-1].absolute()
     try:
-        fields = json.loads(path.read_bytes())
-        if fields.pop("format") != FORMAT:
-            raise Invalid(f"{path} is of a later release", "restore it with that release")
-        fields["moment"] = datetime.fromisoformat(fields["moment"])
-        return Backup(path.parent, Manifest(**fields))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Invalid(f"{path} is no backup's manifest ({error})", "choose another backup") from error
+        return Backup(folder, Manifest.from_json(json.loads((folder / MANIFEST).read_bytes())))
+    except ValueError as error:
+        raise Invalid(f"{folder / MANIFEST} is damaged ({error})", "choose another backup") from error
 
 
 def check(backup: Backup, on_share: OnShare) -> None:

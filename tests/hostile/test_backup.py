@@ -159,7 +159,8 @@ def test_an_old_copy_of_the_database_is_refused(site: Site) -> None:
             migrate.upgrade(plain.engine)
             with one_moment(old) as source, plain.engine.execution_options(writes=True).begin() as target:
                 copy_rows(source, target)
-        shutil.copytree(site.home.folder / "keys", plain.folder / "keys")
+        for part in ("keys", "objects"):
+            shutil.copytree(site.home.folder / part, plain.folder / part)
         with plain.serving() as operator:
             for device in (first, second):
                 with pytest.raises(UpdateFailed) as refused:
@@ -191,8 +192,11 @@ def person(site: Site, tmp_path: Path) -> Person:
     person = Person(tmp_path / "person", site.home.operator)
     with site.home.serving() as operator:
         person.types(operator, "keys", "create", "release")
-        site.home.run("keys", "rotate", MODEL, "--public", str(person.keys / "release.key.json"))
+        request = str(tmp_path / "request.json")
+        site.home.run("keys", "rotate", MODEL, "--public", str(person.keys / "release.key.json"), "--out", request)
         person.types(operator, "keys", "trust", str(site.home.folder / "root.json"))
+        person.types(operator, "keys", "sign", request)
+        site.home.run("keys", "submit", request)
     return person
 
 
