@@ -208,16 +208,18 @@ def test_a_model_whose_key_is_elsewhere_is_signed_by_its_operator_and_stops_no_o
     beside.publish(0)
     waiting = site.home.record(2).id
     with site.home.serving() as operator:
-        mine, others = site.device(operator, "mine"), site.device(operator, "others", "other")
+        mine, near, others = (site.device(operator, *who) for who in (["mine"], ["near"], ["others", "other"]))
         site.home.run("backup", str(site.backups), "--with-keys")
         person.types(operator, "publish", str(waiting))
         beside.publish(1)
-        assert numbers([mine, others], operator) == [2, 1]
+        assert numbers([mine, near, others], operator) == [2, 2, 1]
+        person.types(operator, "publish", str(site.home.record(3).id))
+        assert numbers([mine], operator) == [3]
 
     home, told = site.restored()
     assert told["to_sign"] == [MODEL]
     with home.serving() as operator:
-        assert numbers([others], operator) == [0]
+        assert numbers([others, near], operator) == [0, 1], "one kept that version"
         with pytest.raises(UpdateFailed):
             mine.update(operator)
         assert f"renew {MODEL} --restored" in person.types(operator, "publish", str(waiting), status=1)
@@ -225,4 +227,4 @@ def test_a_model_whose_key_is_elsewhere_is_signed_by_its_operator_and_stops_no_o
         person.types(operator, "renew", MODEL, "--restored")
         assert numbers([mine], operator) == [1]
         number = json.loads(person.types(operator, "publish", str(waiting)))["number"]
-        assert numbers([mine, site.device(operator, "new")], operator) == [number] * 2
+        assert numbers([mine, near, site.device(operator, "new")], operator) == [number] * 3
