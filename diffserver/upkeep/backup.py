@@ -158,7 +158,7 @@ def _copy_objects(
 
 def _finish(draft: Path, manifest: Manifest) -> Path:
     """Write the manifest, and give the folder its name once all of it is on the disk; raises Conflict."""
-    for path in files_of(draft):
+    for path in draft.rglob("*"):
         durable.sync(path)
     durable.write_file(draft / MANIFEST, json.dumps(manifest.to_json(), indent=1).encode())
     place = draft.with_name(f"{manifest.moment:%Y%m%dT%H%M%SZ}")
