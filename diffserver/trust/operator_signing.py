@@ -141,6 +141,8 @@ def _require_expected(model: str, change: Change, expected: Mapping[str, Any]) -
             f"the server says that it was restored from a backup: {change.describe()}",
             "if you know that it was, pass --restored",
         )
+    if change.kind == "renew" and expected.get("kind") == "restored":
+        raise Conflict(f"all of {model} was signed since its server was restored", "leave out --restored")
     offered = {"model": model, **change.to_json()}
     if change.kind == "publish":
         offered["digest"] = change.manifests[0].to_digest

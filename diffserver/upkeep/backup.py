@@ -136,7 +136,8 @@ def _copy_database(engine: Engine, copy: Engine, on_share: OnShare) -> tuple[dat
 
 
 def _copy_files(settings: Settings, draft: Path, root: bytes | None, with_keys: bool) -> None:
-    (draft / ROOT_FILE).write_bytes(root or b"")
+    if root is not None:
+        (draft / ROOT_FILE).write_bytes(root)
     if with_keys and settings.keys.is_dir():
         shutil.copytree(settings.keys, draft / KEYS)
     if with_keys and (settings.home / TOKEN_FILE).is_file():

@@ -37,12 +37,10 @@ class Backup:
 
 def find(place: Path) -> Backup:
     """Return the backup in a folder, or the latest of those in it; raises NotFound, Invalid."""
-    folders = (
-        [place] if (place / MANIFEST).is_file() else sorted(path.parent for path in place.glob(f"[0-9]*/{MANIFEST}"))
-    )
-    if not folders:
+    manifests = [place / MANIFEST, *sorted(place.glob(f"[0-9]*/{MANIFEST}"), reverse=True)]
+    folder = next((path.parent.absolute() for path in manifests if path.is_file()), None)
+    if folder is None:
         raise NotFound(f"there is no backup in {place}", "give the folder that `diffserver backup` was given")
-    folder = folders[-1].absolute()
     try:
         return Backup(folder, Manifest.from_json(json.loads((folder / MANIFEST).read_bytes())))
     except ValueError as error:
@@ -77,13 +75,10 @@ def require_empty(engine: Engine) -> None:
 
 def put_files(backup: Backup, settings: Settings) -> None:
     """Put keys and token, if the backup has them, where they belong; raises Conflict if others are there."""
-    places = {
-        backup.folder / name: settings.home / TOKEN_FILE
-        if name == TOKEN_FILE
-        else settings.keys / Path(name).relative_to(KEYS)
-        for name in backup.manifest.files
-        if name == TOKEN_FILE or name.startswith(f"{KEYS}/")
-    }
+    keys = [name for name in backup.manifest.files if name.startswith(f"{KEYS}/")]
+    places = {backup.folder / name: settings.keys / Path(name).relative_to(KEYS) for name in keys}
+    if TOKEN_FILE in backup.manifest.files:
+        places[backup.folder / TOKEN_FILE] = settings.home / TOKEN_FILE
     for source, place in places.items():
         if place.exists() and place.read_bytes() != source.read_bytes():
             raise Conflict(f"{place} is another file than the backup's", "move it away, or restore into a new home")

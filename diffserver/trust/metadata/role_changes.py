@@ -15,6 +15,9 @@ from diffserver.errors import Conflict, Invalid, NotFound
 from diffserver.trust.metadata import target_files
 from diffserver.trust.metadata.model_roles import WINDOW, ModelRoles
 
+LEAP = 1_000_000
+"""The most numbers that may be left out: a restored server leaves those of lost versions free."""
+
 
 @dataclass(frozen=True)
 class Publish:
@@ -28,8 +31,7 @@ class Publish:
         """Add the version and drop permissions to downgrade; raises Conflict, Invalid."""
         number = _only_number(self.manifests, roles.model)
         head = roles.head()
-        # Some numbers are left out after a restored backup.
-        if not (number == 0 if head is None else number > head):
+        if not (number == 0 if head is None else head < number <= head + LEAP):
             raise Conflict(f"version {number} does not follow version {head}", "publish in order")
         for manifest in self.manifests:
             _require_known_start(roles, manifest)

@@ -143,6 +143,7 @@ def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
     ("change", "error", "reason"),
     [
         pytest.param(Publish(manifests(4)), Conflict, "does not start from", id="from a version left out"),
+        pytest.param(Publish(manifests(10**7, (2,))), Conflict, "does not follow", id="a leap"),
         pytest.param(Publish(manifests(2)), Conflict, "does not follow", id="a version again"),
         pytest.param(Publish(manifests(0)), Conflict, "does not follow", id="a second beginning"),
         pytest.param(Publish(manifests(3)[:1]), Invalid, "needs its snapshot", id="no snapshot"),
