@@ -19,6 +19,9 @@ from diffserver.trust.metadata.roles import SNAPSHOT, archive_of, shard_number, 
 WINDOW = 2
 """The number of latest versions in the live role."""
 
+LEAP = 1_000_000
+"""The most that a number is above the one before, where the server was restored: those of lost versions stay free."""
+
 
 class ModelRoles:
     """A working copy of the targets of a model's roles; shards are loaded on demand."""
@@ -32,6 +35,13 @@ class ModelRoles:
     def head(self) -> int | None:
         """Return the latest version's number; None if there is none."""
         return max(target_files.numbers(self.live), default=None)
+
+    def may_be_next(self, number: int) -> bool:
+        """Tell whether the next version may have a number: the next one, or later if the server was restored."""
+        head = self.head()
+        if head is None:
+            return number == 0
+        return head < number <= head + (LEAP if least(self._lookup(SNAPSHOT)) > 1 else 1)
 
     def facts(self, version: int) -> Facts | None:
         """Return the signed facts of a version; None if there are none."""

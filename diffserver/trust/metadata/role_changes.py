@@ -15,9 +15,6 @@ from diffserver.errors import Conflict, Invalid, NotFound
 from diffserver.trust.metadata import target_files
 from diffserver.trust.metadata.model_roles import WINDOW, ModelRoles
 
-LEAP = 1_000_000
-"""The most numbers that may be left out: a restored server leaves those of lost versions free."""
-
 
 @dataclass(frozen=True)
 class Publish:
@@ -31,7 +28,7 @@ class Publish:
         """Add the version and drop permissions to downgrade; raises Conflict, Invalid."""
         number = _only_number(self.manifests, roles.model)
         head = roles.head()
-        if not (number == 0 if head is None else head < number <= head + LEAP):
+        if not roles.may_be_next(number):
             raise Conflict(f"version {number} does not follow version {head}", "publish in order")
         for manifest in self.manifests:
             _require_known_start(roles, manifest)
@@ -66,7 +63,7 @@ class GoBack:
         facts = roles.facts(self.version)
         if facts is None:
             raise NotFound(f"version {self.version} of {roles.model} is not signed", "choose one that was published")
-        if facts.digest != self.digest or not self.version < self.below or self.below < (roles.head() or 0):
+        if facts.digest != self.digest or not self.version < self.below or not roles.may_be_next(self.below + 1):
             raise Conflict(f"{self.describe()}: that is not what was published", "ask again")
         permission = Downgrade(self.digest, self.version, self.below)
         roles.live = {name: file for name, file in roles.live.items() if not target_files.is_downgrade(name)}

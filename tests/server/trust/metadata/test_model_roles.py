@@ -111,15 +111,6 @@ def test_a_way_back_ends_where_devices_go_forward_again() -> None:
     assert world.find("speech/v0/1.downgrade") is None
 
 
-def test_lost_versions_are_left_out_and_led_back_from() -> None:
-    world = grown(5)
-    world.apply(go_back(5 - 1, 99))
-    assert world.apply(Publish(manifests(100, (5,)))) == ["speech", "speech+archive-0"]
-    assert world.find("speech/v1/100.from.5")
-    assert world.find("speech/v0/5.snapshot")
-    assert world.find("speech/v0/4.downgrade") is None
-
-
 def test_retired_diffs_are_gone_and_their_versions_facts_stay() -> None:
     world = grown(70)
     assert world.apply(Retire(66)) == ["speech+archive-0", "speech+archive-1"]
@@ -142,8 +133,7 @@ def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "reason"),
     [
-        pytest.param(Publish(manifests(4)), Conflict, "does not start from", id="from a version left out"),
-        pytest.param(Publish(manifests(10**7, (2,))), Conflict, "does not follow", id="a leap"),
+        pytest.param(Publish(manifests(4)), Conflict, "does not follow", id="a version left out"),
         pytest.param(Publish(manifests(2)), Conflict, "does not follow", id="a version again"),
         pytest.param(Publish(manifests(0)), Conflict, "does not follow", id="a second beginning"),
         pytest.param(Publish(manifests(3)[:1]), Invalid, "needs its snapshot", id="no snapshot"),
@@ -168,7 +158,7 @@ def test_renewing_writes_every_role_again_with_the_same_targets() -> None:
         ),
         pytest.param(Publish(manifests(3, (9,))), Conflict, "does not start from", id="from the future"),
         pytest.param(go_back(2, 2), Conflict, "not what was published", id="back to the latest"),
-        pytest.param(go_back(0, 1), Conflict, "not what was published", id="back from the past"),
+        pytest.param(go_back(1, 9), Conflict, "not what was published", id="back from the future"),
         pytest.param(go_back(1, 1), Conflict, "not what was published", id="back to itself"),
         pytest.param(go_back(1, 2, "forged"), Conflict, "not what was published", id="back to other weights"),
         pytest.param(go_back(7, 2), NotFound, "not signed", id="back to nowhere"),

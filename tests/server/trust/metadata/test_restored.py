@@ -2,9 +2,13 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
+from diffserver.errors import Conflict
 from diffserver.trust.metadata.next_metadata import least, next_snapshot
 from diffserver.trust.metadata.restored import lagging, possible_roles, promise
-from diffserver.trust.metadata.role_changes import Renew
+from diffserver.trust.metadata.role_changes import Renew, Restored
+from tests.server import factories
 from tests.server.trust.world import World
 
 EXPIRES = datetime(2030, 1, 1, tzinfo=UTC)
@@ -44,6 +48,20 @@ def test_a_snapshot_names_all_of_them_by_the_least_version_and_says_so_from_then
     }
     following = next_snapshot(snapshot, {}, EXPIRES)
     assert (following.signed.version, least(following)) == (51, 50)
+
+
+def test_numbers_of_lost_versions_are_led_back_from_and_left_out() -> None:
+    world = restored(grown(), 50)
+    world.apply(Restored(factories.digest("v2"), 2, 99, factories.blob("permission")))
+    permission = world.find("speech/v0/2.downgrade")
+    assert permission is not None
+    assert permission.custom["diffserver"]["below"] == 99
+    with pytest.raises(Conflict, match="does not follow"):
+        world.publish(10**7, (2,))
+    world.publish(100, (2,))
+    assert world.find("speech/v1/100.from.2")
+    assert world.find("speech/v0/2.snapshot"), "in the archive"
+    assert world.find("speech/v0/2.downgrade") is None
 
 
 def test_roles_lag_until_they_are_signed_again_all_at_once() -> None:
