@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli.host import prune, serve, setup, verify
+from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import console, print_error
 from diffserver.cli.release import changes, publishing, snapshot
@@ -68,6 +68,8 @@ setup.add_to(app)
 serve.add_to(app)
 prune.add_to(app)
 verify.add_to(app)
+backup.add_to(app)
+restore.add_to(app)
 trainings.add_to(app)
 status.add_to(app)
 publishing.add_to(app)

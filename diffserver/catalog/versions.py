@@ -75,6 +75,12 @@ def newest(session: Session, model: str) -> Version | None:
     return session.scalars(latest).one_or_none()
 
 
+def next_number(session: Session, model: str) -> int:
+    """The number of a model's next version: one more than the highest that devices may have."""
+    latest, row = newest(session, model), session.get(Model, model)
+    return max(latest.number + 1 if latest else 0, row.least_next if row else 0)
+
+
 def find_version(session: Session, model: str, number: int) -> Version:
     """The version of that number; raises NotFound."""
     version = session.scalars(select(Version).where(Version.model == model, Version.number == number)).one_or_none()
@@ -189,13 +195,13 @@ def _require_publishable(session: Session, candidate: Candidate, force: bool, ch
         diffs = " or ".join(method_names(Use.TRAINED_DIFF))
         raise Conflict(f"{name} was made by {candidate.method}, for comparison only", f"train a {diffs} diff")
     find_channel(session, candidate.model, channel)
-    parent, latest = head(session, candidate.model, channel), newest(session, candidate.model)
+    parent = head(session, candidate.model, channel)
     if candidate.parent_digest != (parent and parent.digest):
         raise HeadMoved(
             f"{name} starts from another version than the channel {channel}, which is at {_name(parent)}",
             "train it again, for this channel",
         )
-    if candidate.number != (latest.number + 1 if latest else 0):
+    if candidate.number != next_number(session, candidate.model):
         raise HeadMoved(f"{name} has the number of a version that was published since", "train it again")
     if session.scalars(
         select(Version).where(Version.model == candidate.model, Version.digest == candidate.digest)

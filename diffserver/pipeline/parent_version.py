@@ -28,7 +28,7 @@ class Parent:
 
     number: int
     next_number: int
-    """The number of the version to be: one more than the highest, which may be of a recalled version."""
+    """The number of the version to be: one more than the highest that devices may have, be it recalled or lost."""
     digest: str
     snapshot: Snapshot
     graph: Blob
@@ -44,14 +44,14 @@ class Parent:
 def load_parent(spec: TrainingSpec, engine: Engine, objects: Objects, folder: Path) -> Parent:
     """Fetch the parent of a training into `folder`; raises Invalid if no version is published yet."""
     with reading(engine) as session:
-        head, newest = versions.head(session, spec.model, spec.channel), versions.newest(session, spec.model)
-        if head is None or newest is None:
+        head = versions.head(session, spec.model, spec.channel)
+        if head is None:
             raise Invalid(f"model {spec.model} has no version yet", "publish its base first")
         start = _start_candidate(session, head, spec.method)
         first = versions.lineage(session, head)[0].candidate
         return Parent(
             number=head.number,
-            next_number=newest.number + 1,
+            next_number=versions.next_number(session, spec.model),
             digest=start.digest,
             snapshot=Snapshot(objects.download(start.snapshot.sha256, folder / "parent.safetensors")),
             graph=start.graph,
@@ -70,13 +70,13 @@ def find_reference(spec: TrainingSpec, engine: Engine, domains: Sequence[str]) -
     now. None if there is no such candidate.
     """
     with reading(engine) as session:
-        head, newest = versions.head(session, spec.model, spec.channel), versions.newest(session, spec.model)
-        if head is None or newest is None:
+        head = versions.head(session, spec.model, spec.channel)
+        if head is None:
             return None
         if spec.checkpoint:
             found, start = versions.exact_of(session, head, spec.checkpoint, domains), head.digest
         else:
-            found = versions.full_chain(session, spec.model, newest.number + 1, domains)
+            found = versions.full_chain(session, spec.model, versions.next_number(session, spec.model), domains)
             start = _start_candidate(session, head, FULL).digest
     expected = (start, spec.data, domain_folders.fingerprint(Path(spec.data), domains))
     return found if found and (found.parent_digest, found.data, found.data_sha256) == expected else None

@@ -140,8 +140,8 @@ def of_channel(session: Session, rollout: Rollout) -> dict[str, set[tuple[str, s
     return devices
 
 
-def kept_by_devices(session: Session, model: str, newest: int) -> Sequence[Version]:
-    """Return the versions before the newest that devices may have to go back to.
+def kept_by_devices(session: Session, model: str, below: int) -> Sequence[Version]:
+    """Return the versions below one that devices may have to go back to.
 
     They are those that channels stand at and, where a channel is in a rollout, those that its devices run or keep.
     """
@@ -151,7 +151,7 @@ def kept_by_devices(session: Session, model: str, newest: int) -> Sequence[Versi
         for column in (Device.digest, Device.previous)
     ]
     digests = union(select(Channel.digest).where(Channel.model == model), *held).subquery()
-    wanted = select(Version).where(Version.model == model, Version.number < newest)
+    wanted = select(Version).where(Version.model == model, Version.number < below)
     return session.scalars(wanted.where(Version.digest.in_(select(digests))).order_by(Version.number)).all()
 
 

@@ -75,7 +75,7 @@ class Base(DeclarativeBase):
         str: Text,
         float: Double,
         datetime: Moment,
-        dict[str, Any]: JSON,
-        list[str]: JSON,
-        list[dict[str, Any]]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
+        list[dict[str, Any]]: JSON(none_as_null=True),
     }

@@ -52,6 +52,14 @@ class Objects:
         self._settle(_key(blob.sha256))
         return blob
 
+    def copy(self, other: "Objects", sha256: str, work: Path) -> None:
+        """Store an object of another store, verified, by way of a file in a folder; raises NotFound, BlobCorrupt."""
+        path = other.download(sha256, work / sha256)
+        try:
+            self.put(path)
+        finally:
+            path.unlink()
+
     def find(self, sha256: str) -> Stored | None:
         """Return the object as the store lists it; None if there is no such object."""
         try:

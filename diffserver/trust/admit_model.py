@@ -12,8 +12,8 @@ from diffserver.errors import KeyMissing
 from diffserver.trust import keys
 from diffserver.trust.keys import KeyFile, Keyring
 from diffserver.trust.metadata.delegation import Holders, holders_of, with_model
-from diffserver.trust.metadata.next_metadata import expiry, follow
-from diffserver.trust.metadata.roles import ROOT, TARGETS
+from diffserver.trust.metadata.next_metadata import expiry, follow, least
+from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS
 from diffserver.trust.metadata_rows import CurrentMetadata
 from diffserver.trust.signing import can_sign, sign
 
@@ -39,14 +39,14 @@ def admit(
             f"run: diffserver keys add-model {model}",
         )
     holders = Holders((model_key(keyring, model).public,))
-    metadata = delegated(targets, model, holders, moment)
+    metadata = delegated(targets, model, holders, moment, least(in_force.get(SNAPSHOT)))
     sign(metadata, above, keyring)
     return {TARGETS: metadata}, holders
 
 
-def delegated(current: Metadata[Any], model: str, holders: Holders, moment: datetime) -> Metadata[Targets]:
-    """Return unsigned top-level targets that delegate a model's role to `holders`."""
-    return follow(current, with_model(current.signed, model, holders), expiry(TARGETS, moment))
+def delegated(current: Metadata[Any], model: str, holders: Holders, moment: datetime, lowest: int) -> Metadata[Targets]:
+    """Return unsigned top-level targets of version `lowest` or later that delegate a model's role to `holders`."""
+    return follow(current, with_model(current.signed, model, holders), expiry(TARGETS, moment), lowest)
 
 
 def model_key(keyring: Keyring, model: str) -> KeyFile:

@@ -17,7 +17,7 @@ from diffserver.trust.admit_model import ONLINE, delegated
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders, holders_of, models_of, with_holders
 from diffserver.trust.metadata.model_roles import ModelRoles
-from diffserver.trust.metadata.next_metadata import RoleLookup, expiry, follow, renewed
+from diffserver.trust.metadata.next_metadata import RoleLookup, expiry, follow, least, renewed
 from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, archive_of, delegator, model_of
 from diffserver.trust.signing import sign
 
@@ -67,7 +67,7 @@ def rotate_top(lookup: RoleLookup, role: str, holders: Holders, moment: datetime
     named = with_holders(root.signed, dict.fromkeys(roles, holders))
     changed = {ROOT: follow(root, named, expiry(ROOT, moment))}
     if role == TARGETS:
-        changed[TARGETS] = renewed(targets, expiry(TARGETS, moment))
+        changed[TARGETS] = renewed(targets, expiry(TARGETS, moment), least(lookup(SNAPSHOT)))
     return Request(changed, {ROOT: root, TARGETS: targets})
 
 
@@ -76,7 +76,7 @@ def rotate_model(lookup: RoleLookup, model: str, holders: Holders, moment: datet
     root, targets = _needed(lookup, ROOT), _needed(lookup, TARGETS)
     if holders_of(targets.signed, model) is None:
         raise NotFound(f"model {model} has no role", f"run: diffserver keys add-model {model}")
-    changed = {TARGETS: delegated(targets, model, holders, moment)}
+    changed = {TARGETS: delegated(targets, model, holders, moment, least(lookup(SNAPSHOT)))}
     changed |= (
         ModelRoles(model, lookup).changed_metadata(holders, expiry(model, moment), rewrite_all=True)
         if lookup(model)
@@ -91,13 +91,17 @@ def add_model(lookup: RoleLookup, model: str, holders: Holders, moment: datetime
     root, targets = _needed(lookup, ROOT), _needed(lookup, TARGETS)
     if holders_of(targets.signed, model) is not None:
         raise Conflict(f"model {model} has a role already", f"to change its keys: diffserver keys rotate {model}")
-    return Request({TARGETS: delegated(targets, model, holders, moment)}, {ROOT: root, TARGETS: targets})
+    changed = {TARGETS: delegated(targets, model, holders, moment, least(lookup(SNAPSHOT)))}
+    return Request(changed, {ROOT: root, TARGETS: targets})
 
 
 def renew_top(lookup: RoleLookup, moment: datetime) -> Request:
     """Return the request that extends the expiry of root and targets; raises NotFound."""
     root, targets = _needed(lookup, ROOT), _needed(lookup, TARGETS)
-    changed = {ROOT: renewed(root, expiry(ROOT, moment)), TARGETS: renewed(targets, expiry(TARGETS, moment))}
+    changed = {
+        ROOT: renewed(root, expiry(ROOT, moment)),
+        TARGETS: renewed(targets, expiry(TARGETS, moment), least(lookup(SNAPSHOT))),
+    }
     return Request(changed, {ROOT: root, TARGETS: targets})
 
 

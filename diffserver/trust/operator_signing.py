@@ -12,34 +12,42 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tuf.api.exceptions import DownloadHTTPError, UnsignedMetadataError
 from tuf.api.metadata import Metadata
+from tuf.api.serialization import DeserializationError
 
 from diffclient.network.transport import Transport
+from diffclient.trust.durable_updater import LIMITS, MetadataFetcher
 from diffclient.trust.verified_metadata import PATH, Trust, plant_root
-from diffserver.errors import Conflict, Invalid, KeyMissing
+from diffserver.errors import BadSignature, Conflict, Invalid, KeyMissing
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders, holders_of
-from diffserver.trust.metadata.model_roles import ModelRoles
 from diffserver.trust.metadata.next_metadata import MODEL_LIFETIME
-from diffserver.trust.metadata.role_changes import Change, from_json_values
-from diffserver.trust.metadata.roles import SNAPSHOT, TARGETS, archive_of, delegator
+from diffserver.trust.metadata.role_changes import Change, Permit, Publish, Restored, from_json_values
+from diffserver.trust.metadata.roles import SNAPSHOT, TARGETS, archive_of, delegator, file_name
+from diffserver.trust.sign_change import changed_by
 from diffserver.trust.signing import sign
 
 TRUSTED_FOLDER = "trusted"
 
 
 class OperatorView:
-    """A model's roles at a server, each verified from the root of trust in the keys' folder."""
+    """A model's roles at a server, each verified from the root of trust in the keys' folder.
 
-    def __init__(self, keyring: Keyring, url: str, model: str) -> None:
+    `restored` names roles that are taken at an older version, as a backup has them, though the snapshot says a newer
+    one that does not exist yet: whoever signs that has to know that the server was restored.
+    """
+
+    def __init__(self, keyring: Keyring, url: str, model: str, restored: Mapping[str, int] | None = None) -> None:
         """Refresh the metadata; raises KeyMissing without a root, TrustError, NetworkError."""
-        self._folder, self._model = keyring.folder / TRUSTED_FOLDER, model
+        self._folder, self._model, self._restored = keyring.folder / TRUSTED_FOLDER, model, restored or {}
+        self._url = url.rstrip("/") + PATH
         if not (self._folder / "root.json").is_file():
             raise KeyMissing(
                 f"no root of trust in {self._folder}",
                 "run: diffserver keys trust root.json, with the file of the server",
             )
-        self._trust = Trust(self._folder, [url.rstrip("/") + PATH], Transport())
+        self._trust = Trust(self._folder, [self._url], Transport())
         self._trust.refresh()
         self._read: dict[str, Metadata[Any] | None] = {}
 
@@ -70,11 +78,26 @@ class OperatorView:
         return snapshot is not None and f"{role}.json" in snapshot.signed.meta
 
     def _load(self, role: str) -> Metadata[Any]:
+        if role in self._restored:
+            return self._load_restored(role, self._restored[role])
         if role not in (SNAPSHOT, TARGETS):
             # Looking up a name that no target has verifies every role on the way down to this one.
             lookup_names = {self._model: "-", archive_of(self._model): "graph"}
             self._trust.info(f"{self._model}/{lookup_names.get(role) or 'v' + role.rpartition('-')[2]}/-")
         return Metadata.from_bytes((self._folder / f"{quote(role, '')}.json").read_bytes())
+
+    def _load_restored(self, role: str, version: int) -> Metadata[Any]:
+        """Return an older version of a role, which its holders signed; raises BadSignature."""
+        above = self.get(delegator(role))
+        assert above is not None  # or the role would not be looked for
+        fetcher = MetadataFetcher(Transport(), [self._url])
+        try:
+            data = fetcher.download_bytes(f"/{file_name(role, version)}", LIMITS.targets_max_length)
+            metadata = Metadata.from_bytes(data)
+            above.signed.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        except (DownloadHTTPError, DeserializationError, UnsignedMetadataError) as error:
+            raise BadSignature(f"version {version} of {role} is not signed as it must be: {error}") from error
+        return metadata
 
 
 def trust(keyring: Keyring, root: Path) -> int:
@@ -100,16 +123,15 @@ def answer(challenge: Mapping[str, Any], expected: Mapping[str, Any], keyring: K
     try:
         model, change = str(challenge["model"]), from_json_values(challenge["change"])
         expires = datetime.fromisoformat(challenge["expires"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError) as error:
+        restored = {str(role): int(version) for role, version in challenge.get("restored", {}).items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(f"the server's challenge is none ({error})", "is it of this release?") from error
     _require_expected(model, change, expected)
     if not timedelta(0) < expires - datetime.now(UTC) <= MODEL_LIFETIME + timedelta(days=1):
         raise Invalid(f"the server asks for signatures until {expires:%Y-%m-%d}", "check both machines' clocks")
-    view = OperatorView(keyring, url, model)
-    roles = ModelRoles(model, view.get)
-    change.apply(roles)
+    view = OperatorView(keyring, url, model, restored if isinstance(change, Restored) else None)
     holders = view.holders()
-    changed = roles.changed_metadata(holders, expires, change.rewrite_all)
+    changed = changed_by(change, model, holders, view.get, expires)
     for metadata in changed.values():
         sign(metadata, holders, keyring)
     _require_enough(changed, holders, keyring, model)
@@ -120,12 +142,19 @@ def answer(challenge: Mapping[str, Any], expected: Mapping[str, Any], keyring: K
             role: [signature.to_dict() for signature in metadata.signatures.values()]
             for role, metadata in changed.items()
         },
-        "returns": [one.version for one in change.returns] if change.kind in ("publish", "permit") else [],
+        "returns": [one.version for one in change.returns] if isinstance(change, Publish | Permit | Restored) else [],
     }
     return Signed(proof, change.describe())
 
 
 def _require_expected(model: str, change: Change, expected: Mapping[str, Any]) -> None:
+    if isinstance(change, Restored) and expected.get("kind") == "renew":
+        raise Conflict(
+            f"the server says that it was restored from a backup: {change.describe()}",
+            "if you know that it was, pass --restored",
+        )
+    if change.kind == "renew" and expected.get("kind") == "restored":
+        raise Conflict(f"all of {model} was signed since its server was restored", "leave out --restored")
     offered = {"model": model, **change.to_json()}
     if change.kind == "publish":
         offered["digest"] = change.manifests[0].to_digest

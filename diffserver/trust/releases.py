@@ -21,7 +21,8 @@ from diffserver.rollouts.plan import Conditions
 from diffserver.storage.tables import Model, Payload, Rollout, Step, Version
 from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
-from diffserver.trust.metadata.role_changes import Permit, Publish, Renew, Retire, Return
+from diffserver.trust.metadata.restored import lagging
+from diffserver.trust.metadata.role_changes import Permit, Publish, Renew, Restored, Retire, Return
 from diffserver.trust.metadata.roles import SNAPSHOT, TARGETS, TIMESTAMP
 from diffserver.trust.sign_change import Proof, apply
 
@@ -96,6 +97,14 @@ def move_channel(
     return version
 
 
+def restored(session: Session, model: str, proof: Proof | None = None) -> Restored:
+    """Return the change that signs a model again after a restored backup, whose channel has a version."""
+    below = versions.next_number(session, model) - 1
+    returns = _returns(session, model, below, proof)
+    session.get_one(Model, model).returns = [one.digest for one in returns]
+    return Restored(below, returns)
+
+
 def settle(session: Session, keyring: Keyring, model: str) -> None:
     """Sign which versions devices may go back to now, if the key is here; otherwise the next change of the model does.
 
@@ -124,30 +133,29 @@ def _two_persons(channel: str) -> Conflict:
 
 def _permit(session: Session, keyring: Keyring, model: str, proof: Proof | None = None) -> None:
     """Sign the versions that devices may go back to now, unless these are signed."""
-    newest, row = versions.newest(session, model), session.get_one(Model, model)
-    assert newest is not None  # or there were no version to lead to
-    returns = _returns(session, model, newest.number, proof)
+    below, row = versions.next_number(session, model) - 1, session.get_one(Model, model)
+    returns = _returns(session, model, below, proof)
     digests = [one.digest for one in returns]
     if digests != row.returns:
-        apply(session, keyring, model, Permit(newest.number, returns), proof)
+        apply(session, keyring, model, Permit(below, returns), proof)
         row.returns = digests
         session.flush()
 
 
-def _returns(session: Session, model: str, newest: int, proof: Proof | None) -> tuple[Return, ...]:
-    """Return the permissions to go back from versions up to the newest, and store what they are of.
+def _returns(session: Session, model: str, below: int, proof: Proof | None) -> tuple[Return, ...]:
+    """Return the permissions to go back from versions up to `below`, and store what they are of.
 
     Devices may have moved on since the challenge: then what was signed holds.
     """
     if proof is None:
-        kept = records.kept_by_devices(session, model, newest)
+        kept = records.kept_by_devices(session, model, below)
     else:
         kept = [versions.find_version(session, model, number) for number in proof.returns]
-    return tuple(Return(version.digest, version.number, _text(session, version, newest)) for version in kept)
+    return tuple(Return(version.digest, version.number, _text(session, version, below)) for version in kept)
 
 
-def _text(session: Session, version: Version, newest: int) -> Blob:
-    data = f"{version.model}: devices up to version {newest} may go back to version {version.number}\n".encode()
+def _text(session: Session, version: Version, below: int) -> Blob:
+    data = f"{version.model}: devices up to version {below} may go back to version {version.number}\n".encode()
     blob = Blob(hashlib.sha256(data).hexdigest(), len(data))
     if session.get(Payload, blob.sha256) is None:
         session.add(Payload(sha256=blob.sha256, length=blob.length, data=data))
@@ -170,9 +178,11 @@ def retire(session: Session, keyring: Keyring, model: str, before: int, proof: P
 
 
 def renew(session: Session, keyring: Keyring, model: str, proof: Proof | None = None) -> None:
-    """Sign a model's roles again with a later expiry; raises NotFound."""
+    """Sign a model's roles again with a later expiry, or as they were in a restored backup; raises NotFound."""
     _lock(session, model)
-    apply(session, keyring, model, Renew(), proof)
+    metadata_rows.lock(session)
+    lag = lagging(model, metadata_rows.CurrentMetadata(session).get)
+    apply(session, keyring, model, restored(session, model, proof) if lag else Renew(), proof)
 
 
 def _lock(session: Session, model: str) -> None:

@@ -21,7 +21,7 @@ from diffserver.trust import metadata_rows
 from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
-from diffserver.trust.metadata.next_metadata import expiry, is_due, renewed
+from diffserver.trust.metadata.next_metadata import expiry, is_due, least, renewed
 from diffserver.trust.metadata.role_changes import Renew
 from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, delegator, model_of
 from diffserver.trust.sign_change import apply
@@ -111,7 +111,10 @@ class Renewal:
 
 def _sign_again(session: Session, keyring: Keyring, roles: Sequence[str], moment: datetime) -> None:
     in_force = metadata_rows.CurrentMetadata(session)
-    yearly = {role: renewed(in_force.require(role), expiry(role, moment)) for role in roles if role in (ROOT, TARGETS)}
+    lowest = {ROOT: 1, TARGETS: least(in_force.get(SNAPSHOT))}
+    yearly = {
+        role: renewed(in_force.require(role), expiry(role, moment), lowest[role]) for role in lowest if role in roles
+    }
     if yearly:
         sign_all(yearly, in_force.get, keyring)
         enact(session, yearly, keyring, moment)

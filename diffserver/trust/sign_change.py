@@ -13,14 +13,15 @@ from securesystemslib.signer import Signature
 from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata
 
-from diffserver.errors import BadSignature, Invalid, MetadataMoved, SignatureNeeded
+from diffserver.errors import BadSignature, Conflict, Invalid, MetadataMoved, SignatureNeeded
 from diffserver.trust import metadata_rows
 from diffserver.trust.admit_model import admit
 from diffserver.trust.clock import signing_time
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders
 from diffserver.trust.metadata.model_roles import ModelRoles
-from diffserver.trust.metadata.next_metadata import MODEL_LIFETIME, expiry
+from diffserver.trust.metadata.next_metadata import MODEL_LIFETIME, RoleLookup, expiry
+from diffserver.trust.metadata.restored import lagging
 from diffserver.trust.metadata.role_changes import Change
 from diffserver.trust.metadata.roles import delegator
 from diffserver.trust.signing import can_sign, enact, sign
@@ -49,17 +50,30 @@ def apply(session: Session, keyring: Keyring, model: str, change: Change, proof:
     moment, in_force = signing_time(session), metadata_rows.CurrentMetadata(session)
     above, holders = admit(in_force, keyring, model, moment)
     expires = _expires(proof, model, moment)
-    roles = ModelRoles(model, in_force.get)
-    change.apply(roles)
-    changed = roles.changed_metadata(holders, expires, change.rewrite_all)
+    lag = lagging(model, in_force.get)
+    if lag and not change.rewrite_all:
+        raise Conflict(
+            f"the server was restored from a backup, and nobody has signed for {model} since",
+            f"run where its key is: diffserver renew {model} --restored --keys FOLDER",
+        )
+    changed = changed_by(change, model, holders, in_force.get, expires)
     if proof is not None:
         _attach(changed, proof)
     elif can_sign(holders, keyring):
         for metadata in changed.values():
             sign(metadata, holders, keyring)
     else:
-        raise _challenge(model, change, holders, expires, changed)
+        raise _challenge(model, change, holders, expires, changed, lag)
     enact(session, {**above, **changed}, keyring, moment)
+
+
+def changed_by(
+    change: Change, model: str, holders: Holders, lookup: RoleLookup, expires: datetime
+) -> dict[str, Metadata[Any]]:
+    """Return the metadata that a change makes of a model's roles, unsigned; raises what the change raises."""
+    roles = ModelRoles(model, lookup)
+    change.apply(roles)
+    return roles.changed_metadata(holders, expires, change.rewrite_all)
 
 
 def _expires(proof: Proof | None, model: str, moment: datetime) -> datetime:
@@ -85,7 +99,12 @@ def _attach(changed: Mapping[str, Metadata[Any]], proof: Proof) -> None:
 
 
 def _challenge(
-    model: str, change: Change, holders: Holders, expires: datetime, changed: Mapping[str, Metadata[Any]]
+    model: str,
+    change: Change,
+    holders: Holders,
+    expires: datetime,
+    changed: Mapping[str, Metadata[Any]],
+    lag: Mapping[str, int],
 ) -> SignatureNeeded:
     return SignatureNeeded(
         f"the server does not hold the key of {model} ({delegator(model)} says whose it is)",
@@ -96,5 +115,6 @@ def _challenge(
             "versions": {role: metadata.signed.version for role, metadata in changed.items()},
             "keyids": holders.keyids,
             "threshold": holders.threshold,
+            "restored": dict(lag),
         },
     )

@@ -62,7 +62,13 @@ def refresh(session: Session, keyring: Keyring, moment: datetime, with_snapshot:
         enact(session, {}, keyring, moment)
         return
     timestamp = next_timestamp(in_force.require(TIMESTAMP), in_force.require(SNAPSHOT), expiry(TIMESTAMP, moment))
-    metadata_rows.save(session, _signed_online({TIMESTAMP: timestamp}, in_force.get, keyring), moment)
+    put_online(session, {TIMESTAMP: timestamp}, keyring, moment)
+
+
+def put_online(session: Session, online: Mapping[str, Metadata[Any]], keyring: Keyring, moment: datetime) -> None:
+    """Sign a timestamp, or a snapshot with its timestamp, and put it in force; raises KeyMissing."""
+    lookup = metadata_rows.CurrentMetadata(session).get
+    metadata_rows.save(session, _signed_online(online, lookup, keyring), moment)
 
 
 def _signed_online(

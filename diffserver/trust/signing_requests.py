@@ -20,8 +20,8 @@ from diffserver.errors import BadSignature, Invalid, MetadataMoved
 from diffserver.trust import metadata_rows
 from diffserver.trust.key_changes import Request, require_whole
 from diffserver.trust.keys import Keyring
-from diffserver.trust.metadata.next_metadata import require_signed
-from diffserver.trust.metadata.roles import ROOT, TARGETS
+from diffserver.trust.metadata.next_metadata import least, require_signed, version_after
+from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS
 from diffserver.trust.signing import enact
 
 FORMAT = "diffserver-signing-request-1"
@@ -70,8 +70,8 @@ def submit(session: Session, request: Request, keyring: Keyring, moment: datetim
     metadata_rows.lock(session)
     in_force = metadata_rows.CurrentMetadata(session)
     for role, metadata in request.metadata.items():
-        current = in_force.get(role)
-        if metadata.signed.version != (current.signed.version + 1 if current else 1):
+        lowest = 1 if role == ROOT else least(in_force.get(SNAPSHOT))
+        if metadata.signed.version != version_after(in_force.get(role), lowest):
             raise MetadataMoved(f"{role} has been replaced since the request was made", "prepare it again")
     lookup = metadata_rows.overlaid(request.metadata, in_force.get)
     require_signed(require_whole(request, lookup), lookup)

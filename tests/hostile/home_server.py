@@ -33,7 +33,10 @@ from tests.server import factories
 
 @dataclass
 class HomeServer:
-    """A service in a folder; `environment` is what its processes get beside the usual."""
+    """A service in a folder; `environment` is what its processes get beside the usual.
+
+    With an operator's token it is there already, or will be.
+    """
 
     folder: Path
     lineage: Lineage
@@ -41,6 +44,8 @@ class HomeServer:
     operator: str = ""
 
     def __post_init__(self) -> None:
+        if self.operator:
+            return
         self.folder.mkdir()
         migrate.upgrade(self.engine)
         establish(self.engine, self.settings)

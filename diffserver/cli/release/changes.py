@@ -83,12 +83,21 @@ def retire(
 
 
 def renew(
-    model: ModelName, keys: Keys = None, server: Server = URL, token: Token = None, as_json: AsJson = False
+    model: ModelName,
+    restored: Annotated[
+        bool,
+        typer.Option("--restored", help="The server was restored from a backup: sign what is older than I saw last."),
+    ] = False,
+    keys: Keys = None,
+    server: Server = URL,
+    token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Sign a model's metadata again before it expires; once a year, where the server does not hold its key.
 
-    Example: `diffserver renew commands --keys /media/stick/keys`
+    Examples: `diffserver renew commands --keys /media/stick/keys`, `diffserver renew commands --restored --keys …`
     """
     with connected(server, token) as remote:
-        change(remote, f"/v1/models/{model}/renew", {}, {"model": model, "kind": "renew"}, keys)
+        kind = "restored" if restored else "renew"
+        change(remote, f"/v1/models/{model}/renew", {}, {"model": model, "kind": kind}, keys)
     show({"model": model}, as_json, f"The metadata of {model} is signed anew.")

@@ -13,11 +13,14 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from diffclient.release.target_custom import Facts
 from diffserver.trust.metadata import target_files
 from diffserver.trust.metadata.delegation import Holders, to_archive, to_shards
-from diffserver.trust.metadata.next_metadata import RoleLookup, follow
-from diffserver.trust.metadata.roles import archive_of, shard_number, shard_of
+from diffserver.trust.metadata.next_metadata import RoleLookup, follow, least
+from diffserver.trust.metadata.roles import SNAPSHOT, archive_of, shard_number, shard_of
 
 WINDOW = 2
 """The number of latest versions in the live role."""
+
+LEAP = 1_000_000
+"""The most that a number is above the one before, where the server was restored: those of lost versions stay free."""
 
 
 class ModelRoles:
@@ -32,6 +35,13 @@ class ModelRoles:
     def head(self) -> int | None:
         """Return the latest version's number; None if there is none."""
         return max(target_files.numbers(self.live), default=None)
+
+    def may_be_next(self, number: int) -> bool:
+        """Tell whether the next version may have a number: the next one, or later if the server was restored."""
+        head = self.head()
+        if head is None:
+            return number == 0
+        return head < number <= head + (LEAP if least(self._lookup(SNAPSHOT)) > 1 else 1)
 
     def facts(self, version: int) -> Facts | None:
         """Return the signed facts of a version; None if there are none."""
@@ -79,8 +89,9 @@ class ModelRoles:
             targets[archive_of(self.model)] = Targets(targets=_sorted(self.archive), delegations=delegations)
         for number in sorted(set(self._shards) & shards):
             targets[shard_of(self.model, number)] = Targets(targets=_sorted(self._shards[number]))
+        lowest = least(self._lookup(SNAPSHOT))
         return {
-            role: follow(current, signed, expires)
+            role: follow(current, signed, expires, lowest)
             for role, signed in targets.items()
             if (current := self._lookup(role)) is None or rewrite_all or _differ(current, signed)
         }

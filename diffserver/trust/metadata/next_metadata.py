@@ -17,6 +17,9 @@ from diffserver.trust.metadata.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, 
 RoleLookup = Callable[[str], Metadata[Any] | None]
 """A function from a role to its metadata; None if the role has none."""
 
+LEAST = "diffserver_least"
+"""The field of a snapshot that says `least`; devices read over it."""
+
 YEAR = timedelta(days=365)
 
 LIFETIMES: Mapping[str, timedelta] = {
@@ -47,17 +50,30 @@ def is_due(role: str, expires: datetime, moment: datetime) -> bool:
     return ahead or expires - moment <= MARGINS.get(role, YEARLY_MARGIN)
 
 
-def follow(current: Metadata[Any] | None, signed: Signed, expires: datetime) -> Metadata[Any]:
+def least(snapshot: Metadata[Any] | None) -> int:
+    """Return the least version of what is signed from now on, roots apart: devices may have seen lower ones.
+
+    It is 1 unless the server was restored from a backup.
+    """
+    return int(snapshot.signed.unrecognized_fields.get(LEAST, 1)) if snapshot else 1
+
+
+def version_after(current: Metadata[Any] | None, least: int = 1) -> int:
+    """Return the version of what follows `current`."""
+    return max(current.signed.version + 1 if current else 1, least)
+
+
+def follow(current: Metadata[Any] | None, signed: Signed, expires: datetime, least: int = 1) -> Metadata[Any]:
     """Return unsigned metadata of the version after `current`."""
     signed = deepcopy(signed)
-    signed.version = current.signed.version + 1 if current else 1
+    signed.version = version_after(current, least)
     signed.expires = expires
     return Metadata(signed)
 
 
-def renewed(current: Metadata[Any], expires: datetime) -> Metadata[Any]:
+def renewed(current: Metadata[Any], expires: datetime, least: int = 1) -> Metadata[Any]:
     """Return the content of `current` as the next version, unsigned."""
-    return follow(current, current.signed, expires)
+    return follow(current, current.signed, expires, least)
 
 
 def next_snapshot(
@@ -66,12 +82,13 @@ def next_snapshot(
     """Return the snapshot that names the changed roles' versions, without lengths and hashes to stay small."""
     meta = dict(current.signed.meta) if current else {}
     meta |= {f"{role}.json": MetaFile(metadata.signed.version) for role, metadata in changed.items()}
-    return follow(current, Snapshot(meta=dict(sorted(meta.items()))), expires)
+    fields = current.signed.unrecognized_fields if current else None
+    return follow(current, Snapshot(meta=dict(sorted(meta.items())), unrecognized_fields=fields), expires)
 
 
 def next_timestamp(current: Metadata[Any] | None, snapshot: Metadata[Any], expires: datetime) -> Metadata[Any]:
     """Return the timestamp that names a snapshot."""
-    return follow(current, Timestamp(snapshot_meta=MetaFile(snapshot.signed.version)), expires)
+    return follow(current, Timestamp(snapshot_meta=MetaFile(snapshot.signed.version)), expires, least(snapshot))
 
 
 def require_signed(roles: Iterable[str], lookup: RoleLookup, before: Root | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Changes of a model's roles: publish a version, permit devices to go back, retire old diffs, renew.
+"""Changes of a model's roles: publish a version, permit devices to go back, retire old diffs, renew, restore.
 
 Pure. Server and operator apply the same change to metadata that each has verified for itself, and so arrive at the
 same bytes to sign. Both refuse a change that contradicts what was signed before.
@@ -38,7 +38,7 @@ class Publish:
         """Add the version and replace the permissions to go back; raises Conflict, Invalid, NotFound."""
         number = _only_number(self.manifests, roles.model)
         head = roles.head()
-        if number != (0 if head is None else head + 1):
+        if not roles.may_be_next(number):
             raise Conflict(f"version {number} does not follow version {head}", "publish in order")
         for manifest in self.manifests:
             _require_known_start(roles, manifest)
@@ -73,7 +73,7 @@ class Permit:
 
     def apply(self, roles: ModelRoles) -> None:
         """Replace the permissions; raises NotFound, Conflict."""
-        if self.below != roles.head():
+        if not roles.may_be_next(self.below + 1):
             raise Conflict(f"{self.describe()}: version {self.below} is not the latest", "ask again")
         _permit(roles, self.returns, self.below)
 
@@ -83,7 +83,7 @@ class Permit:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"kind": self.kind, "below": self.below, "returns": [asdict(one) for one in self.returns]}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,32 @@ class Renew:
         return asdict(self)
 
 
-Change = Publish | Permit | Retire | Renew
+@dataclass(frozen=True)
+class Restored:
+    """The same targets again, after a restored backup: versions that were published after it are among `below`."""
+
+    below: int
+    returns: tuple[Return, ...]
+    kind: Literal["restored"] = "restored"
+    rewrite_all = True
+
+    def apply(self, roles: ModelRoles) -> None:
+        """Replace the permissions; raises NotFound, Conflict."""
+        Permit(self.below, self.returns).apply(roles)
+
+    def describe(self) -> str:
+        """Return the change in one line."""
+        return f"the same again, as in a restored backup, and {_describe(self.returns, self.below)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+Change = Publish | Permit | Retire | Renew | Restored
 
 _PLAIN: Mapping[str, Callable[..., Change]] = {"retire": Retire, "renew": Renew}
+_PERMITTING: Mapping[str, Callable[..., Change]] = {"permit": Permit, "restored": Restored}
 
 
 def from_json_values(value: Mapping[str, Any]) -> Change:
@@ -151,8 +174,8 @@ def from_json_values(value: Mapping[str, Any]) -> Change:
         if kind == "publish":
             manifests = _not_empty(from_json(manifest) for manifest in fields["manifests"])
             return Publish(manifests, _returns(fields["returns"]))
-        if kind == "permit":
-            return Permit(fields["below"], _returns(fields["returns"]))
+        if kind in _PERMITTING:
+            return _PERMITTING[kind](fields["below"], _returns(fields["returns"]))
         return _PLAIN[kind](**fields)
     except (KeyError, TypeError) as error:
         raise Invalid(f"this is no change that this release knows ({error})", "update diffserver here") from error

@@ -10,7 +10,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from diffclient.release.manifest import Manifest, from_json
 from diffserver.trust.metadata.delegation import Holders, with_model
 from diffserver.trust.metadata.model_roles import ModelRoles
-from diffserver.trust.metadata.next_metadata import follow, require_signed
+from diffserver.trust.metadata.next_metadata import follow, least, require_signed, version_after
 from diffserver.trust.metadata.role_changes import Change, Publish
 from tests.server import factories
 
@@ -39,7 +39,8 @@ class World:
             self.holders, EXPIRES + timedelta(days=len(self.roles)), change.rewrite_all
         )
         for role, metadata in changed.items():
-            assert metadata.signed.version == (self.roles[role].signed.version + 1 if role in self.roles else 1)
+            lowest = least(self.roles.get("snapshot"))
+            assert metadata.signed.version == version_after(self.roles.get(role), lowest)
             metadata.sign(self.signer)
         self.roles |= changed
         require_signed(changed, self.roles.get)
