@@ -117,7 +117,7 @@ class DeviceAnswer(_Answer):
     client: str = Field(validation_alias=AliasPath("device", "client"))
     enrolled: datetime = Field(validation_alias=AliasPath("device", "enrolled_at"))
     last_seen: datetime | None = Field(validation_alias=AliasPath("device", "last_seen"))
-    last_report: ReportAnswer | None
+    last_report: ReportAnswer | None = Field(description="Of an update: never one of errors in the field.")
 
 
 class ModelAnswer(_Answer):

@@ -79,7 +79,7 @@ class PollRequest(StateRequest):
 
 @with_fields_of(Report)
 class ReportRequest(_DeviceRequest):
-    """A device's report of an update."""
+    """A device's report of an update, or of errors that were counted in the field."""
 
 
 class ErrorsFields(_Request):

@@ -20,7 +20,7 @@ from diffserver.catalog.names import require_name
 from diffserver.catalog.versions import find_channel
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
-from diffserver.storage.tables import Device, Report, Version
+from diffserver.storage.tables import FIELD, Device, Report, Version
 
 SEEN_FRESH = timedelta(minutes=1)
 """A device that says nothing new is written down at most this often."""
@@ -31,7 +31,7 @@ SEEN_WAIT_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Standing:
-    """A device, the numbers of the versions that it runs and keeps if they are known, and its last report.
+    """A device, the numbers of the versions that it runs and keeps if they are known, and its last update's report.
 
     `silent`: it has said nothing for too long, in the middle of an update.
     """
@@ -72,9 +72,13 @@ def remember(engine: Engine, device: Device, holding: Holding, client: str) -> b
 
 
 def record_report(session: Session, device: Device, report: Report) -> Report:
-    """Record what became of an update, which is under way no more; one that came before is returned as it was."""
+    """Record a report; one that came before is returned as it was.
+
+    The update that it is about is under way no more; errors in the field are about none.
+    """
+    ended = {} if report.stage == FIELD else {"stage": None}
     # First, so that of two that come at once the second sees the first.
-    session.execute(update(Device).where(Device.id == device.id).values(last_seen=utc_now(), stage=None))
+    session.execute(update(Device).where(Device.id == device.id).values(last_seen=utc_now(), **ended))
     if report.report_id is not None:
         known = select(Report).where(Report.device_id == device.id, Report.report_id == report.report_id)
         if (first := session.scalar(known)) is not None:
@@ -95,7 +99,8 @@ def standings(session: Session, model: str, after: str, limit: int, longest: tim
 
     A device may be silent for as long as `longest` in the middle of an update.
     """
-    latest = select(func.max(Report.id)).where(Report.device_id == Device.id).correlate(Device).scalar_subquery()
+    of_updates = select(func.max(Report.id)).where(Report.device_id == Device.id, Report.stage != FIELD)
+    latest = of_updates.correlate(Device).scalar_subquery()
     last, runs, keeps = aliased(Report), aliased(Version), aliased(Version)
     rows = session.execute(
         select(Device, runs.number, keeps.number, last)

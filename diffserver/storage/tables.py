@@ -25,7 +25,11 @@ from diffclient.release.manifest import Blob
 from diffclient.release.metric import LENGTH_LIMIT, Metric
 from diffserver.storage.column_types import Base, Prose, digest_column, length_column, utc_now
 
+FIELD = "field"
+"""The stage of reports that are of no update, but of errors that were counted in the field."""
+
 IN_FORCE = text("superseded_at IS NULL")
+OF_UPDATES = text("stage <> 'field'")
 UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
 
 METADATA = Base.metadata
@@ -301,6 +305,7 @@ class Report(Base):
         CheckConstraint("stage in ('installed', 'failed', 'postponed', 'rolled_back', 'field')", name="stage"),
         CheckConstraint("cause in ('network', 'server', 'device', 'version')", name="cause"),
         Index(None, "device_id", "id"),
+        Index("ix_reports_of_updates", "device_id", "id", sqlite_where=OF_UPDATES, postgresql_where=OF_UPDATES),
         Index(None, "device_id", "report_id", unique=True),
         Index(None, "to_digest", "id"),
         Index(None, "stage", "created_at"),

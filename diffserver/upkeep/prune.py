@@ -17,7 +17,17 @@ from diffserver.choices.channels import STABLE
 from diffserver.settings import Retention
 from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects, Stored
-from diffserver.storage.tables import Candidate, Channel, Device, Report, Shortcut, Token, Training, Version
+from diffserver.storage.tables import (
+    FIELD,
+    Candidate,
+    Channel,
+    Device,
+    Report,
+    Shortcut,
+    Token,
+    Training,
+    Version,
+)
 from diffserver.upkeep.named_bytes import named_objects
 from diffserver.upkeep.retention import (
     Aged,
@@ -102,8 +112,9 @@ def carry_out(engine: Engine, objects: Objects, planned: Plan) -> None:
 
 def _reports(session: Session) -> Iterator[ReportRow]:
     size = func.coalesce(func.length(Report.reason), 0)
-    rows = select(Report.id, Report.created_at, size, Report.device_id)
-    ordered = rows.order_by(Report.device_id, Report.id.desc()).execution_options(yield_per=10_000)
+    field = Report.stage == FIELD
+    rows = select(Report.id, Report.created_at, size, Report.device_id, field)
+    ordered = rows.order_by(Report.device_id, field, Report.id.desc()).execution_options(yield_per=10_000)
     return (ReportRow(*row) for row in session.execute(ordered))
 
 

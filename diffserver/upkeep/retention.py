@@ -26,6 +26,8 @@ class ReportRow(Aged):
     """A report of a device."""
 
     device_id: str = ""
+    field: bool = False
+    """Of errors in the field, not of an update."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ def older(rows: Iterable[Aged], before: datetime) -> list[Aged]:
 def stale_reports(newest_first: Iterable[ReportRow], before: datetime, each: int) -> list[Aged]:
     """Of each device, the reports from before a moment and those beyond `each`; never its last one.
 
-    The rows come device by device.
+    Reports of updates and those of the field are judged apart. The rows come device by device, first those of updates.
     """
     stale: list[Aged] = []
-    for _, rows in groupby(newest_first, lambda row: row.device_id):
+    for _, rows in groupby(newest_first, lambda row: (row.device_id, row.field)):
         earlier = islice(enumerate(rows), 1, None)
         stale += (row for place, row in earlier if row.since < before or place >= each)
     return stale

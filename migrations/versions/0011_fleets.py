@@ -13,6 +13,7 @@ branch_labels: str | None = None
 depends_on: str | None = None
 
 STAGES = "'installed', 'failed', 'postponed', 'rolled_back'"
+OF_UPDATES = sa.text("stage <> 'field'")
 UNDER_WAY = sa.text("state in ('proposed', 'running', 'paused')")
 MOMENT = sa.DateTime(timezone=True)
 
@@ -33,6 +34,13 @@ def upgrade() -> None:
         batch.add_column(sa.Column("measure", sa.String(length=64), nullable=True))
         batch.drop_constraint("stage", type_="check")
         batch.create_check_constraint("stage", f"stage in ({STAGES}, 'field')")
+    op.create_index(
+        "ix_reports_of_updates",
+        "reports",
+        ["device_id", "id"],
+        sqlite_where=OF_UPDATES,
+        postgresql_where=OF_UPDATES,
+    )
     op.create_index("ix_reports_to_digest_id", "reports", ["to_digest", "id"])
     op.create_index("ix_reports_stage_created_at", "reports", ["stage", "created_at"])
     _roles("'admin', 'publisher', 'viewer', 'enroll', 'device'", {"operator": "admin"})
@@ -49,6 +57,7 @@ def downgrade() -> None:
     op.execute(sa.delete(reports).where(reports.c.stage == "field"))
     op.drop_index("ix_reports_stage_created_at", table_name="reports")
     op.drop_index("ix_reports_to_digest_id", table_name="reports")
+    op.drop_index("ix_reports_of_updates", table_name="reports")
     with op.batch_alter_table("reports") as batch:
         batch.drop_constraint("stage", type_="check")
         batch.create_check_constraint("stage", f"stage in ({STAGES})")

@@ -1,4 +1,4 @@
-"""The commands of a device's life: enrolment, a first install, updates, a rollback; and the check after a fault."""
+"""The commands of a device's life, from enrolment to a rollback, and the check after a fault."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def acts(site: Site, updates: int) -> list[Act]:
     return [
         Act("enrolment", tuple(site.enrolling()), 0, None, None),
         Act("first install", update, 0, None, 0),
+        Act("counting", ("field", "--errors", "3", "--total", "50"), 0, 0, 0),
         *(Act(f"update {number}", update, number, number - 1, number) for number in range(1, updates + 1)),
         Act("return", ("rollback",), updates, updates, updates - 1),
     ]

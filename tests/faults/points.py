@@ -54,12 +54,13 @@ def recorded(site: Site, act: Act, folder: Path) -> Recorded:
     """Record an act in `folder`, with the states that a power cut may leave after each operation."""
     start, model, before = disk.read(folder), disk.Disk(folder), known(folder)
     tape = record(act, folder)
+    told = max((number for number, operation in enumerate(tape.operations) if operation.path == REPORTS), default=None)
     lost, done = {}, False
     for number, operation in enumerate(tape.operations):
         if number not in tape.failed and operation.kind != "receive":
             model.apply(operation)
-        # A report comes after the switch; after the last operation, the command says so itself.
-        done |= operation.path == REPORTS or number == len(tape.operations) - 1
+        # The last report comes after the switch; after the last operation, the command says so itself.
+        done |= number in (told, len(tape.operations) - 1)
         if operation.counted:
             lost[number] = {DiskState(tuple(tree.items()), done) for tree in model.states()}
     assert model.seen() == disk.read(folder), "the tape does not tell what became of the folder"

@@ -18,7 +18,7 @@ from tests.faults.site import Site, serving
 from tests.faults.trial import record
 
 AT_ONCE = 2
-INSTALL, UPDATE = 1, 2
+COUNTING, UPDATE = 2, 3
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def installed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A device that runs version 0 and is about to be assigned version 1."""
+    """A device that runs version 0, counted some errors, and is about to be assigned version 1."""
     folder = tmp_path_factory.mktemp("device")
-    for act in acts(site, 1)[: INSTALL + 1]:
+    for act in acts(site, 1)[: COUNTING + 1]:
         site.assign(act.target)
         record(act, folder)
     return folder

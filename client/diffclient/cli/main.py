@@ -30,6 +30,7 @@ from diffclient.errors import (
 )
 from diffclient.measure.probation import Score, load_score, score_speech
 from diffclient.network.device_api import enroll
+from diffclient.store import field_counts
 from diffclient.store.policy import Policy
 from diffclient.store.store import Store
 from diffclient.trust import initial_root
@@ -164,6 +165,14 @@ def _status(arguments: argparse.Namespace, store: Store) -> None:
     output.print_result(arguments.json, output.status_json(state, enrolment), *output.status_lines(state, enrolment))
 
 
+def _field(arguments: argparse.Namespace, store: Store) -> None:
+    current = store.state().current
+    if current is None:
+        raise NothingKept("no version is installed here yet, so that none can err: run `diffclient update`")
+    gathered = field_counts.record(store.root, current.digest, arguments.errors, arguments.total, arguments.measure)
+    output.print_result(arguments.json, output.field_json(current, gathered), output.field_line(current, gathered))
+
+
 def _verify(arguments: argparse.Namespace, store: Store) -> None:
     with store.locked():
         current = store.state().current
@@ -190,6 +199,7 @@ _COMMANDS: dict[str, options.Command] = {
     "run": _run,
     "policy": _policy,
     "status": _status,
+    "field": _field,
     "verify": _verify,
     "rollback": _rollback,
 }

@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from diffclient import __version__
+from diffclient import __version__, bounds
+from diffclient.measure.error_count import COUNT_LIMIT
 from diffclient.network.device_api import base_url
 from diffclient.network.proxies import check_proxy
+from diffclient.store.field_counts import FieldCount
 from diffclient.store.policy import FullFallback, Policy
 from diffclient.store.store import Store
 from diffclient.update.poll_loop import START_WITHIN
@@ -29,6 +31,8 @@ examples:
   diffclient update                 poll once, install what the server assigns
   diffclient run                    poll for ever
   diffclient status --json          what runs here, and how well
+  diffclient field --errors 3 --total 50
+                                    count errors in the field, for the next report
   diffclient rollback               return to the version kept
   diffclient policy --full-fallback never --max-bytes 2000000 --mirror https://cdn.example.org
   diffclient policy --proxy http://proxy.example.org:3128 --ca-file /etc/ssl/example.pem
@@ -73,6 +77,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _updating(add("update", "poll once and install what the server assigns"))
     _running(add("run", "poll for ever; SIGTERM or Ctrl-C stops"))
     _policy(add("policy", "show, or change, what updates may cost, how long they may take and how they come"))
+    _field(add("field", "count errors that the version in use made on this device's own data, for the next report"))
     add("status", "show the version in use, the one kept, and how well they do")
     add("verify", "hash every byte of the version in use again")
     add("rollback", "return to the version kept")
@@ -151,6 +156,17 @@ def _policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _field(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--errors", type=_counted, required=True, metavar="N", help="errors since the last call")
+    parser.add_argument("--total", type=_some, required=True, metavar="N", help="things that were counted, like words")
+    parser.add_argument(
+        "--measure",
+        type=_measure,
+        metavar="NAME",
+        help="what was counted, if not what the model's metric says, such as corrections",
+    )
+
+
 def _costs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full-fallback",
@@ -193,6 +209,27 @@ def _count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError("it is not negative")
     return value
+
+
+def _counted(text: str) -> int:
+    value = _count(text)
+    if value > COUNT_LIMIT:
+        raise argparse.ArgumentTypeError(f"it is at most {COUNT_LIMIT:,}")
+    return value
+
+
+def _some(text: str) -> int:
+    value = _counted(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("it is more than 0")
+    return value
+
+
+def _measure(text: str) -> str:
+    allowed = bounds.allowed(FieldCount)["measure"]
+    if not allowed.holds(text):
+        raise argparse.ArgumentTypeError(f"it is {allowed}")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -21,6 +21,7 @@ from diffclient.network.proxies import hidden
 from diffclient.network.report import Stage
 from diffclient.plain_text import plain, printable
 from diffclient.release.metric import Metric
+from diffclient.store.field_counts import FieldCount
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
 from diffclient.update.interrupt import StopSign
@@ -157,6 +158,20 @@ def policy_lines(policy: Policy) -> list[str]:
 def policy_json(policy: Policy) -> dict[str, Any]:
     """Return the same for scripts; a proxy's password stays where it is."""
     return policy.to_json() | {"proxy": hidden(policy.proxy) if policy.proxy else None}
+
+
+def field_line(version: Installed, gathered: FieldCount) -> str:
+    """Return what has gathered in the field of a version since the last report as a line."""
+    metric = version.manifest.metric
+    counted = gathered.measure or metric.counts
+    return (
+        f"version {version.manifest.to_version}: {gathered.errors:,} errors in {gathered.total:,} {counted} to report"
+    )
+
+
+def field_json(version: Installed, gathered: FieldCount) -> dict[str, Any]:
+    """Return the same as JSON values."""
+    return {"version": version.manifest.to_version, **asdict(gathered)}
 
 
 def error_json(error: BaseException) -> dict[str, Any]:

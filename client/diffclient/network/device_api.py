@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from diffclient import __version__
 from diffclient.errors import AnswerError, NetworkError, ServerRefused
+from diffclient.network.boot import boot_id
 from diffclient.network.holding import Holding
 from diffclient.network.messages import Answer, Enrolment, read_answer, read_enrolment
 from diffclient.network.report import Report
@@ -96,7 +97,7 @@ def base_url(server: str) -> str:
 
 
 def _said(holding: Holding) -> dict[str, object]:
-    return holding.to_json() | {"client": f"diffclient/{__version__}"}
+    return holding.to_json() | {"client": f"diffclient/{__version__}", "boot": boot_id()}
 
 
 def _post(transport: Transport, url: str, token: str, body: object) -> bytes:

@@ -1,4 +1,4 @@
-"""A device's report on an update: all its fields, with their types, bounds and what they say.
+"""A device's report, of an update or of errors in the field: all its fields, with types, bounds and what they say.
 
 This is the only place where they stand. What is sent and what is read back follow from it, and so do the requests and
 answers of a server; the column that each field needs in a server's table is demanded by a test.
@@ -20,11 +20,12 @@ Stage = Literal[
     "poll", "trust", "chain", "policy", "download", "decode", "apply", "digest", "probation", "switch", "report"
 ]
 """The stages of an update."""
-ReportStage = Literal["installed", "failed", "postponed", "rolled_back"]
+ReportStage = Literal["installed", "failed", "postponed", "rolled_back", "field"]
 Cause = Literal["network", "server", "device", "version"]
 ReportId = Annotated[str, Text(32, 32, "[0-9a-f]{32}")]
 Digest = Annotated[str, Text(64, 64, "[0-9a-f]{64}")]
 Line = Annotated[str, Text(1, 200)]
+Measure = Annotated[str, Text(1, 64)]
 Prose = Annotated[str, Text(0, 20_000)]
 Count = Annotated[int, Number(0, COUNT_LIMIT)]
 Change = Annotated[int, Number(-COUNT_LIMIT, COUNT_LIMIT)]
@@ -35,18 +36,24 @@ Instant = Annotated[int, Number(0, 2**53)]
 
 @dataclass(frozen=True)
 class Report:
-    """A device's report to its server after an update or a rollback."""
+    """A device's report to its server: after an update or a rollback, or of errors that its application counted."""
 
     stage: Annotated[
         ReportStage,
-        About("How it ended; postponed: network or server prevented it, and the device will try again.", "installed"),
+        About(
+            "How it ended; postponed: network or server prevented it, and the device will try again; field: no update "
+            "ended, the application counted errors.",
+            "installed",
+        ),
     ]
     from_digest: Annotated[Digest | None, About("The version in use before; null if there was none.", _DIGEST)] = None
-    to_digest: Annotated[Digest | None, About("The version to be in use after it, if it was known.", _DIGEST)] = None
+    to_digest: Annotated[
+        Digest | None, About("The version to be in use after it, if it was known; the one that was counted.", _DIGEST)
+    ] = None
     failed_stage: Annotated[Line | None, About("Of an update: the stage at which it failed.", "download")] = None
     reason: Annotated[Prose | None, About("Why it failed.", "the server cannot be reached")] = None
     cause: Annotated[Cause | None, About("What is at fault for it.", "network")] = None
-    errors: Annotated[Count | None, About("Errors on the probe set, as measured.", 12)] = None
+    errors: Annotated[Count | None, About("Errors on the probe set, or in the field.", 12)] = None
     total: Annotated[Count | None, About("How many things were counted there, as the metric says.", 400)] = None
     error_rate_ppm: Annotated[Count | None, About("Errors of the total, in parts per million.", 30_000)] = None
     drift_ppm: Annotated[Change | None, About("The rate on the first probe minus version 0's.", -2500)] = None
@@ -58,6 +65,9 @@ class Report:
     ] = None
     device_time: Annotated[
         Instant | None, About("When it was made, in seconds since 1970 by the device's clock.", 1_764_100_000)
+    ] = None
+    measure: Annotated[
+        Measure | None, About("What was counted in the field; null: what the model's metric says.", "corrections")
     ] = None
 
     @classmethod

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from diffclient.errors import NothingKept, SnapshotError
 from diffclient.measure.onnx_session import Session
+from diffclient.store import field_counts
 from diffclient.store.state import Installed
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Array, Snapshot
@@ -58,6 +59,13 @@ class CurrentModel:
     def is_current(self) -> bool:
         """Tell whether this version is still in use; one small file is read. Raises StateError, StoreFailed."""
         return self._store.state().digest == self.digest
+
+    def count(self, errors: int, total: int, measure: str | None = None) -> None:
+        """Count errors that this version made in the field, for the next report to the server.
+
+        `measure` names what was counted, if it is not the model's metric. Raises ValueError, NoSpace, StoreFailed.
+        """
+        field_counts.record(self._store.root, self.digest, errors, total, measure)
 
     def arrays(self) -> dict[str, Array]:
         """Return all weights by name, bf16 as uint16 and bool as uint8; raises SnapshotError."""

@@ -19,7 +19,7 @@ from diffclient.strict_json import Fields, parse
 
 FORMAT = 1
 OUTBOX_LIMIT = 20
-"""Reports kept for a server that cannot be reached; the oldest are dropped."""
+"""Reports kept for a server that cannot be reached; the oldest of updates are dropped."""
 UNFIT_LIMIT = 20
 """Versions remembered that failed probation; the oldest are dropped."""
 
@@ -81,6 +81,8 @@ class State:
     failure: Failure | None = None
     outbox: tuple[Report, ...] = ()
     unfit: tuple[Unfit, ...] = ()
+    field_at: int | None = None
+    """When the last report of errors in the field was made, in seconds since 1970."""
 
     @property
     def digest(self) -> str | None:
@@ -100,7 +102,7 @@ class State:
     def with_report(self, report: Report) -> State:
         """Return the state with one more report to deliver; of updates that were postponed, the last says it all."""
         others = [other for other in self.outbox if not other.stage == report.stage == "postponed"]
-        return replace(self, outbox=(*others, report)[-OUTBOX_LIMIT:])
+        return replace(self, outbox=_within_limit((*others, report)))
 
     def with_unfit(self, verdict: Unfit) -> State:
         """Return the state with one more version that is not to be tried again until its basis changes."""
@@ -116,6 +118,13 @@ class State:
         # Through the manifest's own spelling, which is what `from_json` reads.
         versions = {"current": _version_json(self.current), "previous": _version_json(self.previous)}
         return {"format": FORMAT} | asdict(self) | versions
+
+
+def _within_limit(reports: tuple[Report, ...]) -> tuple[Report, ...]:
+    """Leave out the oldest reports of updates: what was counted in the field stands nowhere else any more."""
+    of_updates = [report for report in reports if report.stage != "field"]
+    surplus = of_updates[: max(0, len(reports) - OUTBOX_LIMIT)]
+    return tuple(report for report in reports if report not in surplus)
 
 
 def objects(manifest: Manifest) -> tuple[Blob, ...]:
@@ -135,6 +144,7 @@ def read_state(data: bytes) -> State:
         failure=fields.maybe("failure", lambda name: _failure(fields.inside(name))),
         outbox=tuple(bounds.read(Report, item) for item in fields.objects("outbox", OUTBOX_LIMIT)),
         unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),
+        field_at=fields.maybe("field_at", fields.count),
     )
 
 

@@ -4,6 +4,7 @@
     <root>/objects/<sha256>                     graphs, parts of the probe set, payloads until applied
     <root>/downloads/<sha256>.part              what has arrived of a blob
     <root>/trust/                               the root of trust, and the metadata that was verified last
+    <root>/field/                               errors that the application counted, until a server is told
     <root>/state.json                           which slot is in use: replacing it is what switches versions
     <root>/policy.json                          what an update may cost, and mirrors
     <root>/enrolment.json                       the server and this device's token; readable by its owner only
@@ -19,7 +20,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -202,7 +203,7 @@ class Store:
             raise NothingKept("no earlier version is kept here: nothing to return to")
         self.verify(state.previous)
         held_back = state.current.digest
-        return state.previous, State(state.previous, held_back=held_back, outbox=state.outbox, unfit=state.unfit)
+        return state.previous, replace(state, current=state.previous, previous=None, held_back=held_back, failure=None)
 
     def sweep(self, blobs: Iterable[Blob]) -> None:
         """Remove the downloads and objects that are not among `blobs`, except objects of the versions here."""

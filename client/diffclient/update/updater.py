@@ -31,7 +31,7 @@ from diffclient.store.state import Installed, State, objects
 from diffclient.store.store import Store
 from diffclient.tensors.snapshot import Snapshot
 from diffclient.trust.verified_metadata import Trust
-from diffclient.update import fetch_and_decode, other_way, record_outcome, route
+from diffclient.update import fetch_and_decode, other_way, record_outcome, route, tell_field
 from diffclient.update.outcome import Action, Attempt, Outcome
 from diffclient.update.route import Route
 
@@ -40,7 +40,8 @@ class Updater:
     """Brings one store to the version that its server assigns to it, as far as signed metadata covers it.
 
     `trust` makes the metadata ready for one refresh; `metered` tells whether this link is; `score` measures a
-    version on its probe set; `on_stage` hears of each step before it begins, and may raise Stopped to end there.
+    version on its probe set; `on_stage` hears of each step before it begins, and may raise Stopped to end there;
+    `field_spacing` is the least number of seconds between reports of errors that were counted in the field.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Updater:
         metered: Callable[[], bool] = lambda: False,
         score: probation.Score = probation.score_speech,
         on_stage: Callable[[Stage], None] = lambda _stage: None,
+        field_spacing: float = tell_field.SPACING,
     ) -> None:
         self._store = store
         self._service = service
@@ -62,6 +64,7 @@ class Updater:
         self._metered = metered
         self._score = score
         self._on_stage = on_stage
+        self._field_spacing = field_spacing
 
     def update(self, *, force: bool = False) -> Outcome:
         """Poll once and install what the server assigns.
@@ -213,9 +216,9 @@ class Updater:
         return record_outcome.rest(self._store, attempt, answer, action)
 
     def _hear(self, attempt: Attempt, answer: Answer) -> None:
-        """Take note of a server that answers: it gets old reports, and its target may have moved on."""
+        """Take note of a server that answers: it gets reports that waited, and its target may have moved on."""
         attempt.target = answer.digest
-        state = attempt.state
+        state = tell_field.gather(self._store, attempt.state, self._field_spacing)
         held_back = state.held_back if state.held_back == answer.digest else None
         attempt.state = replace(state, held_back=held_back, outbox=self._service.deliver(state.outbox))
 
@@ -238,4 +241,4 @@ class Updater:
         # A version that was fetched afresh takes its own place, not that of the one before it.
         previous = before.previous if before.digest == version.digest else before.current
         unfit = tuple(failed for failed in before.unfit if failed.digest != version.digest)
-        return version, State(version, previous, outbox=before.outbox, unfit=unfit)
+        return version, replace(before, current=version, previous=previous, held_back=None, failure=None, unfit=unfit)

@@ -66,7 +66,7 @@ def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
     responses=declared(*CALLER),
 )
 def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
-    """Record what became of an update: installed, failed at a stage, postponed, or rolled back.
+    """Record what became of an update (installed, failed at a stage, postponed, rolled back), or errors in the field.
 
     A report that comes again, by its `report_id`, is answered as at first.
     """

@@ -94,6 +94,27 @@ def test_from_enrolment_to_rollback(enrolled: Cli, server: ScriptedServer, linea
     assert enrolled("update", "--force", *SCORE)[1]["action"] == "installed"
 
 
+def test_errors_in_the_field_are_counted_and_told(enrolled: Cli, server: ScriptedServer, lineage: Lineage) -> None:
+    count = ["field", "--errors", "3", "--total", "50"]
+    assert enrolled(*count)[1]["error"] == "NothingKept"
+    enrolled("update", *SCORE)
+    for times in (1, 2):
+        code, printed, _ = enrolled(*count)
+        assert (code, printed["version"], printed["errors"], printed["total"]) == (0, 0, 3 * times, 50 * times)
+    enrolled(*count, "--measure", "corrections")
+    enrolled("update", *SCORE)
+    told = [(report["to_digest"], report["errors"], report["measure"]) for report in server.reports[1:]]
+    assert told == [(lineage.digest(0), 6, None), (lineage.digest(0), 3, "corrections")]
+
+
+@pytest.mark.parametrize("wrong", [["--errors", "-1"], ["--total", "0"], ["--total", "9" * 12], ["--measure", ""]])
+def test_what_is_no_count_is_wrong_usage(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["field", "--errors", "1", "--total", "2", *wrong])
+    assert left.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
 def test_the_token_is_never_printed(enrolled: Cli) -> None:
     assert scripted_server.DEVICE_TOKEN not in json.dumps(enrolled("status"))
 

@@ -20,6 +20,7 @@ from diffclient.strict_json import fields_of
         Report("postponed", "a" * 64, None, "download", "it broke off", "network"),
         Report.new("failed", "a" * 64, None, failed_stage="probation", cause="version"),
         Report("rolled_back", "a" * 64, "b" * 64),
+        Report("field", to_digest="a" * 64, errors=3, total=2, measure="corrections"),
     ],
     ids=lambda report: report.stage,
 )

@@ -42,6 +42,17 @@ def test_a_switch_is_noticed_and_what_was_opened_stays(device: Device, lineage: 
     assert CurrentModel.open(device.store.root).version == 1
 
 
+def test_errors_that_a_version_made_are_its_own(device: Device, lineage: Lineage) -> None:
+    device.update()
+    model = CurrentModel.open(device.store.root)
+    device.server.target = 1
+    device.update()
+    model.count(3, 50)
+    device.update()
+    told = device.server.reports[-1]
+    assert (told["stage"], told["to_digest"], told["errors"], told["total"]) == ("field", lineage.digest(0), 3, 50)
+
+
 def test_damage_is_told(device: Device) -> None:
     device.update()
     device.store.weights(CurrentModel.open(device.store.root).digest).write_bytes(b"")

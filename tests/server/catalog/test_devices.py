@@ -94,6 +94,21 @@ def test_a_report_ends_an_update_and_says_nothing_of_what_runs(engine: Engine, s
     assert (after.digest, after.stage) == (factories.digest("v0"), None)
 
 
+def test_errors_in_the_field_end_no_update_and_are_not_shown_as_its_report(engine: Engine) -> None:
+    publish_chain(engine, 1)
+    device = enroll(engine)
+    with writing(engine) as session:
+        devices.record_report(session, device, report("failed"))
+    remember(engine, device, "v0", stage="download")
+    with writing(engine) as session:
+        devices.record_report(session, device, report("field"))
+    with reading(engine) as session:
+        (standing,) = devices.standings(session, "speech", "", 1, timedelta(hours=1))
+    assert standing.device.stage == "download"
+    assert standing.last_report is not None
+    assert standing.last_report.stage == "failed"
+
+
 def test_a_report_that_comes_again_is_the_first(engine: Engine) -> None:
     publish_chain(engine, 1)
     pair = [enroll(engine, name) for name in ("kitchen", "attic")]

@@ -17,7 +17,7 @@ from diffserver.storage.column_types import utc_now
 from diffserver.storage.copy_rows import count_rows
 from diffserver.storage.database import writing
 from diffserver.storage.object_store import Objects
-from diffserver.storage.tables import METADATA, STABLE, Candidate, Rollout, Token, Training
+from diffserver.storage.tables import METADATA, Candidate, Rollout, Token, Training
 from diffserver.upkeep.backup import opened, take
 from diffserver.upkeep.restore import Backup, check, find, put_files, put_in_place, put_objects, require_empty, staged
 from tests.client.lineage import CLASSIFIER, Lineage

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,6 +37,11 @@ def reports(device: str, *moments: datetime) -> list[ReportRow]:
 )
 def test_reports_go_by_age_and_number_but_the_last(moments: list[datetime], each: int, gone: list[int]) -> None:
     assert [row.id for row in stale_reports(reports("d", *moments), BEFORE, each)] == gone
+
+
+def test_reports_of_the_field_push_out_none_of_updates() -> None:
+    field = [replace(row, field=True) for row in reports("d", YOUNG, YOUNG, YOUNG)]
+    assert stale_reports([*reports("d", OLD), *field], BEFORE, 2) == [field[2]]
 
 
 def test_each_device_is_judged_by_itself() -> None:

@@ -170,10 +170,24 @@ def test_a_failure_keeps_its_stage_and_reason(service: Service) -> None:
     assert shown["last_report"]["reason"] == "digest mismatch at conv"
 
 
+def test_errors_in_the_field_are_kept_as_they_were_counted(service: Service) -> None:
+    service.publish_chain(1)
+    device = service.device()
+    poll(device, "v0")
+    counted = {"to_digest": factories.digest("v0"), "errors": 60, "total": 50, "measure": "corrections"}
+    for _ in range(2):
+        body = {"stage": "field", "report_id": "a" * 32, **counted}
+        assert device.post("/v1/device/reports", json=body).status_code == 201
+    (shown,) = service.operator.get("/v1/reports").json()["items"]
+    assert {name: shown[name] for name in counted} == counted
+    assert service.operator.get("/v1/models/speech/devices").json()["items"][0]["last_report"] is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"stage": "flying"},
+        {"measure": "x" * 65},
         {"errors": -1},
         {"errors": 2**31},
         {"errors": 1.5},
