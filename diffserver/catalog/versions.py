@@ -51,6 +51,12 @@ def find_model(session: Session, name: str) -> Model:
     return model
 
 
+def require_in_use(model: Model) -> None:
+    """Raise Conflict if a model is archived: nothing new is made of it."""
+    if model.archived_at is not None:
+        raise Conflict(f"model {model.name} is archived", f"bring it back: diffserver model restore {model.name}")
+
+
 def head(session: Session, model: str) -> Version | None:
     """The version that the channel stands at, from which the next one is made; None if nothing was published yet."""
     pointing = and_(Channel.model == Version.model, Channel.digest == Version.digest)
@@ -137,7 +143,7 @@ def publish(session: Session, candidate_id: int, force: bool = False, by: str = 
     """
     candidate = find_candidate(session, candidate_id)
     # Publishing is serial per model: whoever waited here sees what the one before has done.
-    session.get_one(Model, candidate.model, with_for_update=True)
+    require_in_use(session.get_one(Model, candidate.model, with_for_update=True))
     session.refresh(candidate)
     parent = _require_publishable(session, candidate, force)
     version = Version(

@@ -1,0 +1,52 @@
+"""Channels: which ones a model has and where they stand, made and set by admins.
+
+Moving one is left to `trust` and to rollouts.
+"""
+
+from fastapi import APIRouter
+
+from diffserver.api.access import Admin, Database, TokenFirst, Viewer, Writing
+from diffserver.api.answers import ChannelAnswer, Page
+from diffserver.api.fields import ChannelName, ModelName
+from diffserver.api.problems import CALLER, declared
+from diffserver.api.requests import ChannelChangeRequest, NewChannelRequest
+from diffserver.catalog import audit, channels
+from diffserver.storage.database import reading, writing
+
+router = APIRouter(
+    prefix="/v1/models/{model}/channels",
+    tags=["channels"],
+    route_class=TokenFirst,
+    responses=declared(*CALLER, 404),
+)
+
+
+@router.get("")
+def list_channels(model: ModelName, engine: Database, _who: Viewer) -> Page[ChannelAnswer]:
+    """A model's channels, all of them, by name."""
+    with reading(engine) as session:
+        rows = channels.standings(session, model)
+        return Page(items=[ChannelAnswer.model_validate(row) for row in rows], next=None)
+
+
+@router.post("", status_code=201, dependencies=[Writing], responses=declared(409))
+def create_channel(model: ModelName, body: NewChannelRequest, engine: Database, who: Admin) -> ChannelAnswer:
+    """Make a channel at a version; devices follow it that enrol for it or are moved to it."""
+    with writing(engine) as session:
+        channels.create(session, model, **body.model_dump())
+        made = ChannelAnswer.model_validate(channels.standing(session, model, body.name))
+        audit.record(
+            session, who, "channel.create", model, channel=body.name, version=made.version, two_persons=body.two_persons
+        )
+    return made
+
+
+@router.patch("/{channel}", dependencies=[Writing])
+def change_channel(
+    model: ModelName, channel: ChannelName, body: ChannelChangeRequest, engine: Database, who: Admin
+) -> ChannelAnswer:
+    """Say whether it takes two persons to move a channel."""
+    with writing(engine) as session:
+        channels.find(session, model, channel).two_persons = body.two_persons
+        audit.record(session, who, "channel.change", model, channel=channel, two_persons=body.two_persons)
+        return ChannelAnswer.model_validate(channels.standing(session, model, channel))
