@@ -18,7 +18,21 @@ from diffserver.api import problems
 from diffserver.api.guesses import Guesses
 from diffserver.api.limits import BodyLimit, PollGate, WriteGate
 from diffserver.api.parameters import only_known
-from diffserver.api.routes import blobs, checkpoints, device, health, models, rollouts, status, trainings, trust
+from diffserver.api.routes import (
+    audit,
+    blobs,
+    channels,
+    checkpoints,
+    device,
+    devices,
+    health,
+    models,
+    rollouts,
+    status,
+    tokens,
+    trainings,
+    trust,
+)
 from diffserver.logs import Log, RequestLog, make_log
 from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
@@ -31,7 +45,21 @@ from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 5
 """Whoever is refused may come back after so long, or later if many are."""
-PARTS = (health, trust, blobs, device, models, checkpoints, trainings, rollouts, status)
+PARTS = (
+    health,
+    trust,
+    blobs,
+    device,
+    models,
+    devices,
+    channels,
+    checkpoints,
+    trainings,
+    rollouts,
+    status,
+    tokens,
+    audit,
+)
 
 
 def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[[], str] | None = None) -> FastAPI:

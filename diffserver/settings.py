@@ -50,6 +50,7 @@ class Retention:
     uploads: int = 7
     devices: int = 365
     tokens: int = 90
+    audit: int = 730
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Answers: the bodies that callers get, each read off a row or a value of the service."""
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
 
 from diffclient.network.report import Report
 from diffclient.release.metric import Metric
 from diffserver.api.derive import with_fields_of
 from diffserver.api.fields import DIGEST
+from diffserver.catalog.tokens import MadeFor
 from diffserver.catalog.training_request import Kind
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class EnrollAnswer(_Answer):
     token: str = Field(examples=["ds_device_…"])
     model: str
     channel: str
+    replaced: str | None = Field(default=None, description="The device that it was before, now out of service.")
 
 
 class PollAnswer(_Answer):
@@ -94,12 +96,20 @@ class ReportAnswer(_Answer):
     created: datetime = Field(validation_alias="created_at")
 
 
+def _by_name(attributes: Any) -> Any:
+    return {attribute.name: attribute.value for attribute in attributes}
+
+
 class DeviceAnswer(_Answer):
     """A device, what it runs, and the last report it made."""
 
     id: str = Field(validation_alias=AliasPath("device", "id"))
+    model: str = Field(validation_alias=AliasPath("device", "model"))
     name: str = Field(validation_alias=AliasPath("device", "name"))
     channel: str = Field(validation_alias=AliasPath("device", "channel"))
+    attributes: Annotated[dict[str, str], BeforeValidator(_by_name)] = Field(
+        validation_alias=AliasPath("device", "attributes"), examples=[{"region": "eu"}]
+    )
     digest: str | None = Field(validation_alias=AliasPath("device", "digest"))
     version: int | None = Field(
         validation_alias="number", description="Null if it holds nothing, or no version of the model."
@@ -114,10 +124,23 @@ class DeviceAnswer(_Answer):
         description="The stage of an update that is under way.",
     )
     silent: bool = Field(description="It said nothing for longer than an update may take, in the middle of one.")
+    cloned: bool = Field(
+        description="Two machines used its identity within a day: revoke it, and enrol each of them by itself."
+    )
     client: str = Field(validation_alias=AliasPath("device", "client"))
     enrolled: datetime = Field(validation_alias=AliasPath("device", "enrolled_at"))
     last_seen: datetime | None = Field(validation_alias=AliasPath("device", "last_seen"))
+    left: datetime | None = Field(
+        validation_alias=AliasPath("device", "left_at"),
+        description="When it was taken out of service, or enrolled anew.",
+    )
     last_report: ReportAnswer | None = Field(description="Of an update: never one of errors in the field.")
+
+
+class DeviceDetailAnswer(DeviceAnswer):
+    """A device with its last reports, the latest first."""
+
+    reports: list[ReportAnswer] = []
 
 
 class ModelAnswer(_Answer):
@@ -126,6 +149,7 @@ class ModelAnswer(_Answer):
     name: str
     task: str
     created: datetime
+    archived: datetime | None = Field(description="Since when; nothing new is made of it, its devices are served.")
     head: int | None = Field(description="The number of the version that the channel stands at: the next one's parent.")
     newest: int | None = Field(description="The highest version's number; above `head` if that was recalled.")
     digest: str | None = Field(description="The digest of the head.")
@@ -290,6 +314,49 @@ class RolloutAnswer(_Answer):
     started: datetime | None = Field(validation_alias=AliasPath("rollout", "started_at"))
     stage_began: datetime | None = Field(validation_alias=AliasPath("rollout", "stage_at"))
     ended: datetime | None = Field(validation_alias=AliasPath("rollout", "ended_at"))
+
+
+class ChannelAnswer(_Answer):
+    """A channel, and where it stands."""
+
+    model: str = Field(validation_alias=AliasPath("channel", "model"))
+    name: str = Field(validation_alias=AliasPath("channel", "name"))
+    version: int | None = Field(validation_alias="number", description="Null before anything is published.")
+    digest: str | None = Field(validation_alias=AliasPath("channel", "digest"))
+    two_persons: bool = Field(validation_alias=AliasPath("channel", "two_persons"))
+    devices: int = Field(description="How many follow it.")
+
+
+class TokenAnswer(_Answer):
+    """A token without its secret."""
+
+    id: int
+    role: MadeFor
+    name: str
+    uses: int | None = Field(description="How many devices may enrol with it; null: any number.")
+    used: int
+    created: datetime = Field(validation_alias="created_at")
+    expires: datetime | None = Field(validation_alias="expires_at")
+    revoked: datetime | None = Field(validation_alias="revoked_at")
+
+
+class TokenCreated(TokenAnswer):
+    """A token with its secret, which is shown this once."""
+
+    token: str = Field(default="", examples=["ds_viewer_…"])
+
+
+class AuditAnswer(_Answer):
+    """What somebody did."""
+
+    id: int
+    at: datetime
+    actor: str = Field(examples=["anna"], description="The token's name; user@machine for commands at the server.")
+    role: str = Field(examples=["publisher"], description="The token's role; host for commands at the server.")
+    token_id: int | None
+    act: str = Field(examples=["candidate.publish"])
+    model: str | None
+    details: dict[str, Any] = Field(examples=[{"candidate": 7, "version": 3, "force": False}])
 
 
 class RetireAnswer(_Answer):

@@ -60,6 +60,10 @@ Exact = Annotated[str, StringConstraints(min_length=1, max_length=LINE), AfterVa
 Folder = Annotated[str, StringConstraints(pattern=r"^/", max_length=4096), AfterValidator(_exact)]
 Count = Annotated[int, Field(ge=0, le=INT32)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
+AttributeValue = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_exact)]
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=LINE)]
 
 ModelName = Annotated[str, Path(pattern=PATTERN_NAME, description="The model's name.", examples=["speech"])]
+ChannelName = Annotated[str, Path(pattern=PATTERN_NAME, description="The channel's name.", examples=["stable"])]
+DeviceId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", examples=["0199a7c41d5e3f0a9b8c7d6e"])]
 RowId = Annotated[int, Path(ge=1, le=INT32, examples=[1])]

@@ -16,6 +16,7 @@ from diffserver.api.derive import with_fields_of
 from diffserver.api.fields import (
     INT32,
     AttributeName,
+    AttributeValue,
     Count,
     Digest,
     Exact,
@@ -25,9 +26,12 @@ from diffserver.api.fields import (
     Moment,
     Name,
     ParameterName,
+    Secret,
     StageText,
 )
+from diffserver.catalog.devices import MOST_ATTRIBUTES
 from diffserver.catalog.names import ALPHABET
+from diffserver.catalog.tokens import MadeFor
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
 from diffserver.choices import hardware
 from diffserver.choices.channels import STABLE
@@ -52,6 +56,14 @@ class EnrollRequest(_DeviceRequest):
     model: Name = Field(examples=["speech"])
     name: GivenName = Field(examples=["kitchen"], description=f"For people; need not be unique. Of {ALPHABET}.")
     channel: Name = "stable"
+    attributes: dict[AttributeName, AttributeValue] = Field(
+        default={}, max_length=MOST_ATTRIBUTES, examples=[{"region": "eu"}], description="What it is, for operators."
+    )
+    replaces: Secret | None = Field(
+        default=None,
+        description="The token of the device that this was before, which is taken out of service. Ignored if it is no "
+        "device's.",
+    )
 
 
 @with_fields_of(Holding)
@@ -157,6 +169,10 @@ class TrainingRequest(_Request):
         examples=[{"learning_rate": 0.002, "steps": 2000}],
         description="Of the method's recipe or schedule, in place of the task's; the worker knows which there are.",
     )
+
+    def made_of(self) -> dict[str, str]:
+        """Return what the version is made of, for the audit log."""
+        return self.model_dump(include={"kind", "data", "domain", "method", "checkpoint"}, exclude_none=True)
 
     def spec(self) -> TrainingSpec:
         """Return the request for the queue, with the default budget where none is given."""
@@ -269,3 +285,47 @@ class RetireRequest(ChangeRequest):
     """Which diffs go."""
 
     before: Count = Field(description="Diffs to versions before this one.")
+
+
+class DeviceChangeRequest(_Request):
+    """What changes of a device; the rest stays."""
+
+    name: GivenName | None = Field(default=None, description=f"Of {ALPHABET}.")
+    channel: Name | None = Field(default=None, examples=["beta"])
+    attributes: dict[AttributeName, AttributeValue | None] = Field(
+        default={},
+        max_length=MOST_ATTRIBUTES,
+        examples=[{"group": "office", "region": None}],
+        description="Those that change; one of null is removed.",
+    )
+
+
+class NewChannelRequest(_Request):
+    """A channel that is to be made."""
+
+    name: Name = Field(examples=["beta"])
+    version: Count | None = Field(default=None, description="Where it stands; null: where `stable` does.")
+    two_persons: bool = False
+
+
+class ChannelChangeRequest(_Request):
+    """How a channel may be moved."""
+
+    two_persons: bool = Field(description="Whether a rollout waits for another operator's approval.")
+
+
+class ModelChangeRequest(_Request):
+    """Whether a model is archived."""
+
+    archived: bool
+
+
+class TokenRequest(_Request):
+    """A token that is to be made for an operator, or for devices to enrol with."""
+
+    role: MadeFor
+    name: GivenName = Field(examples=["line 2"], description=f"Whose it is, or what for. Of {ALPHABET}.")
+    expires: Moment | None = Field(default=None, description="Null: in 30 days if it is to enrol with, else never.")
+    uses: Annotated[int, Field(ge=1, le=INT32)] | None = Field(
+        default=None, description="How many devices may enrol with it; null: any number."
+    )

@@ -6,21 +6,26 @@ shall run is left to `rollouts`.
 
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Engine, and_, func, select, update
+from sqlalchemy import Engine, Select, and_, func, select, update
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, selectinload
 
 from diffclient.network.holding import Holding
-from diffserver.catalog import tokens
+from diffserver.catalog import clones, tokens
 from diffserver.catalog.names import require_name
 from diffserver.catalog.versions import find_channel
+from diffserver.errors import NotFound
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
-from diffserver.storage.tables import FIELD, Device, Report, Version
+from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
+
+MOST_ATTRIBUTES = 20
+"""Of one device."""
 
 SEEN_FRESH = timedelta(minutes=1)
 """A device that says nothing new is written down at most this often."""
@@ -33,7 +38,7 @@ SEEN_WAIT_SECONDS = 0.1
 class Standing:
     """A device, the numbers of the versions that it runs and keeps if they are known, and its last update's report.
 
-    `silent`: it has said nothing for too long, in the middle of an update.
+    `silent`: it has said nothing for too long, in the middle of an update. `cloned`: two machines used it lately.
     """
 
     device: Device
@@ -41,34 +46,58 @@ class Standing:
     kept: int | None
     last_report: Report | None
     silent: bool
+    cloned: bool
 
 
-def enroll(session: Session, model: str, name: str, channel: str) -> tuple[Device, str]:
+@dataclass(frozen=True)
+class Which:
+    """Which of a model's devices are asked for: those of a channel, those with attributes, and those that left."""
+
+    channel: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    left: bool = False
+
+
+def enroll(
+    session: Session, model: str, name: str, channel: str, attributes: Mapping[str, str] | None = None
+) -> tuple[Device, str]:
     """Take a device in; returns its row and its token's secret. Names need not differ. Raises NotFound, Invalid."""
     require_name(name, "device")
     find_channel(session, model, channel)
-    device = Device(id=_new_id(), model=model, name=name, channel=channel)
+    said = [Attribute(name=name, value=value) for name, value in (attributes or {}).items()]
+    device = Device(id=_new_id(), model=model, name=name, channel=channel, attributes=said)
     session.add(device)
     session.flush()
     return device, tokens.create(session, "device", name, device.id)[1]
 
 
-def remember(engine: Engine, device: Device, holding: Holding, client: str) -> bool:
+def remember(
+    engine: Engine, device: Device, holding: Holding, client: str, silent_for: timedelta = clones.SILENT_FOR
+) -> bool:
     """Write down that a device was seen, and with what, unless that is known and fresh; whether it is written now.
 
-    It is not where others are writing or the disk is full: a poll needs neither.
+    It is not where others are writing or the disk is full: a poll needs neither. Where two machines use the device's
+    identity, only what one of them says is written, until it is silent for so long.
     """
-    moment, said = utc_now(), asdict(holding) | {"client": client}
-    fresh = device.last_seen is not None and moment - device.last_seen < SEEN_FRESH
-    if fresh and all(getattr(device, name) == value for name, value in said.items()):
+    moment, known = utc_now(), clones.Boots(device.boot, device.former_boot, device.cloned_at)
+    said = asdict(holding) | {"client": client}
+    boots, believed = clones.after(known, said.pop("boot", None), device.last_seen, moment, silent_for)
+    values = asdict(boots) | (said | {"last_seen": moment} if believed else {})
+    if not any(_is_news(getattr(device, name), value) for name, value in values.items()):
         return True
-    seen = update(Device).where(Device.id == device.id).values(last_seen=moment, **said)
     try:
         with writing(engine, SEEN_WAIT_SECONDS) as session:
-            session.execute(seen)
+            session.execute(update(Device).where(Device.id == device.id).values(**values))
     except OperationalError:
         return False
     return True
+
+
+def _is_news(known: Any, value: Any) -> bool:
+    """Tell whether a value is worth writing down; a moment is if the one that is known is no longer fresh."""
+    if isinstance(known, datetime) and isinstance(value, datetime):
+        return value - known >= SEEN_FRESH
+    return bool(known != value)
 
 
 def record_report(session: Session, device: Device, report: Report) -> Report:
@@ -94,25 +123,59 @@ def is_silent(device: Device, moment: datetime, longest: timedelta) -> bool:
     return device.stage is not None and device.last_seen is not None and moment - device.last_seen > longest
 
 
-def standings(session: Session, model: str, after: str, limit: int, longest: timedelta) -> Sequence[Standing]:
+def standings(
+    session: Session, model: str, after: str, limit: int, longest: timedelta, which: Which | None = None
+) -> Sequence[Standing]:
     """The model's devices in the order of their enrolment, from the one after `after` (an id or "").
 
     A device may be silent for as long as `longest` in the middle of an update.
     """
+    which = which or Which()
+    query = _standings().where(Device.model == model, Device.id > after).order_by(Device.id).limit(limit)
+    if not which.left:
+        query = query.where(Device.left_at.is_(None))
+    if which.channel is not None:
+        query = query.where(Device.channel == which.channel)
+    for name, value in which.attributes.items():
+        query = query.where(Device.attributes.any(and_(Attribute.name == name, Attribute.value == value)))
+    return _standing(session, query, longest)
+
+
+def standing(session: Session, device_id: str, longest: timedelta) -> Standing:
+    """The device of that id, also one that left; raises NotFound."""
+    found = _standing(session, _standings().where(Device.id == device_id), longest)
+    if not found:
+        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
+    return found[0]
+
+
+def last_reports(session: Session, device_id: str, limit: int) -> Sequence[Report]:
+    """The last reports of a device, the latest first."""
+    latest = select(Report).where(Report.device_id == device_id).order_by(Report.id.desc())
+    return session.scalars(latest.limit(limit)).all()
+
+
+def _standings() -> Select[Device, int, int, Report]:
     of_updates = select(func.max(Report.id)).where(Report.device_id == Device.id, Report.stage != FIELD)
     latest = of_updates.correlate(Device).scalar_subquery()
     last, runs, keeps = aliased(Report), aliased(Version), aliased(Version)
-    rows = session.execute(
+    return (
         select(Device, runs.number, keeps.number, last)
         .outerjoin(runs, and_(runs.model == Device.model, runs.digest == Device.digest))
         .outerjoin(keeps, and_(keeps.model == Device.model, keeps.digest == Device.previous))
         .outerjoin(last, last.id == latest)
-        .where(Device.model == model, Device.id > after)
-        .order_by(Device.id)
-        .limit(limit)
+        .options(selectinload(Device.attributes))
     )
+
+
+def _standing(session: Session, query: Select[Device, int, int, Report], longest: timedelta) -> list[Standing]:
     moment = utc_now()
-    return [Standing(*row, is_silent(row[0], moment, longest)) for row in rows]
+    return [
+        Standing(
+            device, number, kept, last, is_silent(device, moment, longest), clones.are_clones(device.cloned_at, moment)
+        )
+        for device, number, kept, last in session.execute(query)
+    ]
 
 
 def _new_id() -> str:

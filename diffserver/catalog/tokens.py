@@ -6,18 +6,23 @@ What a role may do is the API's affair. A secret is returned once, when it is ma
 import hashlib
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from diffserver.catalog.names import require_name
-from diffserver.errors import Forbidden, NotFound
+from diffserver.errors import Conflict, Forbidden, Invalid, NotFound
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Token
+from diffserver.storage.tables import Device, Token
 
 Role = Literal["admin", "publisher", "viewer", "enroll", "device"]
+MadeFor = Literal["admin", "publisher", "viewer", "enroll"]
+"""The roles that tokens are made for when asked to; a device gets its token when it enrols."""
+
+ENROLL_FOR = timedelta(days=30)
+"""How long an enrolment token is valid of which nothing else is said."""
 
 
 def create(
@@ -30,12 +35,21 @@ def create(
 ) -> tuple[Token, str]:
     """Make a token; returns its row and the secret, which can't be had again. Raises Invalid."""
     require_name(name, "token")
+    if uses is not None and role != "enroll":
+        raise Invalid(f"a token of role {role} is used without end", "limit the uses of tokens to enrol with alone")
     secret = f"ds_{role}_{secrets.token_urlsafe(32)}"
     limits = {"expires_at": expires_at, "uses": uses}
     token = Token(role=role, name=name, sha256=digest_of(secret), device_id=device_id, **limits)
     session.add(token)
     session.flush()
     return token, secret
+
+
+def expiry(role: MadeFor, given: datetime | None, moment: datetime) -> datetime | None:
+    """Return when a token ends that is made at a moment: as given, else by its role. Raises Invalid."""
+    if given is not None and given <= moment:
+        raise Invalid("the token would have expired already", "name a later time")
+    return given or (moment + ENROLL_FOR if role == "enroll" else None)
 
 
 def identify(session: Session, secret: str) -> Token | None:
@@ -64,6 +78,28 @@ def list_all(session: Session, role: Role | None = None) -> Sequence[Token]:
     return session.scalars(query if role is None else query.where(Token.role == role)).all()
 
 
+def made(session: Session, after: int, limit: int) -> Sequence[Token]:
+    """The tokens that were made when asked to, from the one after that number: those of devices are not among them."""
+    query = select(Token).where(Token.device_id.is_(None), Token.id > after)
+    return session.scalars(query.order_by(Token.id).limit(limit)).all()
+
+
+def holder(session: Session, secret: str) -> Device | None:
+    """The device that a token was given to, also where it is valid no longer; None if it was given to none."""
+    token = session.scalars(select(Token).where(Token.sha256 == digest_of(secret))).one_or_none()
+    return None if token is None else token.device
+
+
+def revoke_made(session: Session, token_id: int, by: Token) -> Token:
+    """End a token that was made when asked to, but not the one that asks for it. Raises NotFound, Conflict."""
+    token = session.get(Token, token_id)
+    if token is not None and token.device_id is not None:
+        raise NotFound(f"token {token_id} is a device's", f"POST /v1/devices/{token.device_id}/revoke")
+    if token_id == by.id:
+        raise Conflict("a token does not end itself", "use another one, or `diffserver token revoke` at the server")
+    return revoke(session, token_id)
+
+
 def revoke(session: Session, token_id: int) -> Token:
     """End a token's validity, for ever; doing it again changes nothing. Raises NotFound."""
     token = session.get(Token, token_id)
@@ -75,11 +111,17 @@ def revoke(session: Session, token_id: int) -> Token:
 
 
 def revoke_device(session: Session, device_id: str) -> Sequence[Token]:
-    """End the validity of a device's tokens, for ever. Raises NotFound."""
+    """End the validity of a device's tokens, for ever: it has to enrol again. Raises NotFound."""
+    if session.get(Device, device_id) is None:
+        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
     tokens = session.scalars(select(Token).where(Token.device_id == device_id).order_by(Token.id)).all()
-    if not tokens:
-        raise NotFound(f"no token belongs to a device {device_id}", "list them with `diffserver devices <model>`")
     return [revoke(session, token.id) for token in tokens]
+
+
+def described(token: Token) -> dict[str, Any]:
+    """Return what the audit log says of a token: all but its secret, as plain JSON values."""
+    until = token.expires_at and token.expires_at.isoformat()
+    return {"token": token.id, "role": token.role, "of": token.name, "expires": until, "uses": token.uses}
 
 
 def digest_of(secret: str) -> str:

@@ -138,6 +138,7 @@ def _require_place(session: Session, spec: TrainingSpec) -> Model:
         model = versions.open_model(session, spec.model, spec.task)
     else:
         model = versions.find_model(session, spec.model)
+    versions.require_in_use(model)
     versions.find_channel(session, spec.model, spec.channel)
     latest = versions.head(session, spec.model, spec.channel)
     if spec.kind == "base" and latest is not None:

@@ -52,6 +52,12 @@ def find_model(session: Session, name: str) -> Model:
     return model
 
 
+def require_in_use(model: Model) -> None:
+    """Raise Conflict if a model is archived: nothing new is made of it."""
+    if model.archived_at is not None:
+        raise Conflict(f"model {model.name} is archived", f"bring it back: diffserver model restore {model.name}")
+
+
 def find_channel(session: Session, model: str, name: str) -> Channel:
     """The channel of a model by its name; raises NotFound."""
     channel = session.get(Channel, (model, name))
@@ -162,7 +168,7 @@ def publish(
     """
     candidate = find_candidate(session, candidate_id)
     # Publishing is serial per model: whoever waited here sees what the one before has done.
-    session.get_one(Model, candidate.model, with_for_update=True)
+    require_in_use(session.get_one(Model, candidate.model, with_for_update=True))
     session.refresh(candidate)
     parent = _require_publishable(session, candidate, force, channel)
     version = Version(

@@ -22,6 +22,7 @@ Token = Annotated[
         show_default=False,
     ),
 ]
+Channel = Annotated[str, typer.Option("--channel", help="The channel whose devices it is for.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 MaxRegression = Annotated[
     float,

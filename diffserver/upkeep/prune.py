@@ -19,6 +19,8 @@ from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects, Stored
 from diffserver.storage.tables import (
     FIELD,
+    Attribute,
+    Audit,
     Candidate,
     Channel,
     Device,
@@ -54,12 +56,14 @@ class Plan:
     tokens: Sequence[Aged]
     trainings: Sequence[Aged]
     candidates: Sequence[Aged]
+    audit: Sequence[Aged]
     objects: Sequence[Stored]
     unfinished: Sequence[Path]
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return the number of each kind, and their bytes."""
-        rows = {name: getattr(self, name) for name in ("reports", "devices", "tokens", "trainings", "candidates")}
+        names = ("reports", "devices", "tokens", "trainings", "candidates", "audit")
+        rows = {name: getattr(self, name) for name in names}
         return {
             **{name: (len(doomed), sum(row.bytes for row in doomed)) for name, doomed in rows.items()},
             "objects": (len(self.objects), sum(item.length for item in self.objects)),
@@ -84,6 +88,7 @@ def plan(engine: Engine, objects: Objects, keep: Retention, moment: datetime) ->
             tokens=older(_tokens(session), ago(keep.tokens)),
             trainings=older(_trainings(session), ago(keep.trainings)),
             candidates=candidates,
+            audit=older(_audit(session), ago(keep.audit)),
             objects=stale_objects(stored, named, ago(keep.uploads)),
             unfinished=objects.unfinished(ago(1)),
         )
@@ -101,6 +106,8 @@ def carry_out(engine: Engine, objects: Objects, planned: Plan) -> None:
         _run(engine, delete(Training).where(Training.id.in_(ids), Training.state.in_(ENDED)))
     for ids in _batches(planned.candidates):
         _remove_candidates(engine, ids)
+    for ids in _batches(planned.audit):
+        _run(engine, delete(Audit).where(Audit.id.in_(ids)))
     with reading(engine) as session:
         named = named_objects(session)
     for item in planned.objects:
@@ -134,6 +141,10 @@ def _trainings(session: Session) -> Iterator[Aged]:
     return (Aged(row.id, row.finished_at) for row in session.execute(ended) if row.finished_at)
 
 
+def _audit(session: Session) -> Iterator[Aged]:
+    return (Aged(*row) for row in session.execute(select(Audit.id, Audit.at)))
+
+
 def _candidates(session: Session) -> Iterator[CandidateRow]:
     cuts = select(func.coalesce(func.sum(func.length(Shortcut.data)), 0)).where(Shortcut.candidate_id == Candidate.id)
     size = func.coalesce(Candidate.payload_length, 0) + cuts.scalar_subquery()
@@ -165,8 +176,8 @@ def _remove_devices(engine: Engine, ids: Sequence[str], since: dict[Any, datetim
     with writing(engine) as session:
         rows = session.scalars(select(Device).where(Device.id.in_(ids)).with_for_update())
         still = [row.id for row in rows if (row.last_seen or row.enrolled_at) == since[row.id]]
-        session.execute(delete(Report).where(Report.device_id.in_(still)))
-        session.execute(delete(Token).where(Token.device_id.in_(still)))
+        for of_device in (Attribute, Report, Token):
+            session.execute(delete(of_device).where(of_device.device_id.in_(still)))
         session.execute(delete(Device).where(Device.id.in_(still)))
 
 

@@ -56,7 +56,7 @@ def test_requests_are_described_with_ids_examples_and_who_may_ask(service: Servi
         operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()
     }
     assert len(operations) == sum(len(path) for path in document["paths"].values()), "ids must be unique"
-    assert set(document["components"]["securitySchemes"]) == {"viewer", "publisher", "enroll", "device"}
+    assert set(document["components"]["securitySchemes"]) == {"viewer", "publisher", "admin", "enroll", "device"}
     public = {"live", "ready", "get_blob", "head_blob", "get_metadata"}
     for name, operation in operations.items():
         assert operation["description"], name

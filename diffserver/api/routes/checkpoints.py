@@ -7,21 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from diffclient.payload import frame
-from diffserver.api.access import Config, Publisher, Store, TokenFirst
+from diffserver.api.access import Config, Database, Publisher, Store, TokenFirst
 from diffserver.api.answers import BlobAnswer
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.routes.blobs import BINARY, Sha256
+from diffserver.catalog import audit
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.errors import CheckpointError
 from diffserver.settings import Settings
 from diffserver.storage import uploads
+from diffserver.storage.database import writing
 from diffserver.storage.object_store import CHUNK, Objects
+from diffserver.storage.tables import Token
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"], route_class=TokenFirst)
+
+
+Keep = Callable[[Path], BlobAnswer]
+"""Stores a file if it is what it shall be; raises CheckpointError."""
 
 
 def _body(what: str) -> dict[str, Any]:
@@ -35,10 +43,11 @@ def _body(what: str) -> dict[str, Any]:
     responses=declared(*CALLER),
 )
 async def put_checkpoint(
-    sha256: Sha256, request: Request, config: Config, objects: Store, _who: Publisher
+    sha256: Sha256, request: Request, config: Config, engine: Database, objects: Store, who: Publisher
 ) -> BlobAnswer:
     """Store a safetensors file whose bytes have this SHA-256; what is there already is replaced."""
-    return await _put(sha256, request, config, partial(_store, objects))
+    store = _recorded(partial(_store, objects), engine, who, "checkpoint.upload")
+    return await _put(sha256, request, config, store)
 
 
 @router.put(
@@ -47,9 +56,12 @@ async def put_checkpoint(
     openapi_extra=_body("A graph (ONNX) without weights."),
     responses=declared(*CALLER),
 )
-async def put_graph(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Publisher) -> BlobAnswer:
+async def put_graph(
+    sha256: Sha256, request: Request, config: Config, engine: Database, objects: Store, who: Publisher
+) -> BlobAnswer:
     """Store a graph whose bytes have this SHA-256; whether it takes a checkpoint's weights, the worker finds out."""
-    return await _put(sha256, request, config, lambda path: BlobAnswer.model_validate(objects.put(path)))
+    store = _recorded(lambda path: BlobAnswer.model_validate(objects.put(path)), engine, who, "graph.upload")
+    return await _put(sha256, request, config, store)
 
 
 @router.put(
@@ -58,12 +70,27 @@ async def put_graph(sha256: Sha256, request: Request, config: Config, objects: S
     openapi_extra=_body("A diff's payload (.ndiff)."),
     responses=declared(*CALLER),
 )
-async def put_diff(sha256: Sha256, request: Request, config: Config, objects: Store, _who: Publisher) -> BlobAnswer:
+async def put_diff(
+    sha256: Sha256, request: Request, config: Config, engine: Database, objects: Store, who: Publisher
+) -> BlobAnswer:
     """Store a payload whose bytes have this SHA-256; whether it fits a version, the worker finds out."""
-    return await _put(sha256, request, config, partial(_store_diff, objects))
+    store = _recorded(partial(_store_diff, objects), engine, who, "diff.upload")
+    return await _put(sha256, request, config, store)
 
 
-async def _put(sha256: str, request: Request, config: Settings, store: Callable[[Path], BlobAnswer]) -> BlobAnswer:
+def _recorded(keep: Keep, engine: Engine, who: Token, act: str) -> Keep:
+    """Return what keeps a file and writes down that somebody sent it."""
+
+    def kept(path: Path) -> BlobAnswer:
+        blob = keep(path)
+        with writing(engine) as session:
+            audit.record(session, who, act, **blob.model_dump())
+        return blob
+
+    return kept
+
+
+async def _put(sha256: str, request: Request, config: Settings, store: Keep) -> BlobAnswer:
     """Receive a file and store it; raises CheckpointError unless it has the SHA-256."""
     with uploads.draft(config.home) as path:
         arrived = await _receive(request, path)

@@ -1,5 +1,7 @@
 """The endpoints of devices: enrol, poll, say what is held, report."""
 
+from datetime import timedelta
+
 from fastapi import APIRouter, Depends, Request
 
 from diffserver.api.access import Config, Database, DeviceToken, Enroller, TokenFirst, Writing
@@ -7,7 +9,8 @@ from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, StateRequest
-from diffserver.catalog import devices, quotas, tokens
+from diffserver.catalog import audit, clones, devices, quotas, tokens
+from diffserver.catalog.admin import device_changes
 from diffserver.errors import Unauthenticated
 from diffserver.rollouts.answer import answer
 from diffserver.storage.database import reading, writing
@@ -18,11 +21,16 @@ router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
 
 @router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404))
 def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
-    """Take a device in and give it a token of its own."""
+    """Take a device in and give it a token of its own; the one that it was before leaves."""
     with writing(engine) as session:
         tokens.spend(session, who)
-        device, secret = devices.enroll(session, body.model, body.name, body.channel)
-    return EnrollAnswer(device_id=device.id, token=secret, model=device.model, channel=device.channel)
+        device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
+        former = tokens.holder(session, body.replaces) if body.replaces else None
+        replaced = device_changes.decommission(session, former.id).id if former else None
+        audit.record(session, who, "device.enroll", device.model, device=device.id, replaced=replaced)
+    return EnrollAnswer(
+        device_id=device.id, token=secret, model=device.model, channel=device.channel, replaced=replaced
+    )
 
 
 @router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409))
@@ -31,7 +39,7 @@ def poll(body: PollRequest, request: Request, engine: Database, config: Config, 
     device = _device(who)
     with reading(engine) as session:
         found = answer(session, device, body.holding(), body.full_fallback, body.without)
-    _remember(engine, device, body, request)
+    _remember(engine, device, body, request, config)
     return PollAnswer(
         action="update" if found.steps else "none",
         version=found.number,
@@ -43,13 +51,15 @@ def poll(body: PollRequest, request: Request, engine: Database, config: Config, 
 
 
 @router.post("/device/state", status_code=204, dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER))
-def tell(body: StateRequest, request: Request, engine: Database, who: DeviceToken) -> None:
+def tell(body: StateRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> None:
     """Take note of what a device holds and how far its update is, between polls."""
-    _remember(engine, _device(who), body, request)
+    _remember(engine, _device(who), body, request, config)
 
 
-def _remember(engine: Database, device: Device, body: StateRequest, request: Request) -> None:
-    if not devices.remember(engine, device, body.holding(), body.client):
+def _remember(engine: Database, device: Device, body: StateRequest, request: Request, config: Config) -> None:
+    # Whoever is there polls more often than this, with all jitter.
+    silent_for = max(clones.SILENT_FOR, timedelta(seconds=4 * config.poll_seconds))
+    if not devices.remember(engine, device, body.holding(), body.client, silent_for):
         request.state.note = "that the device was seen is not written down"
 
 

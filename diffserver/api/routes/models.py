@@ -1,6 +1,5 @@
-"""The views of operators: models, versions, devices and their reports."""
+"""Models, their versions, and the reports of their devices, as operators see them; archived and deleted by admins."""
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,21 +7,31 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from diffserver.api import shown
-from diffserver.api.access import AfterNumber, AfterText, Config, Database, Limit, TokenFirst, Viewer, page
-from diffserver.api.answers import DeviceAnswer, ModelAnswer, Page, ReportAnswer, VersionAnswer
+from diffserver.api.access import Admin, AfterNumber, AfterText, Database, Limit, TokenFirst, Viewer, Writing, page
+from diffserver.api.answers import ModelAnswer, Page, ReportAnswer, VersionAnswer
 from diffserver.api.fields import ModelName, Name
 from diffserver.api.problems import CALLER, declared
-from diffserver.catalog import devices, versions
-from diffserver.storage.database import reading
+from diffserver.api.requests import ModelChangeRequest
+from diffserver.catalog import audit, versions
+from diffserver.catalog.admin import model_changes
+from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER))
 
 
 @router.get("/models")
-def list_models(engine: Database, _who: Viewer, limit: Limit = 100, after: AfterText = "") -> Page[ModelAnswer]:
+def list_models(
+    engine: Database,
+    _who: Viewer,
+    archived: Annotated[bool, Query(description="Also those that are archived.")] = False,
+    limit: Limit = 100,
+    after: AfterText = "",
+) -> Page[ModelAnswer]:
     """All models, by name."""
     query = select(Model).where(Model.name > after).order_by(Model.name).limit(limit + 1)
+    if not archived:
+        query = query.where(Model.archived_at.is_(None))
     with reading(engine) as session:
         rows = [_show(session, model) for model in session.scalars(query)]
     return page(rows, limit, ModelAnswer, lambda model: model.name)
@@ -35,6 +44,23 @@ def get_model(model: ModelName, engine: Database, _who: Viewer) -> ModelAnswer:
         return _show(session, versions.find_model(session, model))
 
 
+@router.patch("/models/{model}", dependencies=[Writing], responses=declared(404))
+def change_model(model: ModelName, body: ModelChangeRequest, engine: Database, who: Admin) -> ModelAnswer:
+    """Archive a model, or bring it back: lists leave it out, nothing new is made of it, its devices are served."""
+    with writing(engine) as session:
+        row = model_changes.archive(session, model, body.archived)
+        audit.record(session, who, "model.archive" if body.archived else "model.restore", model)
+        return _show(session, row)
+
+
+@router.delete("/models/{model}", status_code=204, dependencies=[Writing], responses=declared(404, 409))
+def delete_model(model: ModelName, engine: Database, who: Admin) -> None:
+    """Delete a model of which nothing was published, with its candidates and trainings; its name is free again."""
+    with writing(engine) as session:
+        model_changes.delete_model(session, model)
+        audit.record(session, who, "model.delete", model)
+
+
 @router.get("/models/{model}/versions", responses=declared(404))
 def list_versions(
     model: ModelName, engine: Database, _who: Viewer, limit: Limit = 100, after: AfterNumber = -1
@@ -45,18 +71,6 @@ def list_versions(
         versions.find_model(session, model)
         rows = shown.versions(session, session.scalars(query.order_by(Version.number).limit(limit + 1)).all())
     return page(rows, limit, VersionAnswer, lambda version: version.number)
-
-
-@router.get("/models/{model}/devices", responses=declared(404))
-def list_devices(
-    model: ModelName, engine: Database, config: Config, _who: Viewer, limit: Limit = 100, after: AfterText = ""
-) -> Page[DeviceAnswer]:
-    """A model's devices in the order of their enrolment, each with its last report."""
-    longest = timedelta(seconds=config.update_seconds)
-    with reading(engine) as session:
-        versions.find_model(session, model)
-        rows = devices.standings(session, model, after, limit + 1, longest)
-    return page(rows, limit, DeviceAnswer, lambda device: device.id)
 
 
 @router.get("/reports")
@@ -87,6 +101,7 @@ def _show(session: Session, model: Model) -> ModelAnswer:
         name=model.name,
         task=model.task,
         created=model.created_at,
+        archived=model.archived_at,
         head=head.number if head else None,
         newest=newest.number if newest else None,
         digest=head.digest if head else None,

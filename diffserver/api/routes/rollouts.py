@@ -13,11 +13,12 @@ from diffserver.api.fields import ModelName, Name, RowId
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
 from diffserver.api.requests import ReasonRequest, RolloutRequest
+from diffserver.catalog import audit
 from diffserver.catalog.versions import find_model
 from diffserver.rollouts import records
 from diffserver.rollouts.progress import progress
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Rollout
+from diffserver.storage.tables import Rollout, Token
 from diffserver.trust import releases
 
 router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=TokenFirst, responses=declared(*CALLER))
@@ -33,6 +34,7 @@ def start_rollout(
     """
     with writing(engine) as session:
         started = releases.start_rollout(session, keys, model, body.version, body.way(), who.name, proof_of(body))
+        audit.record(session, who, "rollout.start", model, rollout=started.id, version=body.version, stages=body.stages)
         return _shown(session, started)
 
 
@@ -70,31 +72,35 @@ def approve_rollout(rollout_id: RowId, engine: Database, keys: Keys, who: Publis
         if rollout.state == "done":
             releases.settle(session, keys, rollout.model)
 
-    return _changed(engine, rollout_id, approve)
+    return _changed(engine, rollout_id, who, "approve", approve)
 
 
 @router.post("/rollouts/{rollout_id}/pause", dependencies=[Writing], responses=declared(404, 409))
-def pause_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, _who: Publisher) -> RolloutAnswer:
+def pause_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, who: Publisher) -> RolloutAnswer:
     """Give the version to no further device; those that have it keep it."""
-    return _changed(engine, rollout_id, lambda session, rollout: records.pause(session, rollout, body.reason))
+    return _changed(engine, rollout_id, who, "pause", lambda session, row: records.pause(session, row, body.reason))
 
 
 @router.post("/rollouts/{rollout_id}/resume", dependencies=[Writing], responses=declared(404, 409))
-def resume_rollout(rollout_id: RowId, engine: Database, _who: Publisher) -> RolloutAnswer:
+def resume_rollout(rollout_id: RowId, engine: Database, who: Publisher) -> RolloutAnswer:
     """Go on with a rollout that was paused."""
-    return _changed(engine, rollout_id, records.resume)
+    return _changed(engine, rollout_id, who, "resume", records.resume)
 
 
 @router.post("/rollouts/{rollout_id}/abort", dependencies=[Writing], responses=declared(404, 409))
-def abort_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, _who: Publisher) -> RolloutAnswer:
+def abort_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, who: Publisher) -> RolloutAnswer:
     """End a rollout: devices that have the version return to what they kept, or to what the channel stands at."""
-    return _changed(engine, rollout_id, lambda session, rollout: records.abort(session, rollout, body.reason))
+    return _changed(engine, rollout_id, who, "abort", lambda session, row: records.abort(session, row, body.reason))
 
 
-def _changed(engine: Engine, rollout_id: int, change: Callable[[Session, Rollout], None]) -> RolloutAnswer:
+def _changed(
+    engine: Engine, rollout_id: int, who: Token, act: str, change: Callable[[Session, Rollout], None]
+) -> RolloutAnswer:
     with writing(engine) as session:
         rollout = records.find(session, rollout_id)
         change(session, rollout)
+        stage, reason = rollout.stages[rollout.stage], rollout.reason
+        audit.record(session, who, f"rollout.{act}", rollout.model, rollout=rollout_id, stage=stage, reason=reason)
         return _shown(session, rollout)
 
 

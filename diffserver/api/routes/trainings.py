@@ -25,7 +25,8 @@ from diffserver.api.fields import Name, RowId
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
 from diffserver.api.requests import PublishRequest, TrainingRequest
-from diffserver.catalog import training_queue, versions
+from diffserver.catalog import audit, training_queue, versions
+from diffserver.catalog.admin import model_changes
 from diffserver.catalog.workers import workforce
 from diffserver.errors import NotFound
 from diffserver.storage.database import reading, writing
@@ -40,7 +41,7 @@ OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 
 
 @router.post("/trainings", status_code=202, dependencies=[Writing], responses=declared(404, 409))
-def submit_training(body: TrainingRequest, engine: Database, objects: Store, _who: Publisher) -> TrainingAnswer:
+def submit_training(body: TrainingRequest, engine: Database, objects: Store, who: Publisher) -> TrainingAnswer:
     """Queue a training; a worker takes it, and its candidate appears when it is done."""
     if body.checkpoint and not objects.exists(body.checkpoint):
         raise NotFound(
@@ -50,6 +51,7 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, _wh
         raise NotFound(f"there is no graph {body.graph}", f"upload it with PUT /v1/checkpoints/graphs/{body.graph}")
     with writing(engine) as session:
         training = training_queue.submit(session, body.spec())
+        audit.record(session, who, "training.submit", training.model, training=training.id, **body.made_of())
         return _described(session, [TrainingAnswer.model_validate(training)])[0]
 
 
@@ -72,10 +74,12 @@ def get_training(training_id: RowId, engine: Database, _who: Viewer) -> Training
 
 
 @router.delete("/trainings/{training_id}", dependencies=[Writing], responses=declared(404, 409))
-def cancel_training(training_id: RowId, engine: Database, _who: Publisher) -> TrainingAnswer:
+def cancel_training(training_id: RowId, engine: Database, who: Publisher) -> TrainingAnswer:
     """Cancel a training; a worker at it stops at its next heartbeat."""
     with writing(engine) as session:
-        return TrainingAnswer.model_validate(training_queue.cancel(session, training_id))
+        training = training_queue.cancel(session, training_id)
+        audit.record(session, who, "training.cancel", training.model, training=training_id)
+        return TrainingAnswer.model_validate(training)
 
 
 @router.get("/candidates")
@@ -108,7 +112,18 @@ def publish_candidate(
     """
     with writing(engine) as session:
         version = releases.publish(session, keys, candidate_id, body.force, who.name, proof_of(body), body.way())
+        made = {"candidate": candidate_id, "version": version.number, "force": version.forced}
+        led = {"channel": body.channel, "stages": body.stages}
+        audit.record(session, who, "candidate.publish", version.model, **made, **led)
         return shown.versions(session, [version])[0]
+
+
+@router.delete("/candidates/{candidate_id}", status_code=204, dependencies=[Writing], responses=declared(404, 409))
+def delete_candidate(candidate_id: RowId, engine: Database, who: Publisher) -> None:
+    """Delete a candidate that was not published."""
+    with writing(engine) as session:
+        candidate = model_changes.delete_candidate(session, candidate_id)
+        audit.record(session, who, "candidate.delete", candidate.model, candidate=candidate_id)
 
 
 def _described(session: Session, answers: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:

@@ -6,12 +6,13 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from diffserver.api import shown
-from diffserver.api.access import Database, Keys, Publisher, TokenFirst, Writing
+from diffserver.api.access import Admin, Database, Keys, Publisher, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
 from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
+from diffserver.catalog import audit
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases
 from diffserver.trust.metadata.roles import parse_file
@@ -45,24 +46,26 @@ def get_metadata(name: str, engine: Database) -> Response:
 
 
 @router.post("/models/{model}/channel", **CHANGE)
-def move_channel(
-    model: ModelName, body: ChannelRequest, engine: Database, keys: Keys, _who: Publisher
-) -> VersionAnswer:
+def move_channel(model: ModelName, body: ChannelRequest, engine: Database, keys: Keys, who: Publisher) -> VersionAnswer:
     """Move a channel to a version that was published, and sign that devices with a later one may follow."""
     with writing(engine) as session:
         version = releases.move_channel(session, keys, model, body.version, proof_of(body), body.channel)
+        audit.record(session, who, "channel.move", model, channel=body.channel, version=body.version)
         return shown.versions(session, [version])[0]
 
 
 @router.post("/models/{model}/retire", **CHANGE)
-def retire(model: ModelName, body: RetireRequest, engine: Database, keys: Keys, _who: Publisher) -> RetireAnswer:
+def retire(model: ModelName, body: RetireRequest, engine: Database, keys: Keys, who: Admin) -> RetireAnswer:
     """Drop the diffs to versions before one; devices that need them take a snapshot."""
     with writing(engine) as session:
-        return RetireAnswer(dropped=releases.retire(session, keys, model, body.before, proof_of(body)))
+        dropped = releases.retire(session, keys, model, body.before, proof_of(body))
+        audit.record(session, who, "diffs.retire", model, before=body.before, dropped=dropped)
+    return RetireAnswer(dropped=dropped)
 
 
 @router.post("/models/{model}/renew", status_code=204, **CHANGE)
-def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, _who: Publisher) -> None:
+def renew(model: ModelName, body: ChangeRequest, engine: Database, keys: Keys, who: Publisher) -> None:
     """Sign a model's metadata again before it expires, as its own key's holder must once a year."""
     with writing(engine) as session:
         releases.renew(session, keys, model, proof_of(body))
+        audit.record(session, who, "metadata.renew", model)

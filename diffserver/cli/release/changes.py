@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from diffserver.choices.channels import STABLE
-from diffserver.cli.connection import URL, ModelName, Server, Token, connected
+from diffserver.cli.connection import URL, Channel, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, show
-from diffserver.cli.release.way import Channel
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.errors import Conflict, Invalid

@@ -9,7 +9,7 @@ import typer
 
 from diffserver.choices.channels import STABLE
 from diffserver.choices.methods import SNAPSHOT, Use, method_names
-from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
+from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
 from diffserver.cli.release import way
 from diffserver.cli.remote import Remote
@@ -91,7 +91,7 @@ def publish(
         bool, typer.Option("--yes", help="Do not ask: publish the smallest payload that nothing speaks against.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
-    channel: way.Channel = STABLE,
+    channel: Channel = STABLE,
     stages: way.Stages = None,
     gate: way.Gate = "field",
     wait: way.Wait = "0s",

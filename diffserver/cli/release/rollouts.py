@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.live import Live
 
 from diffserver.choices.channels import STABLE
-from diffserver.cli.connection import URL, ModelName, Server, Token, connected
+from diffserver.cli.connection import URL, Channel, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, console, line, listing, show
 from diffserver.cli.release import way
 from diffserver.cli.signing import Keys, change
@@ -31,7 +31,7 @@ def start(
     model: ModelName,
     version: Annotated[int, typer.Option("--version", help="The published version to lead the channel to.", min=0)],
     stages: way.Stages = "1%,10%,50%,100%",
-    channel: way.Channel = STABLE,
+    channel: Channel = STABLE,
     gate: way.Gate = "field",
     wait: way.Wait = "0s",
     window: way.Hours = None,

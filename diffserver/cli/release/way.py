@@ -10,7 +10,6 @@ from diffserver.errors import Invalid
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-Channel = Annotated[str, typer.Option("--channel", help="The channel whose devices it is for.")]
 Stages = Annotated[
     str | None,
     typer.Option(

@@ -10,9 +10,8 @@ from diffserver.choices.channels import STABLE
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.choices.parameters import parse
-from diffserver.cli.connection import URL, MaxRegression, ModelName, Server, Token, connected
+from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, travel_line, tried_table
-from diffserver.cli.release.way import Channel
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
 from diffserver.cli.wait import follow
 from diffserver.errors import Invalid

@@ -6,7 +6,14 @@ from tests.server import factories
 from tests.server.conftest import Service
 
 VALUES = {"sha256": factories.digest("x"), "model": "speech", "name": "timestamp.json"}
-VALUES |= {"training_id": "1", "candidate_id": "1"}
+VALUES |= {
+    "training_id": "1",
+    "rollout_id": "1",
+    "candidate_id": "1",
+    "token_id": "1",
+    "device_id": "a" * 24,
+    "channel": "stable",
+}
 
 
 def test_an_unknown_parameter_is_named_with_those_that_there_are(service: Service) -> None:
@@ -21,7 +28,7 @@ def test_an_unknown_parameter_is_named_with_those_that_there_are(service: Servic
 @pytest.mark.parametrize("name", ["sort", "Limit", "\u202e", "a" * 5000, "\x00"])
 def test_no_name_is_too_odd_to_be_refused(service: Service, name: str) -> None:
     answer = service.operator.get("/v1/models", params={name: "1"})
-    assert (answer.status_code, answer.json()["known"]) == (422, ["after", "limit"])
+    assert (answer.status_code, answer.json()["known"]) == (422, ["after", "archived", "limit"])
     assert len(answer.text) < 500
 
 

@@ -94,22 +94,6 @@ def test_an_operator_is_no_device(service: Service, path: str, body: dict[str, A
     assert "role device" in answer.json()["detail"]
 
 
-def test_a_device_may_only_do_what_devices_do(service: Service) -> None:
-    service.publish_chain(0)
-    device = service.device()
-    operations = service.public.get("/openapi.json").json()["paths"]
-    asked = 0
-    for path, methods in operations.items():
-        for method, operation in methods.items():
-            if operation.get("security") not in (None, [{"device": []}]):
-                concrete = path.format(model="speech", training_id=1, candidate_id=1, sha256="0" * 64)
-                answer = device.request(method, concrete, json={})
-                assert answer.status_code == 403, (method, path)
-                assert "a token of role " in answer.json()["detail"]
-                asked += 1
-    assert asked >= 12
-
-
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_body_beyond_the_limit_is_refused(service: Service, declared: bool) -> None:
     large = b'{"reason": "' + b"x" * (1 << 20) + b'"}'

@@ -7,19 +7,19 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from diffserver.catalog import devices, training_queue
+from diffserver.catalog import audit, devices, training_queue
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.settings import Retention
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Candidate, Device, Report, Shortcut, Token, Training
+from diffserver.storage.tables import Attribute, Audit, Candidate, Device, Report, Shortcut, Token, Training
 from diffserver.trust import releases
 from diffserver.upkeep.prune import Plan, carry_out, plan
 from tests.server import factories
 from tests.server.conftest import Service, record
 
 KEEP = Retention()
-LATER = timedelta(days=500)
+LATER = timedelta(days=1000)
 """After so long all is old."""
 
 
@@ -33,7 +33,8 @@ def filled(service: Service) -> Service:
         training = training_queue.submit(session, TrainingSpec("update", "speech", "/data"))
         training_queue.cancel(session, training.id)
         training.candidate_id = candidate.id
-        device, _ = devices.enroll(session, "speech", "kitchen", "stable")
+        device, _ = devices.enroll(session, "speech", "kitchen", "stable", {"region": "eu"})
+        audit.record(session, audit.Actor("anna@desk", audit.HOST), "device.enroll", "speech")
         for _ in range(1200):
             session.add(Report(device_id=device.id, stage="failed", reason="why", downloaded_bytes=0))
     return service
@@ -44,7 +45,7 @@ def planned(service: Service, keep: Retention = KEEP) -> Plan:
 
 
 def rows(service: Service) -> dict[str, int]:
-    tables = (Report, Device, Token, Training, Candidate, Shortcut)
+    tables = (Report, Device, Attribute, Token, Training, Candidate, Shortcut, Audit)
     with reading(service.engine) as session:
         return {table.__tablename__: len(session.scalars(select(table)).all()) for table in tables}
 
@@ -58,12 +59,14 @@ def test_all_that_is_old_goes_in_batches(filled: Service) -> None:
         "tokens": 0,
         "trainings": 1,
         "candidates": 1,
+        "audit": 1,
         "objects": 0,
         "unfinished files": 0,
     }
     assert found.counts()["candidates"][1] == 20_000 + len(b"merged")
     carry_out(filled.engine, filled.objects, found)
-    left = {"reports": 0, "devices": 0, "trainings": 0, "candidates": 1, "shortcuts": 0}
+    left = {"reports": 0, "devices": 0, "device_attributes": 0, "trainings": 0, "candidates": 1, "shortcuts": 0}
+    left |= {"audit": 0}
     assert rows(filled) == left | {"tokens": before["tokens"] - 1}
 
 
@@ -81,7 +84,8 @@ def test_a_device_that_was_seen_meanwhile_stays_with_its_token(filled: Service) 
     before = rows(filled)
     carry_out(filled.engine, filled.objects, found)
     assert rows(filled) | {"reports": 1} == {
-        "reports": 1, "devices": 1, "tokens": before["tokens"], "trainings": 0, "candidates": 1, "shortcuts": 0,
+        "reports": 1, "devices": 1, "device_attributes": 1, "tokens": before["tokens"], "trainings": 0,
+        "candidates": 1, "shortcuts": 0, "audit": 0,
     }  # fmt: skip
 
 

@@ -165,7 +165,7 @@ def test_a_candidate_is_shown_published_and_shown_again(service: Service) -> Non
     assert (shown["evaluation"], shown["payload_share"], shown["tried"]) == (factories.EVALUATION, 0.02, [])
     answer = service.operator.post(f"/v1/candidates/{made.id}/publish", json={})
     assert answer.status_code == 201
-    assert (answer.json()["number"], answer.json()["published_by"]) == (1, "anna (token 1)")
+    assert (answer.json()["number"], answer.json()["published_by"]) == (1, "anna")
     assert service.operator.get("/v1/candidates?model=speech").json()["items"][1]["state"] == "published"
     again = service.operator.post(f"/v1/candidates/{made.id}/publish", json={"force": True})
     assert (again.status_code, again.json()["type"]) == (409, "urn:diffserver:problem:conflict")
@@ -186,7 +186,7 @@ def test_a_candidate_whose_parent_is_not_the_latest_is_refused(service: Service)
     made = record(service.engine, factories.update("v0", "v1-late", 1))
     answer = service.operator.post(f"/v1/candidates/{made.id}/publish", json={"force": True})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:diffserver:problem:head-moved")
-    assert "number 1" in answer.json()["detail"]
+    assert "version 1" in answer.json()["detail"]
 
 
 def test_what_was_forced_is_recorded(service: Service) -> None:

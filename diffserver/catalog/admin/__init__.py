@@ -1,0 +1,1 @@
+"""What admins change: devices, channels, and which models there are."""
