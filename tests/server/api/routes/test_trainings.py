@@ -24,6 +24,7 @@ def test_a_training_is_queued_followed_and_cancelled(service: Service) -> None:
     assert (training["id"], training["state"], training["progress"]) == (1, "queued", 0.0)
     assert training["spec"] == {
         **BASE,
+        "channel": "stable",
         "task": "asr",
         "domain": None,
         "method": "sparse",
