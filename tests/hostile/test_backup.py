@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +17,14 @@ import httpx2
 import pytest
 
 from diffclient.errors import MetadataRolledBack, UpdateFailed
-from diffclient.network.device_api import Service, enroll
-from diffclient.network.fetch import Fetcher
-from diffclient.network.transport import Patience, Transport
-from diffclient.store.store import Store
-from diffclient.trust.verified_metadata import PATH, Trust, plant_root
-from diffclient.update.outcome import Outcome
-from diffclient.update.updater import Updater
 from diffserver.storage import migrate
 from diffserver.storage.copy_rows import copy_rows, one_moment
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.hostile.home_server import HomeServer
+from tests.hostile.real_device import Device, enrolled
 from tests.server.conftest import Databases, closing_engine, databases, postgresql, sqlite
 
 __all__ = ["databases", "postgresql", "sqlite"]
-
-ONCE = Transport(Patience(attempts=1))
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device of a model, which finds its server wherever it is."""
-
-    store: Store
-    model: str
-
-    def update(self, operator: httpx2.Client) -> Outcome:
-        """Poll once."""
-        url = str(operator.base_url).rstrip("/")
-        return Updater(
-            self.store,
-            Service(ONCE, replace(self.store.enrolment(), server=url)),
-            Fetcher(ONCE, [url], self.store.downloads),
-            lambda: Trust(self.store.trust, [url + PATH], ONCE),
-            score=CLASSIFIER.score,
-        ).update()
-
-    @property
-    def number(self) -> int | None:
-        """The number of the version in use, which is whole."""
-        current = self.store.state().current
-        if current is None:
-            return None
-        self.store.verify(current)
-        return current.manifest.to_version
 
 
 @dataclass(frozen=True)
@@ -77,14 +41,7 @@ class Site:
 
     def device(self, operator: httpx2.Client, name: str, model: str = MODEL) -> Device:
         """A device that is enrolled and has what its channel says."""
-        store = Store(self.folder / name)
-        with store.locked():
-            plant_root(store.trust, (self.home.folder / "root.json").read_bytes())
-            url = str(operator.base_url)
-            store.enroll(enroll(Transport(), url, self.home.operator, model=model, name=name))
-        device = Device(store, model)
-        device.update(operator)
-        return device
+        return enrolled(self.home, operator, name, model)
 
     def elsewhere(self, name: str = "elsewhere") -> HomeServer:
         """A home that is not there yet, with an empty database, which the same operator will have."""
