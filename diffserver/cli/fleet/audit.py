@@ -1,14 +1,12 @@
 """The command for the audit log: what operators did, when, and by which token."""
 
-import json
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from diffserver.cli.connection import URL, Server, Token, connected
-from diffserver.cli.output import listing, show
+from diffserver.cli.output import listing, show, show_lines
 from diffserver.cli.release.way import seconds
 
 
@@ -33,8 +31,7 @@ def audit(
     with connected(server, token) as remote:
         items = remote.pages("/v1/audit", model=model, act=act, since=begin)
         if as_lines:
-            for item in items:
-                sys.stdout.write(json.dumps(item) + "\n")
+            show_lines(items)
             return
         rows = [
             (item["at"], item["actor"], item["role"], item["act"], item["model"],
