@@ -22,15 +22,23 @@ ANSWER_LIMIT = 4 << 20
 
 
 def enroll(
-    transport: Transport, server: str, token: str, *, model: str, name: str, channel: str = "stable"
+    transport: Transport,
+    server: str,
+    token: str,
+    *,
+    model: str,
+    name: str,
+    channel: str = "stable",
+    replaces: str | None = None,
 ) -> Enrolment:
     """Enrol this device at `server` with an enrolment token; return the enrolment that it polls with.
 
-    Raises NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
+    `replaces` is the token of an enrolment that this one takes the place of: that one leaves the server's lists. Raises
+    NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
     """
     server = base_url(server)
     check_model(model)
-    body = {"model": model, "name": name, "channel": channel}
+    body = {"model": model, "name": name, "channel": channel} | ({"replaces": replaces} if replaces else {})
     enrolment = read_enrolment(_post(transport, f"{server}/v1/enroll", token, body), server, name)
     if enrolment.model != model:
         raise AnswerError(f"the server enrols this device for {enrolment.model[:40]!r}, not for {model}")
