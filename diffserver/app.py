@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -38,9 +39,10 @@ from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
 from diffserver.storage.object_store import Objects
+from diffserver.storage.repeating import Repeating
 from diffserver.trust.keys import Keyring
-from diffserver.trust.renewal import Renewal
-from diffserver.upkeep.rollouts import RolloutWatch
+from diffserver.trust.renewal import PASS_SECONDS, Renewal
+from diffserver.upkeep.rollouts import log_moves
 from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 5
@@ -75,13 +77,15 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("started", version=__version__, revision=migrate.latest())
         keyring, replica = Keyring(settings.keys), _replica()
-        app.state.renewal = renewal = Renewal(engine, keyring, replica, log)
-        rollout_watch = RolloutWatch(engine, keyring, replica, log, settings.rollout_seconds)
-        for thread in (renewal, rollout_watch):
+        renew = Renewal(engine, keyring, replica, log).look
+        look = partial(log_moves, engine, keyring, replica, log)
+        app.state.renewal = Repeating("renewal", renew, PASS_SECONDS, log, "metadata was not renewed")
+        rollout_watch = Repeating("rollouts", look, settings.rollout_seconds, log, "rollouts were not looked at")
+        for thread in (app.state.renewal, rollout_watch):
             thread.start()
         uploads.sweep(settings.home)
         yield
-        for thread in (renewal, rollout_watch):
+        for thread in (app.state.renewal, rollout_watch):
             thread.stop()
         engine.dispose()
         log.info("stopped")

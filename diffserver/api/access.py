@@ -10,7 +10,8 @@ from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -23,11 +24,12 @@ from diffserver.errors import Forbidden, Unauthenticated
 from diffserver.settings import Settings
 from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
-from diffserver.storage.tables import Token
+from diffserver.storage.tables import Candidate, Rollout, Token, Training
 from diffserver.trust.keys import Keyring
 from diffserver.upkeep.watch import ObjectWatch
 
 Item = TypeVar("Item", bound=BaseModel)
+Row = TypeVar("Row", Training, Candidate, Rollout)
 
 DESCRIPTIONS: dict[Role, str] = {
     "viewer": "Made with `diffserver token create viewer`; those of the two roles below do as well.",
@@ -144,6 +146,12 @@ Writing = Depends(WriteGate.admit, scope="function")
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items wanted.")]
 AfterNumber = Annotated[int, Query(ge=-1, le=2**31 - 1, description="`next` of the page before.")]
 AfterText = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="`next` of the page before.")]
+
+
+def numbered(session: Session, table: type[Row], model: str | None, limit: int, after: int) -> Sequence[Row]:
+    """Rows of a table in the order of their numbers, of one model if given: one more than the limit."""
+    query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
+    return session.scalars(query if model is None else query.where(table.model == model)).all()
 
 
 def page(rows: Sequence[object], limit: int, show: type[Item], key: Callable[[Item], int | str]) -> Page[Item]:

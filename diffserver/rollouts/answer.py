@@ -66,11 +66,11 @@ def _first(
     """Return the version to go to first: the one kept, if that is the cheaper way and the device may go back to it."""
     if holding.previous is None or holding.digest is None:
         return to
+    if holding.previous not in session.get_one(Model, device.model).returns:
+        return to
     numbers = _numbers(session, device.model, [holding.digest, holding.previous])
     kept, runs = numbers.get(holding.previous), numbers.get(holding.digest)
     if kept is None or runs is None or kept >= runs:
-        return to
-    if holding.previous not in session.get_one(Model, device.model).returns:
         return to
     through = _cost(steps, holding.previous, to.digest, full_fallback)
     direct = _cost(steps, holding.digest, to.digest, full_fallback)

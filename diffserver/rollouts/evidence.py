@@ -7,7 +7,7 @@ since its stage began. What a network or a server did counts for nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from diffserver.gate.difference import Changes, Difference, changes, compare
 from diffserver.gate.judge import Reports
-from diffserver.rollouts.plan import from_json
-from diffserver.rollouts.target import reaches
+from diffserver.rollouts.plan import from_json, stages_of
+from diffserver.rollouts.target import reached
 from diffserver.storage.tables import Attribute, Device, Report, Rollout
 
 BEFORE = timedelta(days=28)
@@ -59,9 +59,9 @@ def gather(session: Session, rollout: Rollout) -> Reports:
     if conditions.evidence != "field":
         return Reports(devices, failed, _difference([], []))
     rows = counted(session, rollout, conditions.measure)
-    named = _attributes(session, rollout, [row.device for row in rows])
+    come, named = reached(rollout), attributes_of(session, rollout)
     moved = [row for row in rows if row.with_it[1]]
-    control = [row for row in rows if not row.with_it[1] and not reaches(rollout, row.device, named[row.device])]
+    control = [row for row in rows if not row.with_it[1] and not come.has(row.device, named[row.device])]
     groups = {}
     if conditions.by is not None:
         values = {row.device: dict(named[row.device]).get(conditions.by) for row in rows}
@@ -114,6 +114,18 @@ def _begun(rollout: Rollout) -> datetime:
     return rollout.started_at or rollout.created_at
 
 
+def attributes_of(session: Session, rollout: Rollout) -> defaultdict[str, set[tuple[str, str]]]:
+    """Return what is said of the devices of a rollout's channel, as far as its plan asks for it; by device."""
+    asked = {stage.attribute[0] for stage in stages_of(rollout.stages) if stage.attribute}
+    asked |= {by} if (by := from_json(rollout.terms).by) else set()
+    named: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    if asked:
+        rows = select(Attribute).join(Device, Device.id == Attribute.device_id).where(*here(rollout))
+        for row in session.scalars(rows.where(Attribute.name.in_(asked))):
+            named[row.device_id].add((row.name, row.value))
+    return named
+
+
 def here(rollout: Rollout) -> tuple[ColumnElement[bool], ...]:
     """Return what is true of the devices of a rollout's channel."""
     return Device.model == rollout.model, Device.channel == rollout.channel, Device.left_at.is_(None)
@@ -121,16 +133,6 @@ def here(rollout: Rollout) -> tuple[ColumnElement[bool], ...]:
 
 def _sum(when: ColumnElement[bool], what: str) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((when, getattr(Report, what)), else_=0)), 0)
-
-
-def _attributes(session: Session, rollout: Rollout, devices: Iterable[str]) -> Mapping[str, set[tuple[str, str]]]:
-    named: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    wanted = set(devices)
-    rows = select(Attribute.device_id, Attribute.name, Attribute.value).join(Device, Device.id == Attribute.device_id)
-    for row in session.execute(rows.where(*here(rollout))):
-        if row.device_id in wanted:
-            named[row.device_id].add((row.name, row.value))
-    return named
 
 
 def _difference(moved: Sequence[Counted], control: Sequence[Counted]) -> Difference:

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, union
+from sqlalchemy import Select, select, union
 from sqlalchemy.orm import Session
 
 from diffserver.catalog.versions import find_channel
 from diffserver.errors import Conflict, NotFound
-from diffserver.rollouts.evidence import here
+from diffserver.rollouts.evidence import attributes_of, here
 from diffserver.rollouts.plan import Conditions, place, reach, stages_of
-from diffserver.rollouts.target import reaches
+from diffserver.rollouts.target import reached
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Attribute, Channel, Device, Rollout, Version
+from diffserver.storage.tables import Channel, Device, Rollout, Version
 
 UNDER_WAY = ("proposed", "running", "paused")
 
 
 def find(session: Session, rollout_id: int) -> Rollout:
-    """The rollout of that number, locked until the transaction ends; raises NotFound."""
-    rollout = session.get(Rollout, rollout_id, with_for_update=True)
+    """The rollout of that number; raises NotFound."""
+    rollout = session.get(Rollout, rollout_id)
     if rollout is None:
         raise NotFound(f"there is no rollout {rollout_id}", "list them with `diffserver rollouts list`")
+    return rollout
+
+
+def locked(session: Session, rollout_id: int) -> Rollout:
+    """The rollout of that number, which no one else changes until the transaction ends; raises NotFound."""
+    rollout = find(session, rollout_id)
+    session.refresh(rollout, with_for_update=True)
     return rollout
 
 
@@ -121,7 +128,8 @@ def enter(session: Session, rollout: Rollout, stage: int) -> None:
     stages = stages_of(rollout.stages)
     devices = of_channel(session, rollout)
     rollout.reach = max(rollout.reach, reach(stages[stage], [place(rollout.id, device) for device in devices]))
-    rollout.chosen = sum(reaches(rollout, device, named) for device, named in devices.items())
+    come = reached(rollout)
+    rollout.chosen = sum(come.has(device, named) for device, named in devices.items())
     if stage == len(stages) - 1:
         session.get_one(Channel, (rollout.model, rollout.channel)).digest = rollout.to_digest
         rollout.state, rollout.ended_at = "done", utc_now()
@@ -129,22 +137,14 @@ def enter(session: Session, rollout: Rollout, stage: int) -> None:
 
 
 def of_channel(session: Session, rollout: Rollout) -> dict[str, set[tuple[str, str]]]:
-    """Return the attributes of all devices of a rollout's channel, by device."""
-    devices: dict[str, set[tuple[str, str]]] = {
-        name: set() for name in session.scalars(select(Device.id).where(*here(rollout)))
-    }
-    if any(stage.attribute for stage in stages_of(rollout.stages)):
-        named = select(Attribute.device_id, Attribute.name, Attribute.value)
-        for row in session.execute(named.join(Device, Device.id == Attribute.device_id).where(*here(rollout))):
-            devices[row.device_id].add((row.name, row.value))
-    return devices
+    """Return the attributes of all devices of a rollout's channel that its plan asks for, by device."""
+    named = attributes_of(session, rollout)
+    return {device: named[device] for device in session.scalars(select(Device.id).where(*here(rollout)))}
 
 
 def where_channels_stand(session: Session, model: str, below: int) -> Sequence[Version]:
     """Return the versions below one at which channels stand."""
-    digests = select(Channel.digest).where(Channel.model == model)
-    wanted = select(Version).where(Version.model == model, Version.number < below, Version.digest.in_(digests))
-    return session.scalars(wanted.order_by(Version.number)).all()
+    return _below(session, model, below, _standing(model))
 
 
 def kept_by_devices(session: Session, model: str, below: int) -> Sequence[Version]:
@@ -157,9 +157,16 @@ def kept_by_devices(session: Session, model: str, below: int) -> Sequence[Versio
         select(column).where(Device.model == model, Device.channel.in_(moving), Device.left_at.is_(None))
         for column in (Device.digest, Device.previous)
     ]
-    digests = union(select(Channel.digest).where(Channel.model == model), *held).subquery()
-    wanted = select(Version).where(Version.model == model, Version.number < below)
-    return session.scalars(wanted.where(Version.digest.in_(select(digests))).order_by(Version.number)).all()
+    return _below(session, model, below, select(union(_standing(model), *held).subquery()))
+
+
+def _standing(model: str) -> Select[str | None]:
+    return select(Channel.digest).where(Channel.model == model)
+
+
+def _below(session: Session, model: str, below: int, digests: Select[str | None]) -> Sequence[Version]:
+    wanted = select(Version).where(Version.model == model, Version.number < below, Version.digest.in_(digests))
+    return session.scalars(wanted.order_by(Version.number)).all()
 
 
 def _not_now(rollout: Rollout, what: str) -> Conflict:

@@ -38,20 +38,28 @@ def target(session: Session, device: Device, held: str | None) -> Target | None:
     if row is None:
         return None
     rollout: Rollout | None = row.Rollout
-    if rollout and (rollout.to_digest == held or (_gives(rollout) and _has(session, rollout, device.id))):
+    if rollout and (rollout.to_digest == held or (_gives(rollout) and _has(session, reached(rollout), device.id))):
         return Target(row.moves_to, rollout.to_digest)
     return Target(row.number, row.digest)
 
 
-def reaches(rollout: Rollout, device: str, attributes: Iterable[tuple[str, str]]) -> bool:
-    """Tell whether a rollout has come to a device with these attributes."""
-    return place(rollout.id, device) < rollout.reach or bool(set(attributes) & set(attributes_reached(rollout)))
+@dataclass(frozen=True)
+class Reached:
+    """Whom a rollout has come to: devices whose place is below a bound, and those with one of these attributes."""
+
+    rollout: int
+    bound: int
+    attributes: frozenset[tuple[str, str]]
+
+    def has(self, device: str, attributes: Iterable[tuple[str, str]]) -> bool:
+        """Tell whether it has come to a device with these attributes."""
+        return place(self.rollout, device) < self.bound or not self.attributes.isdisjoint(attributes)
 
 
-def attributes_reached(rollout: Rollout) -> list[tuple[str, str]]:
-    """Return the attributes whose devices have the version."""
-    reached = stages_of(rollout.stages)[: rollout.stage + 1]
-    return [stage.attribute for stage in reached if stage.attribute]
+def reached(rollout: Rollout) -> Reached:
+    """Return whom a rollout has come to in its stage."""
+    stages = stages_of(rollout.stages)[: rollout.stage + 1]
+    return Reached(rollout.id, rollout.reach, frozenset(stage.attribute for stage in stages if stage.attribute))
 
 
 def _gives(rollout: Rollout) -> bool:
@@ -60,8 +68,8 @@ def _gives(rollout: Rollout) -> bool:
     return rollout.state == "running" and (hours is None or hours.is_open(utc_now()))
 
 
-def _has(session: Session, rollout: Rollout, device: str) -> bool:
-    if not attributes_reached(rollout):
-        return reaches(rollout, device, ())
+def _has(session: Session, come: Reached, device: str) -> bool:
+    if not come.attributes:
+        return come.has(device, ())
     rows = session.execute(select(Attribute.name, Attribute.value).where(Attribute.device_id == device))
-    return reaches(rollout, device, ((row.name, row.value) for row in rows))
+    return come.has(device, ((row.name, row.value) for row in rows))

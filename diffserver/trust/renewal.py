@@ -4,16 +4,13 @@ Timestamp and snapshot are renewed every few days, yearly metadata where its key
 log asks for them.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from diffserver.errors import DiffServerError
 from diffserver.logs import Log
 from diffserver.storage import leases
 from diffserver.storage.database import reading, writing
@@ -69,33 +66,14 @@ def renew(engine: Engine, keyring: Keyring, holder: str) -> Due:
 
 
 class Renewal:
-    """A thread that renews metadata while a server runs."""
+    """What a server does about renewal, again and again: it renews, and asks for what it cannot, once a day."""
 
     def __init__(self, engine: Engine, keyring: Keyring, holder: str, log: Log) -> None:
         self._engine, self._keyring, self._holder, self._log = engine, keyring, holder, log
-        self._stopped = threading.Event()
         self._warned: datetime | None = None
-        self._thread = threading.Thread(target=self._run, name="renewal", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread, which makes a first pass at once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread after its current pass."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self._pass()
-            except (SQLAlchemyError, DiffServerError) as error:  # the database or a KMS may come back
-                self._log.warning("metadata was not renewed", error=str(error))
-            if self._stopped.wait(PASS_SECONDS):
-                return
-
-    def _pass(self) -> None:
+    def look(self) -> None:
+        """Renew what is due, and warn of what is due elsewhere."""
         renewed_roles = renew(self._engine, self._keyring, self._holder)
         if renewed_roles.here:
             self._log.info("metadata renewed", roles=list(renewed_roles.here))

@@ -5,12 +5,8 @@ What a look says is in `rollouts.look`; here it is asked again and again, and wh
 
 from __future__ import annotations
 
-import threading
-
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from diffserver.errors import DiffServerError
 from diffserver.logs import Log
 from diffserver.rollouts import records
 from diffserver.rollouts.look import Move, look
@@ -35,7 +31,7 @@ def move_on(engine: Engine, keyring: Keyring, holder: str) -> dict[int, Move]:
 
 def _look(engine: Engine, keyring: Keyring, number: int) -> Move | None:
     with writing(engine) as session:
-        rollout = records.find(session, number)
+        rollout = records.locked(session, number)
         if rollout.state != "running":  # somebody stopped it meanwhile
             return None
         move = look(session, rollout)
@@ -44,30 +40,8 @@ def _look(engine: Engine, keyring: Keyring, number: int) -> Move | None:
     return move
 
 
-class RolloutWatch:
-    """A thread that moves rollouts on while a server runs."""
-
-    def __init__(self, engine: Engine, keyring: Keyring, holder: str, log: Log, seconds: float) -> None:
-        self._engine, self._keyring, self._holder, self._log, self._seconds = engine, keyring, holder, log, seconds
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread, which looks at once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread after its current look."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                for number, move in move_on(self._engine, self._keyring, self._holder).items():
-                    if move != "stays":
-                        self._log.info("rollout", rollout=number, move=move)
-            except (SQLAlchemyError, DiffServerError) as error:  # the database or a KMS may come back
-                self._log.warning("rollouts were not looked at", error=str(error))
-            if self._stopped.wait(self._seconds):
-                return
+def log_moves(engine: Engine, keyring: Keyring, holder: str, log: Log) -> None:
+    """Look at every rollout that runs, and log those that went on or ended."""
+    for number, move in move_on(engine, keyring, holder).items():
+        if move != "stays":
+            log.info("rollout", rollout=number, move=move)

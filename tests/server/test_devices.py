@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import uvicorn
 from sqlalchemy import select, update
 
 from diffclient.errors import Backwards, BadSignature, UnknownTarget, UpdateFailed
@@ -83,28 +78,14 @@ class Site:
             releases.move_channel(session, self.service.keyring, MODEL, number)
 
 
-@contextlib.contextmanager
-def served(service: Service) -> Iterator[str]:
-    config = uvicorn.Config(service.app, port=0, log_level="critical", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture(scope="module")
 def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
     return Lineage(tmp_path_factory.mktemp("lineage"), CLASSIFIER).grow(4)
 
 
 @pytest.fixture
-def site(service: Service, lineage: Lineage, tmp_path: Path) -> Iterator[Site]:
-    with served(service) as url:
-        yield Site(service, url, lineage, tmp_path / "devices")
+def site(service: Service, url: str, lineage: Lineage, tmp_path: Path) -> Site:
+    return Site(service, url, lineage, tmp_path / "devices")
 
 
 def test_from_the_first_version_to_the_last(site: Site) -> None:

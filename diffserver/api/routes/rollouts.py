@@ -4,10 +4,21 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from diffserver.api.access import AfterNumber, Database, Keys, Limit, Publisher, TokenFirst, Viewer, Writing, page
+from diffserver.api.access import (
+    AfterNumber,
+    Database,
+    Keys,
+    Limit,
+    Publisher,
+    TokenFirst,
+    Viewer,
+    Writing,
+    numbered,
+    page,
+)
 from diffserver.api.answers import Page, RolloutAnswer
 from diffserver.api.fields import ModelName, Name, RowId
 from diffserver.api.problems import CALLER, declared
@@ -47,12 +58,10 @@ def list_rollouts(
     after: AfterNumber = 0,
 ) -> Page[RolloutAnswer]:
     """Rollouts, oldest first, those too that have ended."""
-    query = select(Rollout).where(Rollout.id > after).order_by(Rollout.id).limit(limit + 1)
     with reading(engine) as session:
         if model is not None:
             find_model(session, model)
-            query = query.where(Rollout.model == model)
-        rows = [_shown(session, rollout) for rollout in session.scalars(query)]
+        rows = [_shown(session, rollout) for rollout in numbered(session, Rollout, model, limit, after)]
     return page(rows, limit, RolloutAnswer, lambda rollout: rollout.id)
 
 
@@ -97,7 +106,7 @@ def _changed(
     engine: Engine, rollout_id: int, who: Token, act: str, change: Callable[[Session, Rollout], None]
 ) -> RolloutAnswer:
     with writing(engine) as session:
-        rollout = records.find(session, rollout_id)
+        rollout = records.locked(session, rollout_id)
         change(session, rollout)
         stage, reason = rollout.stages[rollout.stage], rollout.reason
         audit.record(session, who, f"rollout.{act}", rollout.model, rollout=rollout_id, stage=stage, reason=reason)

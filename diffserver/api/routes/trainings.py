@@ -1,10 +1,9 @@
 """The work of operators: trainings, the candidates that come of them, and publishing."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diffserver.api import shown
@@ -18,6 +17,7 @@ from diffserver.api.access import (
     TokenFirst,
     Viewer,
     Writing,
+    numbered,
     page,
 )
 from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
@@ -32,8 +32,6 @@ from diffserver.errors import NotFound
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate, Training
 from diffserver.trust import releases
-
-Row = TypeVar("Row", Training, Candidate)
 
 router = APIRouter(prefix="/v1", tags=["trainings"], route_class=TokenFirst, responses=declared(*CALLER))
 
@@ -61,7 +59,7 @@ def list_trainings(
 ) -> Page[TrainingAnswer]:
     """Trainings, oldest first."""
     with reading(engine) as session:
-        rows = [TrainingAnswer.model_validate(row) for row in _listed(session, Training, model, limit, after)]
+        rows = [TrainingAnswer.model_validate(row) for row in numbered(session, Training, model, limit, after)]
         return page(_described(session, rows), limit, TrainingAnswer, lambda row: row.id)
 
 
@@ -88,7 +86,7 @@ def list_candidates(
 ) -> Page[CandidateAnswer]:
     """Candidates, oldest first, published ones too."""
     with reading(engine) as session:
-        rows = shown.candidates(session, _listed(session, Candidate, model, limit, after))
+        rows = shown.candidates(session, numbered(session, Candidate, model, limit, after))
     return page(rows, limit, CandidateAnswer, lambda row: row.id)
 
 
@@ -130,9 +128,3 @@ def _described(session: Session, answers: Sequence[TrainingAnswer]) -> list[Trai
     """Say of trainings that nobody is at why that is."""
     workers = workforce(session)
     return [answer.model_copy(update={"waiting": workers.why_waiting(answer.id)}) for answer in answers]
-
-
-def _listed(session: Session, table: type[Row], model: str | None, limit: int, after: int) -> Sequence[Row]:
-    """Rows of a table in the order of their numbers, of one model if given: one more than the limit."""
-    query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
-    return session.scalars(query if model is None else query.where(table.model == model)).all()

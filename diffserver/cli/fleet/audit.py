@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from diffserver.cli.connection import URL, Server, Token, connected
+from diffserver.cli.durations import seconds
 from diffserver.cli.output import listing, show, show_lines
-from diffserver.cli.release.way import seconds
 
 
 def add_to(app: typer.Typer) -> None:

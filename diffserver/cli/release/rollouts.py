@@ -16,7 +16,6 @@ from diffserver.cli.signing import Keys, change
 
 Number = Annotated[int, typer.Argument(metavar="ROLLOUT", help="The rollout's number.", min=1)]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
-UNDER_WAY = ("proposed", "running", "paused")
 
 
 def add_to(group: typer.Typer) -> None:
@@ -98,7 +97,7 @@ def watch(
             _watch_lines(remote, item, every)
             return
         with Live(described(item), console=console, auto_refresh=False) as live:
-            while item["state"] in UNDER_WAY:
+            while item["ended"] is None:
                 time.sleep(every)
                 item = remote.get(f"/v1/rollouts/{rollout}")
                 live.update(described(item), refresh=True)
@@ -163,7 +162,7 @@ def _watch_lines(remote: Any, item: dict[str, Any], every: float) -> None:
         if seen != told:
             told = seen
             console.print(described(item))
-        if item["state"] not in UNDER_WAY:
+        if item["ended"] is not None:
             return
         time.sleep(every)
         item = remote.get(f"/v1/rollouts/{item['id']}")

@@ -1,14 +1,10 @@
 """How a version reaches a channel, as it is typed: at once, or in stages behind a gate."""
 
-import re
 from typing import Annotated, Any
 
 import typer
 
-from diffserver.choices.channels import STABLE
-from diffserver.errors import Invalid
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+from diffserver.cli.durations import seconds
 
 Stages = Annotated[
     str | None,
@@ -41,16 +37,16 @@ MostFailures = Annotated[float, typer.Option("--most-failures", help="The share 
 
 
 def body(
-    channel: str = STABLE,
-    stages: str | None = None,
-    gate: str = "field",
-    wait: str = "0s",
-    window: str | None = None,
-    by: str | None = None,
-    measure: str | None = None,
-    margin: float = 0.5,
-    least: int = 10,
-    most_failures: float = 0.02,
+    channel: str,
+    stages: str | None,
+    gate: str,
+    wait: str,
+    window: str | None,
+    by: str | None,
+    measure: str | None,
+    margin: float,
+    least: int,
+    most_failures: float,
 ) -> dict[str, Any]:
     """Return the members of a request that say how a version reaches a channel; raises Invalid."""
     conditions = {
@@ -65,11 +61,3 @@ def body(
     }
     parts = [part.strip() for part in stages.split(",")] if stages else []
     return {"channel": channel, "stages": parts, "conditions": conditions}
-
-
-def seconds(text: str) -> int:
-    """Return the seconds that a text as 24h, 90m or 7d says; raises Invalid."""
-    parts = re.fullmatch(r"(\d{1,8})([smhd])", text)
-    if parts is None:
-        raise Invalid(f"{text!r} is no length of time", "give it as 90m, 24h or 7d")
-    return int(parts[1]) * UNITS[parts[2]]

@@ -9,9 +9,7 @@ from typing import Any, get_args
 import pytest
 from fastapi.routing import APIRoute
 
-from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
-from diffserver.storage.database import writing
 from tests.server import factories
 from tests.server.conftest import Service
 
@@ -114,8 +112,7 @@ def test_who_may_and_who_may_not(service: Service, caller: str) -> None:
 
 
 def _made(service: Service, role: Any) -> Any:
-    with writing(service.engine) as session:
-        return service.client(tokens.create(session, role, "somebody")[1])
+    return service.client(service.token(role, "somebody"))
 
 
 def test_a_refusal_names_the_roles_that_would_do(service: Service) -> None:

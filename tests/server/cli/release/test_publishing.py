@@ -10,11 +10,10 @@ from diffserver.storage.database import writing
 from diffserver.storage.tables import Device
 from tests.server import factories
 from tests.server.conftest import Service
-from tests.server.test_devices import served
 
 
 def test_updates_under_way_and_devices_that_fell_silent_are_listed(
-    service: Service, capsys: pytest.CaptureFixture[str]
+    service: Service, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.publish_chain(1)
     for name in ("kitchen", "attic"):
@@ -24,8 +23,7 @@ def test_updates_under_way_and_devices_that_fell_silent_are_listed(
         attic = session.scalars(select(Device).where(Device.name == "attic")).one()
         assert attic.last_seen is not None
         attic.last_seen -= timedelta(hours=2)
-    with served(service) as url:
-        devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
+    devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
     shown = rows_of(capsys.readouterr().out)
     assert {name: cells[1:5] for name, cells in shown.items()} == {
         "kitchen": ["1", "0", "stable", "at download"],
@@ -33,12 +31,11 @@ def test_updates_under_way_and_devices_that_fell_silent_are_listed(
     }
 
 
-def test_what_is_at_fault_is_listed(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_at_fault_is_listed(service: Service, url: str, capsys: pytest.CaptureFixture[str]) -> None:
     service.publish_chain(0)
     report = {"stage": "postponed", "failed_stage": "download", "reason": "it broke off", "cause": "network"}
     service.device().post("/v1/device/reports", json=report)
-    with served(service) as url:
-        devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
+    devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
     cells = rows_of(capsys.readouterr().out)["kitchen"]
     assert (cells[5], cells[7], cells[8]) == ("postponed", "network", "it broke off")
 
