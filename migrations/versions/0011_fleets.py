@@ -32,6 +32,7 @@ def upgrade() -> None:
         op.add_column("devices", sa.Column(name, sa.String(length=64), nullable=True))
     with op.batch_alter_table("reports") as batch:
         batch.add_column(sa.Column("measure", sa.String(length=64), nullable=True))
+        batch.add_column(sa.Column("full_deliveries", sa.Integer(), nullable=True))
         batch.drop_constraint("stage", type_="check")
         batch.create_check_constraint("stage", f"stage in ({STAGES}, 'field')")
     op.create_index(
@@ -61,6 +62,7 @@ def downgrade() -> None:
     with op.batch_alter_table("reports") as batch:
         batch.drop_constraint("stage", type_="check")
         batch.create_check_constraint("stage", f"stage in ({STAGES})")
+        batch.drop_column("full_deliveries")
         batch.drop_column("measure")
     for name in ("former_boot", "boot", "cloned_at", "left_at"):
         op.drop_column("devices", name)

@@ -175,6 +175,13 @@ def _costs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-bytes", type=_count, metavar="N", help="the most bytes of one update; 0: any")
     parser.add_argument(
+        "--max-deliveries",
+        type=_count,
+        metavar="N",
+        help="how often a version may be fetched whole after another way failed, with a day, two, four … between (at "
+        "first: 5); 0: always",
+    )
+    parser.add_argument(
         "--max-seconds", type=_count, metavar="N", help="the most seconds of one update (at first: 3600); 0: any"
     )
 

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
@@ -58,6 +59,11 @@ def outcome_line(outcome: Outcome) -> str:
         return f"version {outcome.version} was rolled back from: held back until the target changes, or --force"
     if outcome.action == "unfit":
         return f"version {outcome.version} failed probation here, and nothing changed since: see `diffclient status`"
+    if outcome.action == "delivered":
+        return (
+            f"version {outcome.version} was fetched whole before, for nothing, and may not be again yet: see "
+            "`diffclient status`; `diffclient update --force` fetches it now"
+        )
     if outcome.action == "withheld":
         return "something new is there, but only a snapshot leads to it, which the policy does not allow on this link"
     if outcome.action == "none":
@@ -118,6 +124,11 @@ def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
     if state.held_back:
         lines.append(f"held     {state.held_back}, until the server's target changes or `update --force`")
     lines += [f"unfit    {verdict.digest}: {verdict.reason}" for verdict in state.unfit]
+    lines += [
+        f"whole    {delivery.digest}: fetched whole as a fallback {delivery.times} times, last on "
+        f"{datetime.fromtimestamp(delivery.at, UTC):%Y-%m-%d %H:%M} UTC"
+        for delivery in state.deliveries
+    ]
     if state.failure:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
@@ -136,6 +147,7 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
         "held_back": state.held_back,
         "failure": state.to_json()["failure"],
         "unfit": [asdict(verdict) for verdict in state.unfit],
+        "deliveries": [asdict(delivery) for delivery in state.deliveries],
         "reports_waiting": len(state.outbox),
     }
 
@@ -147,6 +159,7 @@ def policy_lines(policy: Policy) -> list[str]:
     return [
         f"snapshots  {policy.full_fallback}",
         f"bytes      {cap} an update",
+        f"fallbacks  {policy.max_deliveries or 'any'} whole deliveries of a version",
         f"mirrors    {', '.join(policy.mirrors) or 'none'}",
         f"time       {time} an update",
         f"speed      {policy.least_speed:,} bytes a second at least, over {policy.patience:g} s",
