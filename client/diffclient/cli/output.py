@@ -25,6 +25,7 @@ from diffclient.release.metric import Metric
 from diffclient.store.field_counts import FieldCount
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
+from diffclient.update.cause import cause_of
 from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome
 
@@ -188,10 +189,11 @@ def field_json(version: Installed, gathered: FieldCount) -> dict[str, Any]:
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
-    """Return an error as JSON values: its type, its message and, of a failed update, the stage and cause."""
+    """Return an error as JSON values: type, message and, of a failed update, stage, cause and what is at fault."""
     event: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     if isinstance(error, UpdateFailed):
         event |= {"stage": error.stage, "cause": type(error.cause).__name__}
+        event["at_fault"] = cause_of(error.cause, error.stage)
     if isinstance(error, ServerRefused):
         event |= {"status": error.status, "title": error.title, "remedy": error.remedy}
     return event
