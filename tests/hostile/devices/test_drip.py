@@ -172,7 +172,7 @@ def test_a_rollback_beside_a_hung_update_is_told_who_holds_the_store(
         code, told, _ = dripping("rollback")
         assert (code, told["error"]) == (5, "StoreBusy")
         assert f"process {hung.pid}, since 20" in told["message"]
-        assert hung.wait(30) == 3
+        assert hung.wait(30) == 4
     assert dripping("rollback")[1]["current"]["digest"] == lineage.digest(0)
 
 
