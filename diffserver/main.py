@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from diffclient.errors import DiffClientError
+from diffserver.cli.fleet import audit
 from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import console, print_error
@@ -32,6 +33,24 @@ def _rollouts(group: typer.Typer) -> None:
     from diffserver.cli.release import rollouts
 
     rollouts.add_to(group)
+
+
+def _device(group: typer.Typer) -> None:
+    from diffserver.cli.fleet import device
+
+    device.add_to(group)
+
+
+def _channels(group: typer.Typer) -> None:
+    from diffserver.cli.fleet import channels
+
+    channels.add_to(group)
+
+
+def _models(group: typer.Typer) -> None:
+    from diffserver.cli.fleet import models
+
+    models.add_to(group)
 
 
 def _diffs(group: typer.Typer) -> None:
@@ -76,6 +95,10 @@ publishing.add_to(app)
 snapshot.add_to(app)
 changes.add_to(app)
 add_late(app, "rollouts", "Rollouts: start, watch, approve, pause, resume, abort.", _rollouts)
+add_late(app, "device", "One device: show, set attributes, move, revoke, decommission.", _device)
+add_late(app, "channels", "Channels: list, create, ask for two persons.", _channels)
+add_late(app, "model", "Models: list, archive, restore, delete.", _models)
+audit.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)
 add_late(app, "diff", "Diffs as files, without a server: snapshot, encode, apply, inspect.", _diffs)

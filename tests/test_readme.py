@@ -53,7 +53,7 @@ def test_commands_and_their_options_are_in_the_help(command: str) -> None:
     words = shlex.split(command, comments=True)
     program, *rest = words
     subcommands = [rest[0]] if rest else []
-    if rest[:1] == ["token"]:
+    if rest[:1] in (["token"], ["rollouts"]):
         subcommands = rest[:2]
     shown = help_of(program, *subcommands)
     for option in (word.partition("=")[0] for word in rest if word.startswith("--")):

@@ -71,6 +71,11 @@ class StateRequest(_DeviceRequest):
     """The versions that a device holds, and how far it is with an update."""
 
     client: Line = Field(default="unknown", examples=["diffclient/0.1.0"])
+    boot: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{1,64}$")] | None = Field(
+        default=None,
+        examples=["0b9de9a8-25c1-4c8a-9d0b-6b3d1c5c7f7a"],
+        description="Of the machine, another one after each start: by it clones are told.",
+    )
 
     def holding(self) -> Holding:
         """Return what the device holds."""

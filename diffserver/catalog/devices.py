@@ -72,7 +72,12 @@ def enroll(
 
 
 def remember(
-    engine: Engine, device: Device, holding: Holding, client: str, silent_for: timedelta = clones.SILENT_FOR
+    engine: Engine,
+    device: Device,
+    holding: Holding,
+    client: str,
+    boot: str | None = None,
+    silent_for: timedelta = clones.SILENT_FOR,
 ) -> bool:
     """Write down that a device was seen, and with what, unless that is known and fresh; whether it is written now.
 
@@ -81,7 +86,7 @@ def remember(
     """
     moment, known = utc_now(), clones.Boots(device.boot, device.former_boot, device.cloned_at)
     said = asdict(holding) | {"client": client}
-    boots, believed = clones.after(known, said.pop("boot", None), device.last_seen, moment, silent_for)
+    boots, believed = clones.after(known, boot, device.last_seen, moment, silent_for)
     values = asdict(boots) | (said | {"last_seen": moment} if believed else {})
     if not any(_is_news(getattr(device, name), value) for name, value in values.items()):
         return True

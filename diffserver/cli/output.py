@@ -86,6 +86,12 @@ def show(value: Any, as_json: bool, text: Any) -> None:
         show_wide(text)
 
 
+def show_lines(values: Iterable[Any]) -> None:
+    """Print each value as a line of JSON, as they come."""
+    for value in values:
+        sys.stdout.write(json.dumps(value) + "\n")
+
+
 def show_wide(*renderables: Any) -> None:
     """Print text and tables; nothing is wrapped unless it goes to a terminal."""
     (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)

@@ -85,8 +85,12 @@ class Remote:
             response = self._client.head(path)
         return bool(response.is_success)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send what changes as JSON, return JSON; raises RemoteError."""
+        return self._json("PATCH", path, json=body)
+
     def delete(self, path: str) -> Any:
-        """Delete a path, return JSON; raises RemoteError."""
+        """Delete a path, return JSON if any comes; raises RemoteError."""
         return self._json("DELETE", path)
 
     def _json(self, method: str, path: str, **request: Any) -> Any:

@@ -12,7 +12,7 @@ from diffserver.storage.tables import Device, Rollout, Version
 
 
 @dataclass(frozen=True)
-class Progress:
+class Standing:
     """A rollout, the numbers of its versions, and what became of the devices that its version came to."""
 
     rollout: Rollout
@@ -37,11 +37,11 @@ class Progress:
         return [one for one in self.trials if one.failed]
 
 
-def progress(session: Session, rollout: Rollout) -> Progress:
+def progress(session: Session, rollout: Rollout) -> Standing:
     """Return how far a rollout has come."""
     before, after = rollout.from_digest, rollout.to_digest
     both = (Version.model == rollout.model, Version.digest.in_([before, after]))
     numbers = {row.digest: row.number for row in session.execute(select(Version.digest, Version.number).where(*both))}
     running = select(func.count()).select_from(Device).where(*here(rollout), Device.digest == rollout.to_digest)
     trials = tried(session, rollout) if rollout.started_at else []
-    return Progress(rollout, numbers[before], numbers[after], session.scalar(running) or 0, tuple(trials))
+    return Standing(rollout, numbers[before], numbers[after], session.scalar(running) or 0, tuple(trials))

@@ -140,6 +140,13 @@ def of_channel(session: Session, rollout: Rollout) -> dict[str, set[tuple[str, s
     return devices
 
 
+def where_channels_stand(session: Session, model: str, below: int) -> Sequence[Version]:
+    """Return the versions below one at which channels stand."""
+    digests = select(Channel.digest).where(Channel.model == model)
+    wanted = select(Version).where(Version.model == model, Version.number < below, Version.digest.in_(digests))
+    return session.scalars(wanted.order_by(Version.number)).all()
+
+
 def kept_by_devices(session: Session, model: str, below: int) -> Sequence[Version]:
     """Return the versions below one that devices may have to go back to.
 

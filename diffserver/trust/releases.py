@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from diffclient.release.manifest import Blob, from_json
 from diffserver.catalog import versions
 from diffserver.choices.channels import STABLE
-from diffserver.errors import Conflict, SignatureNeeded
+from diffserver.errors import Conflict, MetadataMoved, SignatureNeeded
 from diffserver.rollouts import records
 from diffserver.rollouts.plan import Conditions
 from diffserver.storage.tables import Model, Payload, Rollout, Step, Version
@@ -136,7 +136,7 @@ def _permit(session: Session, keyring: Keyring, model: str, proof: Proof | None 
     below, row = versions.next_number(session, model) - 1, session.get_one(Model, model)
     returns = _returns(session, model, below, proof)
     digests = [one.digest for one in returns]
-    if digests != row.returns:
+    if proof is not None or digests != row.returns:
         apply(session, keyring, model, Permit(below, returns), proof)
         row.returns = digests
         session.flush()
@@ -151,6 +151,10 @@ def _returns(session: Session, model: str, below: int, proof: Proof | None) -> t
         kept = records.kept_by_devices(session, model, below)
     else:
         kept = [versions.find_version(session, model, number) for number in proof.returns]
+        if not {version.id for version in records.where_channels_stand(session, model, below)} <= {
+            version.id for version in kept
+        }:
+            raise MetadataMoved("a channel has moved since this was signed", "do it again; nothing has changed")
     return tuple(Return(version.digest, version.number, _text(session, version, below)) for version in kept)
 
 

@@ -51,7 +51,7 @@ def device(server: Served) -> str:
 )
 @pytest.mark.parametrize("change", ["renew", "channel", "retire"])
 def test_impossible_times_are_refused(server: Served, change: str, expires: object) -> None:
-    body = {"proof": {"expires": expires, "versions": {}, "signatures": {}}}
+    body = {"proof": {"expires": expires, "versions": {}, "signatures": {}, "returns": [0]}}
     more: dict[str, dict[str, int]] = {"renew": {}, "channel": {"version": 0}, "retire": {"before": 0}}
     assert server.asked("POST", f"{MODEL}/{change}", body | more[change], server.operator).status == 422
 

@@ -5,6 +5,9 @@ import json
 import os
 import secrets
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
@@ -21,6 +25,7 @@ from diffserver.app import create_app
 from diffserver.catalog import tokens, versions
 from diffserver.catalog.candidate import NewCandidate
 from diffserver.logs import make_log
+from diffserver.main import app
 from diffserver.settings import Settings
 from diffserver.storage import migrate
 from diffserver.storage.database import connect, writing
@@ -34,6 +39,7 @@ from tests.server import factories
 if TYPE_CHECKING:
     from tests.server.points import PointsTask
 
+Type = Callable[..., Any]
 POSTGRES = "DIFFSERVER_TEST_POSTGRES"
 
 
@@ -202,9 +208,36 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 def service(settings: Settings, engine: Engine) -> Iterator[Service]:
     lines = io.StringIO()
     establish(engine, settings)
-    app = create_app(settings, make_log(lines))
+    served = create_app(settings, make_log(lines))
     with writing(engine) as session:
         _, secret = tokens.create(session, "admin", "anna")
-    operator = TestClient(app, headers={"Authorization": f"Bearer {secret}"})
-    with TestClient(app) as public:
-        yield Service(app, settings, engine, Objects(settings.objects), lines, public, operator)
+    operator = TestClient(served, headers={"Authorization": f"Bearer {secret}"})
+    with TestClient(served) as public:
+        yield Service(served, settings, engine, Objects(settings.objects), lines, public, operator)
+
+
+@pytest.fixture
+def url(service: Service) -> Iterator[str]:
+    """The service behind a socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def typed(service: Service, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+    monkeypatch.setenv("DIFFSERVER_URL", url)
+    monkeypatch.setenv("DIFFSERVER_TOKEN", service.operator.headers["Authorization"].removeprefix("Bearer "))
+
+    def run(*arguments: object) -> Any:
+        capsys.readouterr()
+        app([*map(str, arguments), "--json"], standalone_mode=False)
+        return json.loads(capsys.readouterr().out)
+
+    return run

@@ -40,19 +40,12 @@ def create_channel(
     key is elsewhere.
     """
     with writing(engine) as session:
-        made = channels.create(session, model, **body.model_dump())
+        made = channels.create(session, model, body.name, body.version, body.two_persons)
         if made.digest is not None:
             releases.settle(session, keys, model)
         shown = ChannelAnswer.model_validate(channels.standing(session, model, body.name))
-        audit.record(
-            session,
-            who,
-            "channel.create",
-            model,
-            channel=body.name,
-            version=shown.version,
-            two_persons=body.two_persons,
-        )
+        details = {"channel": body.name, "version": shown.version, "two_persons": body.two_persons}
+        audit.record(session, who, "channel.create", model, **details)
     return shown
 
 

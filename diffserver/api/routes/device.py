@@ -59,7 +59,7 @@ def tell(body: StateRequest, request: Request, engine: Database, config: Config,
 def _remember(engine: Database, device: Device, body: StateRequest, request: Request, config: Config) -> None:
     # Whoever is there polls more often than this, with all jitter.
     silent_for = max(clones.SILENT_FOR, timedelta(seconds=4 * config.poll_seconds))
-    if not devices.remember(engine, device, body.holding(), body.client, silent_for):
+    if not devices.remember(engine, device, body.holding(), body.client, body.boot, silent_for):
         request.state.note = "that the device was seen is not written down"
 
 

@@ -1,44 +1,22 @@
 """The operator's command at a real server, which may lie."""
 
-import json
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from diffclient.errors import MetadataRolledBack
 from diffserver.cli.remote import Remote
 from diffserver.errors import Conflict, DiffServerError, KeyMissing
-from diffserver.main import app
 from diffserver.storage.database import now, writing
 from diffserver.trust import key_changes, keys, metadata_rows, operator_signing
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import Holders
 from diffserver.trust.signing_requests import submit
 from tests.server import factories
-from tests.server.conftest import Service, chain, record
+from tests.server.conftest import Service, Type, chain, record
 from tests.server.trust.view import Device, in_force
-
-Type = Callable[..., Any]
-
-
-@pytest.fixture
-def url(service: Service) -> Iterator[str]:
-    """The service behind a socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture
@@ -54,19 +32,6 @@ def keyring(service: Service, tmp_path: Path) -> Keyring:
         submit(session, request, service.keyring, now(session))
     operator_signing.trust(Keyring(folder), service.settings.home / "root.json")
     return Keyring(folder)
-
-
-@pytest.fixture
-def typed(service: Service, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
-    monkeypatch.setenv("DIFFSERVER_URL", url)
-    monkeypatch.setenv("DIFFSERVER_TOKEN", service.operator.headers["Authorization"].removeprefix("Bearer "))
-
-    def run(*arguments: object) -> Any:
-        capsys.readouterr()
-        app([*map(str, arguments), "--json"], standalone_mode=False)
-        return json.loads(capsys.readouterr().out)
-
-    return run
 
 
 def test_versions_are_published_changed_and_renewed_with_the_operators_key(

@@ -1,0 +1,1 @@
+"""Commands about a fleet: its devices, channels and models, and what operators did."""

@@ -1,0 +1,41 @@
+"""The command for the audit log: what operators did, when, and by which token."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from diffserver.cli.connection import URL, Server, Token, connected
+from diffserver.cli.output import listing, show, show_lines
+from diffserver.cli.release.way import seconds
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(audit)
+
+
+def audit(
+    model: Annotated[str | None, typer.Option("--model", help="What was done to this model.")] = None,
+    act: Annotated[str | None, typer.Option("--act", help="Of one kind, as candidate.publish.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="7d", help="Not before so long ago.")] = None,
+    as_lines: Annotated[bool, typer.Option("--json", help="Print JSON, an act a line, as they come.")] = False,
+    server: Server = URL,
+    token: Token = None,
+) -> None:
+    """Show who did what, oldest first.
+
+    Examples: `diffserver audit --model commands --since 7d`, `diffserver audit --json > audit.jsonl`
+    """
+    begin = None if since is None else (datetime.now(UTC) - timedelta(seconds=seconds(since))).isoformat()
+    with connected(server, token) as remote:
+        items = remote.pages("/v1/audit", model=model, act=act, since=begin)
+        if as_lines:
+            show_lines(items)
+            return
+        rows = [
+            (item["at"], item["actor"], item["role"], item["act"], item["model"],
+             ", ".join(f"{name}={value}" for name, value in item["details"].items() if value is not None))
+            for item in items
+        ]  # fmt: skip
+    show(rows, False, listing("Audit log", ["at", "who", "role", "act", "model", "details"], rows))

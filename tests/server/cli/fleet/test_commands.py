@@ -1,0 +1,81 @@
+"""The commands about a fleet, typed against a service behind a socket."""
+
+import json
+from typing import Any
+
+import pytest
+
+from diffserver.errors import Invalid
+from diffserver.main import app
+from tests.server import factories
+from tests.server.conftest import Service, Type
+from tests.server.rollouts.fleet import enrolled, publish_in_stages
+
+
+def test_a_device_is_shown_described_moved_and_taken_out(service: Service, typed: Type) -> None:
+    service.publish_chain(1)
+    (device,) = enrolled(service, 1)
+    typed("channels", "create", "speech", "beta")
+    assert typed("device", "set", device.id, "group=pilots", "region=eu")["attributes"] == {
+        "group": "pilots",
+        "region": "eu",
+    }
+    assert typed("device", "set", device.id, "region=")["attributes"] == {"group": "pilots"}
+    assert typed("device", "move", device.id, "beta")["channel"] == "beta"
+    assert typed("device", "show", device.id)["version"] == 1
+    assert [item["devices"] for item in typed("channels", "list", "speech")] == [1, 0]
+    assert typed("device", "revoke", device.id)["left"] is None
+    assert typed("device", "decommission", device.id)["left"] is not None
+
+
+def test_what_is_no_attribute_is_told(typed: Type) -> None:
+    with pytest.raises(Invalid, match="'pilots' is no attribute"):
+        typed("device", "set", "0" * 24, "pilots")
+
+
+def test_models_and_candidates_that_no_one_wants(service: Service, typed: Type) -> None:
+    service.publish_chain(1)
+    candidate = service.record(factories.update("v1", "v2", 2)).id
+    assert typed("model", "delete-candidate", candidate)["deleted"] is True
+    assert typed("model", "archive", "speech")["archived"] is not None
+    assert typed("model", "list") == []
+    assert [item["name"] for item in typed("model", "list", "--archived")] == ["speech"]
+    assert typed("model", "restore", "speech")["archived"] is None
+    service.record(factories.base(model="other"))
+    assert typed("model", "delete", "other") == {"model": "other", "deleted": True}
+
+
+def test_the_audit_log_is_exported_line_by_line(
+    service: Service, typed: Type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.publish_chain(1)
+    typed("channels", "set", "speech", "stable", "--two-persons")
+    app(["audit", "--model", "speech", "--since", "1h", "--json"], standalone_mode=False)
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (row["act"], row["details"]) == ("channel.change", {"channel": "stable", "two_persons": True})
+
+
+def test_a_rollout_is_started_watched_and_stopped(
+    service: Service, typed: Type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.publish_chain(1)
+    enrolled(service, 2)
+    rollout = publish_in_stages(service, 2, "50%,100%")
+    assert typed("rollouts", "pause", rollout, "--reason", "a holiday")["state"] == "paused"
+    assert typed("rollouts", "resume", rollout)["state"] == "running"
+    assert typed("rollouts", "abort", rollout)["state"] == "aborted"
+    again = typed("rollouts", "start", "speech", "--version", 2, "--stages", "1,100%", "--wait", "2h")
+    assert again["conditions"]["wait_seconds"] == 7200
+    assert typed("rollouts", "approve", again["id"])["state"] == "done"
+    listed: list[dict[str, Any]] = typed("rollouts", "list", "speech")
+    assert [item["state"] for item in listed] == ["aborted", "done"]
+    assert typed("rollouts", "show", rollout)["reason"] == "by hand"
+    app(["rollouts", "watch", str(rollout)], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert "version 1 → 2 of speech" in told
+    assert "aborted: by hand" in told
+
+
+def test_a_length_of_time_that_is_none(typed: Type) -> None:
+    with pytest.raises(Invalid, match="'soon' is no length of time"):
+        typed("rollouts", "start", "speech", "--version", 2, "--wait", "soon")
