@@ -1,6 +1,6 @@
 """`python -m tests.hostile.schema --seconds 120`: generated requests against what /openapi.json says of the answers.
 
-As nobody, as a device and as an operator, each a third of the time; half of the requests keep to the document, half do
+As nobody, as a device and as each role of operators, equally long; half of the requests keep to the document, half do
 not. Ends with `N requests, N undeclared answers, N server errors`.
 """
 
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to ask, in all")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as server:
-        tally = walk(server, {"nobody": None, "device": server.device(), "operator": server.operator}, chosen.seconds)
+        tally = walk(server, server.roles(), chosen.seconds)
     for what, count in sorted([*tally.statuses.items(), *tally.undeclared.items()], key=str):
         sys.stdout.write(f"{count:6} {what if isinstance(what, str) else ' '.join(map(str, what))}\n")
     sys.stdout.write(f"{tally}\n")

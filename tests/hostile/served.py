@@ -75,6 +75,14 @@ class Served:
         token: str = self.asked("POST", "/v1/enroll", {"model": "speech", "name": name}, self.operator).json()["token"]
         return token
 
+    def roles(self) -> dict[str, str | None]:
+        """A token of each role, the one that may most last; nobody has none."""
+        made = {
+            role: str(self.asked("POST", "/v1/tokens", {"role": role, "name": role}, self.operator).json()["token"])
+            for role in ("viewer", "publisher")
+        }
+        return {"nobody": None, "device": self.device(), **made, "admin": self.operator}
+
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """An operator's command against it, on a wide terminal."""
         environment = os.environ | {

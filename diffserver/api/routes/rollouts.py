@@ -38,7 +38,7 @@ def start_rollout(
         return _shown(session, started)
 
 
-@router.get("/rollouts")
+@router.get("/rollouts", responses=declared(404))
 def list_rollouts(
     engine: Database,
     _who: Viewer,
