@@ -169,6 +169,12 @@ def _score(arguments: argparse.Namespace) -> Score:
     return load_score(arguments.score) if arguments.score else score_speech
 
 
+def _simulate(arguments: argparse.Namespace, _store: Store) -> None:
+    from diffclient.cli.simulate import simulate  # for trials of servers and rollouts alone
+
+    simulate(arguments)
+
+
 _COMMANDS: dict[str, options.Command] = {
     "enroll": _enroll,
     "update": _update,
@@ -178,4 +184,5 @@ _COMMANDS: dict[str, options.Command] = {
     "field": _field,
     "verify": _verify,
     "rollback": _rollback,
+    "simulate": _simulate,
 }

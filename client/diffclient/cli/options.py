@@ -17,6 +17,7 @@ from diffclient.cli import exit_codes
 from diffclient.measure.error_count import COUNT_LIMIT
 from diffclient.network.device_api import base_url
 from diffclient.network.proxies import check_proxy
+from diffclient.simulate import options as simulate
 from diffclient.store.field_counts import FieldCount
 from diffclient.store.policy import FullFallback, Policy
 from diffclient.store.store import Store
@@ -84,6 +85,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     add("status", "show the version in use, the one kept, and how well they do")
     add("verify", "hash every byte of the version in use again")
     add("rollback", "return to the version kept")
+    simulate.add_to(add("simulate", "drive many devices from this machine, to try a server or a rollout"))
     return parser
 
 
@@ -260,8 +262,9 @@ def _command(
     commands: Commands[argparse.ArgumentParser], name: str, command: Command, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(command=command)
     store = Path(os.environ.get("DIFFCLIENT_STORE", "diffclient-store"))
-    parser.add_argument("--store", type=Path, default=store, help="the store's folder (default: %(default)s)")
+    parser.set_defaults(command=command, store=store)
+    if name != "simulate":  # its devices have stores of their own
+        parser.add_argument("--store", type=Path, default=store, help="the store's folder (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     return parser

@@ -34,13 +34,13 @@ _LINE_LIMIT = 2000
 
 def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
     """Print `value` as one line of JSON, or else the lines; raises OSError if standard output takes nothing."""
-    _progress("")
+    show_progress("")
     print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
 def print_error(line: str) -> None:
     """Print a line to standard error."""
-    _progress("")
+    show_progress("")
     with contextlib.suppress(OSError):
         print(printable(line), file=sys.stderr, flush=True)
 
@@ -216,16 +216,16 @@ class Progress:
         self._stop.check()
         if stage == "switch":
             self._stop.no_more_hurry()
-        _progress(stage)
+        show_progress(stage)
 
     def received(self, source: Source, done: int) -> None:
         """Show how much of a blob has arrived, `done` in bytes."""
         self._stop.check()
         share = 100 * done // max(1, source.length)
-        _progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
+        show_progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
 
 
-def _progress(text: str) -> None:
+def show_progress(text: str) -> None:
     """Replace the last line of standard error, if that is a terminal."""
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():

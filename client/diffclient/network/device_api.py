@@ -6,7 +6,7 @@ Blobs are left to `fetch`, the messages' fields to `messages`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from diffclient import __version__
@@ -22,15 +22,23 @@ ANSWER_LIMIT = 4 << 20
 
 
 def enroll(
-    transport: Transport, server: str, token: str, *, model: str, name: str, channel: str = "stable"
+    transport: Transport,
+    server: str,
+    token: str,
+    *,
+    model: str,
+    name: str,
+    channel: str = "stable",
+    attributes: Mapping[str, str] | None = None,
 ) -> Enrolment:
     """Enrol this device at `server` with an enrolment token; return the enrolment that it polls with.
 
-    Raises NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
+    `attributes` is what operators shall know of it by name, such as its region. Raises NetworkError, AnswerError,
+    ManifestError. One attempt: a second one might enrol the device twice.
     """
     server = base_url(server)
     check_model(model)
-    body = {"model": model, "name": name, "channel": channel}
+    body = {"model": model, "name": name, "channel": channel, "attributes": dict(attributes or {})}
     enrolment = read_enrolment(_post(transport, f"{server}/v1/enroll", token, body), server, name)
     if enrolment.model != model:
         raise AnswerError(f"the server enrols this device for {enrolment.model[:40]!r}, not for {model}")
