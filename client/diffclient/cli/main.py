@@ -21,10 +21,12 @@ from diffclient.errors import (
     InternalError,
     NothingKept,
     NoToken,
+    StateError,
+    StoreError,
     UpdateFailed,
 )
 from diffclient.measure.probation import Score, load_score, score_speech
-from diffclient.network.device_api import enroll
+from diffclient.network.device_api import base_url, enroll
 from diffclient.store import field_counts
 from diffclient.store.policy import Policy
 from diffclient.store.store import Store
@@ -87,12 +89,21 @@ def _enroll(arguments: argparse.Namespace, store: Store) -> None:
         # The root first: without one, an enrolment token would be spent for nothing.
         root = initial_root.root_of_trust(transport, arguments.server, arguments.root, arguments.root_sha256)
         registration = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
-        enrolment = enroll(transport, arguments.server, arguments.token, **registration)
+        replaces = _former_token(store, base_url(arguments.server))
+        enrolment = enroll(transport, arguments.server, arguments.token, **registration, replaces=replaces)
         plant_root(store.trust, root)
         _keep(store, policy)
         store.enroll(enrolment)
     line = f"enrolled as {enrolment.name} for {enrolment.model} ({enrolment.channel}) at {enrolment.server}"
     output.print_result(arguments.json, output.status_json(store.state(), enrolment), line)
+
+
+def _former_token(store: Store, server: str) -> str | None:
+    """Return the token of the store's enrolment at a server, which a new one replaces there."""
+    with contextlib.suppress(StateError, StoreError):  # of one that is damaged nothing is known
+        if store.enrolled and (former := store.enrolment()).server == server:
+            return former.token
+    return None
 
 
 def _update(arguments: argparse.Namespace, store: Store) -> int:

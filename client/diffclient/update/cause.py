@@ -60,7 +60,8 @@ _BY_STAGE: dict[type[DiffClientError], dict[str, Cause]] = {
 
 def cause_of(error: DiffClientError, stage: str) -> Cause:
     """Return what is at fault for an error that ended an update at this stage."""
-    if isinstance(error.__cause__, MemoryError):
+    unreadable = isinstance(error, FormatError) and isinstance(error.__cause__, OSError)
+    if unreadable or isinstance(error.__cause__, MemoryError):
         return "device"
     for kind, causes in _BY_STAGE.items():
         if isinstance(error, kind):

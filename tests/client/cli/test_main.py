@@ -241,8 +241,11 @@ def test_a_second_enrolment_needs_force(enrolled: Cli, server: ScriptedServer) -
     assert (code, printed["error"]) == (2, "AlreadyEnrolled")
     assert "--force" in complaint
     assert enrolled("status")[1]["name"] == "kitchen"
+    before = Store(enrolled.store).enrolment()
     assert enrolled(*again, "--force")[0] == 0
     assert enrolled("status")[1]["name"] == "hall"
+    asked = [request for request in server.seen if request.path == "/v1/enroll"][-1]
+    assert asked.body["replaces"] == before.token, "the server lists this device once"
 
 
 @pytest.mark.parametrize("arguments", [[], ["explode"], ["enroll"], ["update", "--no-such-option"]])
