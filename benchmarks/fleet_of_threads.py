@@ -1,4 +1,4 @@
-"""Devices of a benchmark: the real updater with a store each, polling as `diffclient run` does, a thread each."""
+"""Devices of a benchmark: those of a simulated fleet, polling as `diffclient run` does, a thread each."""
 
 from __future__ import annotations
 
@@ -11,47 +11,38 @@ from pathlib import Path
 
 from diffclient.errors import DiffClientError, Stopped
 from diffclient.measure.probation import load_score
-from diffclient.network.device_api import Service, enroll
-from diffclient.network.fetch import Fetcher
 from diffclient.network.transport import Transport
-from diffclient.store.store import Store
-from diffclient.trust.verified_metadata import PATH, Trust, plant_root
+from diffclient.simulate.fleet import Fleet
+from diffclient.simulate.plan import Plan
+from diffclient.simulate.real_device import RealDevice
 from diffclient.update import poll_loop
 from diffclient.update.outcome import Outcome
-from diffclient.update.updater import Updater
 from diffserver.settings import ROOT_FILE, TOKEN_FILE
 
 
-class Fleet:
-    """Devices of one model at one server, and when each of them polled with success."""
+class PollingFleet:
+    """Real devices of one model at one server, and when each of them polled with success."""
 
-    def __init__(self, folder: Path, url: str, home: Path, model: str, score: Path) -> None:
-        self._folder, self._url, self._home, self._model = folder, url, home, model
-        self._score = load_score(f"{score}:score")
-        self._stores: list[Store] = []
+    def __init__(self, folder: Path, url: str, home: Path, model: str, score: Path, devices: int) -> None:
+        self._home = home
+        self._fleet = Fleet(Plan(devices, real=devices), url, model, folder, load_score(f"{score}:score"))
         self._moments: list[list[float]] = []
         self._stop = threading.Event()
         self._errors: list[DiffClientError] = []
         self._ended = 0.0
 
-    def enroll(self, count: int) -> None:
-        """Enrol so many devices."""
+    def enroll(self) -> None:
+        """Enrol them."""
         token, root = (self._home / TOKEN_FILE).read_text().strip(), (self._home / ROOT_FILE).read_bytes()
-        for number in range(count):
-            store = Store(self._folder / f"device-{number}")
-            with store.locked():
-                enrolment = enroll(Transport(), self._url, token, model=self._model, name=f"device {number}")
-                plant_root(store.trust, root)
-                store.enroll(enrolment)
-            self._stores.append(store)
+        self._fleet.enroll(token, root)
 
     @contextmanager
     def polling(self) -> Iterator[None]:
         """Let all devices poll for as long as the block lasts."""
-        self._moments = [[time.monotonic()] for _ in self._stores]
-        threads = [
-            threading.Thread(target=self._run, args=pair) for pair in zip(self._stores, self._moments, strict=True)
-        ]
+        devices = self._fleet.real
+        self._moments = [[time.monotonic()] for _ in devices]
+        pairs = zip(devices, self._moments, strict=True)
+        threads = [threading.Thread(target=self._run, args=pair) for pair in pairs]
         for thread in threads:
             thread.start()
         try:
@@ -80,18 +71,10 @@ class Fleet:
 
     def at_version(self, number: int) -> int:
         """Return how many devices run that version."""
-        current = [store.state().current for store in self._stores]
-        return sum(version is not None and version.manifest.to_version == number for version in current)
+        return self._fleet.versions()[number]
 
-    def _run(self, store: Store, moments: list[float]) -> None:
-        transport, enrolment = Transport(pause=self._pause), store.enrolment()
-        updater = Updater(
-            store,
-            Service(transport, enrolment),
-            Fetcher(transport, [self._url], store.downloads),
-            lambda: Trust(store.trust, [self._url + PATH], transport),
-            score=self._score,
-        )
+    def _run(self, device: RealDevice, moments: list[float]) -> None:
+        updater = device.updater(Transport(pause=self._pause))
 
         def tell(result: Outcome | DiffClientError, _seconds: float) -> None:
             if isinstance(result, Outcome):

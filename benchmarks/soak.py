@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 
 from benchmarks import machine
-from benchmarks.fleet_of_threads import Fleet
+from benchmarks.fleet_of_threads import PollingFleet
 from benchmarks.half_open import HalfOpen
 from benchmarks.soaked_product import MODEL, CommandFailed, Kills, Product, Sample, Trainings
 from tests.hostile.postgres_cluster import cluster
@@ -73,7 +73,7 @@ def prepare(product: Product) -> None:
     product.command("train", MODEL, "--domain", "1-wave", *train, "--max-regression", "100")
 
 
-def watch(product: Product, fleet: Fleet, seconds: int) -> tuple[list[Sample], dict[str, int]]:
+def watch(product: Product, fleet: PollingFleet, seconds: int) -> tuple[list[Sample], dict[str, int]]:
     """Wait so long, publish the update after a third of it; return samples, and the rows of all tables at half."""
     samples: list[Sample] = []
     rows: dict[str, int] = {}
@@ -96,8 +96,8 @@ def watch(product: Product, fleet: Fleet, seconds: int) -> tuple[list[Sample], d
 
 def soak(product: Product, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Let devices poll while everything is killed in turn; return the figures."""
-    fleet = Fleet(folder, product.home.url, product.home.folder, MODEL, SCORE)
-    fleet.enroll(options.devices)
+    fleet = PollingFleet(folder, product.home.url, product.home.folder, MODEL, SCORE, options.devices)
+    fleet.enroll()
     trainings, kills, log_before = Trainings(product.home), Kills(product), product.home.log.stat().st_size
     with ExitStack() as stack:
         half_open = stack.enter_context(HalfOpen(product.home.port, options.half_open).held())

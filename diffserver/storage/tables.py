@@ -329,6 +329,7 @@ class Report(Base):
     downloaded_bytes: Mapped[int] = length_column()
     seconds_apply: Mapped[float | None]
     seconds_total: Mapped[float | None]
+    full_deliveries: Mapped[int | None]
     report_id: Mapped[str | None] = mapped_column(String(32))
     device_time: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,7 +1,7 @@
 """The command `diffclient`, for a device's owner or its service manager.
 
 Options are left to `options`, an updater's parts to `wiring`, printed text to `output`. An error becomes one line and
-an exit code.
+an exit code, which `exit_codes` explains.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from diffclient.cli import options, output
+from diffclient.cli import exit_codes, options, output
 from diffclient.cli.wiring import make_transport, make_updater
 from diffclient.errors import (
     AlreadyEnrolled,
     DiffClientError,
-    DigestMismatch,
     InternalError,
-    NotEnrolled,
     NothingKept,
     NoToken,
-    ServerUnreachable,
     StateError,
-    Stopped,
-    StoreBusy,
     StoreError,
     UpdateFailed,
 )
@@ -40,17 +35,6 @@ from diffclient.trust.verified_metadata import plant_root
 from diffclient.update import poll_loop
 from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome
-
-_EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (Stopped, 130),
-    (KeyboardInterrupt, 130),
-    (NotEnrolled, 2),
-    (AlreadyEnrolled, 2),
-    (NoToken, 2),
-    (ServerUnreachable, 4),
-    (StoreBusy, 5),
-    (DigestMismatch, 6),
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_command(arguments: argparse.Namespace) -> int:
     try:
-        arguments.command(arguments, Store(arguments.store))
+        return arguments.command(arguments, Store(arguments.store)) or 0
     except (DiffClientError, KeyboardInterrupt) as error:
         if "DIFFCLIENT_DEBUG" in os.environ and (fault := _fault_of_ours(error)):
             raise fault from None
@@ -74,13 +58,12 @@ def _run_command(arguments: argparse.Namespace) -> int:
             with contextlib.suppress(OSError):
                 output.print_result(True, output.error_json(error))
         output.print_error(output.error_line(error))
-        return exit_code(error)
+        return exit_codes.of_error(error)
     except Exception as error:  # a fault of ours: still one line, unless someone wants to see where
         if "DIFFCLIENT_DEBUG" in os.environ:
             raise
         output.print_error(output.error_line(InternalError(error)))
         return 1
-    return 0
 
 
 def _fault_of_ours(error: BaseException) -> BaseException | None:
@@ -93,14 +76,6 @@ def _conformance(arguments: Sequence[str]) -> int:
     from diffclient.cli import tuf_conformance  # for one test suite only
 
     return tuf_conformance.main(arguments)
-
-
-def exit_code(error: BaseException) -> int:
-    """Return an error's documented exit code."""
-    if isinstance(error, UpdateFailed):
-        # Not to be reached is a state of the network; anything later is a failed update.
-        return 4 if error.stage in ("poll", "trust") and isinstance(error.cause, ServerUnreachable) else 3
-    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
 
 
 def _enroll(arguments: argparse.Namespace, store: Store) -> None:
@@ -131,11 +106,12 @@ def _former_token(store: Store, server: str) -> str | None:
     return None
 
 
-def _update(arguments: argparse.Namespace, store: Store) -> None:
+def _update(arguments: argparse.Namespace, store: Store) -> int:
     stop, score = StopSign(), _score(arguments)
     with stop.watched():
         outcome = _poll(arguments, store, stop, score)
     output.print_result(arguments.json, outcome.to_json(), output.outcome_line(outcome))
+    return exit_codes.of_action(outcome.action, arguments.detailed_exit_code)
 
 
 def _run(arguments: argparse.Namespace, store: Store) -> None:
@@ -204,6 +180,12 @@ def _score(arguments: argparse.Namespace) -> Score:
     return load_score(arguments.score) if arguments.score else score_speech
 
 
+def _simulate(arguments: argparse.Namespace, _store: Store) -> None:
+    from diffclient.cli.simulate import simulate  # for trials of servers and rollouts alone
+
+    simulate(arguments)
+
+
 _COMMANDS: dict[str, options.Command] = {
     "enroll": _enroll,
     "update": _update,
@@ -213,4 +195,5 @@ _COMMANDS: dict[str, options.Command] = {
     "field": _field,
     "verify": _verify,
     "rollback": _rollback,
+    "simulate": _simulate,
 }

@@ -13,22 +13,26 @@ from pathlib import Path
 from typing import get_args
 
 from diffclient import __version__, bounds
+from diffclient.cli import exit_codes
 from diffclient.measure.error_count import COUNT_LIMIT
 from diffclient.network.device_api import base_url
 from diffclient.network.proxies import check_proxy
+from diffclient.simulate import options as simulate
 from diffclient.store.field_counts import FieldCount
 from diffclient.store.policy import FullFallback, Policy
 from diffclient.store.store import Store
 from diffclient.update.poll_loop import START_WITHIN
 
-Command = Callable[[argparse.Namespace, Store], None]
+Command = Callable[[argparse.Namespace, Store], int | None]
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 DESCRIPTION = "Keeps a model on this device up to date: fetch, verify, apply, measure, switch."
-EPILOG = """\
+EPILOG = f"""\
 examples:
   diffclient enroll https://models.example.org --token T --model commands --name kitchen --root root.json
   diffclient update                 poll once, install what the server assigns
+  diffclient update --json --detailed-exit-code
+                                    the same for another agent, which wants to know what came of it
   diffclient run                    poll for ever
   diffclient status --json          what runs here, and how well
   diffclient field --errors 3 --total 50
@@ -39,14 +43,8 @@ examples:
   diffclient run --metered-check 'nmcli -t -g GENERAL.METERED device show | grep -q ^yes'
 
 exit codes:
-  0    done, or nothing to do
-  1    another error
-  2    wrong usage, or the store is not enrolled yet or enrolled already
-  3    an update failed; the version in use is unchanged
-  4    the server cannot be reached, or is busy
-  5    another process is using the store
-  6    something on the disk is damaged
-  130  stopped by a signal
+{exit_codes.lines()}
+(*) of an update that ended without an error: with --detailed-exit-code alone, otherwise 0
 
 environment:
   DIFFCLIENT_STORE   the store's folder, where --store is not given (default: ./diffclient-store)
@@ -74,13 +72,20 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         return _command(added, name, commands[name], text)
 
     _enrolling(add("enroll", "introduce this device to a server"))
-    _updating(add("update", "poll once and install what the server assigns"))
+    update = add("update", "poll once and install what the server assigns")
+    update.add_argument(
+        "--detailed-exit-code",
+        action="store_true",
+        help="tell by the exit code, too, why nothing was installed: 9 to 12 in place of 0 (see diffclient --help)",
+    )
+    _updating(update)
     _running(add("run", "poll for ever; SIGTERM or Ctrl-C stops"))
     _policy(add("policy", "show, or change, what updates may cost, how long they may take and how they come"))
     _field(add("field", "count errors that the version in use made on this device's own data, for the next report"))
     add("status", "show the version in use, the one kept, and how well they do")
     add("verify", "hash every byte of the version in use again")
     add("rollback", "return to the version kept")
+    simulate.add_to(add("simulate", "drive many devices from this machine, to try a server or a rollout"))
     return parser
 
 
@@ -175,6 +180,13 @@ def _costs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-bytes", type=_count, metavar="N", help="the most bytes of one update; 0: any")
     parser.add_argument(
+        "--max-deliveries",
+        type=_count,
+        metavar="N",
+        help="how often a version may be fetched whole after another way failed, with a day, two, four … between (at "
+        "first: 5); 0: always",
+    )
+    parser.add_argument(
         "--max-seconds", type=_count, metavar="N", help="the most seconds of one update (at first: 3600); 0: any"
     )
 
@@ -250,8 +262,9 @@ def _command(
     commands: Commands[argparse.ArgumentParser], name: str, command: Command, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(command=command)
     store = Path(os.environ.get("DIFFCLIENT_STORE", "diffclient-store"))
-    parser.add_argument("--store", type=Path, default=store, help="the store's folder (default: %(default)s)")
+    parser.set_defaults(command=command, store=store)
+    if name != "simulate":  # its devices have stores of their own
+        parser.add_argument("--store", type=Path, default=store, help="the store's folder (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     return parser

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
@@ -24,6 +25,7 @@ from diffclient.release.metric import Metric
 from diffclient.store.field_counts import FieldCount
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State
+from diffclient.update.cause import cause_of
 from diffclient.update.interrupt import StopSign
 from diffclient.update.outcome import Outcome
 
@@ -32,13 +34,13 @@ _LINE_LIMIT = 2000
 
 def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
     """Print `value` as one line of JSON, or else the lines; raises OSError if standard output takes nothing."""
-    _progress("")
+    show_progress("")
     print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
 def print_error(line: str) -> None:
     """Print a line to standard error."""
-    _progress("")
+    show_progress("")
     with contextlib.suppress(OSError):
         print(printable(line), file=sys.stderr, flush=True)
 
@@ -58,6 +60,11 @@ def outcome_line(outcome: Outcome) -> str:
         return f"version {outcome.version} was rolled back from: held back until the target changes, or --force"
     if outcome.action == "unfit":
         return f"version {outcome.version} failed probation here, and nothing changed since: see `diffclient status`"
+    if outcome.action == "delivered":
+        return (
+            f"version {outcome.version} was fetched whole before, for nothing, and may not be again yet: see "
+            "`diffclient status`; `diffclient update --force` fetches it now"
+        )
     if outcome.action == "withheld":
         return "something new is there, but only a snapshot leads to it, which the policy does not allow on this link"
     if outcome.action == "none":
@@ -118,6 +125,11 @@ def status_lines(state: State, enrolment: Enrolment | None) -> list[str]:
     if state.held_back:
         lines.append(f"held     {state.held_back}, until the server's target changes or `update --force`")
     lines += [f"unfit    {verdict.digest}: {verdict.reason}" for verdict in state.unfit]
+    lines += [
+        f"whole    {delivery.digest}: fetched whole as a fallback {delivery.times} times, last on "
+        f"{datetime.fromtimestamp(delivery.at, UTC):%Y-%m-%d %H:%M} UTC"
+        for delivery in state.deliveries
+    ]
     if state.failure:
         lines.append(f"failed   {state.failure.at} at stage {state.failure.stage}: {state.failure.reason}")
     if state.outbox:
@@ -136,6 +148,7 @@ def status_json(state: State, enrolment: Enrolment | None) -> dict[str, Any]:
         "held_back": state.held_back,
         "failure": state.to_json()["failure"],
         "unfit": [asdict(verdict) for verdict in state.unfit],
+        "deliveries": [asdict(delivery) for delivery in state.deliveries],
         "reports_waiting": len(state.outbox),
     }
 
@@ -147,6 +160,7 @@ def policy_lines(policy: Policy) -> list[str]:
     return [
         f"snapshots  {policy.full_fallback}",
         f"bytes      {cap} an update",
+        f"fallbacks  {policy.max_deliveries or 'any'} whole deliveries of a version",
         f"mirrors    {', '.join(policy.mirrors) or 'none'}",
         f"time       {time} an update",
         f"speed      {policy.least_speed:,} bytes a second at least, over {policy.patience:g} s",
@@ -175,10 +189,11 @@ def field_json(version: Installed, gathered: FieldCount) -> dict[str, Any]:
 
 
 def error_json(error: BaseException) -> dict[str, Any]:
-    """Return an error as JSON values: its type, its message and, of a failed update, the stage and cause."""
+    """Return an error as JSON values: type, message and, of a failed update, stage, cause and what is at fault."""
     event: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     if isinstance(error, UpdateFailed):
         event |= {"stage": error.stage, "cause": type(error.cause).__name__}
+        event["at_fault"] = cause_of(error.cause, error.stage)
     if isinstance(error, ServerRefused):
         event |= {"status": error.status, "title": error.title, "remedy": error.remedy}
     return event
@@ -201,16 +216,16 @@ class Progress:
         self._stop.check()
         if stage == "switch":
             self._stop.no_more_hurry()
-        _progress(stage)
+        show_progress(stage)
 
     def received(self, source: Source, done: int) -> None:
         """Show how much of a blob has arrived, `done` in bytes."""
         self._stop.check()
         share = 100 * done // max(1, source.length)
-        _progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
+        show_progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
 
 
-def _progress(text: str) -> None:
+def show_progress(text: str) -> None:
     """Replace the last line of standard error, if that is a terminal."""
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():

@@ -6,7 +6,7 @@ Blobs are left to `fetch`, the messages' fields to `messages`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from diffclient import __version__
@@ -29,16 +29,19 @@ def enroll(
     model: str,
     name: str,
     channel: str = "stable",
+    attributes: Mapping[str, str] | None = None,
     replaces: str | None = None,
 ) -> Enrolment:
     """Enrol this device at `server` with an enrolment token; return the enrolment that it polls with.
 
-    `replaces` is the token of an enrolment that this one takes the place of: that one leaves the server's lists. Raises
-    NetworkError, AnswerError, ManifestError. One attempt: a second one might enrol the device twice.
+    `attributes` is what operators shall know of it by name, such as its region. `replaces` is the token of an enrolment
+    that this one takes the place of: that one leaves the server's lists. Raises NetworkError, AnswerError,
+    ManifestError. One attempt: a second one might enrol the device twice.
     """
     server = base_url(server)
     check_model(model)
-    body = {"model": model, "name": name, "channel": channel} | ({"replaces": replaces} if replaces else {})
+    more = {"attributes": dict(attributes or {}), "replaces": replaces}
+    body = {"model": model, "name": name, "channel": channel} | {key: value for key, value in more.items() if value}
     enrolment = read_enrolment(_post(transport, f"{server}/v1/enroll", token, body), server, name)
     if enrolment.model != model:
         raise AnswerError(f"the server enrols this device for {enrolment.model[:40]!r}, not for {model}")

@@ -69,6 +69,9 @@ class Report:
     measure: Annotated[
         Measure | None, About("What was counted in the field; null: what the model's metric says.", "corrections")
     ] = None
+    full_deliveries: Annotated[
+        Count | None, About("How often the device fetched this version whole as a fallback, if ever.", 2)
+    ] = None
 
     @classmethod
     def new(cls, stage: ReportStage, from_digest: str | None, to_digest: str | None, **more: Any) -> Report:

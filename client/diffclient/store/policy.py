@@ -38,6 +38,8 @@ class Policy:
     """The proxy for all requests, `none` for no proxy at all; None: as the environment says."""
     ca_file: str | None = None
     """Certificates (PEM) that vouch for servers beside the system's."""
+    max_deliveries: int = 5
+    """How often a version may be fetched whole as a fallback, with a day, two, four … between; 0: always."""
 
     def allows_snapshot(self, metered: bool) -> bool:
         """Tell whether a snapshot may be fetched over the link."""
@@ -70,6 +72,7 @@ def read_policy(data: bytes) -> Policy:
     fields = parse(data, "policy.json", StateError)
     # What came with later clients may be missing.
     later: dict[str, Callable[[str], Any]] = {
+        "max_deliveries": fields.count,
         "max_seconds": fields.count,
         "patience": fields.seconds,
         "least_speed": fields.count,

@@ -15,6 +15,7 @@ from diffclient.network.holding import Holding
 from diffclient.network.messages import Enrolment
 from diffclient.network.report import Cause, Report
 from diffclient.release.manifest import Blob, Manifest, from_json
+from diffclient.store.deliveries import VERSIONS_LIMIT, Delivery
 from diffclient.strict_json import Fields, parse
 
 FORMAT = 1
@@ -81,6 +82,7 @@ class State:
     failure: Failure | None = None
     outbox: tuple[Report, ...] = ()
     unfit: tuple[Unfit, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
     field_at: int | None = None
     """When the last report of errors in the field was made, in seconds since 1970."""
 
@@ -144,6 +146,7 @@ def read_state(data: bytes) -> State:
         failure=fields.maybe("failure", lambda name: _failure(fields.inside(name))),
         outbox=tuple(bounds.read(Report, item) for item in fields.objects("outbox", OUTBOX_LIMIT)),
         unfit=fields.maybe("unfit", lambda name: _verdicts(fields, name)) or (),
+        deliveries=fields.maybe("deliveries", lambda name: _deliveries(fields, name)) or (),
         field_at=fields.maybe("field_at", fields.count),
     )
 
@@ -175,6 +178,13 @@ def _verdicts(fields: Fields, name: str) -> tuple[Unfit, ...]:
     return tuple(
         Unfit(item.digest("digest"), item.digest("basis"), item.text("reason"))
         for item in fields.objects(name, UNFIT_LIMIT)
+    )
+
+
+def _deliveries(fields: Fields, name: str) -> tuple[Delivery, ...]:
+    return tuple(
+        Delivery(item.digest("digest"), item.count("times"), item.count("at"))
+        for item in fields.objects(name, VERSIONS_LIMIT)
     )
 
 

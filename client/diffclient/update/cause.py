@@ -27,7 +27,7 @@ from diffclient.errors import (
     WrongLength,
     WrongParent,
 )
-from diffclient.network.report import Cause, Stage
+from diffclient.network.report import Cause
 
 _CAUSES: tuple[tuple[type[DiffClientError], Cause], ...] = (
     (ServerBusy, "server"),
@@ -50,7 +50,7 @@ _CAUSES: tuple[tuple[type[DiffClientError], Cause], ...] = (
 )
 """By kind of error, the first that fits; of any other, this device is the cause."""
 
-_BY_STAGE: dict[type[DiffClientError], dict[Stage, Cause]] = {
+_BY_STAGE: dict[type[DiffClientError], dict[str, Cause]] = {
     # At other stages, what is stored here is damaged.
     DigestMismatch: {"download": "server", "digest": "version"},
     # At other stages, this device is too slow.
@@ -58,9 +58,10 @@ _BY_STAGE: dict[type[DiffClientError], dict[Stage, Cause]] = {
 }
 
 
-def cause_of(error: DiffClientError, stage: Stage) -> Cause:
+def cause_of(error: DiffClientError, stage: str) -> Cause:
     """Return what is at fault for an error that ended an update at this stage."""
-    if isinstance(error.__cause__, MemoryError):
+    unreadable = isinstance(error, FormatError) and isinstance(error.__cause__, OSError)
+    if unreadable or isinstance(error.__cause__, MemoryError):
         return "device"
     for kind, causes in _BY_STAGE.items():
         if isinstance(error, kind):

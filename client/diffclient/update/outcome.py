@@ -16,10 +16,11 @@ from diffclient.network.report import Report, ReportStage, Stage
 from diffclient.plain_text import plain
 from diffclient.release.manifest import Blob, Manifest
 from diffclient.release.metric import Metric
+from diffclient.store import deliveries
 from diffclient.store.state import Failure, Installed, State, objects
 from diffclient.update.cause import cause_of
 
-Action = Literal["none", "held_back", "unfit", "withheld", "installed"]
+Action = Literal["none", "held_back", "unfit", "delivered", "withheld", "installed"]
 
 _REASON_LIMIT = 500
 
@@ -30,7 +31,8 @@ class Outcome:
 
     action: Action
     """`held_back`: the target is what someone rolled back from; `unfit`: it failed probation here, and nothing
-    changed since; `withheld`: only a snapshot leads to it, which the policy does not allow on this link."""
+    changed since; `delivered`: it was fetched whole before, for nothing, and may not be again yet; `withheld`: only a
+    snapshot leads to it, which the policy does not allow on this link."""
     version: int | None
     digest: str | None
     from_digest: str | None
@@ -95,6 +97,13 @@ class Attempt:
         """Suppose that all is sound."""
         self.holding = self.state.holding
 
+    @property
+    def falls_back(self) -> bool:
+        """Whether something sound should have led to the target without a whole delivery, or with the one before."""
+        damaged = self.state.digest is not None and self.holding.digest is None
+        before = self.state.failure
+        return bool(damaged or self.detour or (before and before.digest == self.target and not before.passes))
+
     def count(self, received: Mapping[Blob, int], target: Manifest) -> None:
         """Count the bytes received of the blobs that make a version, and of its probe set."""
         self.payload_bytes += sum(count for blob, count in received.items() if blob not in objects(target))
@@ -126,7 +135,7 @@ class Attempt:
 
     def _report(self, stage: ReportStage, failure: Failure | None, received: int, **more: Any) -> Report:
         total = sum(self.measured, Errors(0, 0))
-        known = total.total > 0
+        known, delivered = total.total > 0, deliveries.find(self.state.deliveries, self.target)
         return Report.new(
             stage,
             self.state.digest,
@@ -137,6 +146,7 @@ class Attempt:
             errors=total.errors if known else None,
             total=total.total if known else None,
             error_rate_ppm=total.error_rate_ppm if known else None,
+            full_deliveries=delivered and delivered.times,
             downloaded_bytes=received - self.received_before,
             seconds_apply=self.seconds_apply,
             seconds_total=time.monotonic() - self.started,

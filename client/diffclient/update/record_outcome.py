@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import replace
 
 from diffclient.errors import DiffClientError, NetworkError, StoreError
 from diffclient.network.device_api import Service
 from diffclient.network.messages import Answer
+from diffclient.store import deliveries
 from diffclient.store.state import State, Unfit
 from diffclient.store.store import Store
 from diffclient.update.outcome import Action, Attempt, Outcome
@@ -15,7 +17,7 @@ from diffclient.update.outcome import Action, Attempt, Outcome
 
 def rest(store: Store, attempt: Attempt, answer: Answer, action: Action) -> Outcome:
     """Install nothing; the last failure is history, unless it is why."""
-    state = attempt.state if action == "unfit" else replace(attempt.state, failure=None)
+    state = attempt.state if action in ("unfit", "delivered") else replace(attempt.state, failure=None)
     if state != store.state():
         store.save(state)
     if action == "none":
@@ -38,6 +40,12 @@ def remember(store: Store, service: Service, attempt: Attempt, error: DiffClient
         state = replace(state, outbox=service.deliver(state.outbox))
     with contextlib.suppress(StoreError):  # of a full disk, say; the first error is the one to raise
         store.save(state)
+
+
+def deliver(store: Store, attempt: Attempt, digest: str) -> None:
+    """Count one more delivery of a whole version as a fallback, before anything is made of it."""
+    attempt.state = replace(attempt.state, deliveries=deliveries.counted(attempt.state.deliveries, digest, time.time()))
+    store.save(attempt.state)
 
 
 def tell(store: Store, service: Service, state: State) -> None:

@@ -41,6 +41,11 @@ class Route:
     target: Manifest
     whole: Blob | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it begins with a snapshot."""
+        return bool(self.legs) and self.legs[0].kind == "snapshot"
+
 
 def lead(store: Store, trust: Trust, answer: Answer, digest: str | None, model: str) -> Route:
     """Return the route that an answer names, checked not to lead backwards; to a version that was kept it is free.

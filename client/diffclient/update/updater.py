@@ -26,6 +26,7 @@ from diffclient.network.fetch import Fetcher
 from diffclient.network.messages import Answer
 from diffclient.network.report import Report, Stage
 from diffclient.release.manifest import Manifest
+from diffclient.store import deliveries
 from diffclient.store.policy import Policy
 from diffclient.store.state import Installed, State, objects
 from diffclient.store.store import Store
@@ -123,9 +124,11 @@ class Updater:
         self._store.sweep(fetch_and_decode.wanted(way))
         if attempt.state.verdict(way.target.to_digest, attempt.basis) and not force:
             return self._rest(attempt, answer, "unfit", damage)
+        if way.is_whole and attempt.falls_back and not self._may_fall_back(attempt, way, force):
+            return self._rest(attempt, answer, "delivered", damage)
 
         # 4. to 8. Make the new version, by another way where this one is damaged.
-        target = self._make_somehow(attempt, trust, way, metered)
+        target = self._make_somehow(attempt, trust, way, metered, force)
 
         # 9. Probation: the new version measures itself.
         self._enter(attempt, "probation")
@@ -142,14 +145,14 @@ class Updater:
         record_outcome.tell(self._store, self._service, after)
         return attempt.outcome(answer, report, target)
 
-    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, metered: bool) -> Manifest:
+    def _make_somehow(self, attempt: Attempt, trust: Trust, way: Route, metered: bool, force: bool) -> Manifest:
         """Make the target by this way or, as long as steps turn out to be damaged, by one that leaves them out.
 
         Returns the manifest of the last step taken.
         """
         left_out: tuple[str, ...] = ()
         holding, model = attempt.holding, self._service.model
-        welcome = self._policy.allows_snapshot(metered)
+        welcome = self._policy.allows_snapshot(metered) and self._may_fall_back(attempt, way, force)
         while True:
             try:
                 self._make(attempt, way, metered)
@@ -177,6 +180,8 @@ class Updater:
         self._enter(attempt, "download")
         self._service.tell(replace(attempt.holding, stage="download"))
         attempt.count(fetch_and_decode.download(self._store, self._fetcher, legs, missing), target)
+        if attempt.falls_back and any(leg.kind == "snapshot" and leg.payload in missing for leg in legs):
+            record_outcome.deliver(self._store, attempt, target.to_digest)
         if held:
             return
 
@@ -195,6 +200,13 @@ class Updater:
         self._enter(attempt, "digest")
         self._store.keep(target.to_digest)
         attempt.seconds_apply = time.monotonic() - began
+
+    def _may_fall_back(self, attempt: Attempt, way: Route, force: bool) -> bool:
+        """Tell whether the target may be fetched whole now although something should have led there otherwise."""
+        before = deliveries.find(attempt.state.deliveries, way.target.to_digest)
+        if force or before is None or before.waits(time.time(), self._policy.max_deliveries) <= 0:
+            return True
+        return way.whole is not None and self._store.has(way.whole)
 
     def _enter(self, attempt: Attempt, stage: Stage) -> None:
         attempt.stage = stage

@@ -251,13 +251,20 @@ def devices(model: ModelName, server: Server = URL, token: Token = None, as_json
         rows.append(
             (item["id"], item["name"], item["version"], item["kept"], item["channel"], _under_way(item),
              last.get("stage"), None if measured is None else f"{measured / 1e4:.2f} %", last.get("cause"),
-             last.get("reason"), item["last_seen"])
+             _reason(last), item["last_seen"])
         )  # fmt: skip
     headings = [
         "id", "device", "version", "kept", "channel", "update", "last report", f"{metric} measured", "cause", "reason",
         "last seen",
     ]  # fmt: skip
     show(items, as_json, listing(f"Devices of {model}", headings, rows))
+
+
+def _reason(report: Mapping[str, Any]) -> str | None:
+    """Say why an update failed and, if so, that its device fetched the version whole again and again."""
+    times = report.get("full_deliveries")
+    whole = f"fetched whole as a fallback {times} times" if times else None
+    return "; ".join(filter(None, (report.get("reason"), whole))) or None
 
 
 def _under_way(device: Mapping[str, Any]) -> str | None:

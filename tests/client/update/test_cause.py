@@ -81,3 +81,10 @@ def test_a_memory_that_is_full_speaks_of_no_version() -> None:
     error = errors.ProbationFailed("the model cannot be measured")
     error.__cause__ = MemoryError()
     assert cause_of(error, "probation") == cause_of(InternalError(MemoryError()), "decode") == "device"
+
+
+def test_a_file_that_cannot_be_opened_speaks_of_no_version() -> None:
+    error = errors.SnapshotError("cannot read snapshot: Permission denied")
+    assert cause_of(error, "decode") == "version"
+    error.__cause__ = PermissionError()
+    assert cause_of(error, "decode") == "device"

@@ -188,7 +188,7 @@ def test_the_way_back_leads_to_the_same_tables(migrated: Engine) -> None:
     with migrated.execution_options(writes=True).connect() as connection, connection.begin():
         command.downgrade(migrate._config(connection), "0002")
     assert after["candidates"] - columns()["candidates"] == {"tried", "data_sha256", "metric_name", "metric_counts"}
-    more = {"total", "error_rate_ppm", "cause", "report_id", "device_time", "measure"}
+    more = {"total", "error_rate_ppm", "cause", "report_id", "device_time", "measure", "full_deliveries"}
     assert after["reports"] - columns()["reports"] == more
     assert migrate.upgrade(migrated) == ("0002", LATEST)
     assert columns() == after
