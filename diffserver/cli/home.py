@@ -1,5 +1,8 @@
-"""The home of a server on this machine: the option that names it, its settings and its database."""
+"""The home of a server on this machine: the option that names it, its settings and its database, and who is at it."""
 
+import getpass
+import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +13,8 @@ from diffserver.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from diffserver.catalog.audit import Actor
 
 Home = Annotated[
     Path | None,
@@ -32,3 +37,14 @@ def open_home(home: Path | None) -> tuple[Settings, "Engine"]:
     engine = connect(settings.database)
     migrate.check(engine)
     return settings, engine
+
+
+def host_user() -> "Actor":
+    """Return whoever types commands here, for the audit log: commands of this machine ask for no token."""
+    from diffserver.catalog.audit import HOST, Actor
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user that no file names
+        user = str(os.getuid())
+    return Actor(f"{user}@{socket.gethostname()}", HOST)

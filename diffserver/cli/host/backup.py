@@ -19,7 +19,7 @@ def backup(
         Path, typer.Argument(help="Where backups are kept; what an earlier one has is not copied again.")
     ],
     with_keys: Annotated[
-        bool, typer.Option("--with-keys", help="With the keys that sign and the operator's token: guard it like them.")
+        bool, typer.Option("--with-keys", help="With the keys that sign and the admin's token: guard it like them.")
     ] = False,
     home: Home = None,
     as_json: AsJson = False,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from diffserver.cli.home import Home, open_home
+from diffserver.cli.home import Home, host_user, open_home
 from diffserver.cli.output import AsJson, listing, show
 
 
@@ -18,14 +18,17 @@ def prune(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what is older than DIFFSERVER_KEEP_… say: reports, candidates, trainings, uploads, tokens, devices.
+    """Remove what is older than DIFFSERVER_KEEP_… say: reports, candidates, trainings, uploads, tokens, devices,
+    the audit log.
 
     What devices may be assigned, and what a training may start from, is never among it.
 
     Examples: `diffserver prune`, `diffserver prune --yes --json`
     """
+    from diffserver.catalog import audit
     from diffserver.storage import uploads
     from diffserver.storage.column_types import utc_now
+    from diffserver.storage.database import writing
     from diffserver.storage.object_store import Objects
     from diffserver.upkeep.prune import carry_out, plan
 
@@ -34,6 +37,9 @@ def prune(
     planned = plan(engine, objects, settings.keep, utc_now())
     counts = planned.counts()
     if really:
+        if removed := {name.replace(" ", "_"): count for name, (count, _) in counts.items() if count}:
+            with writing(engine) as session:
+                audit.record(session, host_user(), "old.prune", None, **removed)
         carry_out(engine, objects, planned)
         uploads.sweep(settings.home)
     value = {"removed": really, "found": {name: {"count": n, "bytes": size} for name, (n, size) in counts.items()}}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diffserver.cli.home import Home, read_settings
+from diffserver.cli.home import Home, host_user, read_settings
 from diffserver.cli.output import AsJson, progress_bar, show
 from diffserver.errors import Invalid
 from diffserver.settings import TOKEN_FILE, Settings
@@ -63,6 +63,7 @@ def restore(
 
 def _restore(backup: "Backup", settings: Settings, engine: "Engine", replace: bool) -> tuple[int, "Reissued"]:
     """Carry it out; the database changes last, in one transaction."""
+    from diffserver.catalog import audit
     from diffserver.storage.database import writing
     from diffserver.storage.object_store import Objects
     from diffserver.trust.bootstrap import write_anchor
@@ -78,6 +79,9 @@ def _restore(backup: "Backup", settings: Settings, engine: "Engine", replace: bo
                 signed = reissue(session, Keyring(settings.keys), backup.manifest.moment)
             put_objects(backup, Objects(settings.objects), settings.home, move)
             rows = put_in_place(stage, engine, replace, move)
+        with writing(engine) as session:
+            made = backup.manifest.moment.isoformat()
+            audit.record(session, host_user(), "backup.restore", None, made=made, rows=rows, replaced=replace)
     write_anchor(engine, settings.home)
     return rows, signed
 
@@ -99,5 +103,5 @@ def _described(backup: "Backup", settings: Settings, rows: int, signed: "Reissue
         )
     lines.append("Devices that enrolled since have to enrol again.")
     if not (settings.home / TOKEN_FILE).is_file():
-        lines.append("There is no operator's token here; to make one: diffserver token create admin")
+        lines.append("There is no admin's token here; to make one: diffserver token create admin")
     return [*lines, "Next: diffserver serve"]

@@ -1,10 +1,15 @@
 """Commands that set up a home on this machine: init, migrate."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from diffserver.cli.home import Home, read_settings
+from diffserver.cli.home import Home, host_user, read_settings
 from diffserver.cli.output import AsJson, show
 from diffserver.settings import TOKEN_FILE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def add_to(app: typer.Typer) -> None:
@@ -14,30 +19,31 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(home: Home = None, as_json: AsJson = False) -> None:
-    """Make a home: database, object store, an operator's token, keys and the root that devices enrol with.
+    """Make a home: database, object store, an admin's token, keys and the root that devices enrol with.
 
     Safe to run again.
 
     Example: `diffserver init --home /srv/diffserver`
     """
     from diffclient.durable import PRIVATE, create_file
-    from diffserver.catalog import tokens
+    from diffserver.catalog import audit, tokens
     from diffserver.cli.keys.key_files import describe_anchor, describe_keys
     from diffserver.storage.database import connect, writing
-    from diffserver.storage.migrate import upgrade
     from diffserver.trust.bootstrap import establish
 
     settings = read_settings(home)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.database)
-    upgrade(engine)
+    _upgrade(engine)
     path = settings.home / TOKEN_FILE
     if not path.exists():
         with writing(engine) as session:
-            create_file(path, f"{tokens.create(session, 'admin', 'init')[1]}\n".encode(), PRIVATE)
+            token, secret = tokens.create(session, "admin", "init")
+            audit.record(session, host_user(), "token.create", None, **tokens.described(token))
+            create_file(path, f"{secret}\n".encode(), PRIVATE)
     anchor = establish(engine, settings)
     lines = [
-        f"Home {settings.home} is ready; the operator's token is in {path}.",
+        f"Home {settings.home} is ready; the admin's token is in {path}.",
         f"Devices enrol with {anchor.path}. {describe_keys(settings)}",
         "Next: diffserver serve",
     ]
@@ -51,8 +57,20 @@ def migrate(home: Home = None, as_json: AsJson = False) -> None:
     Example: `DIFFSERVER_DATABASE=postgresql://… diffserver migrate`
     """
     from diffserver.storage.database import connect
-    from diffserver.storage.migrate import upgrade
 
-    before, after = upgrade(connect(read_settings(home).database))
+    before, after = _upgrade(connect(read_settings(home).database))
     changed = f"migrated from {before or 'nothing'} to {after}" if before != after else f"already at {after}"
     show({"before": before, "after": after}, as_json, f"The database is {changed}.")
+
+
+def _upgrade(engine: "Engine") -> tuple[str | None, str]:
+    """Bring the database to this release's tables, and write that down; returns the revisions before and after."""
+    from diffserver.catalog import audit
+    from diffserver.storage.database import writing
+    from diffserver.storage.migrate import upgrade
+
+    before, after = upgrade(engine)
+    if before != after:
+        with writing(engine) as session:
+            audit.record(session, host_user(), "database.migrate", None, before=before, after=after)
+    return before, after

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from diffserver.catalog import tokens
-from diffserver.cli.home import Home, open_home
+from diffserver.catalog import audit, tokens
+from diffserver.cli.home import Home, host_user, open_home
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.errors import Invalid
 from diffserver.storage.column_types import utc_now
@@ -62,6 +62,7 @@ def token_create(
     until = _moment(expires or USUAL[named], utc_now())
     with writing(open_home(home)[1]) as session:
         token, secret = tokens.create(session, named, name, expires_at=until, uses=uses)
+        audit.record(session, host_user(), "token.create", None, **tokens.described(token))
         show({**_described(token), "token": secret}, as_json, secret)
 
 
@@ -92,6 +93,8 @@ def token_revoke(
         raise Invalid(f"{which!r} is no id of a token or a device", "see `diffserver token list`")
     with writing(open_home(home)[1]) as session:
         ended = tokens.revoke_device(session, which) if device else [tokens.revoke(session, int(which))]
+        for token in ended:
+            audit.record(session, host_user(), "token.revoke", None, **tokens.described(token))
         ids = [token.id for token in ended]
     text = ", ".join(f"Token {number} is revoked" for number in ids)
     value = {"ids": ids, "device_id": which} if device else {"id": ids[0]}

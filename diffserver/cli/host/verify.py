@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from diffserver.cli.home import Home, open_home
+from diffserver.cli.home import Home, host_user, open_home
 from diffserver.cli.output import AsJson, listing, progress, show
 from diffserver.errors import Invalid
 
@@ -41,6 +41,8 @@ def verify(
 
     Examples: `diffserver verify`, `diffserver verify --repair --from /backup/objects`
     """
+    from diffserver.catalog import audit
+    from diffserver.storage.database import writing
     from diffserver.storage.object_store import Objects
     from diffserver.upkeep.damage import take_inventory
     from diffserver.upkeep.repair import repair as mend
@@ -56,6 +58,9 @@ def verify(
     damages = _read(engine, objects, parts, quiet=as_json)
     work = settings.home if settings.home.is_dir() else None
     done = mend(engine, objects, damages, sources or [], work) if repair and damages else {}
+    if done:
+        with writing(engine) as session:
+            audit.record(session, host_user(), "objects.repair", None, repaired=len(done), damaged=len(damages))
     known = [_described(damage, done.get(damage)) for damage in damages]
     remaining = len(damages) - len(done)
     summary = {"read": len(parts.parts), "bytes": parts.length, "damaged": len(damages), "remaining": remaining}

@@ -10,8 +10,9 @@ import typer
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from diffserver.catalog import audit
 from diffserver.catalog.names import require_model
-from diffserver.cli.home import Home, open_home
+from diffserver.cli.home import Home, host_user, open_home
 from diffserver.cli.keys import offline
 from diffserver.cli.keys.key_files import (
     Public,
@@ -143,6 +144,7 @@ def accept_clock(home: Home = None, as_json: AsJson = False) -> None:
     """
     with writing(open_home(home)[1]) as session:
         moment = accept(session).isoformat()
+        audit.record(session, host_user(), "clock.accept", None, moment=moment)
     show({"clock": moment}, as_json, f"Metadata is signed by this clock from now on: {moment}")
 
 
@@ -160,6 +162,8 @@ def _sign_and_submit(settings: Settings, engine: Engine, request: Request, out: 
 def _put_in_force(settings: Settings, engine: Engine, request: Request, as_json: bool) -> None:
     with writing(engine) as session:
         signing_requests.submit(session, request, Keyring(settings.keys, ask=True), signing_time(session))
+        changed = [line.strip() for line in key_changes.describe(request)]
+        audit.record(session, host_user(), "keys.change", None, roles=sorted(request.metadata), changed=changed)
     anchor = write_anchor(engine, settings.home)
     text = "\n".join([*key_changes.describe(request), f"In force; new devices enrol with {anchor.path}."])
     show({"roles": sorted(request.metadata), **describe_anchor(settings, anchor)}, as_json, text)
