@@ -89,8 +89,14 @@ def _enroll(arguments: argparse.Namespace, store: Store) -> None:
         # The root first: without one, an enrolment token would be spent for nothing.
         root = initial_root.root_of_trust(transport, arguments.server, arguments.root, arguments.root_sha256)
         registration = {"model": arguments.model, "name": arguments.name, "channel": arguments.channel}
-        replaces = _former_token(store, base_url(arguments.server))
-        enrolment = enroll(transport, arguments.server, arguments.token, **registration, replaces=replaces)
+        enrolment = enroll(
+            transport,
+            arguments.server,
+            arguments.token,
+            **registration,
+            attributes=dict(arguments.attributes),
+            replaces=_former_token(store, base_url(arguments.server)),
+        )
         plant_root(store.trust, root)
         _keep(store, policy)
         store.enroll(enrolment)

@@ -111,6 +111,15 @@ def _enrolling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="the model to run")
     parser.add_argument("--name", required=True, help="what operators shall call this device")
     parser.add_argument("--channel", default="stable", help="the channel to follow (default: stable)")
+    parser.add_argument(
+        "--set",
+        dest="attributes",
+        type=_attribute,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what this device is, for operators to choose by, like region=eu; may be repeated",
+    )
     parser.add_argument("--root", type=Path, metavar="FILE", help="the root of trust, as the operator hands it out")
     parser.add_argument("--root-sha256", metavar="HEX", help="or its SHA-256: the server's first root must have it")
     parser.add_argument("--force", action="store_true", help="replace the enrolment and the root that are there")
@@ -214,6 +223,13 @@ def _ways(parser: argparse.ArgumentParser, more: str = "") -> None:
         metavar="N",
         help=f"bytes a second below which an answer is given up (at first: 100){more}",
     )
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not (name and mark and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no attribute: give one like region=eu")
+    return name, value
 
 
 def _count(text: str) -> int:

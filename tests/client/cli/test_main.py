@@ -248,6 +248,24 @@ def test_a_second_enrolment_needs_force(enrolled: Cli, server: ScriptedServer) -
     assert asked.body["replaces"] == before.token, "the server lists this device once"
 
 
+@pytest.mark.parametrize("damage", ["of another server", "unreadable"])
+def test_a_token_goes_to_no_other_server_than_its_own(enrolled: Cli, server: ScriptedServer, damage: str) -> None:
+    kept, root = enrolled.store / "enrolment.json", str(enrolled.store.with_name("root.json"))
+    elsewhere = kept.read_text().replace(server.url, "https://elsewhere.example.org")
+    kept.write_text(elsewhere if damage == "of another server" else "{")
+    again = ["enroll", server.url, "--token", ENROL_TOKEN, "--model", "commands", "--name", "hall", "--root", root]
+    assert enrolled(*again, "--force", "--set", "region=eu", "--set", "group=a=b")[0] == 0
+    (*_, last) = (request.body for request in server.seen if request.path == "/v1/enroll")
+    assert last["attributes"] == {"region": "eu", "group": "a=b"}
+    assert "replaces" not in last
+
+
+def test_what_is_no_attribute_is_refused(cli: Cli, server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli("enroll", server.url, "--token", "t", "--model", "m", "--name", "n", "--set", "region")
+    assert "'region' is no attribute: give one like region=eu" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [[], ["explode"], ["enroll"], ["update", "--no-such-option"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
