@@ -17,7 +17,7 @@ from diffserver.errors import SettingsError
 T = TypeVar("T")
 
 TOKEN_FILE, ROOT_FILE = "operator.token", "root.json"
-"""In the home, made by `init`: the operator's token, and the root that devices enrol with."""
+"""In the home, made by `init`: an admin's token, and the root that devices enrol with."""
 
 DATABASES = ("sqlite", "postgresql")
 OBJECTS = ("file", "s3", "gs", "az", "memory")

@@ -18,7 +18,7 @@ Token = Annotated[
     typer.Option(
         "--token",
         envvar="DIFFSERVER_TOKEN",
-        help="Operator's token. [default: from DIFFSERVER_HOME]",
+        help="An operator's token, of the role that the command needs. [default: from DIFFSERVER_HOME]",
         show_default=False,
     ),
 ]
@@ -34,5 +34,5 @@ def connected(server: str, token: str | None) -> Remote:
     """Return the server with the token given or the one that `init` wrote; raises Invalid."""
     path = home_folder() / TOKEN_FILE
     if not token and not path.is_file():
-        raise Invalid("no operator's token", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")
+        raise Invalid("no token of an operator", f"pass --token or DIFFSERVER_TOKEN, or run where {path} is")
     return Remote(server, token or path.read_text().strip())

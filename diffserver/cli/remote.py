@@ -43,12 +43,12 @@ class Remote:
     ) -> None:
         self._client.close()
 
-    def get(self, path: str, **query: str | int | None) -> Any:
+    def get(self, path: str, **query: str | int | list[str] | None) -> Any:
         """Return the JSON at a path; raises RemoteError."""
         parameters = {name: value for name, value in query.items() if value is not None}
         return self._json("GET", path, params=parameters)
 
-    def pages(self, path: str, **query: str | int | None) -> Iterator[Any]:
+    def pages(self, path: str, **query: str | int | list[str] | None) -> Iterator[Any]:
         """Yield all items of a list, page by page."""
         after: int | str | None = None
         while True:

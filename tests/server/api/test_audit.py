@@ -1,16 +1,18 @@
 """The audit log: each act of an operator leaves a row, and no secret is in it."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
 
+from diffclient.payload.frame import MAGIC
 from tests.server import factories
 from tests.server.conftest import Service
 
 NO_ACT = {"report", "poll", "tell", "put_checkpoint", "put_graph", "put_diff"}
-"""What devices say; and uploads, which change nothing until a training names them."""
+"""What devices say, and uploads, which are tried by themselves."""
 
 
 def acts(service: Service, query: str = "") -> list[dict[str, Any]]:
@@ -102,6 +104,15 @@ def test_an_act_leaves_a_row(service: Service, name: str) -> None:
     (row,) = acts(service)[before:]
     assert (row["act"], row["actor"], row["role"]) == (act, "anna", "admin")
     assert "ds_" not in str(row["details"])
+
+
+@pytest.mark.parametrize("kind", ["graph", "diff"])
+def test_an_upload_leaves_a_row(service: Service, kind: str) -> None:
+    data = MAGIC + bytes(60) if kind == "diff" else b"a graph"
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert service.operator.put(f"/v1/checkpoints/{kind}s/{sha256}", content=data).status_code == 201
+    (row,) = acts(service)
+    assert (row["act"], row["details"]) == (f"{kind}.upload", {"sha256": sha256, "length": len(data)})
 
 
 def test_what_was_refused_leaves_none(service: Service) -> None:

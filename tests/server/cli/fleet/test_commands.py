@@ -7,6 +7,9 @@ import pytest
 
 from diffserver.errors import Invalid
 from diffserver.main import app
+from diffserver.storage.column_types import utc_now
+from diffserver.storage.database import writing
+from diffserver.storage.tables import Device
 from tests.server import factories
 from tests.server.conftest import Service, Type
 from tests.server.rollouts.fleet import enrolled, publish_in_stages
@@ -26,6 +29,29 @@ def test_a_device_is_shown_described_moved_and_taken_out(service: Service, typed
     assert [item["devices"] for item in typed("channels", "list", "speech")] == [1, 0]
     assert typed("device", "revoke", device.id)["left"] is None
     assert typed("device", "decommission", device.id)["left"] is not None
+
+
+def test_devices_are_listed_by_channel_and_attribute(
+    service: Service, typed: Type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.publish_chain(1)
+    first, second = (device.id for device in enrolled(service, 2))
+    typed("device", "set", first, "group=pilots", "region=eu")
+    typed("device", "set", second, "group=pilots")
+    typed("device", "decommission", second)
+
+    def listed(*options: str) -> set[str]:
+        return {item["id"] for item in typed("devices", "speech", *options)}
+
+    assert listed("--attribute", "group=pilots", "--attribute", "region=eu", "--channel", "stable") == {first}
+    assert (listed(), listed("--left")) == ({first}, {first, second})
+    with writing(service.engine) as session:
+        session.get_one(Device, first).cloned_at = utc_now()
+    app(["devices", "speech", "--left"], standalone_mode=False)
+    shown = capsys.readouterr()
+    assert "group=pilots, region=eu" in shown.out
+    assert "left 20" in shown.out
+    assert f"used by two machines at once: {first}\n" in shown.err
 
 
 def test_what_is_no_attribute_is_told(typed: Type) -> None:

@@ -23,7 +23,7 @@ def test_updates_under_way_and_devices_that_fell_silent_are_listed(
         attic = session.scalars(select(Device).where(Device.name == "attic")).one()
         assert attic.last_seen is not None
         attic.last_seen -= timedelta(hours=2)
-    devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
+    devices("speech", server=url, token=service.operator.headers["Authorization"].removeprefix("Bearer "))
     shown = rows_of(capsys.readouterr().out)
     assert {name: cells[1:5] for name, cells in shown.items()} == {
         "kitchen": ["1", "0", "stable", "at download"],
@@ -35,7 +35,7 @@ def test_what_is_at_fault_is_listed(service: Service, url: str, capsys: pytest.C
     service.publish_chain(0)
     report = {"stage": "postponed", "failed_stage": "download", "reason": "it broke off", "cause": "network"}
     service.device().post("/v1/device/reports", json=report)
-    devices("speech", url, service.operator.headers["Authorization"].removeprefix("Bearer "))
+    devices("speech", server=url, token=service.operator.headers["Authorization"].removeprefix("Bearer "))
     cells = rows_of(capsys.readouterr().out)["kitchen"]
     assert (cells[5], cells[7], cells[8]) == ("postponed", "network", "it broke off")
 
