@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from diffserver.catalog.names import require_name
 from diffserver.errors import Conflict, Forbidden, Invalid, NotFound
+from diffserver.storage.changes import UNTOLD
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Device, Token
 
@@ -66,7 +67,7 @@ def spend(session: Session, token: Token) -> None:
     """Count one use of a token, in the transaction of what it is used for; raises Forbidden if none is left."""
     left = or_(Token.uses.is_(None), Token.used < Token.uses)
     counted = update(Token).where(Token.id == token.id, left).values(used=Token.used + 1).returning(Token.id)
-    if session.execute(counted).one_or_none() is None:
+    if session.execute(counted.execution_options(**UNTOLD)).one_or_none() is None:
         raise Forbidden(
             f"this token was made for {token.uses} devices, and they have enrolled", "ask the operator for another one"
         )

@@ -7,8 +7,7 @@ diff leads backwards: a device that shall run an older version returns to the sl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,63 +17,72 @@ from diffclient.release.manifest import from_json
 from diffclient.release.target_custom import name_of
 from diffserver.catalog.update_path import Edge, plan
 from diffserver.errors import NoPath
-from diffserver.rollouts.target import Target, target
-from diffserver.storage.tables import Device, Model, Step, Version
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The version that a device should run, and the targets of the steps that lead there."""
-
-    number: int | None
-    digest: str | None
-    steps: tuple[str, ...] = ()
-    notice: Literal["snapshot"] | None = None
-    """Set if there are no steps for the only reason that the device wants no snapshot."""
+from diffserver.rollouts.book import Answer, Book, Question
+from diffserver.rollouts.target import Target
+from diffserver.storage.column_types import utc_now
+from diffserver.storage.tables import Attribute, Device, Model, Step, Version
 
 
 def answer(
-    session: Session, device: Device, holding: Holding, full_fallback: bool = True, without: Sequence[str] = ()
+    session: Session,
+    device: Device,
+    holding: Holding,
+    full_fallback: bool = True,
+    without: Sequence[str] = (),
+    book: Book | None = None,
 ) -> Answer:
     """Return the steps of a device from what it holds, with a snapshot only if it may; raises NoPath.
 
     Where it is cheaper, and signed, the answer is to return to the version kept: the next poll goes on from there.
-    `without` names steps that failed on the device: no way takes them.
+    `without` names steps that failed on the device: no way takes them. What is in the book is not read again.
     """
-    shall = target(session, device, holding.digest)
-    if shall is None:
+    book = book or Book(device.model)
+    course = book.course(session, device.channel)
+    if course is None:
         return Answer(None, None)
+    shall = course.target(device.id, partial(attributes, session, device.id), holding.digest, utc_now())
+    question = Question(shall, holding.digest, holding.previous, full_fallback)
     if shall.digest == holding.digest:
-        return Answer(shall.number, shall.digest)
-    steps = _steps(session, device.model)
+        return book.keep(question, Answer(shall.number, shall.digest))
+    if without:
+        return _answer(session, device.model, book.steps(session), question, without)
+    known = book.known_answer(question)
+    return known or book.keep(question, _answer(session, device.model, book.steps(session), question))
+
+
+def attributes(session: Session, device: str) -> frozenset[tuple[str, str]]:
+    """Return a device's attributes, each a name and a value."""
+    rows = session.execute(select(Attribute.name, Attribute.value).where(Attribute.device_id == device))
+    return frozenset((row.name, row.value) for row in rows)
+
+
+def _answer(
+    session: Session, model: str, steps: Mapping[Edge, int], asked: Question, without: Sequence[str] = ()
+) -> Answer:
     if without:
         names = dict(zip(steps, _names(session, list(steps.values())), strict=True))
         steps = {edge: step for edge, step in steps.items() if names[edge] not in without}
-    to = _first(session, device, holding, steps, shall, full_fallback)
+    to = _first(session, model, steps, asked)
     try:
-        way = _way(steps, holding.digest, to.digest, full_fallback)
+        way = _way(steps, asked.held, to.digest, asked.snapshot)
     except NoPath:
-        if full_fallback and to == shall:
+        if asked.snapshot and to == asked.target:
             raise
         return Answer(to.number, to.digest, notice="snapshot")
     return Answer(to.number, to.digest, _names(session, [steps[edge] for edge in way]))
 
 
-def _first(
-    session: Session, device: Device, holding: Holding, steps: Iterable[Edge], to: Target, full_fallback: bool
-) -> Target:
+def _first(session: Session, model: str, steps: Iterable[Edge], asked: Question) -> Target:
     """Return the version to go to first: the one kept, if that is the cheaper way and the device may go back to it."""
-    if holding.previous is None or holding.digest is None:
-        return to
-    if holding.previous not in session.get_one(Model, device.model).returns:
-        return to
-    numbers = _numbers(session, device.model, [holding.digest, holding.previous])
-    kept, runs = numbers.get(holding.previous), numbers.get(holding.digest)
+    if asked.kept is None or asked.held is None or asked.kept not in session.get_one(Model, model).returns:
+        return asked.target
+    numbers = _numbers(session, model, [asked.held, asked.kept])
+    kept, runs = numbers.get(asked.kept), numbers.get(asked.held)
     if kept is None or runs is None or kept >= runs:
-        return to
-    through = _cost(steps, holding.previous, to.digest, full_fallback)
-    direct = _cost(steps, holding.digest, to.digest, full_fallback)
-    return Target(kept, holding.previous) if through < direct else to
+        return asked.target
+    through = _cost(steps, asked.kept, asked.target.digest, asked.snapshot)
+    direct = _cost(steps, asked.held, asked.target.digest, asked.snapshot)
+    return Target(kept, asked.kept) if through < direct else asked.target
 
 
 def _way(steps: Iterable[Edge], held: str | None, to: str, snapshot: bool) -> tuple[Edge, ...]:
@@ -87,12 +95,6 @@ def _cost(steps: Iterable[Edge], held: str | None, to: str, snapshot: bool) -> f
         return sum(edge.length for edge in _way(steps, held, to, snapshot))
     except NoPath:
         return float("inf")
-
-
-def _steps(session: Session, model: str) -> dict[Edge, int]:
-    """Return the numbers of a model's steps."""
-    rows = session.execute(select(Step.id, Step.from_digest, Step.to_digest, Step.length).where(Step.model == model))
-    return {Edge(*row[1:]): row.id for row in rows}
 
 
 def _names(session: Session, chosen: Sequence[int]) -> tuple[str, ...]:

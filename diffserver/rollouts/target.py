@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, aliased
 
-from diffserver.rollouts.plan import from_json, place, stages_of
-from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Attribute, Channel, Device, Rollout, Version
+from diffserver.rollouts.plan import Window, from_json, place, stages_of
+from diffserver.storage.tables import Channel, Rollout, Version
+
+Attributes = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,53 @@ class Target:
     digest: str
 
 
-def target(session: Session, device: Device, held: str | None) -> Target | None:
-    """Return the version that a device shall run that holds `held`; None if nothing was published yet."""
+@dataclass(frozen=True)
+class Reached:
+    """Whom a rollout has come to: devices whose place is below a bound, and those with one of these attributes."""
+
+    rollout: int
+    bound: int
+    attributes: frozenset[tuple[str, str]]
+
+    def has(self, device: str, attributes: Attributes) -> bool:
+        """Tell whether it has come to a device with these attributes."""
+        return place(self.rollout, device) < self.bound or not self.attributes.isdisjoint(attributes)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A rollout under way: where it leads, whom it has come to, and when it gives the version to further devices."""
+
+    to: Target
+    reached: Reached
+    running: bool
+    hours: Window | None
+
+    def gives(self, moment: datetime) -> bool:
+        """Tell whether further devices are given the version at a moment."""
+        return self.running and (self.hours is None or self.hours.is_open(moment))
+
+
+@dataclass(frozen=True)
+class Course:
+    """The version that a channel stands at, and the rollout that leads its devices to another one."""
+
+    stands: Target
+    moving: Moving | None
+
+    def target(self, device: str, attributes: Callable[[], Attributes], held: str | None, moment: datetime) -> Target:
+        """Return the version that a device shall run that holds `held`; attributes are asked for if they matter."""
+        moving = self.moving
+        if moving is None:
+            return self.stands
+        if moving.to.digest == held:
+            return moving.to
+        named = attributes() if moving.reached.attributes else ()
+        return moving.to if moving.gives(moment) and moving.reached.has(device, named) else self.stands
+
+
+def course(session: Session, model: str, channel: str) -> Course | None:
+    """Return where a channel leads; None if nothing was published yet."""
     stands, moves = aliased(Version), aliased(Version)
     on_its_way = and_(
         Rollout.model == Channel.model, Rollout.channel == Channel.name, Rollout.state.in_(("running", "paused"))
@@ -33,27 +80,11 @@ def target(session: Session, device: Device, held: str | None) -> Target | None:
         .join(stands, and_(stands.model == Channel.model, stands.digest == Channel.digest))
         .outerjoin(Rollout, on_its_way)
         .outerjoin(moves, and_(moves.model == Rollout.model, moves.digest == Rollout.to_digest))
-        .where(Channel.model == device.model, Channel.name == device.channel)
+        .where(Channel.model == model, Channel.name == channel)
     ).one_or_none()
     if row is None:
         return None
-    rollout: Rollout | None = row.Rollout
-    if rollout and (rollout.to_digest == held or (_gives(rollout) and _has(session, reached(rollout), device.id))):
-        return Target(row.moves_to, rollout.to_digest)
-    return Target(row.number, row.digest)
-
-
-@dataclass(frozen=True)
-class Reached:
-    """Whom a rollout has come to: devices whose place is below a bound, and those with one of these attributes."""
-
-    rollout: int
-    bound: int
-    attributes: frozenset[tuple[str, str]]
-
-    def has(self, device: str, attributes: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether it has come to a device with these attributes."""
-        return place(self.rollout, device) < self.bound or not self.attributes.isdisjoint(attributes)
+    return Course(Target(row.number, row.digest), _moving(row.Rollout, row.moves_to) if row.Rollout else None)
 
 
 def reached(rollout: Rollout) -> Reached:
@@ -62,14 +93,6 @@ def reached(rollout: Rollout) -> Reached:
     return Reached(rollout.id, rollout.reach, frozenset(stage.attribute for stage in stages if stage.attribute))
 
 
-def _gives(rollout: Rollout) -> bool:
-    """Tell whether further devices are given the version at this moment."""
+def _moving(rollout: Rollout, number: int) -> Moving:
     hours = from_json(rollout.terms).hours()
-    return rollout.state == "running" and (hours is None or hours.is_open(utc_now()))
-
-
-def _has(session: Session, come: Reached, device: str) -> bool:
-    if not come.attributes:
-        return come.has(device, ())
-    rows = session.execute(select(Attribute.name, Attribute.value).where(Attribute.device_id == device))
-    return come.has(device, ((row.name, row.value) for row in rows))
+    return Moving(Target(number, rollout.to_digest), reached(rollout), rollout.state == "running", hours)

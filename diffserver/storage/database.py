@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.orm import Session
 
+from diffserver.storage.changes import TellingSession
+
 WAIT_SECONDS = 30
 
 
@@ -38,11 +40,12 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine, wait_seconds: float | None = None) -> Iterator[Session]:
     """Yield a session whose writes are committed together at the end, or rolled back after an error.
 
+    Whoever remembers what it changes is told (see `changes`), the engine's own process at once by its option `on_change`.
     Raises OperationalError if others write for longer than `wait_seconds`, by default the engine's.
     """
     wait = {} if wait_seconds is None else {"wait_seconds": wait_seconds}
     writes = engine.execution_options(writes=True, **wait)
-    with Session(writes, expire_on_commit=False) as session, session.begin():
+    with TellingSession(writes, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -52,13 +55,6 @@ def now(session: Session) -> datetime:
         moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
     return datetime.now(UTC)
-
-
-def exclusive(session: Session, key: int) -> None:
-    """Lock `key` against other writing transactions until this one ends."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(key)))
-    # SQLite has a single writer anyway.
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

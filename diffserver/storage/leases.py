@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from sqlalchemy import Engine, delete
 
-from diffserver.storage.database import exclusive, now, writing
+from diffserver.storage.database import now, writing
+from diffserver.storage.locks import exclusive
 from diffserver.storage.tables import Lease
 
 # An arbitrary number that no other lock uses.

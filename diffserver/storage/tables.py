@@ -342,7 +342,10 @@ class Token(Base):
     """
 
     __tablename__ = "tokens"
-    __table_args__ = (CheckConstraint("role in ('admin', 'publisher', 'viewer', 'enroll', 'device')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role in ('admin', 'publisher', 'viewer', 'enroll', 'device')", name="role"),
+        Index(None, "device_id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
@@ -395,3 +398,13 @@ class Audit(Base):
     act: Mapped[str] = mapped_column(String(64))
     model: Mapped[str | None] = mapped_column(String(64))
     details: Mapped[dict[str, Any]]
+
+
+class Change(Base):
+    """News of what processes remember: something of a topic changed, by its key; without one, all of it may have."""
+
+    __tablename__ = "changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    topic: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str | None] = mapped_column(String(64))

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata
 
 from diffserver.errors import KeyMissing
-from diffserver.storage.database import exclusive
+from diffserver.storage.locks import exclusive
 from diffserver.storage.tables import RoleMetadata
 from diffserver.trust.metadata.next_metadata import RoleLookup
 from diffserver.trust.metadata.roles import ROOT

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from diffserver.choices.channels import STABLE
 from diffserver.settings import Retention
+from diffserver.storage.changes import UNTOLD
 from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects, Stored
 from diffserver.storage.tables import (
@@ -101,7 +102,7 @@ def carry_out(engine: Engine, objects: Objects, planned: Plan) -> None:
     for ids in _batches(planned.reports):
         _run(engine, delete(Report).where(Report.id.in_(ids)))
     for ids in _batches(planned.tokens):
-        _run(engine, delete(Token).where(Token.id.in_(ids)))
+        _run(engine, delete(Token).where(Token.id.in_(ids)).execution_options(**UNTOLD))  # none of them is valid
     for ids in _batches(planned.trainings):
         _run(engine, delete(Training).where(Training.id.in_(ids), Training.state.in_(ENDED)))
     for ids in _batches(planned.candidates):
