@@ -13,12 +13,14 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 
 from diffserver import __version__
 from diffserver.api import problems
 from diffserver.api.guesses import Guesses
-from diffserver.api.limits import BodyLimit, PollGate, WriteGate
+from diffserver.api.limits import WRITERS, BodyLimit, PollGate, Returns, WriteGate
 from diffserver.api.parameters import only_known
+from diffserver.api.quick_polls import QuickPolls
 from diffserver.api.routes import (
     audit,
     blobs,
@@ -35,6 +37,9 @@ from diffserver.api.routes import (
     trust,
 )
 from diffserver.logs import Log, RequestLog, make_log
+from diffserver.polls.memory import HEAR_SECONDS, Memory
+from diffserver.polls.notes import WRITE_SECONDS, Notes
+from diffserver.polls.together import Together
 from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
@@ -69,9 +74,13 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
 
     `own_worker` describes the state of the worker that was started with this process, if one was.
     """
-    engine, objects = connect(settings.database), Objects(settings.objects)
-    migrate.check(engine)
+    memory, objects = Memory(settings.remembered_devices), Objects(settings.objects)
+    connected = connect(settings.database)
+    migrate.check(connected)
     log = log or make_log()
+    engine = connected.execution_options(on_change=memory.outdate)
+    quick = engine.execution_options(wait_seconds=settings.write_seconds)
+    notes = Notes(quick)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -81,12 +90,17 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         look = partial(log_moves, engine, keyring, replica, log)
         app.state.renewal = Repeating("renewal", renew, PASS_SECONDS, log, "metadata was not renewed")
         rollout_watch = Repeating("rollouts", look, settings.rollout_seconds, log, "rollouts were not looked at")
-        for thread in (app.state.renewal, rollout_watch):
+        noting = Repeating("notes", notes.write, WRITE_SECONDS, log, "that devices were seen is not written down")
+        hear = partial(memory.hear, engine)
+        hearing = Repeating("changes", hear, HEAR_SECONDS, log, "changes were not read", memory.outdated)
+        threads = (app.state.renewal, rollout_watch, hearing, noting)
+        for thread in threads:
             thread.start()
         uploads.sweep(settings.home)
         yield
-        for thread in (app.state.renewal, rollout_watch):
+        for thread in threads:
             thread.stop()
+        _last_notes(notes, log)
         engine.dispose()
         log.info("stopped")
 
@@ -102,20 +116,31 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         redoc_url=None,
     )
     app.state.settings, app.state.objects = settings, objects
-    app.state.engine = engine.execution_options(wait_seconds=settings.write_seconds)
+    app.state.engine, app.state.memory = quick, memory
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
+    come_back = Returns(WRITERS, SHED_SECONDS).seconds
+    app.state.enrolments = Together(quick, device.enroll_all, come_back)
+    app.state.reports = Together(quick, partial(device.record_all, limits=settings.quotas), come_back)
     for part in PARTS:
         app.include_router(part.router, dependencies=[Depends(only_known)])
     app.state.routes = [route for part in PARTS for route in part.router.routes]
     problems.register(app)
+    app.add_middleware(QuickPolls, memory=memory, notes=notes, poll_seconds=settings.poll_seconds)
     app.add_middleware(
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint
     )
     app.add_middleware(RequestLog, log=log, on_error=problems.unexpected)
     return app
+
+
+def _last_notes(notes: Notes, log: Log) -> None:
+    try:
+        notes.write()
+    except SQLAlchemyError as error:
+        log.warning("that devices were seen is not written down", error=str(error))
 
 
 class _Service(FastAPI):

@@ -58,7 +58,8 @@ class Settings:
     """The settings of one process of the service.
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
-    caps the polls answered at once; `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded file.
+    caps the polls answered at once; those of `remembered_devices`, at least, need no query. `max_body` caps a request's
+    body, in bytes, `max_checkpoint` an uploaded file.
     A request that writes waits `write_seconds` for its turn, and again for the database.
     `max_connections` caps what is open at once, by half of the files that the process may open, too. A request's head
     has to be there in `header_seconds`; a body, or an answer, has to move by `least_speed` bytes a second, judged every
@@ -88,6 +89,7 @@ class Settings:
     least_speed: int = 1024
     update_seconds: int = 3600
     rollout_seconds: int = 60
+    remembered_devices: int = 200_000
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
 
@@ -119,6 +121,7 @@ class Settings:
             port=read("PORT", _between(0, 65535), cls.port),
             poll_seconds=read("POLL_SECONDS", _between(1, 7 * 86400), cls.poll_seconds),
             max_polls=read("MAX_POLLS", _between(1, 1_000_000), cls.max_polls),
+            remembered_devices=read("REMEMBERED_DEVICES", _between(1, 100_000_000), cls.remembered_devices),
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
             lease_seconds=read("LEASE_SECONDS", _between(2, 86400), cls.lease_seconds),

@@ -28,7 +28,7 @@ FORBIDDEN_ON_DEVICES = {
 }
 TRAINING = ("diffs", "methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "rollouts", "trust", "upkeep")
-SERVING = ("app", "api", "connections")
+SERVING = ("app", "api", "connections", "polls")
 NEITHER = ("checkpoints", "evaluation", "choices", "gate", "errors", "logs", "settings")
 """What both sides may import, and what imports neither."""
 

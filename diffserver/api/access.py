@@ -8,19 +8,23 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from diffclient.network.holding import Holding
 from diffserver.api.answers import Page
 from diffserver.api.guesses import Guesses
 from diffserver.api.limits import WriteGate
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.errors import Forbidden, Unauthenticated
+from diffserver.polls.credentials import Known, said
+from diffserver.polls.memory import Memory
+from diffserver.rollouts.answer import attributes
 from diffserver.settings import Settings
 from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
@@ -64,6 +68,11 @@ async def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
 
+async def _memory(request: Request) -> Memory:
+    memory: Memory = request.app.state.memory
+    return memory
+
+
 async def _own_worker(request: Request) -> str:
     state: str = request.app.state.own_worker()
     return state
@@ -75,6 +84,7 @@ Store = Annotated[Objects, Depends(_objects)]
 Watch = Annotated[ObjectWatch, Depends(_watch)]
 Keys = Annotated[Keyring, Depends(_keyring)]
 OwnWorker = Annotated[str, Depends(_own_worker)]
+Remembered = Annotated[Memory, Depends(_memory)]
 
 
 _CHECKS: dict[Callable[..., Any], Callable[[Request], Awaitable[None]]] = {}
@@ -102,10 +112,7 @@ def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
     allowed = (role, *others)
 
     async def check(request: Request) -> None:
-        bearer = await scheme(request)
-        if bearer is None:
-            raise Unauthenticated("no token was sent", f"send: Authorization: Bearer <{role} token>")
-        token = await run_in_threadpool(_identify, request, bearer.credentials)
+        token = await run_in_threadpool(_identify, request, _secret(await scheme(request), role))
         request.state.token, request.state.token_id = token, token.id
         if token.device_id:
             request.state.device_id = token.device_id
@@ -121,12 +128,47 @@ def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
     return who
 
 
+def _known_device() -> Callable[..., Awaitable[str]]:
+    """Return the dependency of a device of which the id is enough: one that is remembered needs no query."""
+    scheme = HTTPBearer(scheme_name="device", description=DESCRIPTIONS["device"], auto_error=False)
+    asked = _require("device")
+
+    async def check(request: Request) -> None:
+        memory: Memory = request.app.state.memory
+        bearer = await scheme(request)
+        known = memory.credentials.get(tokens.digest_of(bearer.credentials)) if bearer and memory.is_fresh() else None
+        if known is None:
+            await _CHECKS[asked](request)
+        else:
+            request.state.token_id, request.state.device_id = known.token, known.device
+
+    async def who(request: Request, _bearer: Annotated[object, Depends(scheme)]) -> str:
+        if not hasattr(request.state, "device_id"):
+            raise Unauthenticated("the token belongs to no device", "enrol the device again")
+        device: str = request.state.device_id
+        return device
+
+    _CHECKS[who] = check
+    return who
+
+
+def _secret(bearer: HTTPAuthorizationCredentials | None, role: Role) -> str:
+    if bearer is None:
+        raise Unauthenticated("no token was sent", f"send: Authorization: Bearer <{role} token>")
+    return bearer.credentials
+
+
 def _identify(request: Request, secret: str) -> Token:
     guesses: Guesses = request.app.state.guesses
     address, digest = request.client.host if request.client else "", tokens.digest_of(secret)
     guesses.admit(address, digest)
+    memory: Memory = request.app.state.memory
+    mark = memory.credentials.mark()
     with reading(request.app.state.engine) as session:
         token = tokens.identify(session, secret)
+        device = _known(session, token) if token else None
+    if device:
+        memory.credentials.put(digest, device, mark)
     if token is None:
         guesses.wrong(address, digest)
         raise Unauthenticated("the token is not valid", "ask the operator of the server for a new one")
@@ -134,11 +176,21 @@ def _identify(request: Request, secret: str) -> Token:
     return token
 
 
+def _known(session: Session, token: Token) -> Known | None:
+    """Return what is remembered of a device; nothing is of others, nor where a token ends by itself."""
+    row = token.device
+    if row is None or token.expires_at is not None:
+        return None
+    last = said(Holding(row.digest, row.previous, row.stage), row.client, row.boot)
+    return Known(token.id, row.id, row.model, row.channel, last, attributes(session, row.id))
+
+
 Viewer = Annotated[Token, Depends(_require("viewer", "publisher", "admin"))]
 Publisher = Annotated[Token, Depends(_require("publisher", "admin"))]
 Admin = Annotated[Token, Depends(_require("admin"))]
 Enroller = Annotated[Token, Depends(_require("enroll", "admin"))]
 DeviceToken = Annotated[Token, Depends(_require("device"))]
+DeviceId = Annotated[str, Depends(_known_device())]
 
 Writing = Depends(WriteGate.admit, scope="function")
 """Of an endpoint that writes: it waits for its turn."""

@@ -65,6 +65,13 @@ class EnrollAnswer(_Answer):
     replaced: str | None = Field(default=None, description="The device that it was before, now out of service.")
 
 
+class StandingMetadata(_Answer):
+    """The signed metadata in force, by what changes with it: a device that has verified these needs no other."""
+
+    root: int = Field(examples=[1], description="The version of the root.")
+    timestamp: str = Field(examples=[DIGEST], description="The SHA-256 of `timestamp.json`.")
+
+
 class PollAnswer(_Answer):
     """The steps that lead a device from what it holds to its target, in order."""
 
@@ -77,6 +84,9 @@ class PollAnswer(_Answer):
     poll_seconds: int = Field(examples=[300], description="When to poll again; add jitter.")
     notice: Literal["snapshot"] | None = Field(
         default=None, description="`snapshot`: only a snapshot leads to the target, and the device wants none."
+    )
+    metadata: StandingMetadata | None = Field(
+        default=None, description="The signed metadata in force; null before trust is set up."
     )
 
 

@@ -1,4 +1,4 @@
-"""Answers on candidates and versions, with what devices fetch for each and what its probe set can tell."""
+"""Answers to polls, and on candidates and versions with what devices fetch for each and what its probe set can tell."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,9 +6,31 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from diffclient.release.manifest import Manifest, from_json
-from diffserver.api.answers import CandidateAnswer, ProbeSetAnswer, ToFetchAnswer, VersionAnswer
+from diffserver.api.answers import (
+    CandidateAnswer,
+    PollAnswer,
+    ProbeSetAnswer,
+    StandingMetadata,
+    ToFetchAnswer,
+    VersionAnswer,
+)
 from diffserver.catalog import what_travels
+from diffserver.rollouts.book import Answer
 from diffserver.storage.tables import Candidate, Version
+from diffserver.trust.metadata_rows import Standing
+
+
+def poll(found: Answer, standing: Standing | None, poll_seconds: int) -> PollAnswer:
+    """Return the answer to a poll."""
+    return PollAnswer(
+        action="update" if found.steps else "none",
+        version=found.number,
+        digest=found.digest,
+        steps=list(found.steps),
+        poll_seconds=poll_seconds,
+        notice=found.notice,
+        metadata=standing and StandingMetadata(root=standing.root, timestamp=standing.timestamp),
+    )
 
 
 def candidates(session: Session, rows: Sequence[Candidate]) -> list[CandidateAnswer]:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Engine, Select, and_, func, select, update
+from sqlalchemy import Engine, Select, Table, and_, bindparam, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -20,6 +20,7 @@ from diffserver.catalog import clones, tokens
 from diffserver.catalog.names import require_name
 from diffserver.catalog.versions import find_channel
 from diffserver.errors import NotFound
+from diffserver.storage.changes import UNTOLD
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
 from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
@@ -85,14 +86,15 @@ def remember(
     identity, only what one of them says is written, until it is silent for so long.
     """
     moment, known = utc_now(), clones.Boots(device.boot, device.former_boot, device.cloned_at)
-    said = asdict(holding) | {"client": client}
+    claims = asdict(holding) | {"client": client}
     boots, believed = clones.after(known, boot, device.last_seen, moment, silent_for)
-    values = asdict(boots) | (said | {"last_seen": moment} if believed else {})
+    values = asdict(boots) | (claims | {"last_seen": moment} if believed else {})
     if not any(_is_news(getattr(device, name), value) for name, value in values.items()):
         return True
     try:
         with writing(engine, SEEN_WAIT_SECONDS) as session:
-            session.execute(update(Device).where(Device.id == device.id).values(**values))
+            said = update(Device).where(Device.id == device.id).values(**values)
+            session.execute(said.execution_options(**UNTOLD))
     except OperationalError:
         return False
     return True
@@ -105,22 +107,68 @@ def _is_news(known: Any, value: Any) -> bool:
     return bool(known != value)
 
 
-def record_report(session: Session, device: Device, report: Report) -> Report:
-    """Record a report; one that came before is returned as it was.
+@dataclass(frozen=True)
+class Seen:
+    """A device that said at a moment what its row says, as far as somebody remembers: of nothing new."""
 
-    The update that it is about is under way no more; errors in the field are about none.
+    device: str
+    moment: datetime
+    holding: Holding
+    client: str
+    boot: str | None
+
+
+def see(session: Session, seen: Sequence[Seen]) -> None:
+    """Write down when devices were seen, with what they said, unless they, or another machine, were heard since.
+
+    What they said is written as well: another process may have heard something else of them in between.
     """
-    ended = {} if report.stage == FIELD else {"stage": None}
-    # First, so that of two that come at once the second sees the first.
-    session.execute(update(Device).where(Device.id == device.id).values(last_seen=utc_now(), **ended))
-    if report.report_id is not None:
-        known = select(Report).where(Report.device_id == device.id, Report.report_id == report.report_id)
-        if (first := session.scalar(known)) is not None:
-            return first
-    report.device_id = device.id
-    session.add(report)
+    table = cast(Table, Device.__table__)
+    earlier = or_(table.c.last_seen.is_(None), table.c.last_seen < bindparam("last_seen"))
+    same = table.c.boot.is_not_distinct_from(bindparam("known_boot", type_=table.c.boot.type))
+    rows = [
+        asdict(one.holding)
+        | {"known": one.device, "client": one.client, "known_boot": one.boot, "last_seen": one.moment}
+        for one in sorted(
+            seen, key=lambda one: one.device
+        )  # in one order, so that no two processes wait for each other
+    ]
+    said = ("digest", "previous", "stage", "client", "last_seen")
+    values = {name: bindparam(name, type_=table.c[name].type) for name in said}
+    session.connection().execute(
+        update(table).where(table.c.id == bindparam("known"), earlier, same).values(values), rows
+    )
+
+
+def record_reports(session: Session, reports: Sequence[Report]) -> list[Report]:
+    """Record reports, each of the device that it names; one that came before is returned as it was.
+
+    The update that one is about is under way no more; errors in the field are about none.
+    """
+    # First, so that of two that come at once the second sees the first; in one order, so that none wait for each other.
+    named = {report.device_id for report in reports}
+    session.execute(select(Device.id).where(Device.id.in_(named)).order_by(Device.id).with_for_update(key_share=True))
+    ended = {report.device_id for report in reports if report.stage != FIELD}
+    moment = utc_now()
+    for ids, values in ((ended, {"stage": None}), (named - ended, {})):
+        if ids:
+            said = update(Device).where(Device.id.in_(ids)).values(last_seen=moment, **values)
+            session.execute(said.execution_options(**UNTOLD, synchronize_session=False))
+    first = _reported(session, reports)
+    recorded = [first.setdefault((report.device_id, report.report_id or id(report)), report) for report in reports]
+    session.add_all(recorded)
     session.flush()
-    return report
+    return recorded
+
+
+def _reported(session: Session, reports: Sequence[Report]) -> dict[tuple[str, str | int], Report]:
+    """Return those that came before, by what they are known by."""
+    wanted = {(report.device_id, report.report_id) for report in reports if report.report_id is not None}
+    if not wanted:
+        return {}
+    devices, ids = zip(*wanted, strict=True)
+    rows = session.scalars(select(Report).where(Report.device_id.in_(devices), Report.report_id.in_(ids)))
+    return {(row.device_id, row.report_id): row for row in rows if row.report_id is not None}
 
 
 def is_silent(device: Device, moment: datetime, longest: timedelta) -> bool:

@@ -3,16 +3,31 @@
 Requests that come at the same moment are each judged by what was there before, so that a few more may pass.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from diffserver.errors import TooMany
 from diffserver.settings import Quotas
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Report
+
+
+def refused(session: Session, devices: Collection[str], quotas: Quotas) -> dict[str, TooMany]:
+    """Return those of some devices that have reported as much as they may for now, each with the refusal."""
+    day_ago = utc_now() - timedelta(days=1)
+    within = select(Report.device_id).where(Report.device_id.in_(devices), Report.created_at > day_ago)
+    many = func.count() >= min(quotas.reports_per_hour, quotas.reports_per_day)
+    refusals = {}
+    for device in session.scalars(within.group_by(Report.device_id).having(many)).all():
+        try:
+            require_reports(session, device, quotas)
+        except TooMany as refusal:
+            refusals[device] = refusal
+    return refusals
 
 
 def require_reports(session: Session, device_id: str, quotas: Quotas) -> None:

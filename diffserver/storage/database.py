@@ -40,7 +40,7 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine, wait_seconds: float | None = None) -> Iterator[Session]:
     """Yield a session whose writes are committed together at the end, or rolled back after an error.
 
-    Whoever remembers what it changes is told (see `changes`), the engine's own process at once by its option `on_change`.
+    What it changes is told (see `changes`), to the engine's own process at once, by the option `on_change`.
     Raises OperationalError if others write for longer than `wait_seconds`, by default the engine's.
     """
     wait = {} if wait_seconds is None else {"wait_seconds": wait_seconds}

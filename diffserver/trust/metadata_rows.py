@@ -4,9 +4,10 @@ Everything happens in the caller's transaction. A writer takes the lock first, s
 publishes takes the model's lock before it. Signing is left to `signing`.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -16,13 +17,20 @@ from diffserver.errors import KeyMissing
 from diffserver.storage.locks import exclusive
 from diffserver.storage.tables import RoleMetadata
 from diffserver.trust.metadata.next_metadata import RoleLookup
-from diffserver.trust.metadata.roles import ROOT
+from diffserver.trust.metadata.roles import ROOT, TIMESTAMP
 
 # An arbitrary number that no other lock uses.
 LOCK = 0x6E747566
 
 RETENTION = timedelta(days=7)
 """How long superseded metadata is kept, for devices and caches that still read an older snapshot."""
+
+
+class Standing(NamedTuple):
+    """The metadata in force, by what changes with it: the root's version, and the SHA-256 of the timestamp."""
+
+    root: int
+    timestamp: str
 
 
 class CurrentMetadata:
@@ -71,6 +79,17 @@ def read(session: Session, role: str, version: int | None) -> bytes | None:
     """Return the bytes of a version, or with None of the one in force; None if there is none."""
     exact = select(RoleMetadata.data).where(RoleMetadata.role == role, RoleMetadata.version == version)
     return session.scalar(_in_force(role) if version is None else exact)
+
+
+def standing(session: Session) -> Standing | None:
+    """Return what stands; None before trust is set up."""
+    in_force = select(RoleMetadata).where(
+        RoleMetadata.role.in_((ROOT, TIMESTAMP)), RoleMetadata.superseded_at.is_(None)
+    )
+    rows = {row.role: row for row in session.scalars(in_force)}
+    if len(rows) < 2:
+        return None
+    return Standing(rows[ROOT].version, hashlib.sha256(rows[TIMESTAMP].data).hexdigest())
 
 
 def length(session: Session, roles: Collection[str]) -> int:

@@ -212,8 +212,10 @@ def service(settings: Settings, engine: Engine) -> Iterator[Service]:
     with writing(engine) as session:
         _, secret = tokens.create(session, "admin", "anna")
     operator = TestClient(served, headers={"Authorization": f"Bearer {secret}"})
+    # As of the process that serves: it hears at once of what changes here.
+    told = engine.execution_options(on_change=served.state.memory.outdate)
     with TestClient(served) as public:
-        yield Service(served, settings, engine, Objects(settings.objects), lines, public, operator)
+        yield Service(served, settings, told, Objects(settings.objects), lines, public, operator)
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """The endpoints of devices: enrol, poll, say what is held, report."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from fastapi import APIRouter, Depends, Request
+from sqlalchemy.orm import Session
 
-from diffserver.api.access import Config, Database, DeviceToken, Enroller, TokenFirst, Writing
+from diffserver.api import shown
+from diffserver.api.access import Config, Database, DeviceId, DeviceToken, Enroller, Remembered, TokenFirst
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.problems import CALLER, declared
@@ -12,42 +15,39 @@ from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, S
 from diffserver.catalog import audit, clones, devices, quotas, tokens
 from diffserver.catalog.admin import device_changes
 from diffserver.errors import Unauthenticated
+from diffserver.polls.together import Together
 from diffserver.rollouts.answer import answer
-from diffserver.storage.database import reading, writing
+from diffserver.settings import Quotas
+from diffserver.storage.database import reading
 from diffserver.storage.tables import Device, Report, Token
+from diffserver.trust import metadata_rows
 
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
 
+Enrolments = Together[tuple[EnrollRequest, Token], EnrollAnswer]
+Reports = Together[Report, int]
 
-@router.post("/enroll", status_code=201, dependencies=[Writing], responses=declared(*CALLER, 404))
-def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer:
+
+@router.post("/enroll", status_code=201, responses=declared(*CALLER, 404))
+async def enroll(body: EnrollRequest, request: Request, who: Enroller) -> EnrollAnswer:
     """Take a device in and give it a token of its own; the one that it was before leaves."""
-    with writing(engine) as session:
-        tokens.spend(session, who)
-        device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
-        former = tokens.holder(session, body.replaces) if body.replaces else None
-        replaced = device_changes.decommission(session, former.id).id if former else None
-        audit.record(session, who, "device.enroll", device.model, device=device.id, replaced=replaced)
-    return EnrollAnswer(
-        device_id=device.id, token=secret, model=device.model, channel=device.channel, replaced=replaced
-    )
+    enrolments: Enrolments = request.app.state.enrolments
+    return await enrolments.add((body, who))
 
 
 @router.post("/device/poll", dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER, 409))
-def poll(body: PollRequest, request: Request, engine: Database, config: Config, who: DeviceToken) -> PollAnswer:
+def poll(
+    body: PollRequest, request: Request, engine: Database, config: Config, memory: Remembered, who: DeviceToken
+) -> PollAnswer:
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
-    device = _device(who)
+    device, metadata = _device(who), memory.metadata()
+    book = memory.book(device.model)
     with reading(engine) as session:
-        found = answer(session, device, body.holding(), body.full_fallback, body.without)
+        found = answer(session, device, body.holding(), body.full_fallback, body.without, book)
+        if metadata.standing is None:
+            metadata.standing = metadata_rows.standing(session)
     _remember(engine, device, body, request, config)
-    return PollAnswer(
-        action="update" if found.steps else "none",
-        version=found.number,
-        digest=found.digest,
-        steps=list(found.steps),
-        poll_seconds=config.poll_seconds,
-        notice=found.notice,
-    )
+    return shown.poll(found, metadata.standing, config.poll_seconds)
 
 
 @router.post("/device/state", status_code=204, dependencies=[Depends(PollGate.admit)], responses=declared(*CALLER))
@@ -63,26 +63,37 @@ def _remember(engine: Database, device: Device, body: StateRequest, request: Req
         request.state.note = "that the device was seen is not written down"
 
 
-def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
-    """Before the report waits to be written: a device that reports too much waits for no writer, and no one for it."""
-    with reading(engine) as session:
-        quotas.require_reports(session, _device(who).id, config.quotas)
-
-
-@router.post(
-    "/device/reports",
-    status_code=201,
-    dependencies=[Depends(_within_quota), Writing],
-    responses=declared(*CALLER),
-)
-def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
+@router.post("/device/reports", status_code=201, responses=declared(*CALLER))
+async def report(body: ReportRequest, request: Request, device: DeviceId) -> ReportCreated:
     """Record what became of an update (installed, failed at a stage, postponed, rolled back), or errors in the field.
 
     A report that comes again, by its `report_id`, is answered as at first.
     """
-    with writing(engine) as session:
-        row = devices.record_report(session, _device(who), Report(**body.model_dump()))
-    return ReportCreated(id=row.id)
+    reports: Reports = request.app.state.reports
+    return ReportCreated(id=await reports.add(Report(device_id=device, **body.model_dump())))
+
+
+def enroll_all(session: Session, items: Sequence[tuple[EnrollRequest, Token]]) -> list[EnrollAnswer]:
+    """Enrol devices in one transaction, each by the token that it was asked with; the first error ends it."""
+    return [_enroll(session, body, who) for body, who in items]
+
+
+def record_all(session: Session, reports: Sequence[Report], limits: Quotas) -> list[int | Exception]:
+    """Record reports in one transaction, but those of devices that have reported as much as they may."""
+    refused = quotas.refused(session, {report.device_id for report in reports}, limits)
+    recorded = iter(devices.record_reports(session, [one for one in reports if one.device_id not in refused]))
+    return [refused.get(one.device_id) or next(recorded).id for one in reports]
+
+
+def _enroll(session: Session, body: EnrollRequest, who: Token) -> EnrollAnswer:
+    tokens.spend(session, who)
+    device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
+    former = tokens.holder(session, body.replaces) if body.replaces else None
+    replaced = device_changes.decommission(session, former.id).id if former else None
+    audit.record(session, who, "device.enroll", device.model, device=device.id, replaced=replaced)
+    return EnrollAnswer(
+        device_id=device.id, token=secret, model=device.model, channel=device.channel, replaced=replaced
+    )
 
 
 def _device(token: Token) -> Device:

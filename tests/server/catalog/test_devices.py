@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
 
 from diffclient.network.holding import Holding
 from diffserver.catalog import devices, tokens
@@ -79,6 +80,12 @@ def test_what_is_new_is_written_down(engine: Engine, what: str) -> None:
     assert after.digest == factories.digest(label)
 
 
+def recorded_report(session: Session, device: Device, new: Report) -> Report:
+    new.device_id = device.id
+    (row,) = devices.record_reports(session, [new])
+    return row
+
+
 def report(stage: str = "installed", report_id: str | None = None) -> Report:
     return Report(stage=stage, to_digest=factories.digest("v1"), downloaded_bytes=5, report_id=report_id)
 
@@ -89,7 +96,7 @@ def test_a_report_ends_an_update_and_says_nothing_of_what_runs(engine: Engine, s
     device = enroll(engine)
     remember(engine, device, "v0", stage="download")
     with writing(engine) as session:
-        devices.record_report(session, device, report(stage))
+        recorded_report(session, device, report(stage))
     after = seen(engine, device)
     assert (after.digest, after.stage) == (factories.digest("v0"), None)
 
@@ -98,10 +105,10 @@ def test_errors_in_the_field_end_no_update_and_are_not_shown_as_its_report(engin
     publish_chain(engine, 1)
     device = enroll(engine)
     with writing(engine) as session:
-        devices.record_report(session, device, report("failed"))
+        recorded_report(session, device, report("failed"))
     remember(engine, device, "v0", stage="download")
     with writing(engine) as session:
-        devices.record_report(session, device, report("field"))
+        recorded_report(session, device, report("field"))
     with reading(engine) as session:
         (standing,) = devices.standings(session, "speech", "", 1, timedelta(hours=1))
     assert standing.device.stage == "download"
@@ -115,7 +122,7 @@ def test_a_report_that_comes_again_is_the_first(engine: Engine) -> None:
 
     def recorded(device: Device, report_id: str | None) -> int:
         with writing(engine) as session:
-            return devices.record_report(session, device, report(report_id=report_id)).id
+            return recorded_report(session, device, report(report_id=report_id)).id
 
     def again(_number: int) -> int:
         return recorded(pair[0], "a" * 32)
@@ -160,7 +167,7 @@ def test_standings_show_each_device_with_its_version_and_last_report(engine: Eng
     remember(engine, three[1], "v1")
     for stage in ("failed", "installed"):
         with writing(engine) as session:
-            devices.record_report(session, three[1], report(stage))
+            recorded_report(session, three[1], report(stage))
     with reading(engine) as session:
         rows = devices.standings(session, "speech", "", 10, timedelta(hours=1))
         rest = devices.standings(session, "speech", rows[0].device.id, 1, timedelta(hours=1))

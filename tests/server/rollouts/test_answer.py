@@ -5,8 +5,8 @@ from sqlalchemy import Engine, select
 
 from diffclient.network.holding import Holding
 from diffserver.errors import NoPath
-from diffserver.rollouts.book import Answer
 from diffserver.rollouts.answer import answer as find_answer
+from diffserver.rollouts.book import Answer
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Model
 from tests.server import factories

@@ -134,6 +134,7 @@ def test_a_new_device_gets_a_snapshot(service: Service) -> None:
 def test_nothing_is_published_yet(service: Service) -> None:
     record(service.engine, factories.base())
     answer = poll(service.device(), None)
+    assert answer.pop("metadata")["root"] == 1
     assert {**answer, "poll_seconds": 0} == {
         "action": "none",
         "version": None,

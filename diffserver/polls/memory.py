@@ -1,0 +1,104 @@
+"""What a process remembers so that a poll needs no query, for as long as it hears of changes.
+
+It hears of those of other processes about once a second, and of its own at once. While it has heard of none for
+LONGEST_SECONDS, as where the database is away, nothing is remembered, and every poll is answered from the database.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from diffserver.polls.credentials import Credentials
+from diffserver.rollouts.book import Book
+from diffserver.storage import changes
+from diffserver.storage.changes import News
+from diffserver.storage.database import reading
+from diffserver.trust.metadata_rows import Standing
+
+HEAR_SECONDS = 1.0
+"""How often changes are read."""
+
+LONGEST_SECONDS = 5.0
+"""Who has heard nothing for so long remembers nothing."""
+
+MOST_NEWS = 1000
+"""Whoever is further behind forgets everything."""
+
+MOST_FILES, LONGEST_FILE = 256, 1 << 16
+"""Files of signed metadata, and their bytes, that are remembered; larger ones are fetched seldom."""
+
+
+@dataclass
+class Metadata:
+    """What was read of signed metadata: files by name, None for one that is not there, and what stands."""
+
+    standing: Standing | None
+    files: dict[str, bytes | None]
+
+    def keep(self, name: str, data: bytes | None) -> None:
+        """Remember a small file, or that there is none of that name."""
+        if len(data or b"") <= LONGEST_FILE and len(self.files) < MOST_FILES:
+            self.files[name] = data
+
+
+class Memory:
+    """Devices by their tokens, a book for each model, and signed metadata.
+
+    Books and metadata are fetched before what they are filled from is read: one that is thrown away meanwhile is filled
+    for nobody.
+    """
+
+    def __init__(self, devices: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.credentials = Credentials(devices)
+        self._clock, self._lock = clock, threading.Lock()
+        self._books: dict[str, Book] = {}
+        self._metadata = Metadata(None, {})
+        self._number: int | None = None
+        self.outdated = threading.Event()
+        self._committed, self._heard, self._heard_at = 0, -1, float("-inf")
+
+    def is_fresh(self) -> bool:
+        """Tell whether what is remembered may be used."""
+        return self._heard == self._committed and self._clock() - self._heard_at < LONGEST_SECONDS
+
+    def book(self, model: str) -> Book:
+        """Return the book of a model; an empty one, which is not kept, where none may be used."""
+        return self._books.setdefault(model, Book(model)) if self.is_fresh() else Book(model)
+
+    def metadata(self) -> Metadata:
+        """Return what is remembered of signed metadata, to be read and filled."""
+        return self._metadata if self.is_fresh() else Metadata(None, {})
+
+    def outdate(self) -> None:
+        """Use nothing until changes were read again: this process has made one."""
+        with self._lock:
+            self._committed += 1
+        self.outdated.set()
+
+    def hear(self, engine: Engine) -> None:
+        """Read what changed, and forget it."""
+        began, committed = self._clock(), self._committed
+        with reading(engine) as session:
+            news = [] if self._number is None else changes.read(session, self._number, MOST_NEWS)
+            latest = news[-1][0] if news else self._number
+            if latest is None or latest - (self._number or 0) >= MOST_NEWS or len(news) == MOST_NEWS:
+                latest, news = changes.latest(session), [(0, News(topic, None)) for topic in changes.TOPICS]
+        self._forget(one for _, one in news)
+        self._number, self._heard, self._heard_at = latest, committed, began
+
+    def _forget(self, news: Iterable[News]) -> None:
+        for one in news:
+            match one:
+                case News("token" | "device", key):
+                    self.credentials.forget(key)
+                case News("model", None):
+                    self._books = {}
+                case News("model", str(key)):
+                    self._books.pop(key, None)
+                case News("metadata", _):
+                    self._metadata = Metadata(None, {})
