@@ -20,13 +20,14 @@ class Cluster:
 
     programs: Path
     folder: Path
+    settings: str = "-c fsync=off"
 
     @property
     def url(self) -> str:
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
     def start(self) -> None:
-        options = f"-c listen_addresses='' -k '{self.folder}' -c fsync=off"
+        options = f"-c listen_addresses='' -k '{self.folder}' {self.settings}"
         self._control("-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
@@ -44,7 +45,7 @@ def run(words: Sequence[str]) -> None:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(settings: str = Cluster.settings) -> Iterator[Cluster]:
     """A running cluster, gone after the block; skips where there is no PostgreSQL."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
@@ -53,7 +54,7 @@ def cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     if os.getuid() == 0:
         shutil.chown(folder, "postgres")
-    made = Cluster(found[-1].parent, folder)
+    made = Cluster(found[-1].parent, folder, settings)
     try:
         run([str(found[-1]), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"])
         made.start()
