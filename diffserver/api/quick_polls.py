@@ -5,6 +5,7 @@ Whatever is unusual in a request is left to the endpoint, and so is every error.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from pydantic import ValidationError
@@ -18,8 +19,9 @@ from diffserver.catalog.devices import Seen
 from diffserver.polls.credentials import Known, said
 from diffserver.polls.memory import Memory
 from diffserver.polls.notes import Notes
-from diffserver.rollouts.book import Question
+from diffserver.rollouts.book import Answer, Question
 from diffserver.storage.column_types import utc_now
+from diffserver.trust.metadata_rows import Standing
 
 LONGEST_BODY = 4096
 """Bytes of a poll; one that names steps that failed may be longer."""
@@ -83,8 +85,14 @@ class QuickPolls:
         found = self._memory.book(known.model).known_answer(question)
         if found is None:
             return None
-        self._notes.add(Seen(known.device, moment, holding, poll.client, poll.boot))
-        return shown.poll(found, standing, self._poll_seconds).model_dump_json().encode()
+        if self._notes.lacks(known.device):
+            self._notes.add(Seen(known.device, moment, holding, poll.client, poll.boot))
+        return _rendered(found, standing, self._poll_seconds)
+
+
+@lru_cache(maxsize=256)
+def _rendered(found: Answer, standing: Standing, poll_seconds: int) -> bytes:
+    return shown.poll(found, standing, poll_seconds).model_dump_json().encode()
 
 
 def _again(first: Message, receive: Receive) -> Receive:

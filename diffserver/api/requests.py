@@ -41,6 +41,8 @@ from diffserver.gate.judge import Terms
 from diffserver.rollouts.plan import USUAL, Conditions
 from diffserver.trust.releases import Way
 
+HELD = tuple(field.name for field in fields(Holding))
+
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
@@ -79,7 +81,7 @@ class StateRequest(_DeviceRequest):
 
     def holding(self) -> Holding:
         """Return what the device holds."""
-        return Holding(**self.model_dump(include={field.name for field in fields(Holding)}))
+        return Holding(**{name: getattr(self, name) for name in HELD})
 
 
 class PollRequest(StateRequest):

@@ -62,14 +62,17 @@ class Which:
 def enroll(
     session: Session, model: str, name: str, channel: str, attributes: Mapping[str, str] | None = None
 ) -> tuple[Device, str]:
-    """Take a device in; returns its row and its token's secret. Names need not differ. Raises NotFound, Invalid."""
+    """Take a device in, to be flushed; returns its row and its token's secret. Names need not differ.
+
+    Raises NotFound, Invalid.
+    """
     require_name(name, "device")
     find_channel(session, model, channel)
     said = [Attribute(name=name, value=value) for name, value in (attributes or {}).items()]
     device = Device(id=_new_id(), model=model, name=name, channel=channel, attributes=said)
-    session.add(device)
-    session.flush()
-    return device, tokens.create(session, "device", name, device.id)[1]
+    token, secret = tokens.new("device", name, device.id)
+    session.add_all((device, token))
+    return device, secret
 
 
 def remember(

@@ -35,15 +35,26 @@ def create(
     uses: int | None = None,
 ) -> tuple[Token, str]:
     """Make a token; returns its row and the secret, which can't be had again. Raises Invalid."""
+    token, secret = new(role, name, device_id, expires_at, uses)
+    session.add(token)
+    session.flush()
+    return token, secret
+
+
+def new(
+    role: Role,
+    name: str,
+    device_id: str | None = None,
+    expires_at: datetime | None = None,
+    uses: int | None = None,
+) -> tuple[Token, str]:
+    """Return a token that is yet to be added, and its secret; raises Invalid."""
     require_name(name, "token")
     if uses is not None and role != "enroll":
         raise Invalid(f"a token of role {role} is used without end", "limit the uses of tokens to enrol with alone")
     secret = f"ds_{role}_{secrets.token_urlsafe(32)}"
     limits = {"expires_at": expires_at, "uses": uses}
-    token = Token(role=role, name=name, sha256=digest_of(secret), device_id=device_id, **limits)
-    session.add(token)
-    session.flush()
-    return token, secret
+    return Token(role=role, name=name, sha256=digest_of(secret), device_id=device_id, **limits), secret
 
 
 def expiry(role: MadeFor, given: datetime | None, moment: datetime) -> datetime | None:
@@ -63,10 +74,10 @@ def identify(session: Session, secret: str) -> Token | None:
     return session.scalars(query).one_or_none()
 
 
-def spend(session: Session, token: Token) -> None:
-    """Count one use of a token, in the transaction of what it is used for; raises Forbidden if none is left."""
-    left = or_(Token.uses.is_(None), Token.used < Token.uses)
-    counted = update(Token).where(Token.id == token.id, left).values(used=Token.used + 1).returning(Token.id)
+def spend(session: Session, token: Token, times: int = 1) -> None:
+    """Count uses of a token, in the transaction of what it is used for; raises Forbidden if too few are left."""
+    left = or_(Token.uses.is_(None), Token.used + times <= Token.uses)
+    counted = update(Token).where(Token.id == token.id, left).values(used=Token.used + times).returning(Token.id)
     if session.execute(counted.execution_options(**UNTOLD)).one_or_none() is None:
         raise Forbidden(
             f"this token was made for {token.uses} devices, and they have enrolled", "ask the operator for another one"

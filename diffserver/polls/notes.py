@@ -31,12 +31,15 @@ class Notes:
         self._noted: set[str] = set()
         self._since = clock()
 
+    def lacks(self, device: str) -> bool:
+        """Tell whether that a device is seen now is worth a note."""
+        return device not in self._noted
+
     def add(self, seen: Seen) -> None:
-        """Note that a device was seen, unless that is known and fresh."""
+        """Note that a device was seen."""
         with self._lock:
-            if seen.device not in self._noted:
-                self._noted.add(seen.device)
-                self._waiting[seen.device] = seen
+            self._noted.add(seen.device)
+            self._waiting[seen.device] = seen
 
     def write(self) -> None:
         """Write down what waits; what the database does not take is lost, as the next poll tells it again."""

@@ -1,5 +1,6 @@
 """The endpoints of devices: enrol, poll, say what is held, report."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -75,6 +76,9 @@ async def report(body: ReportRequest, request: Request, device: DeviceId) -> Rep
 
 def enroll_all(session: Session, items: Sequence[tuple[EnrollRequest, Token]]) -> list[EnrollAnswer]:
     """Enrol devices in one transaction, each by the token that it was asked with; the first error ends it."""
+    asking = {who.id: who for _, who in items}
+    for number, times in Counter(who.id for _, who in items).items():
+        tokens.spend(session, asking[number], times)
     return [_enroll(session, body, who) for body, who in items]
 
 
@@ -86,7 +90,6 @@ def record_all(session: Session, reports: Sequence[Report], limits: Quotas) -> l
 
 
 def _enroll(session: Session, body: EnrollRequest, who: Token) -> EnrollAnswer:
-    tokens.spend(session, who)
     device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
     former = tokens.holder(session, body.replaces) if body.replaces else None
     replaced = device_changes.decommission(session, former.id).id if former else None
