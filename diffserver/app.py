@@ -116,7 +116,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         redoc_url=None,
     )
     app.state.settings, app.state.objects = settings, objects
-    app.state.engine, app.state.memory = quick, memory
+    app.state.engine, app.state.memory, app.state.notes = quick, memory, notes
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from diffclient.errors import AnswerError, FormatError, ManifestError, ServerRefused
 from diffclient.release.target_names import parse as parse_name
-from diffclient.strict_json import parse
+from diffclient.strict_json import Fields, parse
 
 STEP_LIMIT = 1000
 POLL_LONGEST = 24 * 3600
@@ -30,6 +30,14 @@ class Enrolment:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """The signed metadata in force, as the server says: the root's version, and the SHA-256 of the timestamp."""
+
+    root: int
+    timestamp: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """The server's answer to a poll: the target (None: nothing published) and the names of the steps to it."""
 
@@ -39,6 +47,8 @@ class Answer:
     poll_seconds: int
     withheld: bool = False
     """Whether something new is there to which only a snapshot leads, which this device does not want now."""
+    metadata: Standing | None = None
+    """None from a server of an earlier release."""
 
 
 def read_answer(data: bytes) -> Answer:
@@ -55,7 +65,12 @@ def read_answer(data: bytes) -> Answer:
         steps=steps,
         poll_seconds=min(max(fields.count("poll_seconds"), 1), POLL_LONGEST),
         withheld=fields.maybe("notice", fields.text) == "snapshot",
+        metadata=_standing(fields.inside("metadata")) if fields.values.get("metadata") is not None else None,
     )
+
+
+def _standing(fields: Fields) -> Standing:
+    return Standing(fields.count("root"), fields.digest("timestamp"))
 
 
 def _step(name: str) -> str:

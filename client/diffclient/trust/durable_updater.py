@@ -13,16 +13,18 @@ The rules that metadata must follow are left to python-tuf, naming its errors to
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tuf.api.exceptions import DownloadHTTPError
-from tuf.api.metadata import Root, Timestamp
+from tuf.api.exceptions import DownloadHTTPError, RepositoryError
+from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from diffclient import durable
 from diffclient.errors import AnswerTooLong, MetadataTooLong, ServerRefused, ServerUnreachable, ValidTooLong
+from diffclient.network.messages import Standing
 from diffclient.network.transport import Transport, read_bounded
 
 ROOT, LATEST = "root.json", "latest"
@@ -109,6 +111,26 @@ class DurableUpdater(Updater):
     def prefixed(self) -> bool:
         """Whether the repository names its files by versions and hashes."""
         return bool(self._trusted_set.root.consistent_snapshot)
+
+    def stands(self, standing: Standing) -> bool:
+        """Load what was verified last, without a request; tell whether that is what stands, and all of it still holds.
+
+        An updater that has loaded only a part of it is of no more use.
+        """
+        if self._trusted_set.root.version != standing.root:
+            return False
+        try:
+            timestamp = self._load_local_metadata(Timestamp.type)
+            if hashlib.sha256(timestamp).hexdigest() != standing.timestamp:
+                return False
+            self._trusted_set.update_timestamp(timestamp)
+            self._require_short()
+            self._trusted_set.update_snapshot(self._load_local_metadata(Snapshot.type), trusted=True)
+            targets = self._load_local_metadata(Targets.type)
+            self._trusted_set.update_delegated_targets(targets, Targets.type, Root.type)
+        except (FileNotFoundError, RepositoryError, ValidTooLong):
+            return False
+        return True
 
     def _load_local_metadata(self, rolename: str) -> bytes:
         """Return a kept file; raises StoreFailed on one that cannot be read, lest older metadata be accepted."""

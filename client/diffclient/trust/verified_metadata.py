@@ -32,6 +32,7 @@ from diffclient.errors import (
     TrustError,
     UnknownTarget,
 )
+from diffclient.network.messages import Standing
 from diffclient.network.transport import Transport
 from diffclient.release.manifest import Blob
 from diffclient.trust.durable_updater import LIFE, LONGEST, ROOT, DurableUpdater, MetadataFetcher
@@ -69,20 +70,26 @@ class Trust:
     ) -> None:
         if not durable.exists(folder / ROOT):
             raise NoRoot(f"no root of trust in {folder}: `diffclient enroll --force --root root.json` sets one")
+        self._folder, self._longest = folder, longest
         self._fetcher = MetadataFetcher(transport, bases)
-        with _translated():
-            self._updater = DurableUpdater(folder, self._fetcher, longest)
+        self._updater = self._new_updater()
 
     @property
     def received(self) -> int:
         """The bytes of metadata received so far."""
         return self._fetcher.received
 
-    def refresh(self) -> None:
+    def refresh(self, standing: Standing | None = None) -> None:
         """Bring root, timestamp, snapshot and top-level targets up to date.
 
-        Raises TrustError by cause, NetworkError, StoreFailed, NoSpace.
+        Where the server says that what is here stands, and none of it has expired, it would send the same bytes: then
+        no request is made. Raises TrustError by cause, NetworkError, StoreFailed, NoSpace.
         """
+        with _translated(self._updater):
+            if standing is not None and self._updater.stands(standing):
+                return
+        if standing is not None:
+            self._updater = self._new_updater()
         with _translated(self._updater):
             self._updater.refresh()
 
@@ -110,6 +117,10 @@ class Trust:
         """Return a target as python-tuf has it; raises like `refresh`."""
         with _translated(self._updater):
             return self._updater.get_targetinfo(name)
+
+    def _new_updater(self) -> DurableUpdater:
+        with _translated():
+            return DurableUpdater(self._folder, self._fetcher, self._longest)
 
     @property
     def prefixed(self) -> bool:

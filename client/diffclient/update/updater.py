@@ -107,10 +107,11 @@ class Updater:
         answer = self._service.poll(attempt.holding, full_fallback=self._policy.allows_snapshot(metered))
         self._hear(attempt, answer)
 
-        # 2. Refresh the metadata, whatever the answer: that there is nothing new has to be fresh as well.
+        # 2. Refresh the metadata, whatever the answer: that there is nothing new has to be fresh as well. Where the
+        # answer says that what is here stands, and it has not expired, this makes no request.
         self._enter(attempt, "trust")
         trust = self._trust()
-        trust.refresh()
+        trust.refresh(answer.metadata)
         attempt.metadata_bytes = trust.received
         if answer.digest == digest or not (answer.steps or route.kept(self._store, answer)):
             return self._rest(attempt, answer, "withheld" if answer.withheld else "none", damage)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy.orm import Session
 
+from diffclient.network.holding import Holding
 from diffserver.api import shown
 from diffserver.api.access import Config, Database, DeviceId, DeviceToken, Enroller, Remembered, TokenFirst
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
@@ -15,10 +16,13 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, StateRequest
 from diffserver.catalog import audit, clones, devices, quotas, tokens
 from diffserver.catalog.admin import device_changes
+from diffserver.catalog.devices import Seen
 from diffserver.errors import Unauthenticated
+from diffserver.polls.notes import Notes
 from diffserver.polls.together import Together
 from diffserver.rollouts.answer import answer
 from diffserver.settings import Quotas
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading
 from diffserver.storage.tables import Device, Report, Token
 from diffserver.trust import metadata_rows
@@ -58,6 +62,11 @@ def tell(body: StateRequest, request: Request, engine: Database, config: Config,
 
 
 def _remember(engine: Database, device: Device, body: StateRequest, request: Request, config: Config) -> None:
+    row = Holding(device.digest, device.previous, device.stage)
+    if (row, device.client, device.boot) == (body.holding(), body.client, body.boot):
+        notes: Notes = request.app.state.notes
+        notes.add(Seen(device.id, utc_now(), row, body.client, body.boot))
+        return
     # Whoever is there polls more often than this, with all jitter.
     silent_for = max(clones.SILENT_FOR, timedelta(seconds=4 * config.poll_seconds))
     if not devices.remember(engine, device, body.holding(), body.client, body.boot, silent_for):

@@ -1,16 +1,20 @@
 """Signed metadata, as devices fetch it, and the changes to a model's roles that operators ask for."""
 
-from typing import Any
+import hashlib
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from diffserver.api import shown
-from diffserver.api.access import Admin, Database, Keys, Publisher, TokenFirst, Writing
+from diffserver.api.access import Admin, Database, Keys, Publisher, Remembered, TokenFirst, Writing
 from diffserver.api.answers import RetireAnswer, VersionAnswer
 from diffserver.api.fields import ModelName
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
+from diffserver.api.ranges import known
 from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
 from diffserver.catalog import audit
 from diffserver.storage.database import reading, writing
@@ -30,19 +34,32 @@ CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALL
     response_class=Response,
     responses={
         200: {"description": "The metadata.", "content": {JSON: {}}},
+        304: {"description": "The caller has these bytes."},
         404: {"description": "No such metadata; says so in plain text.", "content": {"text/plain": {}}},
     },
 )
-def get_metadata(name: str, engine: Database) -> Response:
+async def get_metadata(
+    name: str, engine: Database, memory: Remembered, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
     """Signed metadata by its file's name: `timestamp.json`, or `<version>.<role>.json`, which never changes."""
-    parsed = parse_file(name)
-    with reading(engine) as session:
-        data = metadata_rows.read(session, *parsed) if parsed else None
+    metadata, parsed = memory.metadata(), parse_file(name)
+    if parsed and name not in metadata.files:
+        metadata.keep(name, data := await run_in_threadpool(_read, engine, *parsed))
+    else:
+        data = metadata.files.get(name)
     if data is None:
         # Short, and no problem document: every device asks for the root that is not there yet.
         return Response("no such metadata\n", 404, {"Cache-Control": "no-store"}, "text/plain")
     fixed = parsed is not None and parsed[1] is not None
-    return Response(data, 200, {"Cache-Control": FOR_EVER if fixed else "no-cache"}, JSON)
+    headers = {"Cache-Control": FOR_EVER if fixed else "no-cache", "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
+    if known(headers["ETag"], if_none_match):
+        return Response(status_code=304, headers=headers)
+    return Response(data, 200, headers, JSON)
+
+
+def _read(engine: Engine, role: str, version: int | None) -> bytes | None:
+    with reading(engine) as session:
+        return metadata_rows.read(session, role, version)
 
 
 @router.post("/models/{model}/channel", **CHANGE)
