@@ -27,7 +27,7 @@ LONGEST_SECONDS = 5.0
 """Who has heard nothing for so long remembers nothing."""
 
 MOST_NEWS = 1000
-"""Whoever is further behind forgets everything."""
+"""Whoever has more of them to read forgets everything."""
 
 MOST_FILES, LONGEST_FILE = 256, 1 << 16
 """Files of signed metadata, and their bytes, that are remembered; larger ones are fetched seldom."""
@@ -84,12 +84,19 @@ class Memory:
         """Read what changed, and forget it."""
         began, committed = self._clock(), self._committed
         with reading(engine) as session:
-            news = [] if self._number is None else changes.read(session, self._number, MOST_NEWS)
-            latest = news[-1][0] if news else self._number
-            if latest is None or latest - (self._number or 0) >= MOST_NEWS or len(news) == MOST_NEWS:
-                latest, news = changes.latest(session), [(0, News(topic, None)) for topic in changes.TOPICS]
-        self._forget(one for _, one in news)
-        self._number, self._heard, self._heard_at = latest, committed, began
+            # From the last one on that is known: where that is gone, too many came, or this is another database now.
+            news = changes.read(session, self._number - 1, MOST_NEWS) if self._number else []
+            if news and news[0][0] == self._number and len(news) < MOST_NEWS:
+                self._number = news[-1][0]
+                self._forget(one for _, one in news[1:])
+            elif (latest := changes.latest(session)) or self._number != latest:
+                self._number = latest
+                self.forget()
+        self._heard, self._heard_at = committed, began
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._forget(News(topic, None) for topic in changes.TOPICS)
 
     def _forget(self, news: Iterable[News]) -> None:
         for one in news:

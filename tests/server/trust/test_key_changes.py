@@ -42,6 +42,7 @@ def typed(
     def run(*arguments: object) -> Any:
         capsys.readouterr()
         app(["keys", *map(str, arguments), "--json"], standalone_mode=False)
+        service.app.state.memory.outdate()  # what another process changes is heard of within a second
         return json.loads(capsys.readouterr().out)
 
     return run

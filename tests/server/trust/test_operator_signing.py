@@ -128,6 +128,7 @@ def test_a_server_that_leads_back_to_older_metadata_gets_no_signature(
     operator_signing.OperatorView(keyring, url, "speech")
     genuine = metadata_rows.read
     monkeypatch.setattr(metadata_rows, "read", lambda s, role, v: old if role == "timestamp" else genuine(s, role, v))
+    service.app.state.memory.forget()
     with pytest.raises(MetadataRolledBack):
         operator_signing.answer(challenge, {"model": "speech"}, keyring, url)
     assert new.number == 2

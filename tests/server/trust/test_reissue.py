@@ -43,6 +43,7 @@ def go_back(service: Service, copy: Engine, elapsed: timedelta = timedelta(hours
     with one_moment(copy) as source, service.engine.execution_options(writes=True).begin() as target:
         clear(target)
         copy_rows(source, target)
+    service.app.state.memory.forget()  # as a server that was stopped meanwhile
     with writing(service.engine) as session:
         return reissue(session, service.keyring, now(session) - elapsed)
 

@@ -1,0 +1,225 @@
+"""Polls of devices that say nothing new: no query, and never an answer that has been overtaken for long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, select
+from starlette.testclient import TestClient
+
+from diffclient import __version__
+from diffserver.app import create_app
+from diffserver.catalog import tokens
+from diffserver.catalog.admin import device_changes
+from diffserver.polls.memory import LONGEST_SECONDS
+from diffserver.rollouts import records
+from diffserver.rollouts.plan import Conditions
+from diffserver.storage.database import reading, writing
+from diffserver.storage.tables import Channel, Device
+from diffserver.trust import releases
+from tests.server import factories
+from tests.server.conftest import Service, closing_engine, record
+from tests.server.rollouts.fleet import PollingDevice, enrolled
+
+HEARD_WITHIN = 3.0
+"""Seconds, for what is heard of within about one."""
+
+SAID = {"client": f"diffclient/{__version__}", "boot": "0b9de9a8-25c1-4c8a-9d0b-6b3d1c5c7f7a"}
+
+
+@pytest.fixture
+def elsewhere(database_url: str) -> Iterator[Engine]:
+    """The database as another process has it, of which the server is not told at once."""
+    with closing_engine(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def device(service: Service) -> PollingDevice:
+    """A device of three versions' model, two of which are published, that has polled until nothing is new."""
+    service.publish_chain(1)
+    (device,) = enrolled(service, 1)
+    settle(service, device)
+    return device
+
+
+def settle(service: Service, device: PollingDevice) -> None:
+    wait_for(service.app.state.memory.is_fresh)
+    for _ in range(3):
+        idle(device)
+
+
+def idle(device: PollingDevice) -> Any:
+    return device.client.post("/v1/device/poll", json={"digest": device.holds, "previous": device.keeps, **SAID})
+
+
+def wait_for(holds: Callable[[], object], seconds: float = HEARD_WITHIN) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come about"
+        time.sleep(0.02)
+
+
+@contextmanager
+def queries(service: Service) -> Iterator[list[str]]:
+    """What polls send to the database: neither the reading of changes nor the notes of who was seen."""
+    sent: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if " changes" not in statement and "UPDATE devices" not in statement:
+            sent.append(statement)
+
+    event.listen(service.app.state.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(service.app.state.engine, "before_cursor_execute", note)
+
+
+def test_an_idle_poll_asks_the_database_nothing(service: Service, device: PollingDevice) -> None:
+    with queries(service) as sent:
+        answers = [idle(device).json() for _ in range(10)]
+    assert sent == []
+    assert answers[0] == answers[-1]
+    assert (answers[0]["action"], answers[0]["version"]) == ("none", 1)
+    line = service.logged()[-1]
+    assert (line["path"], line["device_id"], line["status"]) == ("/v1/device/poll", device.id, 200)
+
+
+def test_the_answer_from_memory_is_that_of_the_endpoint(service: Service, device: PollingDevice) -> None:
+    from_memory = idle(device)
+    service.app.state.memory.forget()
+    endpoint = idle(device)
+    assert from_memory.json() == endpoint.json()
+    assert from_memory.headers.keys() == endpoint.headers.keys()
+
+
+def revoke(engine: Engine, device: PollingDevice) -> None:
+    with writing(engine) as session:
+        tokens.revoke_device(session, device.id)
+
+
+def test_a_revoked_token_is_refused_within_seconds_in_another_process(
+    service: Service, device: PollingDevice, elsewhere: Engine
+) -> None:
+    assert idle(device).status_code == 200
+    revoke(elsewhere, device)
+    wait_for(lambda: idle(device).status_code == 401)
+
+
+def test_a_revoked_token_is_refused_at_once_in_the_same_process(service: Service, device: PollingDevice) -> None:
+    service.operator.post(f"/v1/devices/{device.id}/revoke")
+    assert idle(device).status_code == 401
+
+
+def new_version(service: Service, engine: Engine) -> None:
+    candidate = record(engine, factories.update("v1", "v2", 2))
+    with writing(engine) as session:
+        releases.publish(session, service.keyring, candidate.id)
+
+
+def move_back(service: Service, engine: Engine) -> None:
+    with writing(engine) as session:
+        releases.move_channel(session, service.keyring, "speech", 0)
+
+
+def start_rollout(service: Service, engine: Engine) -> None:
+    candidate = record(engine, factories.update("v1", "v2", 2))
+    way = releases.Way(stages=("group=pilots", "100%"), conditions=Conditions())
+    with writing(engine) as session:
+        releases.publish(session, service.keyring, candidate.id, way=way)
+
+
+def next_stage(service: Service, engine: Engine) -> None:
+    with writing(engine) as session:
+        records.approve(session, records.locked(session, 1), "anna")
+
+
+def abort(service: Service, engine: Engine) -> None:
+    with writing(engine) as session:
+        records.abort(session, records.locked(session, 1), "harm")
+
+
+def describe(service: Service, engine: Engine) -> None:
+    with writing(engine) as session:
+        device_changes.change(session, the_device(engine).id, attributes={"group": "pilots"})
+
+
+def describe_no_more(service: Service, engine: Engine) -> None:
+    with writing(engine) as session:
+        device_changes.change(session, the_device(engine).id, attributes={"group": None})
+
+
+def move_device(service: Service, engine: Engine) -> None:
+    with writing(engine) as session:
+        session.add(Channel(model="speech", name="canary", digest=factories.digest("v0")))
+        session.flush()
+        device_changes.change(session, the_device(engine).id, channel="canary")
+
+
+def the_device(engine: Engine) -> Device:
+    with reading(engine) as session:
+        return session.scalars(select(Device)).one()
+
+
+Change = Callable[[Service, Engine], None]
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "version"),
+    [
+        pytest.param([], new_version, 2, id="a version is published"),
+        pytest.param([], move_back, 0, id="the channel moves back"),
+        pytest.param([describe], start_rollout, 2, id="a rollout starts with the device"),
+        pytest.param([start_rollout], describe, 2, id="the device gets the attribute of a stage"),
+        pytest.param([describe, start_rollout], describe_no_more, 1, id="the device loses it"),
+        pytest.param([start_rollout], next_stage, 2, id="a rollout enters its last stage"),
+        pytest.param([describe, start_rollout], abort, 1, id="a rollout is aborted"),
+        pytest.param([], move_device, 0, id="the device moves to another channel"),
+    ],
+)
+def test_what_another_process_changes_is_answered_within_seconds(
+    service: Service, device: PollingDevice, elsewhere: Engine, before: list[Change], change: Change, version: int
+) -> None:
+    for act in before:
+        act(service, service.engine)
+    settle(service, device)
+    assert idle(device).json()["version"] != version
+    change(service, elsewhere)
+    wait_for(lambda: idle(device).json()["version"] == version)
+
+
+def test_signed_again_is_told_within_seconds(service: Service, device: PollingDevice, elsewhere: Engine) -> None:
+    before = idle(device).json()["metadata"]
+    etag = service.public.get("/v1/tuf/timestamp.json").headers["etag"]
+    assert etag == f'"{before["timestamp"]}"'
+    assert service.public.get("/v1/tuf/timestamp.json", headers={"If-None-Match": etag}).status_code == 304
+    with writing(elsewhere) as session:
+        releases.renew(session, service.keyring, "speech")
+    wait_for(lambda: idle(device).json()["metadata"] != before)
+    assert service.public.get("/v1/tuf/timestamp.json", headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_who_was_seen_is_written_before_the_server_ends(service: Service, device: PollingDevice) -> None:
+    moment = datetime.now(UTC)
+    served = create_app(service.settings)
+    with TestClient(served, headers=dict(device.client.headers)) as other:
+        answer = other.post("/v1/device/poll", json={"digest": device.holds, "previous": device.keeps, **SAID})
+        assert answer.status_code == 200
+    with reading(service.engine) as session:
+        last_seen = session.get_one(Device, device.id).last_seen
+    assert last_seen is not None
+    assert last_seen >= moment
+
+
+def test_a_server_that_hears_of_no_changes_answers_from_the_database(service: Service, device: PollingDevice) -> None:
+    memory = service.app.state.memory
+    assert memory.is_fresh()
+    memory._clock = lambda: time.monotonic() + LONGEST_SECONDS + 2
+    assert not memory.is_fresh()
+    with queries(service) as sent:
+        assert idle(device).status_code == 200
+    assert sent
