@@ -97,7 +97,8 @@ def test_from_the_first_version_to_the_last(site: Site) -> None:
         outcome = site.update(store)
         assert (outcome.action, outcome.version, outcome.digest) == ("installed", number, site.lineage.digest(number))
         assert outcome.payload_bytes == site.lineage.diffs[number - 1].payload.length
-    assert site.update(store).action == "none"
+    outcome = site.update(store)
+    assert (outcome.action, outcome.metadata_bytes) == ("none", 0), "what it has stands: one request"
     current = store.state().current
     assert current is not None
     store.verify(current)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from diffclient.errors import (
     UnknownTarget,
     ValidTooLong,
 )
+from diffclient.network.messages import Standing
 from diffclient.network.transport import Transport
 from diffclient.release.target_names import diff_name, snapshot_name
 from diffclient.trust import durable_updater, verified_metadata
@@ -51,14 +53,14 @@ class Rooted:
     folder: Path
     server: ScriptedServer
 
-    def __call__(self, *bases: str) -> Trust:
+    def __call__(self, *bases: str, standing: Standing | None = None) -> Trust:
         """Refreshed, as a fresh process would."""
         trust = Trust(
             self.folder,
             [f"{base}{verified_metadata.PATH}" for base in bases or [self.server.url]],
             Transport(IMPATIENT),
         )
-        trust.refresh()
+        trust.refresh(standing)
         return trust
 
     def kept(self) -> dict[str, bytes]:
@@ -92,6 +94,51 @@ def test_a_poll_with_nothing_new_fetches_one_role(rooted: Rooted, server: Script
     server.seen.clear()
     rooted()
     assert asked(server) == ["2.root.json", "timestamp.json"]
+
+
+def standing(repository: Repository, root: int = 1) -> Standing:
+    """What an honest server says that stands."""
+    return Standing(root, hashlib.sha256(repository.files["timestamp.json"]).hexdigest())
+
+
+def test_what_is_here_and_stands_is_not_fetched(
+    rooted: Rooted, server: ScriptedServer, repository: Repository, lineage: Lineage
+) -> None:
+    rooted().get(DIFF)
+    server.seen.clear()
+    trust = rooted(standing=standing(repository))
+    assert trust.get(DIFF).blob == lineage.diffs[2].payload
+    assert (asked(server), trust.received) == ([], 0)
+
+
+@pytest.mark.parametrize("what", ["another timestamp", "another root", "a lost file", "a torn file", "nothing is here"])
+def test_what_does_not_stand_or_is_not_whole_is_fetched(
+    rooted: Rooted, server: ScriptedServer, repository: Repository, what: str
+) -> None:
+    if what != "nothing is here":
+        rooted()
+    said = standing(repository, 2 if what == "another root" else 1)
+    if what == "another timestamp":
+        repository.publish()
+        said = standing(repository)
+    elif what == "a lost file":
+        (rooted.folder / "snapshot.json").unlink()
+    elif what == "a torn file":
+        (rooted.folder / "targets.json").write_bytes(b"{")
+    server.seen.clear()
+    rooted(standing=said).get(SNAPSHOT)
+    assert asked(server)[:2] == ["2.root.json", "timestamp.json"]
+
+
+def test_what_stands_for_too_long_is_refused(
+    rooted: Rooted, server: ScriptedServer, repository: Repository, clock: type[At]
+) -> None:
+    rooted()
+    clock.shift = timedelta(days=8)
+    server.seen.clear()
+    with pytest.raises(MetadataExpired):
+        rooted(standing=standing(repository))
+    assert asked(server)[:2] == ["2.root.json", "timestamp.json"], "a newer one was asked for"
 
 
 def test_one_new_version_fetches_three(rooted: Rooted, server: ScriptedServer, repository: Repository) -> None:
