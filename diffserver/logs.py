@@ -5,6 +5,7 @@ A request's line names the caller, the route and the status, and never a token, 
 
 import contextlib
 import io
+import json
 import re
 import secrets
 import sys
@@ -18,6 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Log = structlog.typing.FilteringBoundLogger
 OnError = Callable[[Scope, Exception], Response]
+
+_ENCODER = json.JSONEncoder(default=repr)
+"""One for all lines: to make one takes longer than a line."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -46,7 +50,7 @@ def make_log(stream: TextIO | None = None) -> Log:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=lambda event, **_: _ENCODER.encode(event)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(0),
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from math import ceil
 
 from starlette.exceptions import HTTPException
@@ -38,10 +38,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._large_limit if scope["path"].startswith(self._large) else self._limit
-        if _ambiguous(scope):
+        headers = dict(scope["headers"])
+        if headers.keys() >= {b"content-length", b"transfer-encoding"}:
             both = "the body's length is told by Content-Length and by Transfer-Encoding"
             await refusal(scope, 400, both, {"Connection": "close"})(scope, receive, send)
-        elif _declared(scope) > limit:
+        elif _declared(headers) > limit:
             await refusal(scope, 413, _too_large(limit))(scope, receive, send)
         else:
             await self._app(scope, _counted(receive, limit), send)
@@ -137,10 +138,6 @@ def _too_large(limit: int) -> str:
     return f"the body is larger than {limit:,} bytes"
 
 
-def _ambiguous(scope: Scope) -> bool:
-    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
-
-
-def _declared(scope: Scope) -> int:
-    text = dict(scope["headers"]).get(b"content-length", b"0").decode("latin-1")
+def _declared(headers: Mapping[bytes, bytes]) -> int:
+    text = headers.get(b"content-length", b"0").decode("latin-1")
     return int(text) if text.isascii() and text.isdigit() else 0

@@ -75,14 +75,13 @@ class QuickPolls:
             poll = PollRequest.model_validate_json(body)
         except ValidationError:
             return None
-        holding, moment = poll.holding(), utc_now()
-        course = self._memory.book(known.model).known_course(known.channel)
-        standing = self._memory.metadata().standing
+        holding, moment, book = poll.holding(), utc_now(), self._memory.book(known.model)
+        course, standing = book.known_course(known.channel), self._memory.metadata().standing
         if poll.without or said(holding, poll.client, poll.boot) != known.said or course is None or standing is None:
             return None
         target = course.target(known.device, lambda: known.attributes, holding.digest, moment)
         question = Question(target, holding.digest, holding.previous, poll.full_fallback)
-        found = self._memory.book(known.model).known_answer(question)
+        found = book.known_answer(question)
         if found is None:
             return None
         if self._notes.lacks(known.device):

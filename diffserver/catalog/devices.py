@@ -130,8 +130,7 @@ def see(session: Session, seen: Sequence[Seen]) -> None:
     earlier = or_(table.c.last_seen.is_(None), table.c.last_seen < bindparam("last_seen"))
     same = table.c.boot.is_not_distinct_from(bindparam("known_boot", type_=table.c.boot.type))
     rows = [
-        asdict(one.holding)
-        | {"known": one.device, "client": one.client, "known_boot": one.boot, "last_seen": one.moment}
+        vars(one.holding) | {"known": one.device, "client": one.client, "known_boot": one.boot, "last_seen": one.moment}
         for one in sorted(
             seen, key=lambda one: one.device
         )  # in one order, so that no two processes wait for each other

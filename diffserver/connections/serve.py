@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import resource
 import socket
 import sys
@@ -24,6 +25,8 @@ PAUSE_SECONDS = 0.5
 """After an accept that failed for want of files or memory; asyncio tries again after a second."""
 SHUTDOWN_SECONDS = 8
 """What requests under way get to end in: less than containers are given before they are killed."""
+SWITCH_SECONDS = 0.001
+"""After so long a thread that computes lets another one go on: the event loop must not wait long for others."""
 WANT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 refused = Seldom("no connection can be accepted")
@@ -44,6 +47,9 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # what is there now stays; to look through it again and again would hold up requests
     with suppress(KeyboardInterrupt):
         _Server(config).run([Listener(config.bind_socket())])
 
