@@ -6,8 +6,8 @@ A request's line names the caller, the route and the status, and never a token, 
 import contextlib
 import io
 import json
+import random
 import re
-import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -124,7 +124,7 @@ class _ResponseSender:
 
 def _request_id(scope: Scope) -> str:
     header = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return header if _REQUEST_ID.fullmatch(header) else secrets.token_hex(8)
+    return header if _REQUEST_ID.fullmatch(header) else f"{random.getrandbits(64):016x}"
 
 
 def _request_fields(scope: Scope, sender: _ResponseSender) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, S
 from diffserver.catalog import audit, clones, devices, quotas, tokens
 from diffserver.catalog.admin import device_changes
 from diffserver.catalog.devices import Seen
+from diffserver.catalog.versions import find_channel
 from diffserver.errors import Unauthenticated
 from diffserver.polls.notes import Notes
 from diffserver.polls.together import Together
@@ -88,7 +89,11 @@ def enroll_all(session: Session, items: Sequence[tuple[EnrollRequest, Token]]) -
     asking = {who.id: who for _, who in items}
     for number, times in Counter(who.id for _, who in items).items():
         tokens.spend(session, asking[number], times)
-    return [_enroll(session, body, who) for body, who in items]
+    channels = {(body.model, body.channel) for body, _ in items}
+    # Held by the session, which otherwise would ask for one again as soon as nobody else has it.
+    session.info["channels"] = [find_channel(session, *channel) for channel in channels]
+    with session.no_autoflush:
+        return [_enroll(session, body, who) for body, who in items]
 
 
 def record_all(session: Session, reports: Sequence[Report], limits: Quotas) -> list[int | Exception]:
