@@ -42,11 +42,16 @@ class Notes:
             self._waiting[seen.device] = seen
 
     def write(self) -> None:
-        """Write down what waits; what the database does not take is lost, as the next poll tells it again."""
+        """Write down what waits; what the database does not take waits on. Raises OperationalError."""
         with self._lock:
-            waiting, self._waiting = list(self._waiting.values()), {}
+            waiting = list(self._waiting.values())
             if self._clock() - self._since >= SEEN_FRESH.total_seconds():
                 self._noted, self._since = set(), self._clock()
         for start in range(0, len(waiting), MOST):
+            part = waiting[start : start + MOST]
             with writing(self._engine) as session:
-                devices.see(session, waiting[start : start + MOST])
+                devices.see(session, part)
+            with self._lock:
+                for seen in part:
+                    if self._waiting.get(seen.device) is seen:
+                        del self._waiting[seen.device]
