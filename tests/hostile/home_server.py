@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from diffserver.catalog import tokens, versions
 from diffserver.demo.run import free_port, wait_until_ready
+from diffserver.polls.memory import HEAR_SECONDS
 from diffserver.settings import Settings
 from diffserver.storage import migrate
 from diffserver.storage.database import connect, writing
@@ -83,11 +84,12 @@ class HomeServer:
             return versions.record_candidate(session, new)
 
     def publish(self, *numbers: int) -> None:
-        """Publish versions of the lineage, signed."""
+        """Publish versions of the lineage, signed; servers that run have heard of it then."""
         for number in numbers:
             candidate = self.record(number)
             with writing(self.engine) as session:
                 releases.publish(session, Keyring(self.settings.keys), candidate.id, by="test")
+        time.sleep(2 * HEAR_SECONDS)
 
     def run(self, *words: str, status: int = 0) -> Any:
         """Run a command to its end, which must be of this status; returns its JSON."""
