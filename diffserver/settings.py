@@ -6,7 +6,6 @@ that they stand for, DIFFSERVER_URL and DIFFSERVER_TOKEN, and read by typer.
 """
 
 import base64
-import binascii
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -61,7 +60,7 @@ class Retention:
 class Webhook:
     """Where events of rollouts are sent, and the secret that signs them."""
 
-    url: str
+    url: str = field(repr=False)
     secret: str = field(repr=False)
 
     @property
@@ -199,8 +198,7 @@ def _webhook(read: _Reader) -> Webhook | None:
     if not url and not secret:
         return None
     # Neither is repeated: both may hold what nobody else should read.
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_http(url):
         raise SettingsError("DIFFSERVER_WEBHOOK_URL is no URL of http or https", "correct the variable or unset both")
     if not _is_signing_secret(secret):
         raise SettingsError(
@@ -210,11 +208,19 @@ def _webhook(read: _Reader) -> Webhook | None:
     return Webhook(url, secret)
 
 
+def _is_http(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _is_signing_secret(text: str) -> bool:
     prefix, _, encoded = text.partition("_")
     try:
         return prefix == "whsec" and 24 <= len(base64.b64decode(encoded, validate=True)) <= 64
-    except binascii.Error:
+    except ValueError:
         return False
 
 
