@@ -35,8 +35,8 @@ def upgrade() -> None:
     )
     _index("ix_events_undelivered", "events", ["id"], UNDELIVERED)
     op.create_index("ix_events_created_at", "events", ["created_at"])
-    _index("ix_devices_here", "devices", ["model", "channel", "digest"], HERE)
-    _index("ix_devices_updating", "devices", ["last_seen"], UPDATING)
+    _index("ix_devices_here", "devices", ["model", "channel", "digest", "left_at"], HERE)
+    _index("ix_devices_updating", "devices", ["model", "channel"], UPDATING)
 
 
 def downgrade() -> None:
