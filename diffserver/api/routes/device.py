@@ -26,7 +26,9 @@ def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer
         tokens.spend(session, who)
         device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
         former = tokens.holder(session, body.replaces) if body.replaces else None
-        replaced = device_changes.decommission(session, former.id).id if former else None
+        if former is not None:
+            device_changes.decommission(session, former)
+        replaced = None if former is None else former.id
         audit.record(session, who, "device.enroll", device.model, device=device.id, replaced=replaced)
     return EnrollAnswer(
         device_id=device.id, token=secret, model=device.model, channel=device.channel, replaced=replaced
