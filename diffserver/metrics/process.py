@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from sqlalchemy import Engine, QueuePool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ class ProcessCounts:
     """The counts of one process, in a registry of its own."""
 
     def __init__(self, registry: CollectorRegistry, engine: Engine) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each counter, which says when it was first counted
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "diffserver_requests",
