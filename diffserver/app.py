@@ -8,11 +8,13 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
 
 from diffserver import __version__
 from diffserver.api import problems
@@ -27,14 +29,20 @@ from diffserver.api.routes import (
     device,
     devices,
     health,
+    metrics,
     models,
     rollouts,
     status,
     tokens,
     trainings,
     trust,
+    webhook,
 )
+from diffserver.events.delivery import PASS_SECONDS as DELIVERY_SECONDS
+from diffserver.events.delivery import deliver
 from diffserver.logs import Log, RequestLog, make_log
+from diffserver.metrics.fleet import FleetFigures
+from diffserver.metrics.process import ProcessCounts, RequestCounter
 from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
@@ -61,6 +69,8 @@ PARTS = (
     status,
     tokens,
     audit,
+    metrics,
+    webhook,
 )
 
 
@@ -81,11 +91,15 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         look = partial(log_moves, engine, keyring, replica, log)
         app.state.renewal = Repeating("renewal", renew, PASS_SECONDS, log, "metadata was not renewed")
         rollout_watch = Repeating("rollouts", look, settings.rollout_seconds, log, "rollouts were not looked at")
-        for thread in (app.state.renewal, rollout_watch):
+        threads = [app.state.renewal, rollout_watch]
+        if settings.webhook is not None:
+            send = partial(deliver, engine, settings.webhook, replica, log)
+            threads.append(Repeating("webhook", send, DELIVERY_SECONDS, log, "events were not looked for"))
+        for thread in threads:
             thread.start()
         uploads.sweep(settings.home)
         yield
-        for thread in (app.state.renewal, rollout_watch):
+        for thread in threads:
             thread.stop()
         engine.dispose()
         log.info("stopped")
@@ -105,6 +119,9 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.state.engine = engine.execution_options(wait_seconds=settings.write_seconds)
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
+    app.state.registry = CollectorRegistry()
+    app.state.counts = ProcessCounts(app.state.registry, engine)
+    app.state.registry.register(FleetFigures(engine, timedelta(seconds=settings.update_seconds)))
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
     for part in PARTS:
@@ -115,6 +132,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint
     )
     app.add_middleware(RequestLog, log=log, on_error=problems.unexpected)
+    app.add_middleware(RequestCounter, counts=app.state.counts)
     return app
 
 

@@ -53,6 +53,12 @@ def _models(group: typer.Typer) -> None:
     models.add_to(group)
 
 
+def _webhook(group: typer.Typer) -> None:
+    from diffserver.cli.fleet import webhook
+
+    webhook.add_to(group)
+
+
 def _diffs(group: typer.Typer) -> None:
     from diffserver.cli.train import diffs
 
@@ -98,6 +104,7 @@ add_late(app, "rollouts", "Rollouts: start, watch, approve, pause, resume, abort
 add_late(app, "device", "One device: show, set attributes, move, revoke, decommission.", _device)
 add_late(app, "channels", "Channels: list, create, ask for two persons.", _channels)
 add_late(app, "model", "Models: list, archive, restore, delete.", _models)
+add_late(app, "webhook", "The webhook for events of rollouts: show, test.", _webhook)
 audit.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)

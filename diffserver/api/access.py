@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from diffserver.api.limits import WriteGate
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.errors import Forbidden, Unauthenticated
+from diffserver.metrics.process import ProcessCounts
 from diffserver.settings import Settings
 from diffserver.storage.database import reading
 from diffserver.storage.object_store import Objects
@@ -64,6 +66,16 @@ async def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
 
 
+async def _registry(request: Request) -> CollectorRegistry:
+    registry: CollectorRegistry = request.app.state.registry
+    return registry
+
+
+async def _counts(request: Request) -> ProcessCounts:
+    counts: ProcessCounts = request.app.state.counts
+    return counts
+
+
 async def _own_worker(request: Request) -> str:
     state: str = request.app.state.own_worker()
     return state
@@ -74,6 +86,8 @@ Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
 Watch = Annotated[ObjectWatch, Depends(_watch)]
 Keys = Annotated[Keyring, Depends(_keyring)]
+Registry = Annotated[CollectorRegistry, Depends(_registry)]
+Counts = Annotated[ProcessCounts, Depends(_counts)]
 OwnWorker = Annotated[str, Depends(_own_worker)]
 
 

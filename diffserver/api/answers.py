@@ -359,6 +359,35 @@ class AuditAnswer(_Answer):
     details: dict[str, Any] = Field(examples=[{"candidate": 7, "version": 3, "force": False}])
 
 
+class EventAnswer(_Answer):
+    """What became of a rollout, and whether the webhook took it."""
+
+    message_id: str = Field(description="The `webhook-id` that it has at every try.")
+    type: str = Field(examples=["rollout.completed"])
+    data: dict[str, Any]
+    created: datetime = Field(validation_alias="created_at")
+    tries: int
+    error: str | None = Field(description="Why the last try failed.")
+    delivered: datetime | None = Field(validation_alias="delivered_at")
+
+
+class WebhookAnswer(_Answer):
+    """Where events are sent, and how they do."""
+
+    host: str | None = Field(examples=["hooks.example.org"], description="Null if the server has no webhook.")
+    waiting: int = Field(description="Events that are tried again, or for the first time.")
+    given_up: int = Field(description="Events that were not delivered in three days.")
+    events: list[EventAnswer]
+
+
+class DeliveredAnswer(_Answer):
+    """That the webhook took an event."""
+
+    host: str
+    message_id: str
+    status: int = Field(examples=[204])
+
+
 class RetireAnswer(_Answer):
     """The number of diffs that were dropped."""
 

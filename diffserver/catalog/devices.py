@@ -71,6 +71,14 @@ def enroll(
     return device, tokens.create(session, "device", name, device.id)[1]
 
 
+def find(session: Session, device_id: str) -> Device:
+    """The device of that id, also one that left; raises NotFound."""
+    device = session.get(Device, device_id)
+    if device is None:
+        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
+    return device
+
+
 def remember(
     engine: Engine,
     device: Device,
@@ -148,10 +156,8 @@ def standings(
 
 def standing(session: Session, device_id: str, longest: timedelta) -> Standing:
     """The device of that id, also one that left; raises NotFound."""
-    found = _standing(session, _standings().where(Device.id == device_id), longest)
-    if not found:
-        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
-    return found[0]
+    find(session, device_id)
+    return _standing(session, _standings().where(Device.id == device_id), longest)[0]
 
 
 def last_reports(session: Session, device_id: str, limit: int) -> Sequence[Report]:

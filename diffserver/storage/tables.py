@@ -31,6 +31,9 @@ FIELD = "field"
 IN_FORCE = text("superseded_at IS NULL")
 OF_UPDATES = text("stage <> 'field'")
 UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
+HERE = text("left_at IS NULL")
+UPDATING = text("stage IS NOT NULL")
+UNDELIVERED = text("delivered_at IS NULL")
 
 METADATA = Base.metadata
 
@@ -155,6 +158,29 @@ class Rollout(Base):
     ended_at: Mapped[datetime | None]
 
 
+class Event(Base):
+    """What became of a rollout, to be told to a webhook; `message_id` stays the same however often it is sent."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_undelivered", "id", sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED),
+        Index(None, "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(64), unique=True)
+    type: Mapped[str] = mapped_column(String(64))
+    rollout_id: Mapped[int | None]
+    """Of no rollout, if it is a test. No foreign key: a model may be deleted before all is told."""
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime] = mapped_column(default=utc_now)
+    error: Mapped[str | None] = mapped_column(Prose)
+    """Why it was not delivered when it was tried last."""
+    delivered_at: Mapped[datetime | None]
+
+
 class Training(Base):
     """A job: what to train, who is at it until when, and what became of it."""
 
@@ -263,6 +289,10 @@ class Device(Base):
     __table_args__ = (
         ForeignKeyConstraint(["model", "channel"], ["channels.model", "channels.name"]),
         Index(None, "model", "id"),
+        # To count by: neither holds what most polls change, which would cost an entry in every index (PostgreSQL).
+        # The column that is always null lets SQLite count without looking at rows.
+        Index("ix_devices_here", "model", "channel", "digest", "left_at", sqlite_where=HERE, postgresql_where=HERE),
+        Index("ix_devices_updating", "model", "channel", sqlite_where=UPDATING, postgresql_where=UPDATING),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

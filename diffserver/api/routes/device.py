@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from fastapi import APIRouter, Depends, Request
 
-from diffserver.api.access import Config, Database, DeviceToken, Enroller, TokenFirst, Writing
+from diffserver.api.access import Config, Counts, Database, DeviceToken, Enroller, TokenFirst, Writing
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.problems import CALLER, declared
@@ -26,7 +26,9 @@ def enroll(body: EnrollRequest, engine: Database, who: Enroller) -> EnrollAnswer
         tokens.spend(session, who)
         device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
         former = tokens.holder(session, body.replaces) if body.replaces else None
-        replaced = device_changes.decommission(session, former.id).id if former else None
+        if former is not None:
+            device_changes.decommission(session, former)
+        replaced = None if former is None else former.id
         audit.record(session, who, "device.enroll", device.model, device=device.id, replaced=replaced)
     return EnrollAnswer(
         device_id=device.id, token=secret, model=device.model, channel=device.channel, replaced=replaced
@@ -75,13 +77,16 @@ def _within_quota(engine: Database, config: Config, who: DeviceToken) -> None:
     dependencies=[Depends(_within_quota), Writing],
     responses=declared(*CALLER),
 )
-def report(body: ReportRequest, engine: Database, who: DeviceToken) -> ReportCreated:
+def report(body: ReportRequest, engine: Database, counts: Counts, who: DeviceToken) -> ReportCreated:
     """Record what became of an update (installed, failed at a stage, postponed, rolled back), or errors in the field.
 
     A report that comes again, by its `report_id`, is answered as at first.
     """
+    new = Report(**body.model_dump())
     with writing(engine) as session:
-        row = devices.record_report(session, _device(who), Report(**body.model_dump()))
+        row = devices.record_report(session, _device(who), new)
+    if row is new:
+        counts.reported(row)
     return ReportCreated(id=row.id)
 
 

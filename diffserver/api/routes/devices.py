@@ -70,8 +70,9 @@ def change_device(
 def decommission_device(device_id: DeviceId, engine: Database, config: Config, who: Admin) -> DeviceAnswer:
     """Take a device out of service: its tokens end, and lists and counts leave it out. Its reports stay."""
     with writing(engine) as session:
-        device = device_changes.decommission(session, device_id)
-        audit.record(session, who, "device.decommission", device.model, device=device_id)
+        device = devices.find(session, device_id)
+        if device_changes.decommission(session, device):
+            audit.record(session, who, "device.decommission", device.model, device=device_id)
         return DeviceAnswer.model_validate(devices.standing(session, device_id, _longest(config)))
 
 
@@ -79,10 +80,10 @@ def decommission_device(device_id: DeviceId, engine: Database, config: Config, w
 def revoke_device(device_id: DeviceId, engine: Database, config: Config, who: Admin) -> DeviceAnswer:
     """End a device's tokens: it polls no more until it has enrolled again."""
     with writing(engine) as session:
-        tokens.revoke_device(session, device_id)
-        found = devices.standing(session, device_id, _longest(config))
-        audit.record(session, who, "device.revoke", found.device.model, device=device_id)
-        return DeviceAnswer.model_validate(found)
+        device = devices.find(session, device_id)
+        tokens.revoke_device(session, device)
+        audit.record(session, who, "device.revoke", device.model, device=device_id)
+        return DeviceAnswer.model_validate(devices.standing(session, device_id, _longest(config)))
 
 
 def _longest(config: Config) -> timedelta:

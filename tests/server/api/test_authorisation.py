@@ -45,6 +45,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "get_candidate": VIEWERS,
     "get_status": VIEWERS,
     "list_audit": VIEWERS,
+    "get_metrics": VIEWERS,
+    "get_webhook": VIEWERS,
     "put_checkpoint": PUBLISHERS,
     "put_graph": PUBLISHERS,
     "put_diff": PUBLISHERS,
@@ -72,6 +74,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "list_tokens": ADMINS,
     "create_token": ADMINS,
     "revoke_token": ADMINS,
+    "try_webhook": ADMINS,
 }
 
 NOTHING = {
