@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli.fleet import audit
+from diffserver.cli.fleet import audit, devices
 from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import console, print_error
@@ -92,6 +92,7 @@ restore.add_to(app)
 trainings.add_to(app)
 status.add_to(app)
 publishing.add_to(app)
+devices.add_to(app)
 snapshot.add_to(app)
 changes.add_to(app)
 add_late(app, "rollouts", "Rollouts: start, watch, approve, pause, resume, abort.", _rollouts)
