@@ -12,10 +12,12 @@ from diffserver.choices.methods import SNAPSHOT, Use, method_names
 from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
 from diffserver.cli.release import way
+from diffserver.cli.release.shown import drift
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints, given_diff
 from diffserver.errors import Conflict, Invalid
+from diffserver.evaluation import from_json, mean_error_rate
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,12 +36,19 @@ def candidates(model: ModelName, server: Server = URL, token: Token = None, as_j
     rows = [
         (item["id"], item["number"], item["method"], item["state"],
          item["payload"] and item["payload"]["length"], share(item),
-         *_travel(item, "probes", "total"), item["digest"][:12], "; ".join(item["refusals"]) or "none")
+         *_travel(item, "probes", "total"), _mean(item), drift(item), item["digest"][:12],
+         "; ".join(item["refusals"]) or "none")
         for item in items
     ]  # fmt: skip
     size = ["payload bytes", "share", "probe set", "to fetch"]
-    headings = ["id", "version", "method", "state", *size, "digest", "refusals"]
+    headings = ["id", "version", "method", "state", *size, "mean error rate", "drift", "digest", "refusals"]
     show(items, as_json, listing(f"Candidates of {model}", headings, rows))
+
+
+def _mean(item: Mapping[str, Any]) -> str | None:
+    """Return the mean of the error rates on all test sets, where it was measured."""
+    measured = from_json(item["evaluation"], "candidate")
+    return f"{mean_error_rate(measured):.2f} %" if measured else None
 
 
 def _travel(item: Mapping[str, Any], *parts: str) -> list[int | None]:
