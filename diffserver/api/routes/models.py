@@ -22,7 +22,7 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ModelChangeRequest
 from diffserver.catalog import audit, versions
 from diffserver.catalog.admin import model_changes
-from diffserver.catalog.ledger import ledger
+from diffserver.rollouts.ledger import ledger
 from diffserver.rollouts.on_devices import on_devices
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Model, Report, Version

@@ -1,4 +1,4 @@
-from diffserver.catalog.ledger import ledger
+from diffserver.rollouts.ledger import ledger
 from diffserver.storage.database import reading
 from tests.server import factories
 from tests.server.conftest import Service
