@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -56,6 +56,8 @@ class Which:
     channel: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     left: bool = False
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    """Further ones, of a query."""
 
 
 def enroll(
@@ -128,6 +130,8 @@ def record_report(session: Session, device: Device, report: Report) -> Report:
     report.device_id = device.id
     session.add(report)
     session.flush()
+    if report.stage != FIELD:
+        session.execute(update(Device).where(Device.id == device.id).values(outcome=report.stage))
     return report
 
 
@@ -145,6 +149,7 @@ def standings(
     """
     which = which or Which()
     query = _standings().where(Device.model == model, Device.id > after).order_by(Device.id).limit(limit)
+    query = query.where(*which.conditions)
     if not which.left:
         query = query.where(Device.left_at.is_(None))
     if which.channel is not None:

@@ -7,26 +7,31 @@ are few. What devices report is counted by each process as it comes, since count
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from diffserver.catalog.workers import workforce
 from diffserver.events import outbox
+from diffserver.rollouts import behind as lag
 from diffserver.rollouts.records import UNDER_WAY
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading
 from diffserver.storage.fresh import Fresh
-from diffserver.storage.tables import Channel, Device, Report, RoleMetadata, Rollout, Version
+from diffserver.storage.tables import Channel, Device, RoleMetadata, Rollout, Version
 
 FRESH_SECONDS = 15.0
 """For so long the database is not asked again, however many ask."""
 
-FAILED_WITHIN = timedelta(days=1)
+AMISS = {
+    "behind": "Devices that run another version than they shall, or none.",
+    "stuck": "Devices that are silent in the middle of an update, or behind for days.",
+    "failed": "Devices whose last update failed.",
+}
 
 Place = tuple[str, str]
 """A model and a channel."""
@@ -46,9 +51,8 @@ class FleetFigures(Collector):
     def _read(self) -> list[GaugeMetricFamily]:
         with reading(self._engine) as session:
             return [
-                *_devices(session),
-                _stuck(session, self._longest),
-                _failed(session),
+                _devices(session),
+                *_amiss(session, self._longest),
                 *_rollouts(session),
                 *_work(session),
                 _expiry(session),
@@ -56,50 +60,31 @@ class FleetFigures(Collector):
             ]
 
 
-def _devices(session: Session) -> Iterator[GaugeMetricFamily]:
+def _devices(session: Session) -> GaugeMetricFamily:
     counted = select(Device.model, Device.channel, Device.digest, func.count()).where(Device.left_at.is_(None))
-    groups = session.execute(counted.group_by(Device.model, Device.channel, Device.digest)).all()
     rows = session.execute(select(Version.model, Version.digest, Version.number))
     numbers = {(model, digest): str(number) for model, digest, number in rows}
     versions: Counter[tuple[str, str, str]] = Counter()
-    wanted, behind = _wanted(session), Counter[Place]()
-    for model, channel, digest, count in groups:
+    for model, channel, digest, count in session.execute(counted.group_by(Device.model, Device.channel, Device.digest)):
         versions[model, channel, "none" if digest is None else numbers.get((model, digest), "unknown")] += count
-        behind[model, channel] += 0 if digest in wanted[model, channel] else count
-    yield _family("devices", "Devices that have not left.", ["model", "channel", "version"], versions.items())
-    about = "Devices that run neither what their channel stands at nor what a rollout brings to it."
-    yield _family("devices_behind", about, ["model", "channel"], behind.items())
+    return _family("devices", "Devices that have not left.", ["model", "channel", "version"], versions.items())
 
 
-def _wanted(session: Session) -> Mapping[Place, set[str | None]]:
-    """The digests that devices of a channel may well run."""
-    rows = session.execute(select(Channel.model, Channel.name, Channel.digest))
-    wanted = {(model, name): {digest} for model, name, digest in rows}
-    coming = select(Rollout.model, Rollout.channel, Rollout.to_digest).where(Rollout.state.in_(UNDER_WAY))
-    for model, channel, digest in session.execute(coming):
-        wanted[model, channel].add(digest)
-    return wanted
-
-
-def _stuck(session: Session, longest: timedelta) -> GaugeMetricFamily:
-    silent = (Device.stage.is_not(None), Device.last_seen < utc_now() - longest, Device.left_at.is_(None))
-    counted = select(Device.model, Device.channel, func.count()).where(*silent)
-    counts = {(model, channel): count for model, channel, count in session.execute(_by_place(counted))}
-    about = "Devices that have said nothing for too long, in the middle of an update."
-    return _family("devices_stuck", about, ["model", "channel"], counts.items())
-
-
-def _failed(session: Session) -> GaugeMetricFamily:
-    lately = (Report.stage == "failed", Report.created_at > utc_now() - FAILED_WITHIN, Device.left_at.is_(None))
-    which = func.count(Report.device_id.distinct())
-    counted = select(Device.model, Device.channel, which).join(Report, Report.device_id == Device.id).where(*lately)
-    counts = {(model, channel): count for model, channel, count in session.execute(_by_place(counted))}
-    about = "Devices that reported a failed update within a day."
-    return _family("devices_failed", about, ["model", "channel"], counts.items())
-
-
-def _by_place(counted: Select[str, str, int]) -> Select[str, str, int]:
-    return counted.group_by(Device.model, Device.channel)
+def _amiss(session: Session, longest: timedelta) -> Iterator[GaugeMetricFamily]:
+    """Yield how many devices are behind, stuck and failed, as lists of devices have it; 0 for channels without."""
+    places: list[Place] = [(row.model, row.name) for row in session.execute(select(Channel.model, Channel.name))]
+    counts = {what: Counter(dict.fromkeys(places, 0)) for what in AMISS}
+    for model in sorted({model for model, _ in places}):
+        conditions = {
+            "behind": lag.behind(session, model),
+            "stuck": lag.stuck(session, model, utc_now(), longest),
+            "failed": lag.failed(model),
+        }
+        for what, condition in conditions.items():
+            counted = select(Device.channel, func.count()).where(condition).group_by(Device.channel)
+            counts[what].update({(model, channel): count for channel, count in session.execute(counted)})
+    for what, about in AMISS.items():
+        yield _family(f"devices_{what}", about, ["model", "channel"], counts[what].items())
 
 
 def _rollouts(session: Session) -> Iterator[GaugeMetricFamily]:

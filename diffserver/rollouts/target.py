@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, aliased
 
 from diffserver.rollouts.plan import from_json, place, stages_of
@@ -24,23 +24,27 @@ class Target:
 def target(session: Session, device: Device, held: str | None) -> Target | None:
     """Return the version that a device shall run that holds `held`; None if nothing was published yet."""
     stands, moves = aliased(Version), aliased(Version)
-    on_its_way = and_(
-        Rollout.model == Channel.model, Rollout.channel == Channel.name, Rollout.state.in_(("running", "paused"))
-    )
     row = session.execute(
         select(stands.number, stands.digest, Rollout, moves.number.label("moves_to"))
         .select_from(Channel)
         .join(stands, and_(stands.model == Channel.model, stands.digest == Channel.digest))
-        .outerjoin(Rollout, on_its_way)
+        .outerjoin(Rollout, on_its_way())
         .outerjoin(moves, and_(moves.model == Rollout.model, moves.digest == Rollout.to_digest))
         .where(Channel.model == device.model, Channel.name == device.channel)
     ).one_or_none()
     if row is None:
         return None
     rollout: Rollout | None = row.Rollout
-    if rollout and (rollout.to_digest == held or (_gives(rollout) and _has(session, reached(rollout), device.id))):
+    if rollout and (rollout.to_digest == held or (gives(rollout) and _has(session, reached(rollout), device.id))):
         return Target(row.moves_to, rollout.to_digest)
     return Target(row.number, row.digest)
+
+
+def on_its_way() -> ColumnElement[bool]:
+    """Tell which rollout devices of a channel may be in; there is one at most."""
+    return and_(
+        Rollout.model == Channel.model, Rollout.channel == Channel.name, Rollout.state.in_(("running", "paused"))
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def reached(rollout: Rollout) -> Reached:
     return Reached(rollout.id, rollout.reach, frozenset(stage.attribute for stage in stages if stage.attribute))
 
 
-def _gives(rollout: Rollout) -> bool:
+def gives(rollout: Rollout) -> bool:
     """Tell whether further devices are given the version at this moment."""
     hours = from_json(rollout.terms).hours()
     return rollout.state == "running" and (hours is None or hours.is_open(utc_now()))

@@ -15,11 +15,12 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     String,
+    TextClause,
     UniqueConstraint,
     false,
     text,
 )
-from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
+from sqlalchemy.orm import Mapped, composite, mapped_column, relationship, validates
 
 from diffclient.release.manifest import Blob
 from diffclient.release.metric import LENGTH_LIMIT, Metric
@@ -28,14 +29,20 @@ from diffserver.storage.column_types import Base, Prose, digest_column, length_c
 FIELD = "field"
 """The stage of reports that are of no update, but of errors that were counted in the field."""
 
+IN_SERVICE = text("left_at IS NULL")
+IN_UPDATE = text("left_at IS NULL AND stage IS NOT NULL")
+FAILED = text("left_at IS NULL AND outcome = 'failed'")
 IN_FORCE = text("superseded_at IS NULL")
 OF_UPDATES = text("stage <> 'field'")
 UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
-HERE = text("left_at IS NULL")
-UPDATING = text("stage IS NOT NULL")
 UNDELIVERED = text("delivered_at IS NULL")
 
 METADATA = Base.metadata
+
+
+def _where(name: str, rows: TextClause, *columns: str) -> Index:
+    """Return an index of some rows only."""
+    return Index(name, *columns, sqlite_where=rows, postgresql_where=rows)
 
 
 class Model(Base):
@@ -117,6 +124,13 @@ class Channel(Base):
     digest: Mapped[str | None] = digest_column()
     two_persons: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether what one operator asks for waits for another one's approval."""
+    moved_at: Mapped[datetime | None]
+    """When it was put where it stands."""
+
+    @validates("digest")
+    def _moved(self, _name: str, digest: str | None) -> str | None:
+        self.moved_at = utc_now()
+        return digest
 
 
 class Rollout(Base):
@@ -289,10 +303,11 @@ class Device(Base):
     __table_args__ = (
         ForeignKeyConstraint(["model", "channel"], ["channels.model", "channels.name"]),
         Index(None, "model", "id"),
-        # To count by: neither holds what most polls change, which would cost an entry in every index (PostgreSQL).
-        # The column that is always null lets SQLite count without looking at rows.
-        Index("ix_devices_here", "model", "channel", "digest", "left_at", sqlite_where=HERE, postgresql_where=HERE),
-        Index("ix_devices_updating", "model", "channel", sqlite_where=UPDATING, postgresql_where=UPDATING),
+        # None holds what most polls change, which would cost an entry in every index (PostgreSQL). The column that
+        # is always null lets SQLite count without looking at rows.
+        _where("ix_devices_here", IN_SERVICE, "model", "channel", "digest", "left_at"),
+        _where("ix_devices_updating", IN_UPDATE, "model", "channel"),
+        _where("ix_devices_failed", FAILED, "model", "channel"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -302,6 +317,8 @@ class Device(Base):
     digest: Mapped[str | None] = digest_column()
     previous: Mapped[str | None] = digest_column()
     stage: Mapped[str | None] = mapped_column(String(32))
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    """The stage of its last report of an update."""
     client: Mapped[str] = mapped_column(default="")
     enrolled_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_seen: Mapped[datetime | None]

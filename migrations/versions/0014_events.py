@@ -1,18 +1,16 @@
-"""Events of rollouts, for a webhook; indexes by which a fleet's devices are counted.
+"""Events of rollouts, for a webhook.
 
-Revision 0014, after 0012.
+Revision 0014, after 0013.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0014"
-down_revision: str | None = "0012"
+down_revision: str | None = "0013"
 branch_labels: str | None = None
 depends_on: str | None = None
 
-HERE = sa.text("left_at IS NULL")
-UPDATING = sa.text("stage IS NOT NULL")
 UNDELIVERED = sa.text("delivered_at IS NULL")
 MOMENT = sa.DateTime(timezone=True)
 
@@ -33,17 +31,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("message_id"),
     )
-    _index("ix_events_undelivered", "events", ["id"], UNDELIVERED)
+    op.create_index("ix_events_undelivered", "events", ["id"], sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED)
     op.create_index("ix_events_created_at", "events", ["created_at"])
-    _index("ix_devices_here", "devices", ["model", "channel", "digest", "left_at"], HERE)
-    _index("ix_devices_updating", "devices", ["model", "channel"], UPDATING)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_devices_updating", table_name="devices")
-    op.drop_index("ix_devices_here", table_name="devices")
     op.drop_table("events")
-
-
-def _index(name: str, table: str, columns: list[str], where: sa.TextClause) -> None:
-    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)

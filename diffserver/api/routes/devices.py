@@ -12,6 +12,8 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import DeviceChangeRequest
 from diffserver.catalog import audit, devices, tokens, versions
 from diffserver.catalog.admin import device_changes
+from diffserver.rollouts import behind as lag
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst, responses=declared(*CALLER, 404))
@@ -33,14 +35,27 @@ def list_devices(
     channel: Annotated[Name | None, Query(description="Those that follow this channel.")] = None,
     attribute: Attributes = [],  # noqa: B006  # a query parameter's default, which no one changes
     left: Annotated[bool, Query(description="Also those that were taken out of service.")] = False,
+    behind: Annotated[bool, Query(description="Those that run another version than they shall.")] = False,
+    stuck: Annotated[
+        bool,
+        Query(description="Those silent in the middle of an update, or behind for more than a week."),
+    ] = False,
+    failed: Annotated[bool, Query(description="Those whose last update failed.")] = False,
     limit: Limit = 100,
     after: AfterText = "",
 ) -> Page[DeviceAnswer]:
-    """A model's devices in the order of their enrolment, each with its last report."""
-    attributes = dict(_pair(text) for text in attribute)
-    which = devices.Which(channel, attributes, left)
+    """A model's devices in the order of their enrolment, each with its last report.
+
+    Of several filters, all have to hold.
+    """
     with reading(engine) as session:
         versions.find_model(session, model)
+        conditions = (
+            *([lag.behind(session, model)] if behind else []),
+            *([lag.stuck(session, model, utc_now(), _longest(config))] if stuck else []),
+            *([lag.failed(model)] if failed else []),
+        )
+        which = devices.Which(channel, dict(map(_pair, attribute)), left, conditions)
         rows = devices.standings(session, model, after, limit + 1, _longest(config), which)
     return page(rows, limit, DeviceAnswer, lambda device: device.id)
 
