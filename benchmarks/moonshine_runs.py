@@ -17,10 +17,9 @@ DATA = {
 
 TASKS = {"fp32": "moonshine.py", "int8": "moonshine_int8.py"}
 
-RATE = 1e-4
-SPARSE_RATES = {"fp32": 3e-4, "int8": 1e-3}
-"""The highest learning rates: those of sparse diffs of 1 % or more, and in int8; all else has the first. Lower ones
-teach too little there, higher ones spoil what is learned elsewhere."""
+RATE, AMPLE_RATE, INT8_RATE = 1e-4, 3e-4, 1e-3
+"""The highest learning rates: the second of sparse diffs of 1 % or more, the third in int8, of all else the first.
+Lower ones teach too little there, as whole steps of int8 are far apart; higher ones spoil what is learned elsewhere."""
 
 BUDGETS = (0.02, 0.01, 0.005)
 
@@ -38,8 +37,9 @@ class Job:
     @property
     def rate(self) -> float:
         """The highest learning rate."""
-        ample = self.dtype == "int8" or (self.budget or 0) >= 0.01
-        return SPARSE_RATES[self.dtype] if self.method == "sparse" and ample else RATE
+        if self.dtype == "int8":
+            return INT8_RATE
+        return AMPLE_RATE if self.method == "sparse" and (self.budget or 0) >= 0.01 else RATE
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class Figures:
         """Return these and one more, each with the fully retrained model's error rate."""
         runs = (*self.runs, run)
         full = {one.data: one.wer_diff for one in runs if one.method == "full"}
-        machines = {run.device: machine.describe(run.device), **self.machines}
-        return Figures(machines, tuple(replace(one, wer_full=full.get(one.data)) for one in runs))
+        new = {} if run.device in self.machines else {run.device: machine.describe(run.device)}
+        return Figures({**self.machines, **new}, tuple(replace(one, wer_full=full.get(one.data)) for one in runs))
 
     def write(self, path: Path) -> None:
         """Write the file at once, so that who reads it meanwhile finds all of it."""
