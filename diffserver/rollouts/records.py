@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import Select, and_, select, union
 from sqlalchemy.orm import Session
 
 from diffserver.catalog.versions import find_channel
@@ -17,7 +17,7 @@ from diffserver.rollouts.happened import tell
 from diffserver.rollouts.plan import Conditions, place, reach, stages_of
 from diffserver.rollouts.target import reached
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Channel, Device, Rollout, Version
+from diffserver.storage.tables import Channel, Device, Rollout, Step, Version
 
 UNDER_WAY = ("proposed", "running", "paused")
 
@@ -162,18 +162,20 @@ def where_channels_stand(session: Session, model: str, below: int) -> Sequence[V
 def kept_by_devices(session: Session, model: str, below: int) -> Sequence[Version]:
     """Return the versions below one that devices may have to go back to.
 
-    They are those that channels stand at and, where a channel is in a rollout, those that its devices run or keep.
+    They are those that channels stand at; those that devices run or keep whose channel is in a rollout; and those that
+    devices keep beside a version that was refused, which no diff leads on from.
     """
     moving = select(Rollout.channel).where(Rollout.model == model, Rollout.state.in_(UNDER_WAY))
-    held = [
-        select(column).where(Device.model == model, Device.channel.in_(moving), Device.left_at.is_(None))
-        for column in (Device.digest, Device.previous)
-    ]
-    return _below(session, model, below, select(union(_standing(model), *held).subquery()))
+    here = (Device.model == model, Device.left_at.is_(None))
+    held = [select(column).where(*here, Device.channel.in_(moving)) for column in (Device.digest, Device.previous)]
+    leads_on = select(Step.from_digest).where(Step.model == model, Step.from_digest.is_not(None))
+    refused = and_(Device.digest.not_in(_standing(model)), Device.digest.not_in(leads_on))
+    beside = select(Device.previous).where(*here, refused)
+    return _below(session, model, below, select(union(_standing(model), *held, beside).subquery()))
 
 
 def _standing(model: str) -> Select[str | None]:
-    return select(Channel.digest).where(Channel.model == model)
+    return select(Channel.digest).where(Channel.model == model, Channel.digest.is_not(None))
 
 
 def _below(session: Session, model: str, below: int, digests: Select[str | None]) -> Sequence[Version]:
