@@ -8,11 +8,13 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
 from diffserver import __version__
@@ -29,14 +31,20 @@ from diffserver.api.routes import (
     device,
     devices,
     health,
+    metrics,
     models,
     rollouts,
     status,
     tokens,
     trainings,
     trust,
+    webhook,
 )
+from diffserver.events.delivery import PASS_SECONDS as DELIVERY_SECONDS
+from diffserver.events.delivery import deliver
 from diffserver.logs import Log, RequestLog, make_log
+from diffserver.metrics.fleet import FleetFigures
+from diffserver.metrics.process import ProcessCounts, RequestCounter
 from diffserver.polls.memory import HEAR_SECONDS, Memory
 from diffserver.polls.notes import WRITE_SECONDS, Notes
 from diffserver.polls.together import Together
@@ -66,6 +74,8 @@ PARTS = (
     status,
     tokens,
     audit,
+    metrics,
+    webhook,
 )
 
 
@@ -93,7 +103,10 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         noting = Repeating("notes", notes.write, WRITE_SECONDS, log, "that devices were seen is not written down")
         hear = partial(memory.hear, engine)
         hearing = Repeating("changes", hear, HEAR_SECONDS, log, "changes were not read", memory.outdated)
-        threads = (app.state.renewal, rollout_watch, hearing, noting)
+        threads = [app.state.renewal, rollout_watch, hearing, noting]
+        if settings.webhook is not None:
+            send = partial(deliver, engine, settings.webhook, replica, log)
+            threads.append(Repeating("webhook", send, DELIVERY_SECONDS, log, "events were not looked for"))
         for thread in threads:
             thread.start()
         uploads.sweep(settings.home)
@@ -119,6 +132,9 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.state.engine, app.state.memory, app.state.notes = quick, memory, notes
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
+    app.state.registry = CollectorRegistry()
+    app.state.counts = ProcessCounts(app.state.registry, engine)
+    app.state.registry.register(FleetFigures(engine, timedelta(seconds=settings.update_seconds)))
     app.state.gate = PollGate(settings.max_polls, SHED_SECONDS)
     app.state.writes = WriteGate(settings.write_seconds, SHED_SECONDS)
     come_back = Returns(WRITERS, SHED_SECONDS).seconds
@@ -133,6 +149,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint
     )
     app.add_middleware(RequestLog, log=log, on_error=problems.unexpected)
+    app.add_middleware(RequestCounter, counts=app.state.counts)
     return app
 
 

@@ -172,6 +172,13 @@ class Unavailable(DiffServerError):
     """A dependency of the service that can't be reached."""
 
 
+class Undelivered(Unavailable):
+    """An event that the webhook did not take."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, "check DIFFSERVER_WEBHOOK_URL and the receiver's log; it is tried again by itself")
+
+
 class ClockBehind(Unavailable):
     """A clock that shows a time before what is known to have happened."""
 

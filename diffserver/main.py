@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli.fleet import audit
+from diffserver.cli.fleet import audit, devices
 from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import console, print_error
-from diffserver.cli.release import changes, publishing, snapshot
+from diffserver.cli.release import changes, publishing, shown, snapshot
 from diffserver.cli.train import demo, experiment, status, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
@@ -53,6 +53,12 @@ def _models(group: typer.Typer) -> None:
     models.add_to(group)
 
 
+def _webhook(group: typer.Typer) -> None:
+    from diffserver.cli.fleet import webhook
+
+    webhook.add_to(group)
+
+
 def _diffs(group: typer.Typer) -> None:
     from diffserver.cli.train import diffs
 
@@ -92,12 +98,17 @@ restore.add_to(app)
 trainings.add_to(app)
 status.add_to(app)
 publishing.add_to(app)
+devices.add_to(app)
 snapshot.add_to(app)
 changes.add_to(app)
 add_late(app, "rollouts", "Rollouts: start, watch, approve, pause, resume, abort.", _rollouts)
+shown.add_ledger_to(app)
+add_late(app, "candidate", "One candidate: show.", shown.add_candidate_to)
+add_late(app, "version", "One version: show.", shown.add_version_to)
 add_late(app, "device", "One device: show, set attributes, move, revoke, decommission.", _device)
 add_late(app, "channels", "Channels: list, create, ask for two persons.", _channels)
 add_late(app, "model", "Models: list, archive, restore, delete.", _models)
+add_late(app, "webhook", "The webhook for events of rollouts: show, test.", _webhook)
 audit.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)

@@ -5,12 +5,14 @@ without a server are asked for one by one. Nothing is created here. Two variable
 that they stand for, DIFFSERVER_URL and DIFFSERVER_TOKEN, and read by typer.
 """
 
+import base64
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from diffserver.errors import SettingsError
 
@@ -51,6 +53,20 @@ class Retention:
     devices: int = 365
     tokens: int = 90
     audit: int = 730
+    events: int = 30
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Where events of rollouts are sent, and the secret that signs them."""
+
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """The receiver's name, for logs: a URL's path may be a secret."""
+        return urlsplit(self.url).hostname or ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class Settings:
     remembered_devices: int = 200_000
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
+    webhook: Webhook | None = None
 
     @property
     def keys(self) -> Path:
@@ -136,6 +153,7 @@ class Settings:
             keys_folder=read("KEYS", _folder, None),
             quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),
             keep=Retention(**_counts(read, Retention(), "KEEP_", 100_000)),
+            webhook=_webhook(read),
         )
 
 
@@ -176,6 +194,37 @@ class _Reader:
 
 def _home(read: _Reader) -> Path:
     return Path(read("HOME", str, "./diffserver-home")).absolute()
+
+
+def _webhook(read: _Reader) -> Webhook | None:
+    url, secret = (read(f"WEBHOOK_{name}", str, "") for name in ("URL", "SECRET"))
+    if not url and not secret:
+        return None
+    # Neither is repeated: both may hold what nobody else should read.
+    if not _is_http(url):
+        raise SettingsError("DIFFSERVER_WEBHOOK_URL is no URL of http or https", "correct the variable or unset both")
+    if not _is_signing_secret(secret):
+        raise SettingsError(
+            "DIFFSERVER_WEBHOOK_SECRET is no secret of Standard Webhooks: whsec_ and 24 to 64 bytes in base64",
+            'make one: echo "whsec_$(openssl rand -base64 32)"',
+        )
+    return Webhook(url, secret)
+
+
+def _is_http(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _is_signing_secret(text: str) -> bool:
+    prefix, _, encoded = text.partition("_")
+    try:
+        return prefix == "whsec" and 24 <= len(base64.b64decode(encoded, validate=True)) <= 64
+    except ValueError:
+        return False
 
 
 def _keys_in(home: Path) -> Path:

@@ -27,7 +27,7 @@ FORBIDDEN_ON_DEVICES = {
     "obstore",
 }
 TRAINING = ("diffs", "methods", "tasks", "training", "experiment", "demo")
-DATABASE = ("storage", "catalog", "rollouts", "trust", "upkeep")
+DATABASE = ("storage", "catalog", "events", "metrics", "rollouts", "trust", "upkeep")
 SERVING = ("app", "api", "connections", "polls")
 NEITHER = ("checkpoints", "evaluation", "choices", "gate", "errors", "logs", "settings")
 """What both sides may import, and what imports neither."""

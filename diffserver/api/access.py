@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -22,6 +23,7 @@ from diffserver.api.limits import WriteGate
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.errors import Forbidden, Unauthenticated
+from diffserver.metrics.process import ProcessCounts
 from diffserver.polls.credentials import Known, said
 from diffserver.polls.memory import Memory
 from diffserver.rollouts.answer import attributes
@@ -73,6 +75,16 @@ async def _memory(request: Request) -> Memory:
     return memory
 
 
+async def _registry(request: Request) -> CollectorRegistry:
+    registry: CollectorRegistry = request.app.state.registry
+    return registry
+
+
+async def _counts(request: Request) -> ProcessCounts:
+    counts: ProcessCounts = request.app.state.counts
+    return counts
+
+
 async def _own_worker(request: Request) -> str:
     state: str = request.app.state.own_worker()
     return state
@@ -83,6 +95,8 @@ Database = Annotated[Engine, Depends(_engine)]
 Store = Annotated[Objects, Depends(_objects)]
 Watch = Annotated[ObjectWatch, Depends(_watch)]
 Keys = Annotated[Keyring, Depends(_keyring)]
+Registry = Annotated[CollectorRegistry, Depends(_registry)]
+Counts = Annotated[ProcessCounts, Depends(_counts)]
 OwnWorker = Annotated[str, Depends(_own_worker)]
 Remembered = Annotated[Memory, Depends(_memory)]
 

@@ -195,6 +195,54 @@ class VersionAnswer(_Answer):
     manifest: dict[str, Any] = Field(validation_alias=AliasPath("candidate", "manifest"))
 
 
+class PercentilesAnswer(_Answer):
+    """Percentiles of one value a device, with the number of devices behind them."""
+
+    devices: int
+    values: dict[str, float] | None = Field(
+        examples=[{"5": -0.4, "25": -0.1, "50": 0.0, "75": 0.2, "95": 0.9}],
+        description="The 5th, 25th, 50th, 75th and 95th; null where the devices are fewer than 20.",
+    )
+
+
+class OnDevicesAnswer(_Answer):
+    """What devices measured of a version, by their latest reports."""
+
+    arrival: PercentilesAnswer = Field(description="Error rates on the probe set, in percent.")
+    difference: PercentilesAnswer = Field(description="The same minus the manifest's, in points.")
+    field: dict[str, PercentilesAnswer] = Field(
+        description="By channel: the error rate in the field minus that of the version's parent, in points, of devices "
+        "that counted both."
+    )
+
+
+class VersionDetailAnswer(VersionAnswer):
+    """A version with what devices measured of it."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    on_devices: OnDevicesAnswer
+
+
+class EntryAnswer(_Answer):
+    """A version's line in the ledger."""
+
+    version: int = Field(validation_alias="number")
+    devices: int = Field(description="Those that reported that they installed it.")
+    fetched: int = Field(description="Bytes of payloads, graph and probe set that devices reported, failures too.")
+    metadata: int = Field(description="Bytes of metadata, reckoned: once for each of those devices.")
+    snapshots: int = Field(description="Bytes that a snapshot for each of those devices would have taken.")
+
+
+class LedgerAnswer(_Answer):
+    """A model's ledger of bytes; versions without reports have no line."""
+
+    versions: list[EntryAnswer]
+    fetched: int
+    metadata: int
+    snapshots: int
+
+
 class TrainingAnswer(_Answer):
     """A training and how far it has come."""
 
@@ -369,6 +417,35 @@ class AuditAnswer(_Answer):
     details: dict[str, Any] = Field(examples=[{"candidate": 7, "version": 3, "force": False}])
 
 
+class EventAnswer(_Answer):
+    """What became of a rollout, and whether the webhook took it."""
+
+    message_id: str = Field(description="The `webhook-id` that it has at every try.")
+    type: str = Field(examples=["rollout.completed"])
+    data: dict[str, Any]
+    created: datetime = Field(validation_alias="created_at")
+    tries: int
+    error: str | None = Field(description="Why the last try failed.")
+    delivered: datetime | None = Field(validation_alias="delivered_at")
+
+
+class WebhookAnswer(_Answer):
+    """Where events are sent, and how they do."""
+
+    host: str | None = Field(examples=["hooks.example.org"], description="Null if the server has no webhook.")
+    waiting: int = Field(description="Events that are tried again, or for the first time.")
+    given_up: int = Field(description="Events that were not delivered in three days.")
+    events: list[EventAnswer]
+
+
+class DeliveredAnswer(_Answer):
+    """That the webhook took an event."""
+
+    host: str
+    message_id: str
+    status: int = Field(examples=[204])
+
+
 class RetireAnswer(_Answer):
     """The number of diffs that were dropped."""
 
@@ -419,9 +496,29 @@ class WorkerAnswer(_Answer):
     last_seen: datetime = Field(description="By the database's clock.")
 
 
+class OverviewAnswer(_Answer):
+    """A model at a glance."""
+
+    name: str
+    channels: dict[str, int | None] = Field(examples=[{"stable": 3}])
+    rollouts: list[RolloutAnswer] = Field(description="Those under way.")
+    behind: int = Field(description="Devices that run another version than they shall.")
+    stuck: int = Field(description="Devices silent in the middle of an update, or behind for more than a week.")
+    failed: int = Field(description="Devices whose last update failed.")
+
+
+class ExpiryAnswer(_Answer):
+    """When a role's metadata expires."""
+
+    role: str
+    expires: datetime
+
+
 class StatusAnswer(WorkforceAnswer):
-    """The workforce for operators, with each worker that was seen within a day, and why the next training waits."""
+    """Models at a glance, the metadata that expires first, workers seen within a day, and why trainings wait."""
 
     version: str = Field(examples=["0.1.0"], description="The server's release.")
     why_waiting: str | None = Field(description="Why the training that waits longest does; null if none waits.")
     known_workers: list[WorkerAnswer]
+    models: list[OverviewAnswer] = Field(description="Those that are not archived, by name.")
+    expiring: list[ExpiryAnswer] = Field(description="The metadata that expires first; the server renews what it can.")

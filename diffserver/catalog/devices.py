@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Engine, Select, Table, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, Table, and_, bindparam, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -57,6 +57,8 @@ class Which:
     channel: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     left: bool = False
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    """Further ones, of a query."""
 
 
 def enroll(
@@ -73,6 +75,14 @@ def enroll(
     token, secret = tokens.new("device", name, device.id)
     session.add_all((device, token))
     return device, secret
+
+
+def find(session: Session, device_id: str) -> Device:
+    """The device of that id, also one that left; raises NotFound."""
+    device = session.get(Device, device_id)
+    if device is None:
+        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
+    return device
 
 
 def remember(
@@ -158,9 +168,19 @@ def record_reports(session: Session, reports: Sequence[Report]) -> list[Report]:
             session.execute(said.execution_options(**UNTOLD, synchronize_session=False))
     first = _reported(session, reports)
     recorded = [first.setdefault((report.device_id, report.report_id or id(report)), report) for report in reports]
+    _note_outcomes(session, [report for report in recorded if report.id is None])
     session.add_all(recorded)
     session.flush()
     return recorded
+
+
+def _note_outcomes(session: Session, new: Sequence[Report]) -> None:
+    """Write down how the last update of each device ended."""
+    last = {report.device_id: report.stage for report in new if report.stage != FIELD}
+    for outcome in sorted(set(last.values())):
+        ids = [device for device, stage in last.items() if stage == outcome]
+        ended = update(Device).where(Device.id.in_(ids)).values(outcome=outcome)
+        session.execute(ended.execution_options(**UNTOLD, synchronize_session=False))
 
 
 def _reported(session: Session, reports: Sequence[Report]) -> dict[tuple[str, str | int], Report]:
@@ -187,6 +207,7 @@ def standings(
     """
     which = which or Which()
     query = _standings().where(Device.model == model, Device.id > after).order_by(Device.id).limit(limit)
+    query = query.where(*which.conditions)
     if not which.left:
         query = query.where(Device.left_at.is_(None))
     if which.channel is not None:
@@ -198,10 +219,8 @@ def standings(
 
 def standing(session: Session, device_id: str, longest: timedelta) -> Standing:
     """The device of that id, also one that left; raises NotFound."""
-    found = _standing(session, _standings().where(Device.id == device_id), longest)
-    if not found:
-        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
-    return found[0]
+    find(session, device_id)
+    return _standing(session, _standings().where(Device.id == device_id), longest)[0]
 
 
 def last_reports(session: Session, device_id: str, limit: int) -> Sequence[Report]:

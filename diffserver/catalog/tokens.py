@@ -122,11 +122,9 @@ def revoke(session: Session, token_id: int) -> Token:
     return token
 
 
-def revoke_device(session: Session, device_id: str) -> Sequence[Token]:
-    """End the validity of a device's tokens, for ever: it has to enrol again. Raises NotFound."""
-    if session.get(Device, device_id) is None:
-        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
-    tokens = session.scalars(select(Token).where(Token.device_id == device_id).order_by(Token.id)).all()
+def revoke_device(session: Session, device: Device) -> Sequence[Token]:
+    """End the validity of a device's tokens, for ever: it has to enrol again."""
+    tokens = session.scalars(select(Token).where(Token.device_id == device.id).order_by(Token.id)).all()
     return [revoke(session, token.id) for token in tokens]
 
 

@@ -145,7 +145,7 @@ class SparseDiff:
                 part.confine(self._parent(name))
         sizes = torch.cat([part.sizes().flatten() for part in self.parts.values()])
         dropped = min(len(sizes), max(1, round(len(sizes) * (1 - density))))
-        self._threshold = max(float(sizes.kthvalue(dropped).values), 1e-12)
+        self._threshold = max(float(_in_order(sizes, dropped)), 1e-12)
         for part in self.parts.values():
             part.begin_stage(self._threshold, temperature, schedule.spread)
         self.numbers |= {"density": density, "threshold": self._threshold, "temperature": temperature}
@@ -173,7 +173,7 @@ class SparseDiff:
     def _without_smallest(self, by_name: dict[str, Tensor], share: float) -> dict[str, Tensor]:
         sizes = torch.cat([self.parts[name].sizes()[levels != 0] for name, levels in by_name.items()])
         dropped = min(len(sizes), max(1, round(share * len(sizes))))
-        smallest = sizes.kthvalue(dropped).values
+        smallest = _in_order(sizes, dropped)
         return {
             name: torch.where(self.parts[name].sizes() <= smallest, 0.0, levels) for name, levels in by_name.items()
         }
@@ -187,6 +187,14 @@ class SparseDiff:
         levels = by_name[spec.name].flatten().cpu().numpy().astype(np.int32)
         positions = np.flatnonzero(levels)
         return Sparse(positions, levels[positions], self.parts[spec.name].units) if len(positions) else None
+
+
+def _in_order(sizes: Tensor, place: int) -> Tensor:
+    """Return the size at this place, counted from 1, if all were in order; some are moved for that."""
+    if sizes.device.type != "cpu":
+        return sizes.kthvalue(place).values
+    sizes.numpy().partition(place - 1)  # the same number, in a tenth of the time
+    return sizes[place - 1]
 
 
 SPARSE = Definition(

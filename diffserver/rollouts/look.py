@@ -25,7 +25,7 @@ def look(session: Session, rollout: Rollout) -> Move:
     verdict = _verdict(gather(session, rollout), conditions, len(rollout.stages), rollout.chosen)
     rollout.verdict = _plain(verdict, moment)
     if verdict.finding == "harm":
-        records.abort(session, rollout, f"harm: {verdict.reason}")
+        records.abort(session, rollout, f"harm: {verdict.reason}", by=None)
         return "aborted"
     if not _may_go_on(rollout, conditions, moment):
         return "stays"
@@ -33,7 +33,7 @@ def look(session: Session, rollout: Rollout) -> Move:
         return "stays"
     if verdict.finding == "inconclusive":
         return "stays"
-    records.enter(session, rollout, rollout.stage + 1)
+    records.enter(session, rollout, rollout.stage + 1, by=None)
     return "done" if rollout.state == "done" else "goes on"
 
 

@@ -6,7 +6,6 @@ has the version keeps it. Rows are left to `records`, verdicts to `gate`.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from diffserver.errors import Invalid
 from diffserver.gate.judge import Terms
+from diffserver.storage.leading_bits import leading_bits_of
 
 PLACES = 1 << 32
 """A device's place is a whole number below this."""
@@ -114,7 +114,7 @@ def stages_of(texts: Sequence[str]) -> tuple[Stage, ...]:
 
 def place(rollout: int, device: str) -> int:
     """Return a device's place in a rollout: a whole number below PLACES, as good as random, always the same."""
-    return int.from_bytes(hashlib.sha256(f"{rollout}/{device}".encode()).digest()[:4])
+    return leading_bits_of(f"{rollout}/{device}")
 
 
 def reach(stage: Stage, places: Sequence[int]) -> int:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import Select, and_, select, union
 from sqlalchemy.orm import Session
 
 from diffserver.catalog.versions import find_channel
 from diffserver.errors import Conflict, NotFound
 from diffserver.rollouts.evidence import attributes_of, here
+from diffserver.rollouts.happened import tell
 from diffserver.rollouts.plan import Conditions, place, reach, stages_of
 from diffserver.rollouts.target import reached
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Channel, Device, Rollout, Version
+from diffserver.storage.tables import Channel, Device, Rollout, Step, Version
 
 UNDER_WAY = ("proposed", "running", "paused")
 
@@ -78,8 +79,10 @@ def begin(
     )
     session.add(rollout)
     session.flush()
-    if not standing.two_persons:
-        enter(session, rollout, 0)
+    if standing.two_persons:
+        tell(session, rollout, "proposed", by)
+    else:
+        enter(session, rollout, 0, by)
     return rollout
 
 
@@ -89,39 +92,46 @@ def approve(session: Session, rollout: Rollout, by: str) -> None:
         if by == rollout.created_by:
             raise Conflict(f"rollout {rollout.id} was proposed by {by}", "another person has to approve it")
         rollout.approved_by = by
-        enter(session, rollout, 0)
+        enter(session, rollout, 0, by)
     elif rollout.state == "running":
-        enter(session, rollout, rollout.stage + 1)
+        enter(session, rollout, rollout.stage + 1, by)
     else:
         raise _not_now(rollout, "approved")
 
 
-def pause(session: Session, rollout: Rollout, reason: str) -> None:
+def pause(session: Session, rollout: Rollout, reason: str, by: str) -> None:
     """Give the version to no further device; those that have it keep it. Raises Conflict."""
     if rollout.state != "running":
         raise _not_now(rollout, "paused")
     rollout.state, rollout.reason = "paused", reason
+    tell(session, rollout, "paused", by)
     session.flush()
 
 
-def resume(session: Session, rollout: Rollout) -> None:
+def resume(session: Session, rollout: Rollout, by: str) -> None:
     """Go on where a rollout was paused; raises Conflict."""
     if rollout.state != "paused":
         raise _not_now(rollout, "resumed")
     rollout.state, rollout.reason = "running", ""
+    tell(session, rollout, "resumed", by)
     session.flush()
 
 
-def abort(session: Session, rollout: Rollout, reason: str) -> None:
-    """End a rollout where it is: devices that have the version return. Raises Conflict if it has ended."""
+def abort(session: Session, rollout: Rollout, reason: str, by: str | None) -> None:
+    """End a rollout where it is: devices that have the version return; `by` is None for the gate.
+
+    Raises Conflict if it has ended.
+    """
     if rollout.state not in UNDER_WAY:
         raise _not_now(rollout, "aborted")
     rollout.state, rollout.reason, rollout.ended_at = "aborted", reason, utc_now()
+    tell(session, rollout, "aborted", by)
     session.flush()
 
 
-def enter(session: Session, rollout: Rollout, stage: int) -> None:
-    """Enter a stage; the last one moves the channel, and ends the rollout."""
+def enter(session: Session, rollout: Rollout, stage: int, by: str | None) -> None:
+    """Enter a stage; the last one moves the channel, and ends the rollout. `by` is None for the gate."""
+    begins = rollout.started_at is None
     rollout.state, rollout.reason, rollout.verdict = "running", "", None
     rollout.stage, rollout.stage_at = stage, utc_now()
     rollout.started_at = rollout.started_at or rollout.stage_at
@@ -130,9 +140,11 @@ def enter(session: Session, rollout: Rollout, stage: int) -> None:
     rollout.reach = max(rollout.reach, reach(stages[stage], [place(rollout.id, device) for device in devices]))
     come = reached(rollout)
     rollout.chosen = sum(come.has(device, named) for device, named in devices.items())
+    tell(session, rollout, "started" if begins else "stage_entered", by)
     if stage == len(stages) - 1:
         session.get_one(Channel, (rollout.model, rollout.channel)).digest = rollout.to_digest
         rollout.state, rollout.ended_at = "done", utc_now()
+        tell(session, rollout, "completed", by)
     session.flush()
 
 
@@ -150,18 +162,20 @@ def where_channels_stand(session: Session, model: str, below: int) -> Sequence[V
 def kept_by_devices(session: Session, model: str, below: int) -> Sequence[Version]:
     """Return the versions below one that devices may have to go back to.
 
-    They are those that channels stand at and, where a channel is in a rollout, those that its devices run or keep.
+    They are those that channels stand at; those that devices run or keep whose channel is in a rollout; and those that
+    devices keep beside a version that was refused, which no diff leads on from.
     """
     moving = select(Rollout.channel).where(Rollout.model == model, Rollout.state.in_(UNDER_WAY))
-    held = [
-        select(column).where(Device.model == model, Device.channel.in_(moving), Device.left_at.is_(None))
-        for column in (Device.digest, Device.previous)
-    ]
-    return _below(session, model, below, select(union(_standing(model), *held).subquery()))
+    here = (Device.model == model, Device.left_at.is_(None))
+    held = [select(column).where(*here, Device.channel.in_(moving)) for column in (Device.digest, Device.previous)]
+    leads_on = select(Step.from_digest).where(Step.model == model, Step.from_digest.is_not(None))
+    refused = and_(Device.digest.not_in(_standing(model)), Device.digest.not_in(leads_on))
+    beside = select(Device.previous).where(*here, refused)
+    return _below(session, model, below, select(union(_standing(model), *held, beside).subquery()))
 
 
 def _standing(model: str) -> Select[str | None]:
-    return select(Channel.digest).where(Channel.model == model)
+    return select(Channel.digest).where(Channel.model == model, Channel.digest.is_not(None))
 
 
 def _below(session: Session, model: str, below: int, digests: Select[str | None]) -> Sequence[Version]:

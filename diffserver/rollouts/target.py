@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, aliased
 
 from diffserver.rollouts.plan import Window, from_json, place, stages_of
@@ -71,20 +71,24 @@ class Course:
 def course(session: Session, model: str, channel: str) -> Course | None:
     """Return where a channel leads; None if nothing was published yet."""
     stands, moves = aliased(Version), aliased(Version)
-    on_its_way = and_(
-        Rollout.model == Channel.model, Rollout.channel == Channel.name, Rollout.state.in_(("running", "paused"))
-    )
     row = session.execute(
         select(stands.number, stands.digest, Rollout, moves.number.label("moves_to"))
         .select_from(Channel)
         .join(stands, and_(stands.model == Channel.model, stands.digest == Channel.digest))
-        .outerjoin(Rollout, on_its_way)
+        .outerjoin(Rollout, on_its_way())
         .outerjoin(moves, and_(moves.model == Rollout.model, moves.digest == Rollout.to_digest))
         .where(Channel.model == model, Channel.name == channel)
     ).one_or_none()
     if row is None:
         return None
     return Course(Target(row.number, row.digest), _moving(row.Rollout, row.moves_to) if row.Rollout else None)
+
+
+def on_its_way() -> ColumnElement[bool]:
+    """Tell which rollout devices of a channel may be in; there is one at most."""
+    return and_(
+        Rollout.model == Channel.model, Rollout.channel == Channel.name, Rollout.state.in_(("running", "paused"))
+    )
 
 
 def reached(rollout: Rollout) -> Reached:

@@ -54,7 +54,7 @@ class Remembered:
 
 
 REMEMBERED: Mapping[type[Base], Remembered] = {
-    tables.Channel: Remembered("model", "model", frozenset({"two_persons"})),
+    tables.Channel: Remembered("model", "model", frozenset({"two_persons", "moved_at"})),
     tables.Rollout: Remembered("model", "model", frozenset({"reason", "chosen", "verdict", "approved_by", "stage_at"})),
     tables.Step: Remembered("model", "model"),
     tables.Version: Remembered("model", "model", frozenset({"metadata_bytes"})),
@@ -65,7 +65,20 @@ REMEMBERED: Mapping[type[Base], Remembered] = {
     tables.Device: Remembered(
         "device",
         "id",
-        frozenset({"name", "digest", "previous", "stage", "client", "last_seen", "boot", "former_boot", "cloned_at"}),
+        frozenset(
+            {
+                "name",
+                "digest",
+                "previous",
+                "stage",
+                "client",
+                "last_seen",
+                "boot",
+                "former_boot",
+                "cloned_at",
+                "outcome",
+            }
+        ),
         new=False,
     ),
 }

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, make_url,
 from sqlalchemy.orm import Session
 
 from diffserver.storage.changes import TellingSession
+from diffserver.storage.leading_bits import NAME, leading_bits_of
 
 WAIT_SECONDS = 30
 
@@ -60,6 +61,7 @@ def now(session: Session) -> datetime:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions by itself: the listener below does, in the mode that is needed.
     connection.isolation_level = None
+    connection.create_function(NAME, 1, leading_bits_of, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")

@@ -15,11 +15,12 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     String,
+    TextClause,
     UniqueConstraint,
     false,
     text,
 )
-from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
+from sqlalchemy.orm import Mapped, composite, mapped_column, relationship, validates
 
 from diffclient.release.manifest import Blob
 from diffclient.release.metric import LENGTH_LIMIT, Metric
@@ -28,11 +29,20 @@ from diffserver.storage.column_types import Base, Prose, digest_column, length_c
 FIELD = "field"
 """The stage of reports that are of no update, but of errors that were counted in the field."""
 
+IN_SERVICE = text("left_at IS NULL")
+IN_UPDATE = text("left_at IS NULL AND stage IS NOT NULL")
+FAILED = text("left_at IS NULL AND outcome = 'failed'")
 IN_FORCE = text("superseded_at IS NULL")
 OF_UPDATES = text("stage <> 'field'")
 UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
+UNDELIVERED = text("delivered_at IS NULL")
 
 METADATA = Base.metadata
+
+
+def _where(name: str, rows: TextClause, *columns: str) -> Index:
+    """Return an index of some rows only."""
+    return Index(name, *columns, sqlite_where=rows, postgresql_where=rows)
 
 
 class Model(Base):
@@ -114,6 +124,13 @@ class Channel(Base):
     digest: Mapped[str | None] = digest_column()
     two_persons: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether what one operator asks for waits for another one's approval."""
+    moved_at: Mapped[datetime | None]
+    """When it was put where it stands."""
+
+    @validates("digest")
+    def _moved(self, _name: str, digest: str | None) -> str | None:
+        self.moved_at = utc_now()
+        return digest
 
 
 class Rollout(Base):
@@ -153,6 +170,29 @@ class Rollout(Base):
     started_at: Mapped[datetime | None]
     stage_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class Event(Base):
+    """What became of a rollout, to be told to a webhook; `message_id` stays the same however often it is sent."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_undelivered", "id", sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED),
+        Index(None, "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(64), unique=True)
+    type: Mapped[str] = mapped_column(String(64))
+    rollout_id: Mapped[int | None]
+    """Of no rollout, if it is a test. No foreign key: a model may be deleted before all is told."""
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime] = mapped_column(default=utc_now)
+    error: Mapped[str | None] = mapped_column(Prose)
+    """Why it was not delivered when it was tried last."""
+    delivered_at: Mapped[datetime | None]
 
 
 class Training(Base):
@@ -263,6 +303,11 @@ class Device(Base):
     __table_args__ = (
         ForeignKeyConstraint(["model", "channel"], ["channels.model", "channels.name"]),
         Index(None, "model", "id"),
+        # None holds what most polls change, which would cost an entry in every index (PostgreSQL). The column that
+        # is always null lets SQLite count without looking at rows.
+        _where("ix_devices_here", IN_SERVICE, "model", "channel", "digest", "left_at"),
+        _where("ix_devices_updating", IN_UPDATE, "model", "channel"),
+        _where("ix_devices_failed", FAILED, "model", "channel"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -272,6 +317,8 @@ class Device(Base):
     digest: Mapped[str | None] = digest_column()
     previous: Mapped[str | None] = digest_column()
     stage: Mapped[str | None] = mapped_column(String(32))
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    """The stage of its last report of an update."""
     client: Mapped[str] = mapped_column(default="")
     enrolled_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_seen: Mapped[datetime | None]

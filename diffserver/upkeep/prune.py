@@ -25,6 +25,7 @@ from diffserver.storage.tables import (
     Candidate,
     Channel,
     Device,
+    Event,
     Report,
     Shortcut,
     Token,
@@ -58,12 +59,13 @@ class Plan:
     trainings: Sequence[Aged]
     candidates: Sequence[Aged]
     audit: Sequence[Aged]
+    events: Sequence[Aged]
     objects: Sequence[Stored]
     unfinished: Sequence[Path]
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return the number of each kind, and their bytes."""
-        names = ("reports", "devices", "tokens", "trainings", "candidates", "audit")
+        names = ("reports", "devices", "tokens", "trainings", "candidates", "audit", "events")
         rows = {name: getattr(self, name) for name in names}
         return {
             **{name: (len(doomed), sum(row.bytes for row in doomed)) for name, doomed in rows.items()},
@@ -90,6 +92,7 @@ def plan(engine: Engine, objects: Objects, keep: Retention, moment: datetime) ->
             trainings=older(_trainings(session), ago(keep.trainings)),
             candidates=candidates,
             audit=older(_audit(session), ago(keep.audit)),
+            events=older(_events(session), ago(keep.events)),
             objects=stale_objects(stored, named, ago(keep.uploads)),
             unfinished=objects.unfinished(ago(1)),
         )
@@ -109,6 +112,8 @@ def carry_out(engine: Engine, objects: Objects, planned: Plan) -> None:
         _remove_candidates(engine, ids)
     for ids in _batches(planned.audit):
         _run(engine, delete(Audit).where(Audit.id.in_(ids)))
+    for ids in _batches(planned.events):
+        _run(engine, delete(Event).where(Event.id.in_(ids)))
     with reading(engine) as session:
         named = named_objects(session)
     for item in planned.objects:
@@ -144,6 +149,10 @@ def _trainings(session: Session) -> Iterator[Aged]:
 
 def _audit(session: Session) -> Iterator[Aged]:
     return (Aged(*row) for row in session.execute(select(Audit.id, Audit.at)))
+
+
+def _events(session: Session) -> Iterator[Aged]:
+    return (Aged(*row) for row in session.execute(select(Event.id, Event.created_at)))
 
 
 def _candidates(session: Session) -> Iterator[CandidateRow]:

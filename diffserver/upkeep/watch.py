@@ -3,23 +3,20 @@
 Each finding is logged once, and counted in the answer about health. Reading everything is left to `diffserver verify`.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, TypeVar
 
 from sqlalchemy import Engine, func, select, tuple_
 
 from diffserver.errors import BlobCorrupt
 from diffserver.logs import Log
 from diffserver.storage.database import reading
+from diffserver.storage.fresh import Fresh
 from diffserver.storage.object_store import Objects, verified
 from diffserver.storage.tables import Version
 from diffserver.upkeep.named_bytes import Named, all_named, objects_of
-
-Value = TypeVar("Value")
 
 FRESH_SECONDS = 5.0
 """For so long the store is not asked again."""
@@ -54,30 +51,6 @@ class _Seen:
     until: float
 
 
-class _Fresh(Generic[Value]):
-    """A value that one thread at a time makes again when it is old; the others take the old one meanwhile."""
-
-    def __init__(self, make: Callable[[], Value], seconds: float) -> None:
-        self._make, self._seconds = make, seconds
-        self._lock = threading.Lock()
-        self._made: tuple[float, Value] | None = None
-
-    def get(self) -> Value:
-        """The value; only the very first has to be waited for."""
-        made = self._made
-        if made is not None and time.monotonic() - made[0] <= self._seconds:
-            return made[1]
-        if not self._lock.acquire(blocking=made is None) and made is not None:
-            return made[1]
-        try:
-            if self._made is made:
-                self._made = time.monotonic(), self._make()
-            assert self._made is not None
-            return self._made[1]
-        finally:
-            self._lock.release()
-
-
 class ObjectWatch:
     """One process's knowledge of the bytes that it serves."""
 
@@ -85,8 +58,8 @@ class ObjectWatch:
         self._engine, self._objects, self._log = engine, objects, log
         self._damaged: dict[str, _Seen] = {}
         self._logged: set[str] = set()
-        self._state = _Fresh(self._look, fresh_seconds)
-        self._names = _Fresh(self._read_names, fresh_seconds)
+        self._state = Fresh(self._look, fresh_seconds)
+        self._names = Fresh(self._read_names, fresh_seconds)
 
     def checked(self, pieces: Iterator[bytes], sha256: str, tag: str | None) -> Iterator[bytes]:
         """Yield all bytes of a blob but for the last piece if they are not those of its name; raises BlobCorrupt.

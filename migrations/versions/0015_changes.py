@@ -1,13 +1,13 @@
 """What changed is told to processes that remember it; the tokens of a device are found by it.
 
-Revision 0015, after 0012.
+Revision 0015, after 0014.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0015"
-down_revision: str | None = "0012"
+down_revision: str | None = "0014"
 branch_labels: str | None = None
 depends_on: str | None = None
 

@@ -7,7 +7,9 @@ import pytest
 import diffserver
 from diffserver import settings
 from diffserver.errors import SettingsError
-from diffserver.settings import Quotas, Retention, Settings
+from diffserver.settings import Quotas, Retention, Settings, Webhook
+
+SECRET = "whsec_" + 32 * "A"
 
 
 def test_defaults_lie_under_home(tmp_path: Path) -> None:
@@ -54,13 +56,42 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_KEEP_UPLOADS": "8",
         "DIFFSERVER_KEEP_DEVICES": "9",
         "DIFFSERVER_KEEP_TOKENS": "10",
+        "DIFFSERVER_KEEP_AUDIT": "11",
+        "DIFFSERVER_KEEP_EVENTS": "12",
+        "DIFFSERVER_WEBHOOK_URL": "https://hooks.example.org/a/path",
+        "DIFFSERVER_WEBHOOK_SECRET": SECRET,
         "UNRELATED": "x",
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
         ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5, 6, 7, 8, Quotas(1, 2, 3),
-        Retention(4, 5, 6, 7, 8, 9, 10),
+        Retention(4, 5, 6, 7, 8, 9, 10, 11, 12), Webhook("https://hooks.example.org/a/path", SECRET),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "named"),
+    [
+        ("https://hooks.example.org/s3cret", "", "SECRET"),
+        ("", SECRET, "URL"),
+        ("hooks.example.org/s3cret", SECRET, "URL"),
+        ("file:///s3cret", SECRET, "URL"),
+        ("https://hooks.example.org/s3cret", "s3cret", "SECRET"),
+        ("https://hooks.example.org/s3cret", "whsec_s3cret", "SECRET"),
+        ("https://hooks.example.org/s3cret", "whsec_é", "SECRET"),
+        ("http://[s3cret", SECRET, "URL"),
+    ],
+)
+def test_a_webhook_that_cannot_work_is_refused_and_not_repeated(url: str, secret: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=f"^DIFFSERVER_WEBHOOK_{named} is no") as caught:
+        Settings.from_environment({"DIFFSERVER_WEBHOOK_URL": url, "DIFFSERVER_WEBHOOK_SECRET": secret})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_what_is_shown_of_a_webhook_holds_no_secret() -> None:
+    webhook = Webhook("https://hooks.example.org/s3cret", SECRET)
+    assert webhook.host == "hooks.example.org"
+    assert SECRET not in repr(webhook)
 
 
 def test_task_files_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

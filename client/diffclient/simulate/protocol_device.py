@@ -43,7 +43,7 @@ class ProtocolDevice:
             return Polled("silent", cause_of(error, "poll"))
         polled = self._follow(answer, service, day)
         self._outbox = service.deliver(self._outbox)
-        return replace(polled, seconds=time.monotonic() - began)
+        return replace(polled, steps=len(answer.steps), seconds=time.monotonic() - began)
 
     def count(self, errors: Errors) -> None:
         """Report errors in the field with the next poll."""
@@ -57,7 +57,7 @@ class ProtocolDevice:
             return Polled("withheld" if answer.withheld else "none")
         if target in self._unfit:
             return Polled("unfit")
-        if answer.steps and (cause := fault(self._plan, self.traits.number, answer.version, day)):
+        if target != self._holding.previous and (cause := fault(self._plan, self.traits.number, answer.version, day)):
             return self._fail(target, cause)
         self._holding, self.version = Holding(target, held), answer.version
         service.tell(self._holding)

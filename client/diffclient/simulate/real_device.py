@@ -71,14 +71,16 @@ class RealDevice:
         answers: list[Answer] = []
 
         def fail_if_planned(stage: Stage) -> None:
-            planned = answers and answers[-1].steps
+            planned = answers and answers[-1].steps and answers[-1].digest != kept
             cause = fault(self._plan, self.traits.number, answers[-1].version, day) if planned else None
             if cause and FAULTS[cause][0] == stage:
                 raise FAULTS[cause][1]()
 
-        began = time.monotonic()
+        began, previous = time.monotonic(), self.store.state().previous
+        kept = previous and previous.digest
         polled = _ended(self.updater(transport, answers.append, fail_if_planned))
-        return replace(polled, seconds=time.monotonic() - began)
+        steps = len(answers[-1].steps) if answers else 0
+        return replace(polled, steps=steps, seconds=time.monotonic() - began)
 
     def count(self, errors: Errors) -> None:
         """Count errors in the field, as its application would."""

@@ -85,6 +85,7 @@ def get_blob(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=BINARY)
+    request.state.kind = "payload" if place.row else "object"
     pieces = _row_pieces(engine, sha256, start, stop) if place.row else objects.stream(sha256, start, stop)
     if (start, stop) == (0, length):
         pieces = watch.checked(pieces, sha256, place.tag)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from diffclient.network.holding import Holding
 from diffserver.api import shown
-from diffserver.api.access import Config, Database, DeviceId, DeviceToken, Enroller, Remembered, TokenFirst
+from diffserver.api.access import Config, Counts, Database, DeviceId, DeviceToken, Enroller, Remembered, TokenFirst
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.problems import CALLER, declared
@@ -75,13 +75,17 @@ def _remember(engine: Database, device: Device, body: StateRequest, request: Req
 
 
 @router.post("/device/reports", status_code=201, responses=declared(*CALLER))
-async def report(body: ReportRequest, request: Request, device: DeviceId) -> ReportCreated:
+async def report(body: ReportRequest, request: Request, counts: Counts, device: DeviceId) -> ReportCreated:
     """Record what became of an update (installed, failed at a stage, postponed, rolled back), or errors in the field.
 
     A report that comes again, by its `report_id`, is answered as at first.
     """
     reports: Reports = request.app.state.reports
-    return ReportCreated(id=await reports.add(Report(device_id=device, **body.model_dump())))
+    new = Report(device_id=device, **body.model_dump())
+    number = await reports.add(new)
+    if new.id == number:  # and not one that came before
+        counts.reported(new)
+    return ReportCreated(id=number)
 
 
 def enroll_all(session: Session, items: Sequence[tuple[EnrollRequest, Token]]) -> list[EnrollAnswer]:
@@ -106,7 +110,9 @@ def record_all(session: Session, reports: Sequence[Report], limits: Quotas) -> l
 def _enroll(session: Session, body: EnrollRequest, who: Token) -> EnrollAnswer:
     device, secret = devices.enroll(session, body.model, body.name, body.channel, body.attributes)
     former = tokens.holder(session, body.replaces) if body.replaces else None
-    replaced = device_changes.decommission(session, former.id).id if former else None
+    if former is not None:
+        device_changes.decommission(session, former)
+    replaced = None if former is None else former.id
     audit.record(session, who, "device.enroll", device.model, device=device.id, replaced=replaced)
     return EnrollAnswer(
         device_id=device.id, token=secret, model=device.model, channel=device.channel, replaced=replaced

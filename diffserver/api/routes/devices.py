@@ -12,6 +12,8 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import DeviceChangeRequest
 from diffserver.catalog import audit, devices, tokens, versions
 from diffserver.catalog.admin import device_changes
+from diffserver.rollouts import behind as lag
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst, responses=declared(*CALLER, 404))
@@ -33,14 +35,27 @@ def list_devices(
     channel: Annotated[Name | None, Query(description="Those that follow this channel.")] = None,
     attribute: Attributes = [],  # noqa: B006  # a query parameter's default, which no one changes
     left: Annotated[bool, Query(description="Also those that were taken out of service.")] = False,
+    behind: Annotated[bool, Query(description="Those that run another version than they shall.")] = False,
+    stuck: Annotated[
+        bool,
+        Query(description="Those silent in the middle of an update, or behind for more than a week."),
+    ] = False,
+    failed: Annotated[bool, Query(description="Those whose last update failed.")] = False,
     limit: Limit = 100,
     after: AfterText = "",
 ) -> Page[DeviceAnswer]:
-    """A model's devices in the order of their enrolment, each with its last report."""
-    attributes = dict(_pair(text) for text in attribute)
-    which = devices.Which(channel, attributes, left)
+    """A model's devices in the order of their enrolment, each with its last report.
+
+    Of several filters, all have to hold.
+    """
     with reading(engine) as session:
         versions.find_model(session, model)
+        conditions = (
+            *([lag.behind(session, model)] if behind else []),
+            *([lag.stuck(session, model, utc_now(), _longest(config))] if stuck else []),
+            *([lag.failed(model)] if failed else []),
+        )
+        which = devices.Which(channel, dict(map(_pair, attribute)), left, conditions)
         rows = devices.standings(session, model, after, limit + 1, _longest(config), which)
     return page(rows, limit, DeviceAnswer, lambda device: device.id)
 
@@ -70,8 +85,9 @@ def change_device(
 def decommission_device(device_id: DeviceId, engine: Database, config: Config, who: Admin) -> DeviceAnswer:
     """Take a device out of service: its tokens end, and lists and counts leave it out. Its reports stay."""
     with writing(engine) as session:
-        device = device_changes.decommission(session, device_id)
-        audit.record(session, who, "device.decommission", device.model, device=device_id)
+        device = devices.find(session, device_id)
+        if device_changes.decommission(session, device):
+            audit.record(session, who, "device.decommission", device.model, device=device_id)
         return DeviceAnswer.model_validate(devices.standing(session, device_id, _longest(config)))
 
 
@@ -79,10 +95,10 @@ def decommission_device(device_id: DeviceId, engine: Database, config: Config, w
 def revoke_device(device_id: DeviceId, engine: Database, config: Config, who: Admin) -> DeviceAnswer:
     """End a device's tokens: it polls no more until it has enrolled again."""
     with writing(engine) as session:
-        tokens.revoke_device(session, device_id)
-        found = devices.standing(session, device_id, _longest(config))
-        audit.record(session, who, "device.revoke", found.device.model, device=device_id)
-        return DeviceAnswer.model_validate(found)
+        device = devices.find(session, device_id)
+        tokens.revoke_device(session, device)
+        audit.record(session, who, "device.revoke", device.model, device=device_id)
+        return DeviceAnswer.model_validate(devices.standing(session, device_id, _longest(config)))
 
 
 def _longest(config: Config) -> timedelta:

@@ -8,12 +8,22 @@ from sqlalchemy.orm import Session
 
 from diffserver.api import shown
 from diffserver.api.access import Admin, AfterNumber, AfterText, Database, Limit, TokenFirst, Viewer, Writing, page
-from diffserver.api.answers import ModelAnswer, Page, ReportAnswer, VersionAnswer
-from diffserver.api.fields import ModelName, Name
+from diffserver.api.answers import (
+    LedgerAnswer,
+    ModelAnswer,
+    OnDevicesAnswer,
+    Page,
+    ReportAnswer,
+    VersionAnswer,
+    VersionDetailAnswer,
+)
+from diffserver.api.fields import ModelName, Name, VersionNumber
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ModelChangeRequest
 from diffserver.catalog import audit, versions
 from diffserver.catalog.admin import model_changes
+from diffserver.rollouts.ledger import ledger
+from diffserver.rollouts.on_devices import on_devices
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
@@ -71,6 +81,23 @@ def list_versions(
         versions.find_model(session, model)
         rows = shown.versions(session, session.scalars(query.order_by(Version.number).limit(limit + 1)).all())
     return page(rows, limit, VersionAnswer, lambda version: version.number)
+
+
+@router.get("/models/{model}/versions/{number}", responses=declared(404))
+def get_version(model: ModelName, number: VersionNumber, engine: Database, _who: Viewer) -> VersionDetailAnswer:
+    """One version, and what devices measured of it on its arrival and in the field."""
+    with reading(engine) as session:
+        version = versions.find_version(session, model, number)
+        measured = OnDevicesAnswer.model_validate(on_devices(session, version))
+        return VersionDetailAnswer(**dict(shown.versions(session, [version])[0]), on_devices=measured)
+
+
+@router.get("/models/{model}/ledger", responses=declared(404))
+def get_ledger(model: ModelName, engine: Database, _who: Viewer) -> LedgerAnswer:
+    """What devices fetched for each version, against a snapshot for each of them."""
+    with reading(engine) as session:
+        versions.find_model(session, model)
+        return LedgerAnswer.model_validate(ledger(session, model))
 
 
 @router.get("/reports")

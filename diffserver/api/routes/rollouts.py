@@ -87,19 +87,27 @@ def approve_rollout(rollout_id: RowId, engine: Database, keys: Keys, who: Publis
 @router.post("/rollouts/{rollout_id}/pause", dependencies=[Writing], responses=declared(404, 409))
 def pause_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, who: Publisher) -> RolloutAnswer:
     """Give the version to no further device; those that have it keep it."""
-    return _changed(engine, rollout_id, who, "pause", lambda session, row: records.pause(session, row, body.reason))
+
+    def pause(session: Session, rollout: Rollout) -> None:
+        records.pause(session, rollout, body.reason, who.name)
+
+    return _changed(engine, rollout_id, who, "pause", pause)
 
 
 @router.post("/rollouts/{rollout_id}/resume", dependencies=[Writing], responses=declared(404, 409))
 def resume_rollout(rollout_id: RowId, engine: Database, who: Publisher) -> RolloutAnswer:
     """Go on with a rollout that was paused."""
-    return _changed(engine, rollout_id, who, "resume", records.resume)
+    return _changed(engine, rollout_id, who, "resume", lambda session, row: records.resume(session, row, who.name))
 
 
 @router.post("/rollouts/{rollout_id}/abort", dependencies=[Writing], responses=declared(404, 409))
 def abort_rollout(rollout_id: RowId, body: ReasonRequest, engine: Database, who: Publisher) -> RolloutAnswer:
     """End a rollout: devices that have the version return to what they kept, or to what the channel stands at."""
-    return _changed(engine, rollout_id, who, "abort", lambda session, row: records.abort(session, row, body.reason))
+
+    def abort(session: Session, rollout: Rollout) -> None:
+        records.abort(session, rollout, body.reason, who.name)
+
+    return _changed(engine, rollout_id, who, "abort", abort)
 
 
 def _changed(

@@ -5,20 +5,12 @@ from collections.abc import Mapping
 from sqlalchemy.orm import Session
 
 from diffserver.catalog import tokens
-from diffserver.catalog.devices import MOST_ATTRIBUTES
+from diffserver.catalog.devices import MOST_ATTRIBUTES, find
 from diffserver.catalog.names import require_name
 from diffserver.catalog.versions import find_channel
-from diffserver.errors import Conflict, Invalid, NotFound
+from diffserver.errors import Conflict, Invalid
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Attribute, Device
-
-
-def find(session: Session, device_id: str) -> Device:
-    """The device of that id, also one that left; raises NotFound."""
-    device = session.get(Device, device_id)
-    if device is None:
-        raise NotFound(f"there is no device {device_id}", "list them with `diffserver devices <model>`")
-    return device
 
 
 def change(
@@ -42,13 +34,16 @@ def change(
     return device
 
 
-def decommission(session: Session, device_id: str) -> Device:
-    """Take a device out of service: its tokens end, and lists leave it out; its reports stay. Raises NotFound."""
-    device = find(session, device_id)
-    if device.left_at is None:
-        device.left_at, device.stage = utc_now(), None
-        tokens.revoke_device(session, device_id)
-    return device
+def decommission(session: Session, device: Device) -> bool:
+    """Take a device out of service: its tokens end, and lists leave it out; its reports stay.
+
+    Returns whether it was in service until now; if not, nothing changes.
+    """
+    if device.left_at is not None:
+        return False
+    device.left_at, device.stage = utc_now(), None
+    tokens.revoke_device(session, device)
+    return True
 
 
 def _in_service(session: Session, device_id: str) -> Device:

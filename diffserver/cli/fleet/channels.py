@@ -22,7 +22,10 @@ def add_to(group: typer.Typer) -> None:
 
 
 def list_channels(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """List a model's channels, the versions at which they stand, and how many devices follow them."""
+    """List a model's channels, the versions at which they stand, and how many devices follow them.
+
+    Example: `diffserver channels list commands`
+    """
     with connected(server, token) as remote:
         items = list(remote.pages(f"/v1/models/{model}/channels"))
     rows = [(item["name"], item["version"], item["devices"], _persons(item)) for item in items]

@@ -22,7 +22,10 @@ def add_to(group: typer.Typer) -> None:
 
 
 def show_device(device: DeviceId, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Show a device: what it runs and keeps, its attributes, its last reports."""
+    """Show a device: what it runs and keeps, its attributes, its last reports.
+
+    Example: `diffserver device show 0199a7c41d5e3f0a9b8c7d6e`
+    """
     with connected(server, token) as remote:
         item = remote.get(f"/v1/devices/{device}")
     show(item, as_json, _described(item))
@@ -59,14 +62,20 @@ def move(
 
 
 def revoke(device: DeviceId, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Shut a device out: its tokens end, and it has to enrol again."""
+    """Shut a device out: its tokens end, and it has to enrol again.
+
+    Example: `diffserver device revoke 0199a7c41d5e3f0a9b8c7d6e`
+    """
     with connected(server, token) as remote:
         item = remote.post(f"/v1/devices/{device}/revoke", {})
     show(item, as_json, f"Device {item['name']} is shut out until it enrols again.")
 
 
 def decommission(device: DeviceId, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Take a device out of service: its tokens end, and lists leave it out; its reports stay."""
+    """Take a device out of service: its tokens end, and lists leave it out; its reports stay.
+
+    Example: `diffserver device decommission 0199a7c41d5e3f0a9b8c7d6e`
+    """
     with connected(server, token) as remote:
         item = remote.delete(f"/v1/devices/{device}")
     show(item, as_json, f"Device {item['name']} is out of service.")

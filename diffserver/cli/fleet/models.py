@@ -22,7 +22,10 @@ def list_models(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """List models, and where their channels stand."""
+    """List models, and where their channels stand.
+
+    Examples: `diffserver model list`, `diffserver model list --archived --json`
+    """
     with connected(server, token) as remote:
         items = list(remote.pages("/v1/models", archived="true" if archived else None))
     rows = [
@@ -35,17 +38,26 @@ def list_models(
 
 
 def archive(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Archive a model: nothing new is made of it and lists leave it out; its devices are served as before."""
+    """Archive a model: nothing new is made of it and lists leave it out; its devices are served as before.
+
+    Example: `diffserver model archive commands`
+    """
     _archive(model, True, server, token, as_json)
 
 
 def restore(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Bring a model back from the archive."""
+    """Bring a model back from the archive.
+
+    Example: `diffserver model restore commands`
+    """
     _archive(model, False, server, token, as_json)
 
 
 def delete(model: ModelName, server: Server = URL, token: Token = None, as_json: AsJson = False) -> None:
-    """Delete a model of which nothing was published; its name is free again."""
+    """Delete a model of which nothing was published; its name is free again.
+
+    Example: `diffserver model delete commands`
+    """
     with connected(server, token) as remote:
         remote.delete(f"/v1/models/{model}")
     show({"model": model, "deleted": True}, as_json, f"Model {model} is deleted.")
@@ -57,7 +69,10 @@ def delete_candidate(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a candidate that was not published."""
+    """Delete a candidate that was not published.
+
+    Example: `diffserver model delete-candidate 7`
+    """
     with connected(server, token) as remote:
         remote.delete(f"/v1/candidates/{candidate}")
     show({"candidate": candidate, "deleted": True}, as_json, f"Candidate {candidate} is deleted.")

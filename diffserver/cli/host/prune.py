@@ -19,7 +19,7 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Remove what is older than DIFFSERVER_KEEP_… say: reports, candidates, trainings, uploads, tokens, devices,
-    the audit log.
+    the audit log, events.
 
     What devices may be assigned, and what a training may start from, is never among it.
 

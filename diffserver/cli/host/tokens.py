@@ -3,20 +3,18 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from diffserver.catalog import audit, tokens
+from diffserver.catalog.devices import find
 from diffserver.cli.home import Home, host_user, open_home
 from diffserver.cli.output import AsJson, listing, show
 from diffserver.errors import Invalid
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Token
-
-USUAL: Mapping[tokens.Role, str] = {"enroll": "30d", "viewer": "never", "publisher": "never", "admin": "never"}
-"""When tokens expire of which nothing was said."""
 
 LONGEST_DAYS = 36_500
 
@@ -41,7 +39,7 @@ def token_create(
         str | None,
         typer.Option(
             metavar="30d|12h|90m|never",
-            help="How long it is valid. [default: 30d for enroll, never for others]",
+            help=f"How long it is valid. [default: {tokens.ENROLL_FOR.days}d for enroll, never for others]",
             show_default=False,
         ),
     ] = None,
@@ -56,10 +54,11 @@ def token_create(
 
     Example: `diffserver token create enroll --name "factory line 2" --expires 7d --uses 100`
     """
-    named = next((known for known in USUAL if known == role), None)
+    known: tuple[tokens.MadeFor, ...] = get_args(tokens.MadeFor)
+    named = next((one for one in known if one == role), None)
     if named is None:
-        raise Invalid(f"no token of role {role!r} can be made here", f"choose one of {', '.join(USUAL)}")
-    until = _moment(expires or USUAL[named], utc_now())
+        raise Invalid(f"no token of role {role!r} can be made here", f"choose one of {', '.join(known)}")
+    until = _moment(expires, utc_now()) if expires else tokens.expiry(named, None, utc_now())
     with writing(open_home(home)[1]) as session:
         token, secret = tokens.create(session, named, name, expires_at=until, uses=uses)
         audit.record(session, host_user(), "token.create", None, **tokens.described(token))
@@ -92,7 +91,7 @@ def token_revoke(
     if not device and not (which.isascii() and which.isdigit() and int(which) < 2**31):
         raise Invalid(f"{which!r} is no id of a token or a device", "see `diffserver token list`")
     with writing(open_home(home)[1]) as session:
-        ended = tokens.revoke_device(session, which) if device else [tokens.revoke(session, int(which))]
+        ended = tokens.revoke_device(session, find(session, which)) if device else [tokens.revoke(session, int(which))]
         for token in ended:
             audit.record(session, host_user(), "token.revoke", None, **tokens.described(token))
         ids = [token.id for token in ended]

@@ -1,4 +1,4 @@
-"""Commands for candidates and versions: candidates, publish, versions, devices."""
+"""Commands for candidates and versions: candidates, publish, versions."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,17 +10,19 @@ import typer
 from diffserver.choices.channels import STABLE
 from diffserver.choices.methods import SNAPSHOT, Use, method_names
 from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line, warn
+from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
 from diffserver.cli.release import way
+from diffserver.cli.release.shown import drift
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.cli.train import checkpoints, given_diff
 from diffserver.errors import Conflict, Invalid
+from diffserver.evaluation import from_json, mean_error_rate
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (candidates, publish, versions, devices):
+    for command in (candidates, publish, versions):
         app.command()(command)
 
 
@@ -34,12 +36,19 @@ def candidates(model: ModelName, server: Server = URL, token: Token = None, as_j
     rows = [
         (item["id"], item["number"], item["method"], item["state"],
          item["payload"] and item["payload"]["length"], share(item),
-         *_travel(item, "probes", "total"), item["digest"][:12], "; ".join(item["refusals"]) or "none")
+         *_travel(item, "probes", "total"), _mean(item), drift(item), item["digest"][:12],
+         "; ".join(item["refusals"]) or "none")
         for item in items
     ]  # fmt: skip
     size = ["payload bytes", "share", "probe set", "to fetch"]
-    headings = ["id", "version", "method", "state", *size, "digest", "refusals"]
+    headings = ["id", "version", "method", "state", *size, "mean error rate", "drift", "digest", "refusals"]
     show(items, as_json, listing(f"Candidates of {model}", headings, rows))
+
+
+def _mean(item: Mapping[str, Any]) -> str | None:
+    """Return the mean of the error rates on all test sets, where it was measured."""
+    measured = from_json(item["evaluation"], "candidate")
+    return f"{mean_error_rate(measured):.2f} %" if measured else None
 
 
 def _travel(item: Mapping[str, Any], *parts: str) -> list[int | None]:
@@ -234,61 +243,3 @@ def versions(model: ModelName, server: Server = URL, token: Token = None, as_jso
     size = ["payload bytes", "probe set", "metadata", "to fetch"]
     headings = ["version", "digest", "kind", *size, f"probe {metric}", "forced", "published"]
     show(items, as_json, listing(f"Versions of {model}", headings, rows))
-
-
-def devices(
-    model: ModelName,
-    channel: Annotated[str | None, typer.Option("--channel", help="Those that follow this channel.")] = None,
-    attributes: Annotated[
-        list[str] | None, typer.Option("--attribute", metavar="NAME=VALUE", help="Those that have it. Repeatable.")
-    ] = None,
-    left: Annotated[bool, typer.Option("--left", help="Also those that were taken out of service.")] = False,
-    server: Server = URL,
-    token: Token = None,
-    as_json: AsJson = False,
-) -> None:
-    """List a model's devices, the versions that they run and keep, and what became of their updates.
-
-    A device that is silent said nothing for an hour (DIFFSERVER_UPDATE_SECONDS) in the middle of an update.
-
-    Examples: `diffserver devices commands`, `diffserver devices commands --attribute group=pilots --channel beta`
-    """
-    query = {"channel": channel, "attribute": attributes, "left": "true" if left else None}
-    with connected(server, token) as remote:
-        items = list(remote.pages(f"/v1/models/{model}/devices", **query))
-        metric = (remote.get(f"/v1/models/{model}")["metric"] or {}).get("name", NO_METRIC)
-    rows = []
-    for item in items:
-        last = item["last_report"] or {}
-        measured = last.get("error_rate_ppm")
-        rows.append(
-            (item["id"], item["name"], item["version"], item["kept"], item["channel"], _under_way(item),
-             last.get("stage"), None if measured is None else f"{measured / 1e4:.2f} %", last.get("cause"),
-             _reason(last), _attributes(item), item["last_seen"])
-        )  # fmt: skip
-    headings = [
-        "id", "device", "version", "kept", "channel", "update", "last report", f"{metric} measured", "cause", "reason",
-        "attributes", "last seen",
-    ]  # fmt: skip
-    show(items, as_json, listing(f"Devices of {model}", headings, rows))
-    if clones := [item["id"] for item in items if item["cloned"]]:
-        warn(f"used by two machines at once: {', '.join(clones)}")
-        warn("  revoke each (`diffserver device revoke`), and enrol every machine by itself")
-
-
-def _attributes(device: Mapping[str, Any]) -> str | None:
-    return ", ".join(f"{name}={value}" for name, value in sorted(device["attributes"].items())) or None
-
-
-def _reason(report: Mapping[str, Any]) -> str | None:
-    """Say why an update failed and, if so, that its device fetched the version whole again and again."""
-    times = report.get("full_deliveries")
-    whole = f"fetched whole as a fallback {times} times" if times else None
-    return "; ".join(filter(None, (report.get("reason"), whole))) or None
-
-
-def _under_way(device: Mapping[str, Any]) -> str | None:
-    """Say that a device left, or how far its update is, if one is under way."""
-    if device["left"]:
-        return f"left {device['left'][:10]}"
-    return device["stage"] and (f"silent since {device['stage']}" if device["silent"] else f"at {device['stage']}")

@@ -35,6 +35,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "list_models": VIEWERS,
     "get_model": VIEWERS,
     "list_versions": VIEWERS,
+    "get_version": VIEWERS,
+    "get_ledger": VIEWERS,
     "list_reports": VIEWERS,
     "list_devices": VIEWERS,
     "get_device": VIEWERS,
@@ -45,6 +47,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "get_candidate": VIEWERS,
     "get_status": VIEWERS,
     "list_audit": VIEWERS,
+    "get_metrics": VIEWERS,
+    "get_webhook": VIEWERS,
     "put_checkpoint": PUBLISHERS,
     "put_graph": PUBLISHERS,
     "put_diff": PUBLISHERS,
@@ -72,6 +76,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "list_tokens": ADMINS,
     "create_token": ADMINS,
     "revoke_token": ADMINS,
+    "try_webhook": ADMINS,
 }
 
 NOTHING = {
@@ -80,6 +85,7 @@ NOTHING = {
     "name": "none",
     "device_id": "f" * 24,
     "sha256": factories.digest("nothing"),
+    "number": 999,
     "training_id": 999,
     "candidate_id": 999,
     "token_id": 999,

@@ -13,6 +13,7 @@ VALUES |= {
     "token_id": "1",
     "device_id": "a" * 24,
     "channel": "stable",
+    "number": "1",
 }
 
 

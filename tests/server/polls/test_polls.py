@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from diffclient import __version__
 from diffserver.app import create_app
-from diffserver.catalog import tokens
+from diffserver.catalog import devices, tokens
 from diffserver.catalog.admin import device_changes
 from diffserver.polls.memory import LONGEST_SECONDS
 from diffserver.rollouts import records
@@ -99,7 +99,7 @@ def test_the_answer_from_memory_is_that_of_the_endpoint(service: Service, device
 
 def revoke(engine: Engine, device: PollingDevice) -> None:
     with writing(engine) as session:
-        tokens.revoke_device(session, device.id)
+        tokens.revoke_device(session, devices.find(session, device.id))
 
 
 def test_a_revoked_token_is_refused_within_seconds_in_another_process(
@@ -140,7 +140,7 @@ def next_stage(service: Service, engine: Engine) -> None:
 
 def abort(service: Service, engine: Engine) -> None:
     with writing(engine) as session:
-        records.abort(session, records.locked(session, 1), "harm")
+        records.abort(session, records.locked(session, 1), "harm", None)
 
 
 def describe(service: Service, engine: Engine) -> None:

@@ -87,6 +87,26 @@ def test_the_next_version_starts_from_the_channel_and_not_from_a_refused_one(ser
     assert (shown(service, rollout)["state"], channel(service)) == ("done", factories.digest("v3"))
 
 
+def test_a_device_that_was_away_for_the_recall_and_the_next_version_returns_to_what_it_kept(service: Service) -> None:
+    service.publish_chain(1)
+    devices = enrolled(service, 3)
+    refused = publish_in_stages(service, 2, "3,100%")
+    for device in devices:
+        device.poll()
+    act(service, refused, "abort")
+    (away, *there) = devices
+    for device in there:
+        device.poll()
+    act(service, publish_in_stages(service, 3, "50%,100%", start=1), "approve")
+    assert [device.poll()["version"] for device in there] == [3, 3]
+    assert permitted(service) == [factories.digest("v1")], "as long as a device runs what was refused"
+    answers = [away.poll() for _ in range(2)]
+    assert [answer["version"] for answer in answers] == [1, 3]
+    assert answers[0]["digest"] == factories.digest("v1")
+    publish_in_stages(service, 4, "100%", start=3)
+    assert permitted(service) == []
+
+
 def test_a_paused_rollout_gives_the_version_to_no_further_device(service: Service) -> None:
     service.publish_chain(1)
     early, late = enrolled(service, 2)

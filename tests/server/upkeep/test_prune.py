@@ -9,10 +9,11 @@ from sqlalchemy import select, update
 
 from diffserver.catalog import audit, devices, training_queue
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.events.outbox import new_event
 from diffserver.settings import Retention
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Attribute, Audit, Candidate, Device, Report, Shortcut, Token, Training
+from diffserver.storage.tables import Attribute, Audit, Candidate, Device, Event, Report, Shortcut, Token, Training
 from diffserver.trust import releases
 from diffserver.upkeep.prune import Plan, carry_out, plan
 from tests.server import factories
@@ -35,6 +36,7 @@ def filled(service: Service) -> Service:
         training.candidate_id = candidate.id
         device, _ = devices.enroll(session, "speech", "kitchen", "stable", {"region": "eu"})
         audit.record(session, audit.Actor("anna@desk", audit.HOST), "device.enroll", "speech")
+        session.add(new_event("rollout.paused", {}, 1))
         for _ in range(1200):
             session.add(Report(device_id=device.id, stage="failed", reason="why", downloaded_bytes=0))
     return service
@@ -45,7 +47,7 @@ def planned(service: Service, keep: Retention = KEEP) -> Plan:
 
 
 def rows(service: Service) -> dict[str, int]:
-    tables = (Report, Device, Attribute, Token, Training, Candidate, Shortcut, Audit)
+    tables = (Report, Device, Attribute, Token, Training, Candidate, Shortcut, Audit, Event)
     with reading(service.engine) as session:
         return {table.__tablename__: len(session.scalars(select(table)).all()) for table in tables}
 
@@ -60,13 +62,14 @@ def test_all_that_is_old_goes_in_batches(filled: Service) -> None:
         "trainings": 1,
         "candidates": 1,
         "audit": 1,
+        "events": 1,
         "objects": 0,
         "unfinished files": 0,
     }
     assert found.counts()["candidates"][1] == 20_000 + len(b"merged")
     carry_out(filled.engine, filled.objects, found)
     left = {"reports": 0, "devices": 0, "device_attributes": 0, "trainings": 0, "candidates": 1, "shortcuts": 0}
-    left |= {"audit": 0}
+    left |= {"audit": 0, "events": 0}
     assert rows(filled) == left | {"tokens": before["tokens"] - 1}
 
 
@@ -85,7 +88,7 @@ def test_a_device_that_was_seen_meanwhile_stays_with_its_token(filled: Service) 
     carry_out(filled.engine, filled.objects, found)
     assert rows(filled) | {"reports": 1} == {
         "reports": 1, "devices": 1, "device_attributes": 1, "tokens": before["tokens"], "trainings": 0,
-        "candidates": 1, "shortcuts": 0, "audit": 0,
+        "candidates": 1, "shortcuts": 0, "audit": 0, "events": 0,
     }  # fmt: skip
 
 

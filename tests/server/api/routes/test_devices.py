@@ -70,6 +70,8 @@ def test_a_device_that_is_out_of_service_polls_no_more_and_is_in_no_list(
     assert (listed(service), listed(service, "?left=true")) == ([], [device["device_id"]])
     assert service.operator.patch(path, json={"name": "hall"}).status_code == 409
     assert service.operator.delete(path).status_code == 200, "again changes nothing"
+    acts = service.operator.get("/v1/audit?act=device.decommission").json()["items"]
+    assert len(acts) == 1, "and leaves no second row"
 
 
 def test_a_device_that_is_shut_out_has_to_enrol_again(service: Service, device: dict[str, Any]) -> None:

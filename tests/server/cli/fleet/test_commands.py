@@ -54,6 +54,21 @@ def test_devices_are_listed_by_channel_and_attribute(
     assert f"used by two machines at once: {first}\n" in shown.err
 
 
+def test_devices_that_are_behind_and_failed_are_listed(service: Service, typed: Type) -> None:
+    service.publish_chain(1)
+    failing, fine, late = enrolled(service, 3)
+    service.publish(factories.update("v1", "v2", 2))
+    fine.poll()
+    failing.report("failed", to_digest=factories.digest("v2"), failed_stage="digest", cause="version")
+
+    def listed(*options: str) -> set[str]:
+        return {item["id"] for item in typed("devices", "speech", *options)}
+
+    assert listed("--behind") == {failing.id, late.id}
+    assert listed("--failed", "--behind") == {failing.id}
+    assert listed("--stuck") == set()
+
+
 def test_what_is_no_attribute_is_told(typed: Type) -> None:
     with pytest.raises(Invalid, match="'pilots' is no attribute"):
         typed("device", "set", "0" * 24, "pilots")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from diffserver.cli.release.publishing import devices
+from diffserver.cli.fleet.devices import devices
 from diffserver.storage.database import writing
 from diffserver.storage.tables import Device
 from tests.server import factories

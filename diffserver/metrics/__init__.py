@@ -1,0 +1,1 @@
+"""What Prometheus is told: counts of this process, and figures that the database holds."""
