@@ -74,6 +74,7 @@ class Story:
     def figures(self) -> Figures:
         """Return what came of it."""
         bad, good = self._rollouts
+        devices_say, server_says = self._devices_say(), self._server_says()
         returns = self._restored.values()
         metered = [number for number in self._restored if self._fleet.devices[number].traits.metered]
         return {
@@ -89,9 +90,9 @@ class Story:
             "away": sum(device.traits.number % 5 == 0 for device in self._fleet.devices),
             "days": self._day,
             "errors_counted": self._counted.errors,
-            "counts_exact": self._server_says() == self._devices_say(),
-            "devices_say": self._devices_say(),
-            "server_says": self._server_says(),
+            "counts_exact": server_says == devices_say,
+            "devices_say": devices_say,
+            "server_says": server_says,
         }
 
     def _publish(self, version: int) -> int:
