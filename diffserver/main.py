@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from diffclient.errors import DiffClientError
-from diffserver.cli.fleet import audit, devices
+from diffserver.cli.fleet import audit, devices, status
 from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import console, print_error
 from diffserver.cli.release import changes, publishing, shown, snapshot
-from diffserver.cli.train import demo, experiment, status, trainings
+from diffserver.cli.train import demo, experiment, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
 

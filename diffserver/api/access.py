@@ -46,43 +46,17 @@ DESCRIPTIONS: dict[Role, str] = {
 }
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+def _of_app(name: str) -> Any:
+    """Return the dependency on what the application keeps in its state by this name."""
 
+    async def find(request: Request) -> Any:
+        return getattr(request.app.state, name)
 
-async def _engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine
-
-
-async def _objects(request: Request) -> Objects:
-    objects: Objects = request.app.state.objects
-    return objects
-
-
-async def _watch(request: Request) -> ObjectWatch:
-    watch: ObjectWatch = request.app.state.watch
-    return watch
+    return Depends(find)
 
 
 async def _keyring(request: Request) -> Keyring:
     return Keyring(request.app.state.settings.keys)
-
-
-async def _memory(request: Request) -> Memory:
-    memory: Memory = request.app.state.memory
-    return memory
-
-
-async def _registry(request: Request) -> CollectorRegistry:
-    registry: CollectorRegistry = request.app.state.registry
-    return registry
-
-
-async def _counts(request: Request) -> ProcessCounts:
-    counts: ProcessCounts = request.app.state.counts
-    return counts
 
 
 async def _own_worker(request: Request) -> str:
@@ -90,15 +64,15 @@ async def _own_worker(request: Request) -> str:
     return state
 
 
-Config = Annotated[Settings, Depends(_settings)]
-Database = Annotated[Engine, Depends(_engine)]
-Store = Annotated[Objects, Depends(_objects)]
-Watch = Annotated[ObjectWatch, Depends(_watch)]
+Config = Annotated[Settings, _of_app("settings")]
+Database = Annotated[Engine, _of_app("engine")]
+Store = Annotated[Objects, _of_app("objects")]
+Watch = Annotated[ObjectWatch, _of_app("watch")]
 Keys = Annotated[Keyring, Depends(_keyring)]
-Registry = Annotated[CollectorRegistry, Depends(_registry)]
-Counts = Annotated[ProcessCounts, Depends(_counts)]
+Registry = Annotated[CollectorRegistry, _of_app("registry")]
+Counts = Annotated[ProcessCounts, _of_app("counts")]
 OwnWorker = Annotated[str, Depends(_own_worker)]
-Remembered = Annotated[Memory, Depends(_memory)]
+Remembered = Annotated[Memory, _of_app("memory")]
 
 
 _CHECKS: dict[Callable[..., Any], Callable[[Request], Awaitable[None]]] = {}

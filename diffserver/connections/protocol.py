@@ -118,10 +118,9 @@ class LimitedProtocol(H11Protocol):
         await cast(Any, self._application)(scope, receive, sending)
 
     def _make_room(self) -> None:
-        """End the connection that has waited for its peer for longest, which may be this one."""
-        others = [cast(LimitedProtocol, other) for other in self.connections]
-        waiting = (other for other in others if other._phase is not Phase.APPLICATION)
-        last = min(waiting, key=lambda other: (other._phase, other._since), default=self)
+        """End a connection that waits for its peer; this one only if there is no other."""
+        others = [cast(LimitedProtocol, other) for other in self.connections if other is not self]
+        last = longest([other for other in others if other._phase is not Phase.APPLICATION], self.limits) or self
         self.connections.discard(last)
         last._raw.abort()
 
@@ -196,6 +195,17 @@ class LimitedProtocol(H11Protocol):
         self.flow.resume_reading()
         self._raw.write_eof()
         self.loop.call_later(LINGER_SECONDS, self._raw.close)
+
+
+def longest(waiting: list[LimitedProtocol], limits: Limits) -> LimitedProtocol | None:
+    """Whoever has kept the server waiting longest: for a request's head, unless bodies and answers hold over half.
+
+    A body is worth more than a head, as it follows a token. Were heads always first, slow bodies would end up with all
+    the places, and each newcomer would make room for the next before it is read.
+    """
+    begun = [other for other in waiting if other._phase is not Phase.HEAD]
+    of_these = begun if 2 * len(begun) > limits.connections else waiting
+    return min(of_these, key=lambda other: (other._phase, other._since), default=None)
 
 
 def limited(limits: Limits) -> type[LimitedProtocol]:

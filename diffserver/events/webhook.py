@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import httpx2
 from standardwebhooks import Webhook as Signer
@@ -15,6 +15,7 @@ from standardwebhooks import Webhook as Signer
 from diffserver import __version__
 from diffserver.errors import Undelivered
 from diffserver.settings import Webhook
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Event
 
 SECONDS = 10.0
@@ -53,7 +54,7 @@ def headers_of(webhook: Webhook, event: Event, body: str, moment: datetime) -> d
 
 async def _post(webhook: Webhook, event: Event) -> int:
     body = body_of(event)
-    headers = headers_of(webhook, event, body, datetime.now(UTC))
+    headers = headers_of(webhook, event, body, utc_now())
     # One limit on the whole: a receiver that sends a byte now and then would never meet one on each read.
     async with (
         asyncio.timeout(SECONDS),

@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 
 from diffserver.catalog.workers import workforce
 from diffserver.events import outbox
-from diffserver.rollouts import behind as lag
+from diffserver.rollouts.behind import amiss
 from diffserver.rollouts.records import UNDER_WAY
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading
 from diffserver.storage.fresh import Fresh
-from diffserver.storage.tables import Channel, Device, RoleMetadata, Rollout, Version
+from diffserver.storage.tables import Channel, Device, Rollout, Version
+from diffserver.trust import metadata_rows
 
 FRESH_SECONDS = 15.0
 """For so long the database is not asked again, however many ask."""
@@ -75,12 +76,7 @@ def _amiss(session: Session, longest: timedelta) -> Iterator[GaugeMetricFamily]:
     places: list[Place] = [(row.model, row.name) for row in session.execute(select(Channel.model, Channel.name))]
     counts = {what: Counter(dict.fromkeys(places, 0)) for what in AMISS}
     for model in sorted({model for model, _ in places}):
-        conditions = {
-            "behind": lag.behind(session, model),
-            "stuck": lag.stuck(session, model, utc_now(), longest),
-            "failed": lag.failed(model),
-        }
-        for what, condition in conditions.items():
+        for what, condition in amiss(session, model, utc_now(), longest).items():
             counted = select(Device.channel, func.count()).where(condition).group_by(Device.channel)
             counts[what].update({(model, channel): count for channel, count in session.execute(counted)})
     for what, about in AMISS.items():
@@ -107,8 +103,7 @@ def _work(session: Session) -> Iterator[GaugeMetricFamily]:
 
 def _expiry(session: Session) -> GaugeMetricFamily:
     moment = utc_now()
-    rows = session.execute(select(RoleMetadata.role, RoleMetadata.expires).where(RoleMetadata.superseded_at.is_(None)))
-    left = {(role,): (expires - moment).total_seconds() for role, expires in rows}
+    left = {(role,): (expires - moment).total_seconds() for role, _, expires in metadata_rows.expiries(session)}
     return _family("metadata_expires_seconds", "Seconds until signed metadata expires.", ["role"], left.items())
 
 

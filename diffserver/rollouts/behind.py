@@ -49,6 +49,15 @@ def failed(model: str) -> ColumnElement[bool]:
     return and_(Device.model == model, Device.left_at.is_(None), Device.outcome == "failed")
 
 
+def amiss(session: Session, model: str, moment: datetime, longest: timedelta) -> dict[str, ColumnElement[bool]]:
+    """Return what tells which devices need a look: those `behind`, `stuck` and `failed`."""
+    return {
+        "behind": behind(session, model),
+        "stuck": stuck(session, model, moment, longest),
+        "failed": failed(model),
+    }
+
+
 def _by_channel(session: Session, model: str, since: datetime | None) -> Iterator[ColumnElement[bool]]:
     rows = select(Channel, Rollout).outerjoin(Rollout, on_its_way()).where(Channel.model == model)
     for channel, rollout in session.execute(rows):

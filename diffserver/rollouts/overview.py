@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from diffserver.rollouts import behind as lag
+from diffserver.rollouts.behind import amiss
 from diffserver.rollouts.progress import Standing, progress
 from diffserver.rollouts.records import UNDER_WAY
 from diffserver.storage.tables import Channel, Device, Model, Rollout, Version
@@ -45,9 +45,7 @@ def _overview(session: Session, model: str, moment: datetime, longest: timedelta
         name=model,
         channels={row.name: row.number for row in session.execute(standing.where(Channel.model == model))},
         rollouts=[progress(session, rollout) for rollout in session.scalars(moving).all()],
-        behind=_count(session, lag.behind(session, model)),
-        stuck=_count(session, lag.stuck(session, model, moment, longest)),
-        failed=_count(session, lag.failed(model)),
+        **{what: _count(session, which) for what, which in amiss(session, model, moment, longest).items()},
     )
 
 

@@ -177,7 +177,7 @@ class Event(Base):
 
     __tablename__ = "events"
     __table_args__ = (
-        Index("ix_events_undelivered", "id", sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED),
+        _where("ix_events_undelivered", UNDELIVERED, "id"),
         Index(None, "created_at"),
     )
 
@@ -352,7 +352,7 @@ class Report(Base):
         CheckConstraint("stage in ('installed', 'failed', 'postponed', 'rolled_back', 'field')", name="stage"),
         CheckConstraint("cause in ('network', 'server', 'device', 'version')", name="cause"),
         Index(None, "device_id", "id"),
-        Index("ix_reports_of_updates", "device_id", "id", sqlite_where=OF_UPDATES, postgresql_where=OF_UPDATES),
+        _where("ix_reports_of_updates", OF_UPDATES, "device_id", "id"),
         Index(None, "device_id", "report_id", unique=True),
         Index(None, "to_digest", "id"),
         Index(None, "stage", "created_at"),

@@ -205,14 +205,16 @@ def test_garbage_in_the_middle_of_a_chunked_body_is_a_problem(server: Served) ->
         assert status(read_on(connection)) == 400
 
 
+@pytest.mark.parametrize("wait", [0, 1])
 @pytest.mark.parametrize("sent", ["", "GET /healthz HTTP/1.1\r\n", "body"])
-def test_half_open_connections_shut_nobody_out(tmp_path: Path, sent: str) -> None:
+def test_half_open_connections_shut_nobody_out(tmp_path: Path, sent: str, wait: float) -> None:
     with served(tmp_path, files=FILES) as server, contextlib.ExitStack() as stack:
         half = authorised(server) if sent == "body" else sent.encode()
         for _ in range(HALF_OPEN):
             stack.enter_context(connection := server.connected())
             with contextlib.suppress(ConnectionError):
                 connection.sendall(half)
+        time.sleep(wait)  # at once, while most are still to be accepted, or when all have been read
         waits = []
         for _ in range(20):
             began = time.monotonic()

@@ -36,11 +36,6 @@ DAMAGE: dict[str, Damage] = {
 damages = pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 
 
-@pytest.fixture(scope="module")
-def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
-    return Lineage(tmp_path_factory.mktemp("lineage"), CLASSIFIER).grow(2)
-
-
 @pytest.fixture
 def home(tmp_path: Path, lineage: Lineage) -> HomeServer:
     home = HomeServer(tmp_path / "home", lineage)

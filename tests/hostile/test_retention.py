@@ -112,6 +112,7 @@ def test_what_is_old_goes_when_asked_to_and_what_is_needed_stays(home: HomeServe
         "tokens": 1,
         "trainings": 1,
         "audit": 0,
+        "events": 0,
         "candidates": 1,
         # the candidate's snapshot and the upload; its graph and probes are those of versions
         "objects": 2,

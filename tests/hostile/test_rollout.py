@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from diffclient.store.policy import Policy
-from tests.client.lineage import CLASSIFIER, MODEL, Lineage
+from tests.client.lineage import MODEL
 from tests.hostile.home_server import HomeServer
 from tests.hostile.real_device import Device, enrolled
 
 PATIENCE_SECONDS = 30
-
-
-@pytest.fixture(scope="module")
-def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
-    return Lineage(tmp_path_factory.mktemp("lineage"), CLASSIFIER).grow(2)
-
-
-@pytest.fixture
-def home(tmp_path: Path, lineage: Lineage) -> HomeServer:
-    home = HomeServer(tmp_path / "home", lineage)
-    home.publish(0, 1)
-    return home
 
 
 def rollout(operator: httpx2.Client, number: int = 0) -> dict[str, Any]:

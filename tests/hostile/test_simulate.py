@@ -15,23 +15,11 @@ import pytest
 from diffclient.cli.main import main
 from diffclient.simulate.fleet import Fleet
 from diffclient.simulate.plan import Attribute, Effect, Fault, Plan
-from tests.client.lineage import CLASSIFIER, MODEL, Lineage
+from tests.client.lineage import CLASSIFIER, MODEL
 from tests.hostile.home_server import HomeServer
 
 SCORE = ["--score", "tests.client.lineage:classify"]
 REGIONS = Attribute("region", (("eu", 0.5), ("us", 0.5)))
-
-
-@pytest.fixture(scope="module")
-def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
-    return Lineage(tmp_path_factory.mktemp("lineage"), CLASSIFIER).grow(2)
-
-
-@pytest.fixture
-def home(tmp_path: Path, lineage: Lineage) -> HomeServer:
-    home = HomeServer(tmp_path / "home", lineage)
-    home.publish(0, 1)
-    return home
 
 
 @pytest.fixture

@@ -27,8 +27,6 @@ class Polled:
     cause: Cause | None = None
     fetched: int = 0
     """Bytes of payloads, graph and probe set; 0 for a device that fetches none."""
-    steps: int = 0
-    """The steps that the answer led by; a return to the version kept has none."""
     seconds: float = 0.0
 
     def __str__(self) -> str:

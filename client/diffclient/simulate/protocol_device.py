@@ -43,7 +43,7 @@ class ProtocolDevice:
             return Polled("silent", cause_of(error, "poll"))
         polled = self._follow(answer, service, day)
         self._outbox = service.deliver(self._outbox)
-        return replace(polled, steps=len(answer.steps), seconds=time.monotonic() - began)
+        return replace(polled, seconds=time.monotonic() - began)
 
     def count(self, errors: Errors) -> None:
         """Report errors in the field with the next poll."""

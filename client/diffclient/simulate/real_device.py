@@ -79,8 +79,7 @@ class RealDevice:
         began, previous = time.monotonic(), self.store.state().previous
         kept = previous and previous.digest
         polled = _ended(self.updater(transport, answers.append, fail_if_planned))
-        steps = len(answers[-1].steps) if answers else 0
-        return replace(polled, steps=steps, seconds=time.monotonic() - began)
+        return replace(polled, seconds=time.monotonic() - began)
 
     def count(self, errors: Errors) -> None:
         """Count errors in the field, as its application would."""

@@ -15,6 +15,7 @@ from diffclient.errors import (
     NoRoot,
     ProbationFailed,
     RangeError,
+    RecognizerError,
     ServerBusy,
     ServerRefused,
     ServerUnreachable,
@@ -38,6 +39,7 @@ _CAUSES: tuple[tuple[type[DiffClientError], Cause], ...] = (
     (NetworkError, "network"),
     (AnswerError, "server"),
     (StateError, "device"),
+    (RecognizerError, "device"),  # this client cannot measure it: its owner has to say what does
     (FormatError, "version"),
     (RangeError, "version"),
     (WrongParent, "version"),

@@ -12,7 +12,7 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import DeviceChangeRequest
 from diffserver.catalog import audit, devices, tokens, versions
 from diffserver.catalog.admin import device_changes
-from diffserver.rollouts import behind as lag
+from diffserver.rollouts.behind import amiss
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 
@@ -48,13 +48,11 @@ def list_devices(
 
     Of several filters, all have to hold.
     """
+    asked = {"behind": behind, "stuck": stuck, "failed": failed}
     with reading(engine) as session:
         versions.find_model(session, model)
-        conditions = (
-            *([lag.behind(session, model)] if behind else []),
-            *([lag.stuck(session, model, utc_now(), _longest(config))] if stuck else []),
-            *([lag.failed(model)] if failed else []),
-        )
+        found = amiss(session, model, utc_now(), _longest(config)) if any(asked.values()) else {}
+        conditions = tuple(condition for what, condition in found.items() if asked[what])
         which = devices.Which(channel, dict(map(_pair, attribute)), left, conditions)
         rows = devices.standings(session, model, after, limit + 1, _longest(config), which)
     return page(rows, limit, DeviceAnswer, lambda device: device.id)

@@ -17,8 +17,8 @@ from diffserver.trust import metadata_rows
 
 router = APIRouter(prefix="/v1", tags=["status"], route_class=TokenFirst, responses=declared(*CALLER))
 
-
 EXPIRING = 5
+"""Of so many roles it is told when their metadata expires."""
 
 
 @router.get("/status")

@@ -18,11 +18,11 @@ SERVER = (
 )  # fmt: skip
 VERSION = (
     errors.ProbationFailed, errors.RangeError, errors.WrongParent, errors.SnapshotError, errors.PayloadError,
-    errors.PayloadTooNew, errors.ManifestError, errors.ProbeError, errors.InferenceError, errors.RecognizerError,
+    errors.PayloadTooNew, errors.ManifestError, errors.ProbeError, errors.InferenceError,
 )  # fmt: skip
 DEVICE = (
     errors.StoreFailed, errors.NoSpace, errors.StateError, errors.NoRoot, errors.NoCertificates,
-    errors.SnapshotWithheld, errors.TooManyBytes, errors.NoSuchCode, errors.InternalError,
+    errors.SnapshotWithheld, errors.TooManyBytes, errors.NoSuchCode, errors.InternalError, errors.RecognizerError,
 )  # fmt: skip
 CAUSES: dict[tuple[type[DiffClientError], ...], Cause] = {
     NETWORK: "network",

@@ -16,6 +16,7 @@ from diffserver.errors import Undelivered
 from diffserver.events import webhook
 from diffserver.events.outbox import new_event
 from diffserver.settings import Webhook
+from diffserver.storage.column_types import utc_now
 from tests.server.events.receiver import SECRET, Receiver
 
 EVENT = new_event("rollout.completed", {"rollout": 7, "reason": "é"}, 7)
@@ -31,7 +32,7 @@ def test_a_receiver_verifies_what_it_gets(receiver: Receiver) -> None:
 
 def test_another_secret_does_not_verify() -> None:
     body = webhook.body_of(EVENT)
-    headers = webhook.headers_of(Webhook("http://a", "whsec_" + "A" * 32), EVENT, body, EVENT.created_at)
+    headers = webhook.headers_of(Webhook("http://a", "whsec_" + "A" * 32), EVENT, body, utc_now())
     with pytest.raises(WebhookVerificationError, match="No matching signature"):
         Verifier(SECRET).verify(body, headers)
 
