@@ -25,6 +25,20 @@ SELECT 'device', 'device', encode(sha256(convert_to('ds_device_' || lpad(to_hex(
 FROM generate_series(0, :count - 1) AS n
 """
 
+VARIETY = (
+    "UPDATE devices SET digest = :before WHERE id LIKE '%0'",
+    "UPDATE devices SET stage = 'fetching' WHERE id LIKE '%c0'",
+    "UPDATE devices SET outcome = 'failed' WHERE id LIKE '%10'",
+    "UPDATE devices SET left_at = now() WHERE id LIKE '%ff'",
+    "INSERT INTO device_attributes (device_id, name, value) "
+    "SELECT id, 'region', CASE WHEN id LIKE '%000' THEN 'no' ELSE 'eu' END FROM devices",
+    "INSERT INTO reports (device_id, stage, to_digest, downloaded_bytes, report_id, created_at) "
+    "SELECT id, 'installed', digest, 1000, lpad(id, 32, '0'), now() - interval '2 days' FROM devices",
+    "INSERT INTO reports (device_id, stage, to_digest, errors, total, downloaded_bytes, created_at) "
+    "SELECT id, 'field', digest, 1, 20, 0, now() - interval '1 day' FROM devices",
+)
+"""Some are behind, in the middle of an update, failed, gone, or of another region; all have reported."""
+
 LUA = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -59,3 +73,9 @@ def enrol(session: Session, count: int, digest: str) -> None:
     """Enrol so many devices of the model that hold a version."""
     session.execute(text(DEVICES), {"model": MODEL, "digest": digest, "client": CLIENT, "count": count})
     session.execute(text(TOKENS), {"count": count})
+
+
+def vary(session: Session, before: str) -> None:
+    """Let some devices hold the version before, and more: see `VARIETY`."""
+    for statement in VARIETY:
+        session.execute(text(statement), {"before": before} if ":before" in statement else {})

@@ -28,7 +28,7 @@ def standings(session: Session, model: str) -> Sequence[Standing]:
     """A model's channels by name. Raises NotFound."""
     versions.find_model(session, model)
     following = and_(Device.model == Channel.model, Device.channel == Channel.name, Device.left_at.is_(None))
-    devices = select(func.count(Device.id)).where(following).correlate(Channel).scalar_subquery()
+    devices = select(func.count()).select_from(Device).where(following).correlate(Channel).scalar_subquery()
     rows = session.execute(
         select(Channel, Version.number, devices)
         .outerjoin(Version, and_(Version.model == Channel.model, Version.digest == Channel.digest))

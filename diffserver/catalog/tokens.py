@@ -84,13 +84,12 @@ def spend(session: Session, token: Token, times: int = 1) -> None:
         )
 
 
-def list_all(session: Session, role: Role | None = None) -> Sequence[Token]:
-    """All tokens, revoked ones too, oldest first; of one role if given."""
-    query = select(Token).order_by(Token.id)
-    return session.scalars(query if role is None else query.where(Token.role == role)).all()
+def of_device(session: Session, device_id: str) -> Sequence[Token]:
+    """The tokens of a device, revoked ones too, oldest first."""
+    return session.scalars(select(Token).where(Token.device_id == device_id).order_by(Token.id)).all()
 
 
-def made(session: Session, after: int, limit: int) -> Sequence[Token]:
+def made(session: Session, after: int = 0, limit: int | None = None) -> Sequence[Token]:
     """The tokens that were made when asked to, from the one after that number: those of devices are not among them."""
     query = select(Token).where(Token.device_id.is_(None), Token.id > after)
     return session.scalars(query.order_by(Token.id).limit(limit)).all()
@@ -124,8 +123,7 @@ def revoke(session: Session, token_id: int) -> Token:
 
 def revoke_device(session: Session, device: Device) -> Sequence[Token]:
     """End the validity of a device's tokens, for ever: it has to enrol again."""
-    tokens = session.scalars(select(Token).where(Token.device_id == device.id).order_by(Token.id)).all()
-    return [revoke(session, token.id) for token in tokens]
+    return [revoke(session, token.id) for token in of_device(session, device.id)]
 
 
 def described(token: Token) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ NO_METRIC = "error rate"
 """What a heading says before any version says what it is measured in."""
 LINE, WIDTH = 2000, 10_000
 """The most characters of others' text in a line or a cell; the width for a file or a pipe, where no line is wrapped."""
+PIECE = 500
+"""The rows of a table that are printed at once."""
 
 
 class _Console(Console):
@@ -90,6 +93,27 @@ def show_lines(values: Iterable[Any]) -> None:
     """Print each value as a line of JSON, as they come."""
     for value in values:
         sys.stdout.write(json.dumps(value) + "\n")
+
+
+def show_list(
+    items: Iterable[Any], as_json: bool, title: str, headings: Sequence[str], row: Callable[[Any], Sequence[object]]
+) -> None:
+    """Print a list of any length as it comes: as a JSON array, or else in tables of `PIECE` rows."""
+    if as_json:
+        _show_array(items)
+        return
+    left = iter(items)
+    show_wide(listing(title, headings, map(row, islice(left, PIECE))))
+    while piece := list(islice(left, PIECE)):
+        show_wide(listing("", headings, map(row, piece)))
+
+
+def _show_array(items: Iterable[Any]) -> None:
+    before = "["
+    for item in items:
+        sys.stdout.write(f"{before}\n " + json.dumps(item, indent=1).replace("\n", "\n "))
+        before = ","
+    sys.stdout.write("[]\n" if before == "[" else "\n]\n")
 
 
 def show_wide(*renderables: Any) -> None:

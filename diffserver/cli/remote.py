@@ -9,6 +9,8 @@ import httpx2
 
 from diffserver.errors import DiffServerError
 
+PAGE = 500
+"""The items of a page: the most that a server gives."""
 UPLOAD_TIMEOUT = 3600.0
 """Seconds to wait for the answer to an upload: the server first copies the file to its object store."""
 
@@ -49,10 +51,10 @@ class Remote:
         return self._json("GET", path, params=parameters)
 
     def pages(self, path: str, **query: str | int | list[str] | None) -> Iterator[Any]:
-        """Yield all items of a list, page by page."""
+        """Yield all items of a list, page by page, as they come."""
         after: int | str | None = None
         while True:
-            answer = self.get(path, after=after, **query)
+            answer = self.get(path, after=after, limit=PAGE, **query)
             yield from answer["items"]
             after = answer["next"]
             if after is None:

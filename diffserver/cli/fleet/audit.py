@@ -1,13 +1,14 @@
 """The command for the audit log: what operators did, when, and by which token."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from diffserver.cli.connection import URL, Server, Token, connected
 from diffserver.cli.durations import seconds
-from diffserver.cli.output import listing, show, show_lines
+from diffserver.cli.output import show_lines, show_list
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,10 +33,10 @@ def audit(
         items = remote.pages("/v1/audit", model=model, act=act, since=begin)
         if as_lines:
             show_lines(items)
-            return
-        rows = [
-            (item["at"], item["actor"], item["role"], item["act"], item["model"],
-             ", ".join(f"{name}={value}" for name, value in item["details"].items() if value is not None))
-            for item in items
-        ]  # fmt: skip
-    show(rows, False, listing("Audit log", ["at", "who", "role", "act", "model", "details"], rows))
+        else:
+            show_list(items, False, "Audit log", ["at", "who", "role", "act", "model", "details"], _row)
+
+
+def _row(entry: Mapping[str, Any]) -> Sequence[object]:
+    details = ", ".join(f"{name}={value}" for name, value in entry["details"].items() if value is not None)
+    return entry["at"], entry["actor"], entry["role"], entry["act"], entry["model"], details

@@ -27,7 +27,7 @@ def list_channels(model: ModelName, server: Server = URL, token: Token = None, a
     Example: `diffserver channels list commands`
     """
     with connected(server, token) as remote:
-        items = list(remote.pages(f"/v1/models/{model}/channels"))
+        items = remote.get(f"/v1/models/{model}/channels")["items"]
     rows = [(item["name"], item["version"], item["devices"], _persons(item)) for item in items]
     show(items, as_json, listing(f"Channels of {model}", ["channel", "version", "devices", "persons"], rows))
 

@@ -1,12 +1,12 @@
 """The command that lists a model's devices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from diffserver.cli.connection import URL, ModelName, Server, Token, connected
-from diffserver.cli.output import NO_METRIC, AsJson, listing, show, warn
+from diffserver.cli.output import NO_METRIC, AsJson, show_list, warn
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,26 +43,38 @@ def devices(
     """
     flags = {"left": left, "behind": behind, "stuck": stuck, "failed": failed}
     query = {"channel": channel, "attribute": attributes, **{name: "true" for name, on in flags.items() if on}}
+    clones: list[str] = []
     with connected(server, token) as remote:
-        items = list(remote.pages(f"/v1/models/{model}/devices", **query))
         metric = (remote.get(f"/v1/models/{model}")["metric"] or {}).get("name", NO_METRIC)
-    rows = []
+        items = _noting_clones(remote.pages(f"/v1/models/{model}/devices", **query), clones)
+        show_list(items, as_json, f"Devices of {model}", _headings(metric), _row)
+    if clones:
+        warn(f"used by two machines at once: {', '.join(clones)}")
+        warn("  revoke each (`diffserver device revoke`), and enrol every machine by itself")
+
+
+def _noting_clones(items: Iterable[Mapping[str, Any]], clones: list[str]) -> Iterator[Mapping[str, Any]]:
     for item in items:
-        last = item["last_report"] or {}
-        measured = last.get("error_rate_ppm")
-        rows.append(
-            (item["id"], item["name"], item["version"], item["kept"], item["channel"], _under_way(item),
-             last.get("stage"), None if measured is None else f"{measured / 1e4:.2f} %", last.get("cause"),
-             _reason(last), _attributes(item), item["last_seen"])
-        )  # fmt: skip
-    headings = [
+        if item["cloned"]:
+            clones.append(item["id"])
+        yield item
+
+
+def _headings(metric: str) -> list[str]:
+    return [
         "id", "device", "version", "kept", "channel", "update", "last report", f"{metric} measured", "cause", "reason",
         "attributes", "last seen",
     ]  # fmt: skip
-    show(items, as_json, listing(f"Devices of {model}", headings, rows))
-    if clones := [item["id"] for item in items if item["cloned"]]:
-        warn(f"used by two machines at once: {', '.join(clones)}")
-        warn("  revoke each (`diffserver device revoke`), and enrol every machine by itself")
+
+
+def _row(device: Mapping[str, Any]) -> Sequence[object]:
+    last = device["last_report"] or {}
+    measured = last.get("error_rate_ppm")
+    return (
+        device["id"], device["name"], device["version"], device["kept"], device["channel"], _under_way(device),
+        last.get("stage"), None if measured is None else f"{measured / 1e4:.2f} %", last.get("cause"), _reason(last),
+        _attributes(device), device["last_seen"],
+    )  # fmt: skip
 
 
 def _attributes(device: Mapping[str, Any]) -> str | None:

@@ -65,10 +65,18 @@ def token_create(
         show({**_described(token), "token": secret}, as_json, secret)
 
 
-def token_list(home: Home = None, as_json: AsJson = False) -> None:
-    """List all tokens, never their secrets; of devices' tokens, which device they belong to."""
+def token_list(
+    device: Annotated[str | None, typer.Option(metavar="ID", help="Those of this device instead.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tokens that were made here or over REST, never their secrets; those of devices are not among them.
+
+    Examples: `diffserver token list`, `diffserver token list --device 0199a7c41d5e3f0a9b8c7d6e`
+    """
     with reading(open_home(home)[1]) as session:
-        items = [_described(item) for item in tokens.list_all(session)]
+        rows_of = tokens.made(session) if device is None else tokens.of_device(session, find(session, device).id)
+        items = [_described(item) for item in rows_of]
     headings = ["id", "role", "name", "device", "enrolled", "created", "expires", "revoked"]
     rows = [
         (item["id"], item["role"], item["name"], item["device_id"], _enrolled(item),

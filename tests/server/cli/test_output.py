@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from diffserver.cli.output import evaluation_table, travel_line, tried_table
+from diffserver.cli.output import evaluation_table, show_list, travel_line, tried_table
 from diffserver.pipeline.search.trial_search import Trial
 from tests.imagined import evaluation
 
@@ -81,3 +82,16 @@ def test_an_evaluation_is_told_in_its_metrics_words() -> None:
         ["old", "100", "4.00 %", "6.00 %", "+2.00"],
         ["new", "100", "–", "9.00 %", "–"],
     ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 1203])
+def test_a_list_is_printed_as_it_comes(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    items = [{"name": f"line\n{number}", "of": [number]} for number in range(count)]
+    show_list(iter(items), True, "Items", ["name"], lambda item: [item["of"][0]])
+    assert capsys.readouterr().out == json.dumps(items, indent=1) + "\n"
+    show_list(iter(items), False, "Items", ["number"], lambda item: [item["of"][0]])
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line.strip("│ ") for line in lines if line.startswith("│")]
+    assert shown == [str(number) for number in range(count)]
+    assert lines[0].strip() == "Items"
+    assert sum("number" in line for line in lines) == max(1, -(-count // 500))

@@ -45,7 +45,7 @@ def test_a_device_leaves_once_with_its_tokens(engine: Engine, device: str) -> No
         assert left is not None
         assert not device_changes.decommission(session, row)
         assert row.left_at == left
-        assert [token.revoked_at is not None for token in tokens.list_all(session, "device")] == [True]
+        assert [token.revoked_at is not None for token in tokens.of_device(session, device)] == [True]
         with pytest.raises(Conflict, match="was taken out of service"):
             device_changes.change(session, device, name="hall")
 
