@@ -40,6 +40,7 @@ from diffserver.api.routes import (
     trust,
     webhook,
 )
+from diffserver.drain import Drain
 from diffserver.events.delivery import PASS_SECONDS as DELIVERY_SECONDS
 from diffserver.events.delivery import deliver
 from diffserver.logs import Log, RequestLog, make_log
@@ -131,6 +132,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.state.settings, app.state.objects = settings, objects
     app.state.engine, app.state.memory, app.state.notes = quick, memory, notes
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
+    app.state.drain = Drain(settings.drain_seconds)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")
     app.state.registry = CollectorRegistry()
     app.state.counts = ProcessCounts(app.state.registry, engine)

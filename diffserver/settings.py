@@ -82,6 +82,7 @@ class Settings:
     `body_seconds`.
     A device that says nothing for `update_seconds` in the middle of an update is shown as silent. Rollouts are looked
     at every `rollout_seconds`.
+    For `drain_seconds` after SIGTERM a server goes on answering, and ends each connection with its answer.
     A worker that was not heard of for `lease_seconds` is lost, and its training another's.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
@@ -106,6 +107,7 @@ class Settings:
     update_seconds: int = 3600
     rollout_seconds: int = 60
     remembered_devices: int = 200_000
+    drain_seconds: int = 0
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
     webhook: Webhook | None = None
@@ -149,6 +151,7 @@ class Settings:
             least_speed=read("LEAST_SPEED", _between(1, 1 << 30), cls.least_speed),
             update_seconds=read("UPDATE_SECONDS", _between(1, 30 * 86400), cls.update_seconds),
             rollout_seconds=read("ROLLOUT_SECONDS", _between(1, 86400), cls.rollout_seconds),
+            drain_seconds=read("DRAIN_SECONDS", _between(0, 3600), cls.drain_seconds),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
             quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),

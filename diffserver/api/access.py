@@ -22,6 +22,7 @@ from diffserver.api.guesses import Guesses
 from diffserver.api.limits import WriteGate
 from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
+from diffserver.drain import Drain
 from diffserver.errors import Forbidden, Unauthenticated
 from diffserver.metrics.process import ProcessCounts
 from diffserver.polls.credentials import Known, said
@@ -71,6 +72,7 @@ Watch = Annotated[ObjectWatch, _of_app("watch")]
 Keys = Annotated[Keyring, Depends(_keyring)]
 Registry = Annotated[CollectorRegistry, _of_app("registry")]
 Counts = Annotated[ProcessCounts, _of_app("counts")]
+Draining = Annotated[Drain, _of_app("drain")]
 OwnWorker = Annotated[str, Depends(_own_worker)]
 Remembered = Annotated[Memory, _of_app("memory")]
 

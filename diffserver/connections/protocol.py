@@ -17,6 +17,7 @@ from diffserver.api.problems import refusal
 from diffserver.connections.limits import Limits
 from diffserver.connections.seldom import Seldom
 from diffserver.connections.transport import Transport, unsent
+from diffserver.drain import Drain
 
 LINGER_SECONDS, LINGER_BYTES = 1.0, 1 << 18
 """After an answer that ends the connection: what the peer may still send unread, so that it gets to see the answer."""
@@ -34,9 +35,10 @@ class Phase(IntEnum):
 
 
 class LimitedProtocol(H11Protocol):
-    """See the module; `limits` are set by `limited`."""
+    """See the module; `limits` and `drain` are set by `limited`."""
 
     limits: ClassVar[Limits]
+    drain: ClassVar[Drain]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -106,11 +108,11 @@ class LimitedProtocol(H11Protocol):
         return False
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; an answer that begins before the request is whole says that it ends the connection."""
+        """Run the application; an answer to half a request, or while the server drains, says that it is the last."""
         cycle = self.cycle
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and cycle.more_body:
+            if message["type"] == "http.response.start" and (cycle.more_body or self.drain.begun):
                 kept = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
                 message = {**message, "headers": [*kept, (b"connection", b"close")]}
             await send(message)
@@ -208,6 +210,6 @@ def longest(waiting: list[LimitedProtocol], limits: Limits) -> LimitedProtocol |
     return min(of_these, key=lambda other: (other._phase, other._since), default=None)
 
 
-def limited(limits: Limits) -> type[LimitedProtocol]:
-    """The protocol of a server with these limits."""
-    return type("Limited", (LimitedProtocol,), {"limits": limits})
+def limited(limits: Limits, drain: Drain) -> type[LimitedProtocol]:
+    """The protocol of a server with these limits, which ends connections once it drains."""
+    return type("Limited", (LimitedProtocol,), {"limits": limits, "drain": drain})

@@ -4,10 +4,12 @@ import asyncio
 import errno
 import gc
 import resource
+import signal
 import socket
 import sys
 import time
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp
 from diffserver.connections.limits import limits_of
 from diffserver.connections.protocol import limited
 from diffserver.connections.seldom import Seldom
+from diffserver.drain import Drain
 from diffserver.logs import uvicorn_log_config
 from diffserver.settings import Settings
 
@@ -32,8 +35,9 @@ WANT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 refused = Seldom("no connection can be accepted")
 
 
-def serve(app: ASGIApp, settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; ends the process if the address can't be had."""
+def serve(app: ASGIApp, settings: Settings, drain: Drain | None = None) -> None:
+    """Serve until SIGINT, or SIGTERM and what `drain` asks for; ends the process if the address can't be had."""
+    drain = drain or Drain()
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = limits_of(settings, files if files != resource.RLIM_INFINITY else sys.maxsize)
     config = uvicorn.Config(
@@ -41,7 +45,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="asyncio",
-        http=limited(limits),
+        http=limited(limits, drain),
         ws="none",
         log_config=uvicorn_log_config(),
         access_log=False,
@@ -51,7 +55,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
     gc.collect()
     gc.freeze()  # what is there now stays; to look through it again and again would hold up requests
     with suppress(KeyboardInterrupt):
-        _Server(config).run([Listener(config.bind_socket())])
+        _Server(config, drain).run([Listener(config.bind_socket())])
 
 
 class Listener(socket.socket):
@@ -82,6 +86,21 @@ class Listener(socket.socket):
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first SIGTERM; end at another signal."""
+        if sig != signal.SIGTERM or not self._drain.begin():
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """End once the drain is over."""
+        if self._drain.over and not self.should_exit:
+            super().handle_exit(signal.SIGTERM, None)
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(_on_error)
         await super().startup(sockets)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from diffserver.api.access import Database, OwnWorker, Watch
+from diffserver.api.access import Database, Draining, OwnWorker, Watch
 from diffserver.api.answers import HealthAnswer, ObjectsAnswer, ReadyAnswer, TakingAnswer
 from diffserver.catalog.workers import Workforce, workforce
 from diffserver.errors import Unavailable
@@ -19,11 +19,13 @@ async def live() -> HealthAnswer:
 
 
 @router.get("/readyz")
-def ready(engine: Database, watch: Watch, own_worker: OwnWorker) -> ReadyAnswer:
+def ready(engine: Database, watch: Watch, drain: Draining, own_worker: OwnWorker) -> ReadyAnswer:
     """The database is there and migrated, objects can be written, and those of the latest versions are there.
 
     Tells besides whether anyone takes trainings.
     """
+    if drain.begun:
+        raise Unavailable("the server is being stopped", "ask another one, or this one when it is back")
     migrate.check(engine)
     state = watch.state()
     if not state.writable:

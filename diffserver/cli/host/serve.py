@@ -64,7 +64,7 @@ def serve(
     # uvicorn shuts down and then raises the signal again, which must not end this process before the worker.
     signal.signal(signal.SIGTERM, _interrupt)
     with own_worker or nullcontext():
-        listen(app, settings)
+        listen(app, settings, app.state.drain)
 
 
 def worker(
