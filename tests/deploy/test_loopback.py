@@ -16,12 +16,12 @@ import httpx2
 import pytest
 
 from deploy.loopback import control
-from deploy.loopback.programs import NEEDED
+from deploy.loopback.programs import NEEDED, PROMETHEUS
 from deploy.loopback.topology import Topology
 from diffserver.settings import Settings
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.deploy.load import polling
-from tests.hostile.home_server import HomeServer, client
+from tests.hostile.home_server import HomeServer, client, until
 from tests.hostile.real_device import enrolled
 
 MISSING = [program.package for program in NEEDED if program.find() is None]
@@ -79,6 +79,15 @@ def test_a_second_up_changes_nothing(topology: Topology) -> None:
     asked("up", topology)
     assert control.status(topology) == before
     assert not [state for state in before.values() if not state.startswith("runs")]
+
+
+@pytest.mark.skipif(PROMETHEUS.find() is None, reason="not installed: apt-get install prometheus")
+def test_prometheus_reads_both_servers(topology: Topology) -> None:
+    def seen() -> set[str]:
+        targets = httpx2.get(f"{topology.prometheus_url}/api/v1/targets").json()["data"]["activeTargets"]
+        return {target["labels"]["instance"] for target in targets if target["health"] == "up"}
+
+    until(lambda: seen() == set(topology.addresses), 20)
 
 
 def blobs_sent(topology: Topology, operator: httpx2.Client) -> int:
