@@ -31,7 +31,8 @@ def _up(topology: Topology) -> str:
         [
             f"diffserver:    {topology.url}, with two replicas behind nginx",
             f"Admin's token: {topology.token_file}",
-            f"Root:          {topology.home / 'root.json'}, which devices enrol with",
+            f"Root:          {topology.root_file}, which devices enrol with",
+            f"Commands:      after `. {topology.environment_file}` they find this server",
             f"Prometheus:    {watched}",
             f"Logs:          {topology.folder}/*.log",
             "Stop with:     make down",

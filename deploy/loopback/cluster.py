@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.loopback.programs import POSTGRES, Failed, located
+from deploy.loopback.programs import POSTGRES, RUNUSER, Failed, located
 
 OWNER = "postgres"
 """PostgreSQL refuses to run as root; Debian's package brings a user for it."""
@@ -71,14 +70,8 @@ class Cluster:
             raise Failed(f"{words[0]}: {why}; the user {OWNER} has to reach {self.folder}, else choose another FOLDER")
 
     def _run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
-        as_owner = ["runuser", "-u", OWNER, "--"] if os.getuid() == 0 else []
+        as_owner = [located(RUNUSER), "-u", OWNER, "--"] if os.getuid() == 0 else []
         command = [*as_owner, str(Path(located(POSTGRES)).resolve().parent / program), *words]
-        # What it leaves running keeps its standard output: a pipe would never end.
-        return run_quietly(command)
-
-
-def run_quietly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; what it leaves running holds no pipe of ours but that for errors."""
-    return subprocess.run(
-        command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-    )
+        # What it leaves running keeps its standard output: a pipe for that would never end.
+        quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
+        return subprocess.run(command, cwd="/", stdout=quiet, stderr=pipe, text=True, timeout=60, check=False)

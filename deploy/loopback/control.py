@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 from deploy.loopback import programs
 from deploy.loopback.process import Process
@@ -26,15 +28,17 @@ def up(topology: Topology) -> None:
     topology.cluster.start()
     _command(topology, "init")
     _configure(topology)
-    for process in (*topology.replicas, *topology.workers):
+    replicas = [(process, f"http://{address}/readyz") for process, address in topology.served]
+    for process, url in replicas:
+        _start(process, url)
+    for process in topology.workers:
         process.start()
-    for process, address in zip(topology.replicas, topology.addresses, strict=True):
-        wait_until_ready(process, f"http://{address}/readyz")
-    topology.nginx.start()
-    wait_until_ready(topology.nginx, f"{topology.url}/readyz")
-    for process in topology.monitors:
-        process.start()
-        wait_until_ready(process, f"{topology.prometheus_url}/-/ready")
+    for process, url in replicas:
+        wait_until_ready(process, url)
+    fronts = [(topology.nginx, f"{topology.url}/readyz")]
+    for process, url in fronts + [(process, f"{topology.prometheus_url}/-/ready") for process in topology.monitors]:
+        _start(process, url)
+        wait_until_ready(process, url)
 
 
 def down(topology: Topology) -> None:
@@ -48,7 +52,7 @@ def down(topology: Topology) -> None:
 
 def restart(topology: Topology) -> None:
     """Restart the servers, each when the one before is ready again, so that one of them always answers."""
-    for process, address in zip(topology.replicas, topology.addresses, strict=True):
+    for process, address in topology.served:
         process.stop()
         process.start()
         wait_until_ready(process, f"http://{address}/readyz")
@@ -71,6 +75,15 @@ def wait_until_ready(process: Process, url: str) -> None:
             return
         time.sleep(LOOK_SECONDS)
     raise Failed(f"{process.name} is not ready; see {process.log}")
+
+
+def _start(process: Process, url: str) -> None:
+    """Start a process that shall answer there, unless it runs; raises Failed if another one listens there."""
+    place = urlsplit(url)
+    with socket.socket() as probe:
+        if process.pid is None and not probe.connect_ex((place.hostname, place.port)):
+            raise Failed(f"port {place.port}, for {process.name}, is taken: choose another PORT, or stop what listens")
+    process.start()
 
 
 def _answers(url: str) -> bool:

@@ -38,6 +38,7 @@ class Program:
 
 NGINX = Program("nginx", "nginx-light")
 POSTGRES = Program("postgres", "postgresql")
+RUNUSER = Program("runuser", "util-linux")
 PROMETHEUS = Program("prometheus", "prometheus")
 """The topology goes without it."""
 

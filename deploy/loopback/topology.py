@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from string import Template
 
 from deploy.loopback.cluster import Cluster
 from deploy.loopback.process import Process
 from deploy.loopback.programs import NGINX, PROMETHEUS, located
-from diffserver.settings import TOKEN_FILE, Settings
+from diffserver.settings import ROOT_FILE, TOKEN_FILE
 
 DEPLOY = Path(__file__).parents[1]
 DIFFSERVER = (sys.executable, "-m", "diffserver")
@@ -49,6 +50,11 @@ class Topology:
     def token_file(self) -> Path:
         """Return the file of the admin's token."""
         return self.home / TOKEN_FILE
+
+    @property
+    def root_file(self) -> Path:
+        """Return the root that devices enrol with."""
+        return self.home / ROOT_FILE
 
     @property
     def viewer_file(self) -> Path:
@@ -83,6 +89,16 @@ class Topology:
             for number, address in enumerate(self.addresses, start=1)
         )
         return first, second
+
+    @property
+    def served(self) -> Iterable[tuple[Process, str]]:
+        """Return each server with where it listens."""
+        return zip(self.replicas, self.addresses, strict=True)
+
+    @property
+    def environment_file(self) -> Path:
+        """Return the file that a shell reads, so that commands find this database and this server."""
+        return self.folder / "environment"
 
     @cached_property
     def workers(self) -> tuple[Process, ...]:
@@ -120,17 +136,12 @@ class Topology:
         """Return all but the database, in the order in which they start."""
         return (*self.replicas, *self.workers, self.nginx, *self.monitors)
 
-    @property
-    def settings(self) -> Settings:
-        """Return what its servers read."""
-        return Settings.from_environment(os.environ | self.environment)
-
     def _own(self, name: str, *words: str) -> Process:
         return Process(name, (*DIFFSERVER, *words), self.folder, self.environment, SHUTDOWN_SECONDS)
 
 
 def configurations(topology: Topology) -> dict[str, str]:
-    """Return the files that nginx and Prometheus read, by their path in the folder."""
+    """Return the files that nginx, Prometheus and a shell read, by their path in the folder."""
     nginx = topology.folder / "nginx"
     first, second = topology.addresses
     front = {
@@ -143,7 +154,9 @@ def configurations(topology: Topology) -> dict[str, str]:
         "CONNECTIONS": "10000",
     }
     around = {"FOLDER": str(nginx), "USER": "user www-data;" if os.getuid() == 0 else ""}
+    shell = topology.environment | {"DIFFSERVER_URL": topology.url}
     return {
+        topology.environment_file.name: "".join(f"export {name}={quote(value)}\n" for name, value in shell.items()),
         "nginx/nginx.conf": filled("loopback/nginx.conf.template", around),
         "nginx/diffserver.conf": filled("nginx/diffserver.conf.template", front),
         "prometheus/prometheus.yml": (DEPLOY / "prometheus" / "prometheus.yml").read_text(),

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from deploy.loopback import control
-from deploy.loopback.programs import NEEDED, PROMETHEUS
+from deploy.loopback.programs import NEEDED, PROMETHEUS, Failed
 from deploy.loopback.topology import Topology
 from diffserver.settings import Settings
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
@@ -79,6 +79,22 @@ def test_a_second_up_changes_nothing(topology: Topology) -> None:
     asked("up", topology)
     assert control.status(topology) == before
     assert not [state for state in before.values() if not state.startswith("runs")]
+
+
+def test_ports_of_others_are_not_taken_for_its_own(topology: Topology) -> None:
+    other = Topology(topology.folder / "other", topology.port)
+    try:
+        with pytest.raises(Failed, match=f"port {topology.port + 1}, for server-1, is taken"):
+            control.up(other)
+        assert not [process.name for process in other.processes if process.pid]
+    finally:
+        control.down(other)
+
+
+def test_commands_find_the_server_by_its_file(topology: Topology) -> None:
+    words = f". {topology.environment_file} && {sys.executable} -m diffserver status --json"
+    done = subprocess.run(["sh", "-c", words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(PROMETHEUS.find() is None, reason="not installed: apt-get install prometheus")
