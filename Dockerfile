@@ -15,7 +15,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels ./client .
 
 FROM python:3.11-slim AS base
 RUN useradd --create-home --uid 10001 diffserver \
-    && install -d -o diffserver -g diffserver /var/lib/diffserver /var/lib/diffserver/objects \
+    && cd /var/lib && install -d -o diffserver -g diffserver diffserver diffserver/objects diffserver/tokens \
     && install -d -m 700 -o diffserver -g diffserver /var/lib/diffserver/keys
 ENV PYTHONUNBUFFERED=1 \
     DIFFSERVER_HOME=/var/lib/diffserver \

@@ -7,10 +7,12 @@ DATA ?=
 TASK ?= asr
 ARGS ?=
 SECONDS ?= 60
+FOLDER ?= build/up
+PORT ?= 8080
 SUITE ?= build/tuf-conformance
 SUITE_COMMIT := eec841c186f81f2d9d8d30460c7e7deefa615f9e
 
-.PHONY: help setup demo test conformance faults hostile schema fuzz check format clean
+.PHONY: help setup demo up down restart status test conformance faults hostile schema fuzz check format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +29,18 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 
 demo: setup ## five updates on simulated devices; METHOD=hashed, DATA=<folder> for real recordings, TASK=asr-words
 	$(BIN)/diffserver demo --method $(METHOD) $(if $(DATA),--data $(DATA)) --task $(TASK) $(ARGS)
+
+up: setup ## PostgreSQL, two servers, a worker and nginx on this machine; PORT=8080, FOLDER=build/up
+	@$(BIN)/python -m deploy.loopback up --folder $(FOLDER) --port $(PORT)
+
+down: setup ## stop what `make up` started
+	@$(BIN)/python -m deploy.loopback down --folder $(FOLDER) --port $(PORT)
+
+restart: setup ## restart the servers of `make up`, one after the other
+	@$(BIN)/python -m deploy.loopback restart --folder $(FOLDER) --port $(PORT)
+
+status: setup ## what of `make up` runs
+	@$(BIN)/python -m deploy.loopback status --folder $(FOLDER) --port $(PORT)
 
 test: setup ## all tests, as many files at once as there are cores, at most four
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)

@@ -16,11 +16,11 @@ from typing import Any
 import httpx2
 from sqlalchemy import func, select
 
+from deploy.loopback.cluster import Cluster
 from diffserver.demo.run import wait_until_ready
 from diffserver.settings import TOKEN_FILE
 from diffserver.storage.database import reading
 from diffserver.storage.tables import METADATA
-from tests.hostile.postgres_cluster import Cluster
 from tests.hostile.with_workers import DIFFSERVER, ROOT, Home, children
 
 MODEL, TASK = "gestures", ROOT / "examples" / "gestures" / "gestures.py"

@@ -19,7 +19,8 @@ pytest.importorskip("torch", reason="a worker needs torch: pip install 'diffserv
 if not Path("/proc/self/stat").exists():
     pytest.skip("telling whether a process lives needs Linux's /proc", allow_module_level=True)
 
-from tests.hostile.postgres_cluster import Cluster, cluster
+from deploy.loopback.cluster import Cluster
+from tests.hostile.postgres_cluster import cluster
 from tests.hostile.with_workers import DIFFSERVER, Home, alive, children, wait_for
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Ways to run diffserver on one machine and on many."""

@@ -1,0 +1,1 @@
+"""The whole topology on one machine's loopback, from Debian's packages, without an engine for containers."""
