@@ -18,6 +18,7 @@ from diffclient.release.manifest import Blob
 from diffserver.errors import BlobCorrupt, Invalid, NotFound, Unavailable
 from diffserver.storage.object_store import CHUNK, Objects
 from tests.server.s3_server import BUCKET
+from tests.server.stored import place, write
 
 DATA = bytes(range(256)) * 10_000
 NAME = sha256(DATA).hexdigest()
@@ -31,21 +32,13 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     return Objects("memory://" if request.param == "memory" else (tmp_path / "the objects").as_uri())
 
 
-def write(objects: Objects, place: str, data: bytes) -> None:
-    """Write past the rules, as another program might."""
-    obstore.put(objects._store, place, data)
-
-
 @pytest.fixture
 def local(tmp_path: Path) -> Objects:
     return Objects(tmp_path.as_uri())
 
 
-PLACE = f"sha256/{NAME[:2]}/{NAME}"
-
-
 def stored(folder: Path) -> Path:
-    return folder / PLACE
+    return folder / place(NAME)
 
 
 def test_bytes_come_back_under_their_digest(objects: Objects) -> None:
@@ -155,7 +148,7 @@ def test_what_is_removed_is_gone(objects: Objects) -> None:
 @pytest.mark.parametrize("damage", [DATA[:-1], b"\xff" + DATA[1:], b""])
 def test_altered_bytes_are_never_handed_out_as_a_whole(objects: Objects, tmp_path: Path, damage: bytes) -> None:
     objects.put(DATA)
-    write(objects, PLACE, damage)
+    write(objects, place(NAME), damage)
     for read in (objects.get, objects.check):
         with pytest.raises(BlobCorrupt, match=f"object {NAME} holds other bytes"):
             read(NAME)
@@ -168,7 +161,7 @@ def test_altered_bytes_are_never_handed_out_as_a_whole(objects: Objects, tmp_pat
 
 @pytest.mark.parametrize("damage", [DATA[:-1], b"\xff" + DATA[1:]])
 def test_what_is_damaged_is_replaced_under_another_tag(objects: Objects, damage: bytes) -> None:
-    write(objects, PLACE, damage)
+    write(objects, place(NAME), damage)
     before = objects.find(NAME)
     objects.put(DATA)
     after = objects.find(NAME)
