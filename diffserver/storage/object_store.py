@@ -204,8 +204,9 @@ def _key(sha256: str) -> str:
 
 def _stored(entry: Any) -> Stored:
     name, modified = entry["path"].rpartition("/")[2], entry["last_modified"]
-    # At S3 the ETag is a digest of the bytes, which says nothing of when they were written.
-    return Stored(name, entry["size"], modified, f"{entry['e_tag']} {modified:%Y%m%dT%H%M%S}")
+    # At S3 the ETag is a digest of the bytes, which says nothing of when they were written; Azure lists it unquoted.
+    etag = (entry["e_tag"] or "").strip('"')
+    return Stored(name, entry["size"], modified, f"{etag} {modified:%Y%m%dT%H%M%S}")
 
 
 def _missing(sha256: str) -> NotFound:

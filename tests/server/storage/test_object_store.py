@@ -16,6 +16,7 @@ import urllib3
 from diffclient.errors import StoreFailed
 from diffclient.release.manifest import Blob
 from diffserver.errors import BlobCorrupt, Invalid, NotFound, Unavailable
+from diffserver.storage import object_store
 from diffserver.storage.object_store import CHUNK, Objects
 from tests.server.s3_server import BUCKET
 from tests.server.stored import place, write
@@ -125,6 +126,15 @@ def test_only_objects_are_listed(objects: Objects) -> None:
     for stray in ("sha256/stray", f"sha256/{NAME[:2]}/{MISSING}", "ready/stray", NAME):
         write(objects, stray, b"stray")
     assert [(one.sha256, one.length) for one in objects.list_all()] == [(NAME, len(DATA))]
+
+
+def test_a_list_and_a_look_agree_on_an_object_however_exact_they_are() -> None:
+    moment = datetime(2026, 6, 30, 2, 30, 5, 250_000, tzinfo=UTC)
+    looked = {"path": place(NAME), "size": 5, "last_modified": moment.replace(microsecond=0), "e_tag": '"0x1E09"'}
+    assert object_store._stored(looked) == object_store._stored(looked | {"last_modified": moment, "e_tag": "0x1E09"})
+    assert object_store._stored(looked) != object_store._stored(
+        looked | {"last_modified": moment + timedelta(seconds=1)}
+    )
 
 
 def test_half_written_objects_are_told_apart(local: Objects, tmp_path: Path) -> None:
