@@ -46,7 +46,7 @@ from diffserver.metrics.process import ProcessCounts, RequestCounter
 from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
-from diffserver.storage.object_store import Objects
+from diffserver.storage.object_store import AT_ONCE, Objects
 from diffserver.storage.repeating import Repeating
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import PASS_SECONDS, Renewal
@@ -79,7 +79,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
 
     `own_worker` describes the state of the worker that was started with this process, if one was.
     """
-    engine, objects = connect(settings.database), Objects(settings.objects)
+    engine, objects = connect(settings.database), Objects(settings.objects, AT_ONCE)
     migrate.check(engine)
     log = log or make_log()
 

@@ -29,8 +29,8 @@ CHUNK, PART = 1 << 20, 8 << 20
 UPLOADS = 4
 """Parts of one large object that are sent at once, of 5 MiB each."""
 
-GIVES_UP = timedelta(seconds=20)
-"""For so long a store that fails is asked again before a request is given up."""
+PATIENT, AT_ONCE = timedelta(minutes=3), timedelta(seconds=3)
+"""For so long a store that fails is asked again: by who has something to lose, and by who is waited for."""
 
 SIGNED_FOR = timedelta(minutes=5)
 """For so long a download may begin at a signed URL; one that has begun goes on."""
@@ -52,12 +52,15 @@ class Stored:
 
 
 class Objects:
-    """The objects under one URL: file://, s3://, gs://, az:// or, for tests, memory://."""
+    """The objects under one URL: file://, s3://, gs://, az:// or, for tests, memory://.
 
-    def __init__(self, url: str) -> None:
+    One that is elsewhere and fails is asked again for so long as `patience` says.
+    """
+
+    def __init__(self, url: str, patience: timedelta = PATIENT) -> None:
         local = url.startswith("file://")
         try:
-            self._store = LocalStore.from_url(url, mkdir=True) if local else _remote(url)
+            self._store = LocalStore.from_url(url, mkdir=True) if local else _remote(url, patience)
         except BaseError as error:
             raise Invalid(f"{url} can't be opened: {reason(error)}", REMEDY) from error
 
@@ -194,8 +197,8 @@ def verified(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
         yield held
 
 
-def _remote(url: str) -> Any:
-    return from_url(url) if url.startswith("memory:") else from_url(url, retry_config={"retry_timeout": GIVES_UP})
+def _remote(url: str, patience: timedelta) -> Any:
+    return from_url(url) if url.startswith("memory:") else from_url(url, retry_config={"retry_timeout": patience})
 
 
 def _key(sha256: str) -> str:
