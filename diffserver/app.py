@@ -52,7 +52,7 @@ from diffserver.polls.together import Together
 from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
-from diffserver.storage.object_store import Objects
+from diffserver.storage.object_store import AT_ONCE, Objects
 from diffserver.storage.repeating import Repeating
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import PASS_SECONDS, Renewal
@@ -85,7 +85,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
 
     `own_worker` describes the state of the worker that was started with this process, if one was.
     """
-    memory, objects = Memory(settings.remembered_devices), Objects(settings.objects)
+    memory, objects = Memory(settings.remembered_devices), Objects(settings.objects, AT_ONCE)
     connected = connect(settings.database)
     migrate.check(connected)
     log = log or make_log()

@@ -59,6 +59,12 @@ def _webhook(group: typer.Typer) -> None:
     webhook.add_to(group)
 
 
+def _objects(group: typer.Typer) -> None:
+    from diffserver.cli.host import objects
+
+    objects.add_to(group)
+
+
 def _diffs(group: typer.Typer) -> None:
     from diffserver.cli.train import diffs
 
@@ -112,6 +118,7 @@ add_late(app, "webhook", "The webhook for events of rollouts: show, test.", _web
 audit.add_to(app)
 add_late(app, "token", "Make, list and revoke tokens.", _tokens)
 add_late(app, "keys", "Keys: show, create, rotate, sign offline, add a model's.", _keys)
+add_late(app, "objects", "Object stores: copy from one to another.", _objects)
 add_late(app, "diff", "Diffs as files, without a server: snapshot, encode, apply, inspect.", _diffs)
 demo.add_to(app)
 experiment.add_to(app)

@@ -23,6 +23,7 @@ TOKEN_FILE, ROOT_FILE = "operator.token", "root.json"
 
 DATABASES = ("sqlite", "postgresql")
 OBJECTS = ("file", "s3", "gs", "az", "memory")
+LOCAL = ("file://", "memory://")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Settings:
     A device that says nothing for `update_seconds` in the middle of an update is shown as silent. Rollouts are looked
     at every `rollout_seconds`.
     For `drain_seconds` after SIGTERM a server goes on answering, and ends each connection with its answer.
+    With `redirects`, devices download objects from the store itself, by URLs that are valid for a while.
     A worker that was not heard of for `lease_seconds` is lost, and its training another's.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
@@ -108,6 +110,7 @@ class Settings:
     rollout_seconds: int = 60
     remembered_devices: int = 200_000
     drain_seconds: int = 0
+    redirects: bool = False
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
     webhook: Webhook | None = None
@@ -132,10 +135,11 @@ class Settings:
         """Read the DIFFSERVER_* variables; an empty one counts as unset. Raises SettingsError."""
         read = _Reader(environment)
         home = _home(read)
+        objects = read("OBJECTS", objects_url, (home / "objects").as_uri())
         return cls(
             home=home,
             database=read("DATABASE", _database, f"sqlite:///{home / 'diffserver.db'}"),
-            objects=read("OBJECTS", _objects, (home / "objects").as_uri()),
+            objects=objects,
             host=read("HOST", str, cls.host),
             port=read("PORT", _between(0, 65535), cls.port),
             poll_seconds=read("POLL_SECONDS", _between(1, 7 * 86400), cls.poll_seconds),
@@ -152,6 +156,7 @@ class Settings:
             update_seconds=read("UPDATE_SECONDS", _between(1, 30 * 86400), cls.update_seconds),
             rollout_seconds=read("ROLLOUT_SECONDS", _between(1, 86400), cls.rollout_seconds),
             drain_seconds=read("DRAIN_SECONDS", _between(0, 3600), cls.drain_seconds),
+            redirects=_redirects(read, objects),
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
             quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),
@@ -263,10 +268,21 @@ def _database(text: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme == "postgresql" else text
 
 
-def _objects(text: str) -> str:
+def objects_url(text: str) -> str:
+    """Return the URL of an object store as it is; raises ValueError if it is none."""
     if text.partition("://")[0] not in OBJECTS or "://" not in text:
         raise ValueError(f"a URL that starts with {', '.join(f'{name}://' for name in OBJECTS)} is needed")
     return text
+
+
+def _redirects(read: _Reader, objects: str) -> bool:
+    wanted = read("REDIRECTS", _between(0, 1), 0) == 1
+    if wanted and objects.startswith(LOCAL):
+        raise SettingsError(
+            f"{variable('redirects')} is set, but nobody can download from {objects} itself",
+            f"unset it, or set {variable('objects')} to a store that has URLs: s3://, gs:// or az://",
+        )
+    return wanted
 
 
 def _task_files(text: str) -> tuple[str, ...]:

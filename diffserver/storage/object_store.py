@@ -8,8 +8,9 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +20,65 @@ from obstore.store import LocalStore, from_url
 
 from diffclient import durable
 from diffclient.release.manifest import Blob
-from diffserver.errors import BlobCorrupt, NotFound
+from diffserver.errors import BlobCorrupt, Invalid, NotFound, Unavailable
+from diffserver.storage.store_errors import REMEDY, reason
 
-CHUNK = 1 << 20
+CHUNK, PART = 1 << 20, 8 << 20
+"""Bytes that are asked for at once: for a reader who may be slow, and to read all of an object here."""
+
+UPLOADS = 4
+"""Parts of one large object that are sent at once, of 5 MiB each."""
+
+PATIENT, AT_ONCE = timedelta(minutes=3), timedelta(seconds=3)
+"""For so long a store that fails is asked again: by who has something to lose, and by who is waited for."""
+
+SIGNED_FOR = timedelta(minutes=5)
+"""For so long a download may begin at a signed URL; one that has begun goes on."""
+
 FOLDER = "sha256"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as the store lists it, unread; `tag` changes whenever it is written."""
+    """An object as the store lists it, unread.
+
+    `tag` changes when other bytes are written, and when the same are in another second.
+    """
 
     sha256: str
     length: int
-    modified: datetime
-    tag: str | None
+    modified: datetime = field(compare=False)  # some stores list it finer than they tell of one object
+    tag: str
 
 
 class Objects:
-    """The objects under one URL: file://, s3://, gs://, az:// or, for tests, memory://."""
+    """The objects under one URL: file://, s3://, gs://, az:// or, for tests, memory://.
 
-    def __init__(self, url: str) -> None:
+    One that is elsewhere and fails is asked again for so long as `patience` says.
+    """
+
+    def __init__(self, url: str, patience: timedelta = PATIENT) -> None:
         local = url.startswith("file://")
-        self._store = LocalStore.from_url(url, mkdir=True) if local else from_url(url)
+        try:
+            self._store = LocalStore.from_url(url, mkdir=True) if local else _remote(url, patience)
+        except BaseError as error:
+            raise Invalid(f"{url} can't be opened: {reason(error)}", REMEDY) from error
 
     def put(self, content: bytes | Path) -> Blob:
         """Store bytes, or a file's content, and return their blob.
 
         An object that is there already is replaced in one move: it may be damaged, and its age has to begin anew.
+        Raises Unavailable.
         """
         blob = _measure(content)
-        obstore.put(self._store, _key(blob.sha256), content)
+        try:
+            obstore.put(self._store, _key(blob.sha256), content, max_concurrency=UPLOADS)
+        except FileNotFoundError as error:
+            raise Unavailable(
+                "the object store has no such bucket or container", "make it, or correct its URL"
+            ) from error
         self._settle(_key(blob.sha256))
         return blob
-
-    def copy(self, other: "Objects", sha256: str, work: Path) -> None:
-        """Store an object of another store, verified, by way of a file in a folder; raises NotFound, BlobCorrupt."""
-        path = other.download(sha256, work / sha256)
-        try:
-            self.put(path)
-        finally:
-            path.unlink()
 
     def find(self, sha256: str) -> Stored | None:
         """Return the object as the store lists it; None if there is no such object."""
@@ -89,34 +109,43 @@ class Objects:
         drafts = (Path(self._store.prefix) / FOLDER).glob("*/*#*")
         return [path for path in drafts if path.stat().st_mtime < before.timestamp()]
 
-    def stream(self, sha256: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `stop`, about 1 MiB at a time; raises NotFound at once.
+    def stream(self, sha256: str, start: int = 0, stop: int | None = None, part: int = CHUNK) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `stop`, `part` of them at a time; raises NotFound at once.
 
-        The bytes are not verified, since a part can't be; the reader of all parts verifies them.
+        Each part is a request that is over before the part is read: a slow reader holds no connection to the store,
+        whose time-outs would cut it. Parts are not verified, since they can't be; the reader of all verifies them.
         """
-        try:
-            end = obstore.head(self._store, _key(sha256))["size"] if stop is None else stop
-            if start >= end:
-                return iter(())
-            response = obstore.get(self._store, _key(sha256), options={"range": (start, end)})
-        except FileNotFoundError:
-            raise NotFound(f"there is no object {sha256}", "run: diffserver verify") from None
-        return (bytes(chunk) for chunk in response.stream(min_chunk_size=CHUNK))
+        end = self._length(sha256) if stop is None else stop
+        parts = (self._part(sha256, place, min(place + part, end)) for place in range(start, end, part))
+        return chain(list(islice(parts, 1)), parts)
+
+    def all_of(self, sha256: str) -> Iterator[bytes]:
+        """Yield all bytes of an object, verified; raises NotFound, BlobCorrupt."""
+        return verified(self.stream(sha256, part=PART), sha256)
 
     def get(self, sha256: str) -> bytes:
         """Return all bytes of an object, verified; raises NotFound, BlobCorrupt."""
-        return b"".join(verified(self.stream(sha256), sha256))
+        return b"".join(self.all_of(sha256))
+
+    def check(self, sha256: str) -> None:
+        """Read all of an object; raises NotFound, BlobCorrupt."""
+        for _piece in self.all_of(sha256):
+            pass
 
     def download(self, sha256: str, path: Path) -> Path:
         """Write an object to a file that appears only once it is verified; raises NotFound, BlobCorrupt."""
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        chunks = verified(self.stream(sha256), sha256)
+        pieces = self.all_of(sha256)
         try:
             with draft.open("xb") as file:
-                file.writelines(chunks)
+                file.writelines(pieces)
             return draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+    def signed_url(self, sha256: str) -> str:
+        """Return a URL at the store itself by which anyone may download an object for a while."""
+        return obstore.sign(self._store, "GET", _key(sha256), SIGNED_FOR)  # type: ignore[call-overload, no-any-return]
 
     def writable(self) -> bool:
         """Tell whether an object can be written and removed at this moment."""
@@ -127,6 +156,18 @@ class Objects:
         except (BaseError, OSError):
             return False
         return True
+
+    def _length(self, sha256: str) -> int:
+        found = self.find(sha256)
+        if found is None:
+            raise _missing(sha256)
+        return found.length
+
+    def _part(self, sha256: str, start: int, stop: int) -> bytes:
+        try:
+            return bytes(obstore.get_range(self._store, _key(sha256), start=start, end=stop))
+        except FileNotFoundError:
+            raise _missing(sha256) from None
 
     def _settle(self, key: str) -> None:
         # A local store renames without syncing: a power cut could leave the name without the bytes.
@@ -156,13 +197,23 @@ def verified(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
         yield held
 
 
+def _remote(url: str, patience: timedelta) -> Any:
+    return from_url(url) if url.startswith("memory:") else from_url(url, retry_config={"retry_timeout": patience})
+
+
 def _key(sha256: str) -> str:
     return f"{FOLDER}/{sha256[:2]}/{sha256}"
 
 
 def _stored(entry: Any) -> Stored:
-    name = entry["path"].rpartition("/")[2]
-    return Stored(name, entry["size"], entry["last_modified"], entry["e_tag"])
+    name, modified = entry["path"].rpartition("/")[2], entry["last_modified"]
+    # At S3 the ETag is a digest of the bytes, which says nothing of when they were written; Azure lists it unquoted.
+    etag = (entry["e_tag"] or "").strip('"')
+    return Stored(name, entry["size"], modified, f"{etag} {modified:%Y%m%dT%H%M%S}")
+
+
+def _missing(sha256: str) -> NotFound:
+    return NotFound(f"there is no object {sha256}", "run: diffserver verify")
 
 
 def _measure(content: bytes | Path) -> Blob:

@@ -14,7 +14,7 @@ import fcntl
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,9 +26,10 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from diffclient import durable
-from diffserver.errors import BlobCorrupt, Conflict, Invalid, NotFound
+from diffserver.errors import Conflict, Invalid
 from diffserver.settings import ROOT_FILE, TOKEN_FILE, Settings
 from diffserver.storage import migrate
+from diffserver.storage.copy_objects import OnBytes, copy_missing
 from diffserver.storage.copy_rows import copy_rows, count_rows, one_moment
 from diffserver.storage.database import connect, now, reading
 from diffserver.storage.object_store import Objects
@@ -89,11 +90,16 @@ def take(settings: Settings, engine: Engine, folder: Path, with_keys: bool, on_s
             with reading(copy) as session:
                 names, root = sorted(named_objects(session)), session.scalar(_ROOT)
         _copy_files(settings, draft, root, with_keys)
-        missing = tuple(_copy_objects(objects, kept, names, draft, on_share))
+        missing = copy_missing(objects, kept, draft, names, part_of(on_share, 0.5, "copies objects")).lost
         files = {path.relative_to(draft).as_posix(): durable.sha256(path) for path in files_of(draft)}
         there = tuple(name for name in names if name not in set(missing))
         manifest = Manifest(version("diffserver"), migrate.latest(), moment, rows, files, there, missing)
         return _finish(draft, manifest), manifest
+
+
+def part_of(on_share: OnShare, begin: float, what: str) -> OnBytes:
+    """Return what tells of bytes as the rest of a share, from where it begins."""
+    return lambda done, total: on_share(begin + (1 - begin) * done / max(total, 1), what)
 
 
 @contextmanager
@@ -142,19 +148,6 @@ def _copy_files(settings: Settings, draft: Path, root: bytes | None, with_keys: 
         shutil.copytree(settings.keys, draft / KEYS)
     if with_keys and (settings.home / TOKEN_FILE).is_file():
         shutil.copy2(settings.home / TOKEN_FILE, draft / TOKEN_FILE)
-
-
-def _copy_objects(
-    objects: Objects, kept: Objects, names: Collection[str], draft: Path, on_share: OnShare
-) -> Iterator[str]:
-    """Copy the objects that are not kept yet; yields those that can't be read, or are not what they should be."""
-    for number, name in enumerate(names):
-        on_share(0.5 + number / len(names) / 2, "copies objects")
-        try:
-            if not kept.exists(name):
-                kept.copy(objects, name, draft)
-        except (NotFound, BlobCorrupt):
-            yield name
 
 
 def _finish(draft: Path, manifest: Manifest) -> Path:

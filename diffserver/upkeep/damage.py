@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 
 from diffserver.errors import NotFound
 from diffserver.storage.database import reading
-from diffserver.storage.object_store import CHUNK, Objects
+from diffserver.storage.object_store import CHUNK, PART, Objects
 from diffserver.upkeep.named_bytes import Held, Named, held_payloads, named_objects
 
 Problem = Literal["missing", "altered", "unreadable"]
@@ -68,7 +68,7 @@ def _problem(part: Named, engine: Engine, objects: Objects, on_bytes: OnBytes) -
     """Read some bytes and return what is wrong with them; None if nothing is."""
     digest = hashlib.sha256()
     try:
-        for piece in _pieces_of_row(engine, part) if isinstance(part, Held) else objects.stream(part.sha256):
+        for piece in _pieces_of_row(engine, part) if isinstance(part, Held) else objects.stream(part.sha256, part=PART):
             digest.update(piece)
             on_bytes(len(piece))
     except NotFound:

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, func, select, update
+from sqlalchemy import Engine, and_, delete, func, select, union, update
 from sqlalchemy.orm import Session
 
-from diffserver.choices.channels import STABLE
+from diffserver.rollouts.records import UNDER_WAY
 from diffserver.settings import Retention
 from diffserver.storage.changes import UNTOLD
 from diffserver.storage.database import reading, writing
@@ -27,6 +27,7 @@ from diffserver.storage.tables import (
     Device,
     Event,
     Report,
+    Rollout,
     Shortcut,
     Token,
     Training,
@@ -165,9 +166,13 @@ def _candidates(session: Session) -> Iterator[CandidateRow]:
 
 
 def _heads(session: Session) -> dict[str, int]:
-    pointing = and_(Channel.model == Version.model, Channel.digest == Version.digest)
-    standing = select(Version.model, Version.number).join(Channel, pointing).where(Channel.name == STABLE)
-    return {row.model: row.number for row in session.execute(standing)}
+    """By model, the lowest number of what its channels stand at, or are about to."""
+    standing = select(Channel.model, Channel.digest)
+    coming = select(Rollout.model, Rollout.to_digest).where(Rollout.state.in_(UNDER_WAY))
+    heads = union(standing, coming).subquery()
+    pointing = and_(heads.c.model == Version.model, heads.c.digest == Version.digest)
+    lowest = select(Version.model, func.min(Version.number).label("number")).join(heads, pointing)
+    return {row.model: row.number for row in session.execute(lowest.group_by(Version.model))}
 
 
 def _batches(rows: Sequence[Aged]) -> Iterator[list[Any]]:

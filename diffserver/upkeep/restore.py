@@ -17,9 +17,10 @@ from diffclient import durable
 from diffserver.errors import BlobCorrupt, Conflict, Invalid, NotFound
 from diffserver.settings import TOKEN_FILE, Settings
 from diffserver.storage import migrate
+from diffserver.storage.copy_objects import copy_missing
 from diffserver.storage.copy_rows import clear, copy_rows, count_rows, one_moment
-from diffserver.storage.object_store import Objects, verified
-from diffserver.upkeep.backup import DATABASE, KEYS, MANIFEST, OBJECTS, Manifest, OnShare, opened
+from diffserver.storage.object_store import Objects
+from diffserver.upkeep.backup import DATABASE, KEYS, MANIFEST, OBJECTS, Manifest, OnShare, opened, part_of
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def check(backup: Backup, on_share: OnShare) -> None:
             raise BlobCorrupt(f"{path} is not what was backed up", "choose another backup")
     for number, name in enumerate(manifest.objects):
         on_share(number / len(manifest.objects), "checks objects")
-        for _piece in verified(backup.objects.stream(name), name):
-            pass
+        backup.objects.check(name)
 
 
 def require_empty(engine: Engine) -> None:
@@ -100,13 +100,12 @@ def staged(backup: Backup, home: Path) -> Iterator[Engine]:
 
 
 def put_objects(backup: Backup, objects: Objects, home: Path, on_share: OnShare) -> None:
-    """Store the objects that are not there yet."""
-    names = backup.manifest.objects
+    """Store the objects that are not there yet; raises BlobCorrupt if one can't be read any more."""
     with tempfile.TemporaryDirectory(prefix="restore-", dir=home) as work:
-        for number, name in enumerate(names):
-            on_share(number / len(names), "puts objects")
-            if not objects.exists(name):
-                objects.copy(backup.objects, name, Path(work))
+        names, on_bytes = backup.manifest.objects, part_of(on_share, 0.0, "puts objects")
+        lost = copy_missing(backup.objects, objects, Path(work), names, on_bytes).lost
+    if lost:
+        raise BlobCorrupt(f"object {lost[0]} of the backup was damaged meanwhile", "choose another backup")
 
 
 def put_in_place(stage: Engine, engine: Engine, replace: bool, on_share: OnShare) -> int:

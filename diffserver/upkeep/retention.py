@@ -61,7 +61,7 @@ def stale_reports(newest_first: Iterable[ReportRow], before: datetime, each: int
 def stale_candidates(rows: Sequence[CandidateRow], heads: Mapping[str, int], before: datetime) -> list[Aged]:
     """Candidates from before a moment, but fully retrained models that the next training may go on from.
 
-    `heads` are the numbers of the versions that training goes on from, by model.
+    `heads` are, by model, the lowest numbers of the versions that training goes on from.
     """
     latest = {(row.model, row.number, row.domains): row.id for row in sorted(rows, key=_id) if row.full}
     needed = {latest[key] for key in latest if key[1] >= heads.get(key[0], 0)}

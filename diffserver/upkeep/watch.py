@@ -30,12 +30,15 @@ LATEST = 20
 
 @dataclass(frozen=True)
 class ObjectState:
-    """Whether objects can be written, and how many are known to be missing or damaged of those that matter."""
+    """Whether objects can be written, and how many are known to be missing or damaged of those that matter.
+
+    Of a store that can't be written to nothing else is known: it may not answer at all.
+    """
 
     writable: bool
-    expected: int
-    missing: tuple[Named, ...]
-    damaged: int
+    expected: int = 0
+    missing: tuple[Named, ...] = ()
+    damaged: int = 0
 
     @property
     def lost(self) -> bool:
@@ -97,7 +100,8 @@ class ObjectWatch:
             return {item.sha256: item.what for item in all_named(session)}
 
     def _look(self) -> ObjectState:
-        writable = self._objects.writable()
+        if not self._objects.writable():
+            return ObjectState(writable=False)
         expected = self._expected()
         stored = {item.sha256: self._objects.find(item.sha256) for item in expected}
         missing = tuple(item for item in expected if stored[item.sha256] is None)
@@ -107,7 +111,7 @@ class ObjectWatch:
             if stored[item.sha256] is not None and item.sha256 not in self._damaged:
                 self._logged.discard(item.sha256)
         damaged = [sha256 for sha256 in list(self._damaged) if self.is_damaged(sha256, self._tag(sha256))]
-        return ObjectState(writable, len(expected), missing, len(damaged))
+        return ObjectState(True, len(expected), missing, len(damaged))
 
     def _expected(self) -> list[Named]:
         latest = select(Version.model, func.max(Version.number)).group_by(Version.model)

@@ -142,7 +142,7 @@ class ScriptedServer:
             return problem(404, "no such blob", "publish it")
         headers = {"ETag": f'"{name}"'}
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
-        if asked and request.headers.get("if-range") == headers["ETag"]:
+        if asked and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
             start = int(asked[1])
             if start >= len(data):
                 return problem(416, "range not satisfiable", "")
@@ -262,6 +262,15 @@ def misplace(reply: Reply) -> None:
 def redirect(reply: Reply) -> None:
     """Point to itself, for ever."""
     reply.status, reply.headers["Location"], reply.body = 302, "/v1/blobs/again", b""
+
+
+def lead(url: str) -> Fault:
+    """Point to a URL, from where it goes no further."""
+
+    def fault(reply: Reply) -> None:
+        reply.status, reply.headers, reply.body = 307, {"Location": url}, b""
+
+    return fault
 
 
 def say(body: bytes) -> Fault:

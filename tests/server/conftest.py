@@ -35,6 +35,7 @@ from diffserver.trust import releases
 from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 from tests.server import factories
+from tests.server.s3_server import BUCKET, environment, s3_server
 
 if TYPE_CHECKING:
     from tests.server.points import PointsTask
@@ -199,9 +200,28 @@ def engine(database_url: str) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Gives URLs of empty stores at an S3 server, which this process and those that it starts can use."""
+    pytest.importorskip("moto", reason="the S3 server of the tests is moto's: pip install 'diffserver[dev]'")
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(url).items():
+            patch.setenv(name, value)
+        yield lambda: f"s3://{BUCKET}/{secrets.token_hex(4)}"
+
+
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
-    return replace(Settings.under(tmp_path), database=database_url)
+def objects_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store: a folder, unless a test asks for `s3` or `memory`."""
+    kind = getattr(request, "param", "file")
+    if kind == "s3":
+        return str(request.getfixturevalue("s3")())
+    return "memory://" if kind == "memory" else (tmp_path / "objects").as_uri()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, objects_url: str) -> Settings:
+    return replace(Settings.under(tmp_path), database=database_url, objects=objects_url)
 
 
 @pytest.fixture

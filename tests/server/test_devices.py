@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +126,30 @@ def test_what_is_said_to_be_fetched_is_what_a_device_fetched(site: Site) -> None
     assert all(answer["metadata"] > 1000 for answer in said)
     before = [item["to_fetch"] for item in site.service.operator.get("/v1/candidates").json()["items"]]
     assert before == [answer | {"metadata": None, "total": answer["total"] - answer["metadata"]} for answer in said]
+
+
+@pytest.mark.parametrize(
+    ("objects_url", "redirects"), [("file", False), ("s3", False), ("s3", True)], indirect=["objects_url"]
+)
+def test_wherever_objects_lie_a_device_gets_and_counts_the_same_bytes(site: Site, redirects: bool) -> None:
+    site.service.app.state.settings = replace(site.service.settings, redirects=redirects)
+    site.publish(0)
+    snapshot = site.lineage.snapshots[0].payload.length
+    store = site.device()
+    outcome = site.update(store)
+    assert (outcome.action, outcome.payload_bytes) == ("installed", snapshot)
+    site.publish(1)
+    later = site.update(store)
+    assert (later.digest, later.payload_bytes) == (site.lineage.digest(1), site.lineage.diffs[0].payload.length)
+    sent = sum(outcome.graph_bytes + outcome.probe_bytes + outcome.payload_bytes for outcome in (outcome, later))
+    assert sent_objects(site.service) == (0 if redirects else sent - later.payload_bytes)
+
+
+def sent_objects(service: Service) -> int:
+    """The bytes of objects that the server itself has sent."""
+    lines = service.operator.get("/metrics").text.splitlines()
+    [found] = [line for line in lines if line.startswith('diffserver_sent_bytes_total{kind="object"}')] or ["0"]
+    return int(float(found.split()[-1]))
 
 
 def test_a_device_that_slept_is_led_through_history(site: Site) -> None:

@@ -47,6 +47,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_ROLLOUT_SECONDS": "7",
         "DIFFSERVER_REMEMBERED_DEVICES": "8",
         "DIFFSERVER_DRAIN_SECONDS": "9",
+        "DIFFSERVER_REDIRECTS": "1",
         "DIFFSERVER_REPORTS_PER_HOUR": "1",
         "DIFFSERVER_REPORTS_PER_DAY": "2",
         "DIFFSERVER_WRONG_TOKENS": "3",
@@ -65,7 +66,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5, 6, 7, 8, 9, Quotas(1, 2, 3),
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5, 6, 7, 8, 9, True, Quotas(1, 2, 3),
         Retention(4, 5, 6, 7, 8, 9, 10, 11, 12), Webhook("https://hooks.example.org/a/path", SECRET),
     )  # fmt: skip
 
@@ -93,6 +94,13 @@ def test_what_is_shown_of_a_webhook_holds_no_secret() -> None:
     webhook = Webhook("https://hooks.example.org/s3cret", SECRET)
     assert webhook.host == "hooks.example.org"
     assert SECRET not in repr(webhook)
+
+
+def test_redirects_need_a_store_that_has_urls(tmp_path: Path) -> None:
+    wanted = {"DIFFSERVER_HOME": str(tmp_path), "DIFFSERVER_REDIRECTS": "1"}
+    with pytest.raises(SettingsError, match=f"nobody can download from file://{tmp_path}/objects itself"):
+        Settings.from_environment(wanted)
+    assert Settings.from_environment(wanted | {"DIFFSERVER_REDIRECTS": "0"}).redirects is False
 
 
 def test_task_files_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError, SSLError
@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 CHUNK = 64 * 1024
 _PROBLEM_LIMIT = 64 * 1024
+_OF_ONE_HOST = ("Authorization", "If-Range")
+"""Headers that no other host should see, or that mean nothing to it: each has ETags of its own."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,13 @@ class Transport:
             )
             location = raw.get_redirect_location() if redirects else None
             target = urljoin(url, location) if location else None
+            carried = _carried(headers, url, target or url)
         except ValueError as error:
             raise AnswerError(f"{url} is not a URL that can be fetched, or redirects to none: {error}") from error
         if target is None:
             return raw
         raw.close()
-        return self._request(method, target, headers, body, redirects - 1)
+        return self._request(method, target, carried, body, redirects - 1)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         """Return the connections for an address: by its proxy, and with certificates where there is TLS."""
@@ -185,6 +188,13 @@ def read_bounded(response: Response, limit: int) -> bytes:
         if len(body) > limit:
             raise AnswerTooLong(f"the server's answer is longer than {limit:,} bytes: it was not read on")
     return bytes(body)
+
+
+def _carried(headers: Mapping[str, str], url: str, target: str) -> Mapping[str, str]:
+    """Return the headers that go on with a redirect, fewer if it leads to another host; raises ValueError."""
+    if urlsplit(url)[:2] == urlsplit(target)[:2]:
+        return headers
+    return {name: value for name, value in headers.items() if name not in _OF_ONE_HOST}
 
 
 @contextlib.contextmanager

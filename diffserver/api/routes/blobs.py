@@ -2,7 +2,8 @@
 
 Public and immutable, so that any cache may carry them; a device knows the digest from a manifest. Payloads
 come from rows, all else from the object store; both are streamed in pieces. Whoever asks for the whole gets its last
-piece only if all of it is what its name says; a part can't be checked here.
+piece only if all of it is what its name says; a part can't be checked here. Where the server redirects, objects come
+from their store itself, and whoever fetches them is the only one to check them.
 """
 
 import base64
@@ -13,9 +14,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Request
 from sqlalchemy import Engine, func, select
 from starlette.exceptions import HTTPException
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from diffserver.api.access import Database, Store, Watch
+from diffserver.api.access import Config, Database, Store, Watch
 from diffserver.api.fields import DIGEST, PATTERN_DIGEST
 from diffserver.api.problems import declared
 from diffserver.api.ranges import Unsatisfiable, known, wanted
@@ -42,6 +43,7 @@ Conditional = Annotated[str | None, Header()]
         200: {"description": "All bytes.", "content": {BINARY: {}}},
         206: {"description": "The part that `Range` asks for.", "content": {BINARY: {}}},
         304: {"description": "The caller has these bytes."},
+        307: {"description": "The bytes are in the object store, for a while at `Location`."},
         **declared(404, 416),
     },
 )
@@ -62,6 +64,7 @@ def get_blob(
     engine: Database,
     objects: Store,
     watch: Watch,
+    config: Config,
     range: Conditional = None,
     if_range: Conditional = None,
     if_none_match: Conditional = None,
@@ -85,6 +88,8 @@ def get_blob(
     status = 206 if span else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=BINARY)
+    if config.redirects and not place.row:
+        return RedirectResponse(objects.signed_url(sha256), 307, {"Cache-Control": "no-store"})
     request.state.kind = "payload" if place.row else "object"
     pieces = _row_pieces(engine, sha256, start, stop) if place.row else objects.stream(sha256, start, stop)
     if (start, stop) == (0, length):

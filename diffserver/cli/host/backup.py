@@ -30,10 +30,11 @@ def backup(
 
     Examples: `diffserver backup /backup`, `diffserver backup /backup --with-keys`
     """
+    from diffserver.storage.store_errors import store_errors
     from diffserver.upkeep.backup import take
 
     settings, engine = open_home(home)
-    with progress_bar("backs up") as move:
+    with progress_bar("backs up") as move, store_errors():
         place, manifest = take(settings, engine, folder.absolute(), with_keys, move)
     rows, keys = sum(manifest.rows.values()), with_keys
     value = {"backup": str(place), "rows": rows, "objects": len(manifest.objects), "with_keys": keys}

@@ -30,17 +30,20 @@ def prune(
     from diffserver.storage.column_types import utc_now
     from diffserver.storage.database import writing
     from diffserver.storage.object_store import Objects
+    from diffserver.storage.store_errors import store_errors
     from diffserver.upkeep.prune import carry_out, plan
 
     settings, engine = open_home(home)
     objects = Objects(settings.objects)
-    planned = plan(engine, objects, settings.keep, utc_now())
+    with store_errors():
+        planned = plan(engine, objects, settings.keep, utc_now())
     counts = planned.counts()
     if really:
         if removed := {name.replace(" ", "_"): count for name, (count, _) in counts.items() if count}:
             with writing(engine) as session:
                 audit.record(session, host_user(), "old.prune", None, **removed)
-        carry_out(engine, objects, planned)
+        with store_errors():
+            carry_out(engine, objects, planned)
         uploads.sweep(settings.home)
     value = {"removed": really, "found": {name: {"count": n, "bytes": size} for name, (n, size) in counts.items()}}
     title = "Removed" if really else "Would go (remove it with --yes)"

@@ -66,12 +66,13 @@ def _restore(backup: "Backup", settings: Settings, engine: "Engine", replace: bo
     from diffserver.catalog import audit
     from diffserver.storage.database import writing
     from diffserver.storage.object_store import Objects
+    from diffserver.storage.store_errors import store_errors
     from diffserver.trust.bootstrap import write_anchor
     from diffserver.trust.keys import Keyring
     from diffserver.trust.reissue import reissue
     from diffserver.upkeep.restore import check, put_files, put_in_place, put_objects, staged
 
-    with progress_bar("restores") as move:
+    with progress_bar("restores") as move, store_errors():
         check(backup, move)
         put_files(backup, settings)
         with staged(backup, settings.home) as stage:

@@ -44,6 +44,7 @@ def verify(
     from diffserver.catalog import audit
     from diffserver.storage.database import writing
     from diffserver.storage.object_store import Objects
+    from diffserver.storage.store_errors import store_errors
     from diffserver.upkeep.damage import take_inventory
     from diffserver.upkeep.repair import repair as mend
 
@@ -54,10 +55,11 @@ def verify(
             raise Invalid(f"there is no {source}", "correct --from")
     settings, engine = open_home(home)
     objects = Objects(settings.objects)
-    parts = take_inventory(engine, objects)
-    damages = _read(engine, objects, parts, quiet=as_json)
     work = settings.home if settings.home.is_dir() else None
-    done = mend(engine, objects, damages, sources or [], work) if repair and damages else {}
+    with store_errors():
+        parts = take_inventory(engine, objects)
+        damages = _read(engine, objects, parts, quiet=as_json)
+        done = mend(engine, objects, damages, sources or [], work) if repair and damages else {}
     if done:
         with writing(engine) as session:
             audit.record(session, host_user(), "objects.repair", None, repaired=len(done), damaged=len(damages))

@@ -189,6 +189,39 @@ def test_hostile(
     assert (tmp_path / "target").read_bytes() == data
 
 
+@pytest.fixture
+def elsewhere(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """Another host with the same blobs."""
+    other = ScriptedServer(server.lineage)
+    yield other
+    other.close()
+
+
+def test_a_download_goes_on_at_another_host_without_what_is_for_the_first(
+    fetcher: Fetcher, server: ScriptedServer, elsewhere: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
+) -> None:
+    part(tmp_path, blob).write_bytes(data[:1000])
+    server.fault(blob.sha256, scripted_server.lead(f"{elsewhere.url}/v1/blobs/{blob.sha256}"))
+    fetcher.fetch(blob, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    assert fetcher.received == LENGTH - 1000
+    assert server.seen[-1].headers["if-range"] == f'"{blob.sha256}"'
+    assert [(seen.headers.get("range"), seen.headers.get("if-range")) for seen in elsewhere.seen] == [
+        ("bytes=1000-", None)
+    ]
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_token_stays_at_the_host_that_it_was_sent_to(
+    server: ScriptedServer, elsewhere: ScriptedServer, blob: Blob, far: bool
+) -> None:
+    host = elsewhere if far else server
+    server.fault("/begin", scripted_server.lead(f"{host.url}/v1/blobs/{blob.sha256}"))
+    with Transport(IMPATIENT).open("GET", f"{server.url}/begin", {"Authorization": "Bearer x"}, redirects=1) as answer:
+        assert answer.status == 200
+    assert host.seen[-1].headers.get("authorization") == (None if far else "Bearer x")
+
+
 def test_a_wrong_range_total_is_refused(
     fetcher: Fetcher, server: ScriptedServer, blob: Blob, data: bytes, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from diffserver.upkeep.restore import Backup, check, find, put_files, put_in_pla
 from tests.client.lineage import CLASSIFIER, Lineage
 from tests.server import factories
 from tests.server.conftest import Databases, Service, closing_engine, record
+from tests.server.stored import cut, spoil
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def rows(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
+@pytest.mark.parametrize("objects_url", ["file", "s3"], indirect=True)
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"])
 def test_every_row_and_object_comes_back_on_either_database(
     published: Service, lineage: Lineage, tmp_path: Path, target: str, request: pytest.FixtureRequest
@@ -79,7 +82,7 @@ def test_every_row_and_object_comes_back_on_either_database(
     backup = backed_up(published, tmp_path / "backups")
     assert sum(backup.manifest.rows.values()) > 20
     assert (backup.manifest.revision, backup.manifest.missing) == (migrate.latest(), ())
-    elsewhere = Settings.under(tmp_path / "elsewhere")
+    elsewhere = replace(Settings.under(tmp_path / "elsewhere"), objects=f"{published.settings.objects}-elsewhere")
     with closing_engine(databases.new()) as engine:
         restore(backup, elsewhere, engine)
         assert rows(engine) == rows(published.engine)
@@ -109,11 +112,33 @@ def test_a_second_backup_copies_what_is_new(published: Service, lineage: Lineage
 
 
 def test_what_the_server_lost_is_named_and_the_rest_kept(published: Service, lineage: Lineage, tmp_path: Path) -> None:
-    lost = lineage.graph.sha256
-    published.objects.remove(lost)
+    removed, altered = lineage.graph.sha256, lineage.snapshots[1].payload.sha256
+    published.objects.remove(removed)
+    spoil(published.objects, altered)
     backup = backed_up(published, tmp_path / "backups")
-    assert (backup.manifest.missing, lost in backup.manifest.objects) == ((lost,), False)
+    assert set(backup.manifest.missing) == {removed, altered}
+    assert not {removed, altered} & set(backup.manifest.objects)
     check(backup, quiet)
+
+
+def test_what_is_lost_after_a_backup_is_in_the_next_one_all_the_same(
+    published: Service, lineage: Lineage, tmp_path: Path
+) -> None:
+    first = backed_up(published, tmp_path / "backups")
+    first.folder.rename(first.folder.with_name("20200101T000000Z"))
+    published.objects.remove(lineage.graph.sha256)
+    cut(published.objects, lineage.snapshots[1].payload.sha256)
+    backup = backed_up(published, tmp_path / "backups")
+    assert (backup.manifest.missing, lineage.graph.sha256 in backup.manifest.objects) == ((), True)
+    check(backup, quiet)
+
+
+def test_an_object_that_is_damaged_while_it_is_restored(published: Service, tmp_path: Path) -> None:
+    backup = backed_up(published, tmp_path / "backups")
+    check(backup, quiet)
+    alter(an_object(backup))
+    with pytest.raises(BlobCorrupt, match="damaged meanwhile"):
+        put_objects(backup, Objects((tmp_path / "elsewhere").as_uri()), tmp_path, quiet)
 
 
 def test_an_interrupted_backup_leaves_nothing_that_looks_whole(published: Service, tmp_path: Path) -> None:
@@ -139,7 +164,7 @@ def test_two_backups_at_once_are_refused(published: Service, tmp_path: Path) -> 
         take(published.settings, published.engine, tmp_path, False, again)
 
 
-def spoil(path: Path) -> None:
+def alter(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
 
@@ -150,9 +175,9 @@ def an_object(backup: Backup) -> Path:
 @pytest.mark.parametrize(
     ("damage", "error"),
     [
-        (lambda backup: spoil(backup.folder / "database.db"), BlobCorrupt),
-        (lambda backup: spoil(backup.folder / "root.json"), BlobCorrupt),
-        (lambda backup: spoil(an_object(backup)), BlobCorrupt),
+        (lambda backup: alter(backup.folder / "database.db"), BlobCorrupt),
+        (lambda backup: alter(backup.folder / "root.json"), BlobCorrupt),
+        (lambda backup: alter(an_object(backup)), BlobCorrupt),
         (lambda backup: (backup.folder / "database.db").unlink(), NotFound),
         (lambda backup: an_object(backup).unlink(), NotFound),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,19 @@ from diffserver.events.outbox import new_event
 from diffserver.settings import Retention
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Attribute, Audit, Candidate, Device, Event, Report, Shortcut, Token, Training
+from diffserver.storage.tables import (
+    Attribute,
+    Audit,
+    Candidate,
+    Channel,
+    Device,
+    Event,
+    Report,
+    Rollout,
+    Shortcut,
+    Token,
+    Training,
+)
 from diffserver.trust import releases
 from diffserver.upkeep.prune import Plan, carry_out, plan
 from tests.server import factories
@@ -80,6 +93,29 @@ def test_a_candidate_goes_before_the_training_that_made_it(filled: Service) -> N
     assert (training.state, training.candidate_id) == ("cancelled", None)
 
 
+def test_what_any_channel_or_rollout_may_go_on_from_stays(service: Service) -> None:
+    versions = service.publish_chain(4)
+    full = {
+        number: record(service.engine, factories.full(f"v{number - 1}", f"f{number}", number)).id
+        for number in (1, 2, 3)
+    }
+
+    def stand(stable: int, beta: int) -> set[int]:
+        with writing(service.engine) as session:
+            for name, number in (("stable", stable), ("beta", beta)):
+                session.merge(Channel(model="speech", name=name, digest=versions[number].digest))
+        return {int(row.id) for row in planned(service).candidates}
+
+    assert stand(stable=4, beta=2) == {full[1]}
+    assert stand(stable=2, beta=4) == {full[1]}
+    assert stand(stable=4, beta=4) == set(full.values())
+    with writing(service.engine) as session:
+        ends = {"from_digest": versions[4].digest, "to_digest": versions[3].digest}
+        about = {"model": "speech", "channel": "beta", "state": "paused", "created_by": "anna"}
+        session.add(Rollout(**about, **ends, stages=["100%"], terms={}))
+    assert stand(stable=4, beta=4) == {full[1], full[2]}
+
+
 def test_a_device_that_was_seen_meanwhile_stays_with_its_token(filled: Service) -> None:
     found = planned(filled)
     with writing(filled.engine) as session:
@@ -102,10 +138,12 @@ def test_a_candidate_that_was_published_meanwhile_stays_whole(filled: Service) -
     assert filled.public.get(f"/v1/blobs/{version.candidate.payload_sha256}").status_code == 200
 
 
+@pytest.mark.parametrize("objects_url", ["file", "s3"], indirect=True)
 def test_an_object_that_was_named_or_stored_meanwhile_stays(filled: Service) -> None:
     young, named, gone = (filled.objects.put(name).sha256 for name in (b"young", b"named", b"gone"))
     found = planned(filled, Retention(trainings=9999))
     assert {one.sha256 for one in found.objects} == {young, named, gone}
+    time.sleep(1.1)  # S3 tells whole seconds
     filled.objects.put(b"young")
     with writing(filled.engine) as session:
         training_queue.submit(session, TrainingSpec("update", "speech", "/data", checkpoint=named))

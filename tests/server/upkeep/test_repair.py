@@ -9,14 +9,18 @@ import pytest
 from sqlalchemy import delete, update
 
 from diffserver.storage.database import writing
+from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Candidate, Payload
 from diffserver.upkeep.damage import Damage, find_damage, take_inventory
 from diffserver.upkeep.repair import repair
 from tests.client.lineage import CLASSIFIER, Lineage
 from tests.server import factories
 from tests.server.conftest import Service, record
+from tests.server.stored import cut, empty, spoil
 
-Break = Callable[[Path], object]
+Break = Callable[[Objects, str], object]
+
+on_each_store = pytest.mark.parametrize("objects_url", ["file", "s3"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +41,12 @@ def found(service: Service) -> list[Damage]:
     return find_damage(service.engine, service.objects, take_inventory(service.engine, service.objects))
 
 
-def path_of(service: Service, sha256: str) -> Path:
-    return Path(service.settings.objects.removeprefix("file://")) / "sha256" / sha256[:2] / sha256
-
-
-def spoil(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
-
-
 def mend(service: Service, *sources: Path) -> dict[str, str]:
     done = repair(service.engine, service.objects, found(service), sources, service.settings.home)
     return {damage.bytes.sha256: said for damage, said in done.items()}
 
 
+@on_each_store
 def test_what_is_sound_is_read_and_nothing_found(published: Service, lineage: Lineage) -> None:
     parts = take_inventory(published.engine, published.objects)
     assert {one.sha256 for one in parts.parts} == set(lineage.blobs)
@@ -59,22 +55,24 @@ def test_what_is_sound_is_read_and_nothing_found(published: Service, lineage: Li
     assert sum(read) == parts.length == sum(map(len, lineage.blobs.values()))
 
 
+@on_each_store
 @pytest.mark.parametrize(
     ("problem", "damage"),
-    [("altered", spoil), ("missing", Path.unlink), ("altered", lambda path: path.write_bytes(b""))],
+    [("altered", spoil), ("missing", Objects.remove), ("altered", empty), ("altered", cut)],
 )
 def test_damage_is_named(published: Service, lineage: Lineage, problem: str, damage: Break) -> None:
     graph = lineage.graph.sha256
-    damage(path_of(published, graph))
+    damage(published.objects, graph)
     (one,) = found(published)
     assert (one.problem, one.bytes.sha256, one.bytes.what) == (problem, graph, f"graph of version 0 of {lineage.model}")
 
 
+@on_each_store
 def test_snapshots_are_made_again_from_what_is_left(published: Service, lineage: Lineage) -> None:
     lost = [lineage.snapshots[number].payload.sha256 for number in (1, 2, 3, 4)]
     for sha256 in lost[:3]:
-        path_of(published, sha256).unlink()
-    spoil(path_of(published, lost[3]))
+        published.objects.remove(sha256)
+    spoil(published.objects, lost[3])
     done = mend(published)
     assert [done[sha256].partition(" and")[0] for sha256 in lost[:3]] == [
         f"made again from version {number}" for number in range(3)
@@ -94,7 +92,7 @@ def test_what_follows_from_nothing_stays_lost_until_a_file_has_it(
     )
     lost = [base, graph, payload, lineage.snapshots[1].payload.sha256]
     for sha256 in (base, graph, lost[3]):
-        path_of(published, sha256).unlink()
+        published.objects.remove(sha256)
     with writing(published.engine) as session:
         session.execute(delete(Payload).where(Payload.sha256 == payload))
     assert mend(published) == {}
@@ -125,15 +123,16 @@ def test_payloads_of_both_kinds_are_put_back(published: Service, lineage: Lineag
 
 def test_a_wrong_payload_makes_nothing_again(published: Service, lineage: Lineage) -> None:
     lost = lineage.snapshots[4].payload.sha256
-    path_of(published, lost).unlink()
+    published.objects.remove(lost)
     with writing(published.engine) as session:
         session.execute(update(Candidate).where(Candidate.number == 4).values(payload_data=b"other"))
     assert mend(published) == {}
     assert not published.objects.exists(lost)
 
 
+@on_each_store
 def test_damage_without_a_name_is_removed_and_other_strangers_stay(published: Service) -> None:
     broken, sound = (published.objects.put(data).sha256 for data in (b"broken", b"sound"))
-    spoil(path_of(published, broken))
+    spoil(published.objects, broken)
     assert mend(published) == {broken: "removed: no row names it"}
     assert (published.objects.exists(broken), published.objects.exists(sound)) == (False, True)

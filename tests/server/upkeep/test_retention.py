@@ -55,7 +55,7 @@ def test_what_is_older_goes() -> None:
 
 
 def test_objects_go_only_without_a_name_and_old() -> None:
-    objects = [Stored(name, 5, moment, None) for name, moment in (("a", OLD), ("b", OLD), ("c", YOUNG))]
+    objects = [Stored(name, 5, moment, "") for name, moment in (("a", OLD), ("b", OLD), ("c", YOUNG))]
     assert [one.sha256 for one in stale_objects(objects, {"a"}, BEFORE)] == ["b"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from diffserver.errors import BlobCorrupt
 from diffserver.logs import make_log
 from diffserver.storage.object_store import Objects
-from diffserver.upkeep.watch import ObjectWatch
+from diffserver.upkeep.watch import ObjectState, ObjectWatch
 from tests.server import factories
 from tests.server.conftest import Service
+from tests.server.s3_server import BUCKET
 
 
 class SlowObjects(Objects):
@@ -66,6 +68,12 @@ def test_only_the_latest_versions_objects_are_looked_for(service: Service) -> No
     assert len([line for line in service.logged() if line["event"] == "object missing"]) == 3
     assert watch.name_of(factories.blob("v0").sha256) == "snapshot of version 0 of speech"
     assert watch.name_of(factories.digest("unknown")) is None
+
+
+def test_of_a_store_that_does_not_answer_nothing_else_is_asked(service: Service, s3: Callable[[], str]) -> None:
+    service.publish_chain(0)
+    watch = ObjectWatch(service.engine, Objects(s3().replace(BUCKET, "elsewhere")), make_log())
+    assert watch.state() == ObjectState(writable=False)
 
 
 def test_who_asks_for_health_does_not_wait_for_a_slow_store(service: Service) -> None:

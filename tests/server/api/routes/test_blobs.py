@@ -1,10 +1,12 @@
+from dataclasses import replace
 from hashlib import sha256
 from urllib.parse import quote
 
 import pytest
+import urllib3
 
 from diffserver.api.routes import blobs
-from diffserver.storage.object_store import CHUNK
+from diffserver.storage.object_store import CHUNK, Objects
 from tests.server import factories
 from tests.server.conftest import Service, record, release
 
@@ -16,11 +18,13 @@ def url(data: bytes) -> str:
     return f"/v1/blobs/{sha256(data).hexdigest()}"
 
 
-@pytest.fixture(params=["payload", "object"])
+@pytest.fixture(params=["payload", "file", "s3"])
 def data(request: pytest.FixtureRequest, service: Service) -> bytes:
-    """Bytes that are served: a payload row, and an object of more than one piece."""
-    if request.param == "object":
-        service.objects.put(OBJECT)
+    """Bytes that are served: a payload row, and an object of more than one piece, in a folder or at S3."""
+    if request.param == "s3":
+        service.app.state.objects = Objects(request.getfixturevalue("s3")())
+    if request.param != "payload":
+        service.app.state.objects.put(OBJECT)
         return OBJECT
     service.publish_chain(0)
     release(service.engine, UPDATE)
@@ -119,3 +123,21 @@ def test_a_slow_reader_holds_no_connection_to_the_database(service: Service) -> 
     pieces = blobs._row_pieces(service.engine, payload.sha256, 0, payload.length)
     assert next(pieces)
     assert service.engine.pool.status().endswith("Current Checked out connections: 0")
+
+
+@pytest.mark.parametrize("objects_url", ["s3"], indirect=True)
+def test_whoever_is_redirected_downloads_from_the_store_itself(service: Service) -> None:
+    service.app.state.settings = replace(service.settings, redirects=True)
+    service.objects.put(OBJECT)
+    public, etag = service.public, f'"{sha256(OBJECT).hexdigest()}"'
+    led = public.get(url(OBJECT), headers={"Range": "bytes=5-8"}, follow_redirects=False)
+    assert (led.status_code, led.content, led.headers["cache-control"]) == (307, b"", "no-store")
+    there = urllib3.request("GET", led.headers["location"], headers={"Range": "bytes=5-8"})
+    assert (there.status, there.data) == (206, OBJECT[5:9])
+    assert public.head(url(OBJECT), follow_redirects=False).headers["content-length"] == str(len(OBJECT))
+    assert public.get(url(OBJECT), headers={"If-None-Match": etag}, follow_redirects=False).status_code == 304
+    assert public.get(url(b"nothing"), follow_redirects=False).status_code == 404
+    service.publish_chain(0)
+    release(service.engine, UPDATE)
+    assert UPDATE.payload is not None
+    assert public.get(url(UPDATE.payload), follow_redirects=False).content == UPDATE.payload
