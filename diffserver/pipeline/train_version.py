@@ -10,7 +10,7 @@ from diffserver.choices.methods import BASE
 from diffserver.methods.definition import Definition, load_definition
 from diffserver.pipeline.job_context import TRAINING_SHARE, Result, Work, result_of_update
 from diffserver.pipeline.parent_version import Parent
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
 from diffserver.training.task_recipes import definition_of
