@@ -68,7 +68,10 @@ class Running:
 
 def write(state: State, path: Path) -> None:
     """Write a state to a file; raises OSError."""
-    torch.save(state, path)
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # as torch says that a disk is full
+        raise OSError(str(error).partition("\n")[0]) from error
 
 
 def read(path: Path) -> State:

@@ -51,4 +51,4 @@ def forget(engine: Engine, state: SavedState) -> None:
 
 def objects(session: Session) -> set[str]:
     """Return the objects that states name, by SHA-256."""
-    return set(session.scalars(select(SavedState.object_sha256)))
+    return {blob.sha256 for blob in session.scalars(select(SavedState.object))}
