@@ -1,4 +1,4 @@
-"""Commands that queue trainings for the workers: base, train, trainings, cancel."""
+"""Commands that queue trainings for the workers, and look after them: base, train, trainings, logs, cancel."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +11,19 @@ from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.choices.parameters import parse
 from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, travel_line, tried_table
+from diffserver.cli.output import (
+    AsJson,
+    evaluation_table,
+    line,
+    listing,
+    share,
+    show,
+    show_as_they_come,
+    travel_line,
+    tried_table,
+)
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
-from diffserver.cli.wait import follow
+from diffserver.cli.wait import follow, lines
 from diffserver.errors import Invalid
 
 DATA = typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl.")
@@ -26,6 +36,7 @@ Parameters = Annotated[
     typer.Option("--set", help="A parameter of the recipe, learning_rate=0.002, as in an experiment. Repeatable."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Priority = Annotated[int, typer.Option("--priority", min=-1000, max=1000, help="Trainings of a higher one come first.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
 _DIFFS = method_names(Use.TRAINED_DIFF)
@@ -34,7 +45,7 @@ _COMPARED = tuple(name for name in method_names(Use.TRAINING) if name not in _DI
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (base, train, trainings, cancel):
+    for command in (base, train, trainings, logs, cancel):
         app.command()(command)
 
 
@@ -59,6 +70,7 @@ def base(
         list[str] | None,
         typer.Option("--off-grid", help="Tensors (a pattern) of the checkpoint that only exact diffs may change."),
     ] = None,
+    priority: Priority = 0,
     detach: Detach = False,
     server: Server = URL,
     token: Token = None,
@@ -77,7 +89,7 @@ def base(
         raise Invalid("there is no --data to train or to measure on", "pass --data <folder>")
     task = task or ("asr" if data else DELIVERY)
     spec = _spec("base", model, data, domain, seed, epochs, device, parameters)
-    spec |= {"task": task, "off_grid": off_grid or []}
+    spec |= {"task": task, "off_grid": off_grid or [], "priority": priority}
     if from_checkpoint:
         with connected(server, token) as remote:
             spec |= upload(remote, from_checkpoint, task)
@@ -115,6 +127,7 @@ def train(
     epochs: Epochs = None,
     parameters: Parameters = None,
     device: Device = "auto",
+    priority: Priority = 0,
     detach: Detach = False,
     server: Server = URL,
     token: Token = None,
@@ -125,10 +138,11 @@ def train(
     One training, or with `--max-drift` or `--method auto` up to three, which are then shown.
 
     Examples: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`,
-    `diffserver train commands --data corpus --max-drift 1.0 --method auto`
+    `diffserver train commands --data corpus --max-drift 1.0 --method auto`,
+    `diffserver train commands --data corpus --priority 10 --detach`
     """
     options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
-    options["channel"] = channel
+    options |= {"channel": channel, "priority": priority}
     spec = _spec("update", model, data, domain, seed, epochs, device, parameters)
     _submit(spec | options, server, token, detach, as_json)
 
@@ -143,12 +157,29 @@ def trainings(
     with connected(server, token) as remote:
         items = list(remote.pages("/v1/trainings", model=model))
     rows = [
-        (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
-         f"{item['progress']:.0%}", item["error"] or item["waiting"] or item["message"], item["candidate_id"])
+        (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["priority"],
+         item["state"], f"{item['progress']:.0%}", item["error"] or item["waiting"] or item["message"],
+         item["candidate_id"])
         for item in items
     ]  # fmt: skip
-    headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
+    headings = ["id", "model", "kind", "domain", "priority", "state", "progress", "message", "candidate"]
     show(items, as_json, listing("Trainings", headings, rows))
+
+
+def logs(
+    number: Annotated[int, typer.Argument(metavar="TRAINING")],
+    ever: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training is over.")] = False,
+    as_lines: Annotated[bool, typer.Option("--json", help="Print JSON, a line of the log a line.")] = False,
+    server: Server = URL,
+    token: Token = None,
+) -> None:
+    """Show what workers said of a training: its phases, what was saved and gone on from, warnings, why it failed.
+
+    Examples: `diffserver logs 7`, `diffserver logs 7 --follow`, `diffserver logs 7 --json > 7.jsonl`
+    """
+    with connected(server, token) as remote:
+        said = lines(remote, number, ever)
+        show_as_they_come(said, as_lines, lambda item: f"{item['at'][:19]} {item['level']} {item['text']}")
 
 
 def cancel(
@@ -157,7 +188,10 @@ def cancel(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a training that waits or runs."""
+    """Cancel a training that waits or runs: at once, whatever it is at, and for good.
+
+    Example: `diffserver cancel 7`
+    """
     with connected(server, token) as remote:
         show(remote.delete(f"/v1/trainings/{number}"), as_json, f"Training {number} is cancelled.")
 
