@@ -81,7 +81,7 @@ def _about(work: Work, method: str, parent: Parent | None, domains: Sequence[str
     definition = _definition(work, method)
     return {
         "release": version_of("diffserver"),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # which is more than a text
         "task": work.task.name,
         "parent": parent.digest if parent else "",
         "method": f"{method} {definition.recipe} {definition.schedule}",

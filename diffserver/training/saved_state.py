@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -78,6 +79,8 @@ def read(path: Path) -> State:
     """Read a state from a file, running no code that it holds; raises UnfitState."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise UnfitState("it cannot be read: it holds more than tensors, numbers and texts") from error
     except Exception as error:  # of many kinds, as bytes may be anything
         reason = str(error).partition("\n")[0]
         raise UnfitState(f"it cannot be read: {reason}") from error

@@ -27,7 +27,7 @@ from diffserver.training import saved_state
 from diffserver.training.saved_state import State, UnfitState
 
 SPARED = 20
-"""Saving takes at most one part in so many of a training's time."""
+"""Saving takes about one part in so many of a training's time at most."""
 
 AWAY = (SQLAlchemyError, BaseError, OSError)
 """What databases and object stores raise that may be back soon."""
@@ -35,7 +35,10 @@ AWAY = (SQLAlchemyError, BaseError, OSError)
 
 @dataclass(frozen=True)
 class States:
-    """Where the states of one training go: `seconds` apart at least, by way of a file in the folder."""
+    """Where the states of one training go, by way of a file in the folder.
+
+    They are `seconds` apart at least; 0 saves one after every step, whatever that takes.
+    """
 
     engine: Engine
     objects: Objects
@@ -86,7 +89,8 @@ class PartKeeper:
             return
         began = monotonic()
         self._save(state())
-        self._next = monotonic() + max(self._states.seconds, SPARED * (monotonic() - began))
+        took = monotonic() - began
+        self._next = monotonic() + max(self._states.seconds, SPARED * took) if self._states.seconds else 0.0
 
     def _find(self) -> SavedState | None:
         with reading(self._states.engine) as session:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-pytest.importorskip("torch", reason="a worker needs torch: pip install 'diffserver[train]'")
+torch = pytest.importorskip("torch", reason="a worker needs torch: pip install 'diffserver[train]'")
 
 from diffclient.release.manifest import Blob
 from diffserver.catalog import training_queue
@@ -130,8 +130,10 @@ def test_states_of_trainings_under_way_stay(job: Job) -> None:
         (lambda job: damage(job, b"other bytes"), "holds other bytes"),
         (lambda job: substitute(job, b"no state"), "it cannot be read"),
         (lambda job: substitute(job, b""), "it cannot be read"),
+        (lambda job: substitute(job, pickled({"about": ABOUT})), "it is no state of a training"),
+        (lambda job: substitute(job, pickled({"about": Path("/")})), "it holds more than tensors, numbers and texts"),
     ],
-    ids=["missing", "damaged", "foreign", "empty"],
+    ids=["missing", "damaged", "foreign", "empty", "incomplete", "code"],
 )
 def test_a_state_that_cannot_be_read_is_ignored_and_said(job: Job, spoil: Callable[[Job], None], reason: str) -> None:
     save(job.taken_by("lost", lease_s=-1))
@@ -148,6 +150,12 @@ def damage(job: Job, content: bytes) -> None:
     """Put other bytes where the state was."""
     sha256 = job.kept()[0].sha256
     (job.folder / "objects" / "sha256" / sha256[:2] / sha256).write_bytes(content)
+
+
+def pickled(value: object) -> bytes:
+    """What torch makes of a value."""
+    torch.save(value, buffer := io.BytesIO())
+    return buffer.getvalue()
 
 
 def substitute(job: Job, content: bytes) -> None:
@@ -173,7 +181,8 @@ def test_states_are_saved_now_and_then_and_at_the_end(job: Job) -> None:
 
 
 def test_saving_that_takes_long_is_done_less_often(job: Job) -> None:
-    keeper = job.taken_by("w").of("1-sparse", ABOUT)
+    keeper = job.taken_by("w", seconds=0.001).of("1-sparse", ABOUT)
+    time.sleep(0.01)
 
     def slow() -> State:
         time.sleep(0.1)
