@@ -22,7 +22,7 @@ from diffserver.errors import DiffServerError, JobLost
 from diffserver.logs import make_log
 from diffserver.methods.method import MethodError
 from diffserver.pipeline.job.heartbeat import heartbeats, presence, repeating
-from diffserver.pipeline.job.interrupt import interruptible
+from diffserver.pipeline.job.interrupt import Interrupt, interruptible
 from diffserver.pipeline.job.job_log import FLUSH_SECONDS, JobLog, Lines
 from diffserver.pipeline.job.keeping import AWAY, States, remove_ended
 from diffserver.pipeline.job.work_folder import work_folder
@@ -56,10 +56,13 @@ class Worker:
         self._find = partial(load_task, files=settings.task_files)
         self._lease_s, self._save_s = settings.lease_seconds, settings.save_seconds
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._lines = Lines(engine, self.name)
+        self._lines, self._interrupt = Lines(engine, self.name), Interrupt()
 
-    def run(self, once: bool = False) -> None:
-        """Run trainings for ever, or until none waits; on KeyboardInterrupt the current one is put back."""
+    def run(self, once: bool = False) -> bool:
+        """Run trainings for ever, or until none waits; on KeyboardInterrupt the current one is put back.
+
+        Return whether one was interrupted in the middle of its code: then go on in a new process.
+        """
         log.info("worker starts", worker=self.name)
         self._log_tasks()
         with (
@@ -68,20 +71,22 @@ class Worker:
             repeating("log of trainings", self._lines.flush, FLUSH_SECONDS),
         ):
             try:
-                self._take(folder, once)
+                return self._take(folder, once)
             except KeyboardInterrupt:
                 self._put_back()
                 raise
 
-    def _take(self, folder: Path, once: bool) -> None:
-        """Take one training after another."""
+    def _take(self, folder: Path, once: bool) -> bool:
+        """Take one training after another; return whether one was interrupted."""
         while True:
             training = patient(training_queue.claim)(self._engine, self.name, self._lease_s)
             if training is not None:
                 self._work(training, folder)
             self._tidy()
+            if self._interrupt.fired:
+                return True
             if training is None and once:
-                return
+                return False
             if training is None:
                 time.sleep(IDLE_SECONDS)
 
@@ -113,8 +118,8 @@ class Worker:
         spec = training_queue.spec_of(training)
         with (
             tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name,
-            interruptible() as interrupt,
-            heartbeats(self._engine, self.name, training.id, self._lease_s, interrupt) as pulse,
+            interruptible() as self._interrupt,
+            heartbeats(self._engine, self.name, training.id, self._lease_s, self._interrupt) as pulse,
         ):
             files = Path(name)
             states = States(self._engine, self._objects, job, training.id, self.name, self._save_s, files)

@@ -19,10 +19,19 @@ from diffserver.main import main
 
 HANG_SECONDS = 600.0
 
+HANGS = "hangs"
+"""What it prints before it hangs."""
+
+
+def _hang() -> None:
+    print(HANGS, flush=True)
+    time.sleep(HANG_SECONDS)
+
+
 ACTS: dict[str, Callable[[], object]] = {
     "kill": partial(os.kill, os.getpid(), signal.SIGKILL),
     "stop": partial(os.kill, os.getpid(), signal.SIGSTOP),
-    "hang": partial(time.sleep, HANG_SECONDS),
+    "hang": _hang,
 }
 
 

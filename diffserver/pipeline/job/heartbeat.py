@@ -41,14 +41,17 @@ class Pulse:
 def heartbeats(
     engine: Engine, worker: str, training_id: int, lease_s: float, interrupt: Callable[[], None]
 ) -> Iterator[Pulse]:
-    """Renew the lease and record progress until the block ends; `interrupt` once the training is to end."""
+    """Renew the lease and record progress until the block ends.
+
+    Once the training is to end, it has the time of a beat to notice; then `interrupt` is called, at every beat.
+    """
     pulse = Pulse()
 
     def beat() -> None:
         alive = training_queue.heartbeat(engine, training_id, worker, pulse.progress, pulse.message)
-        if pulse.continues and not alive:
-            pulse.continues = False
+        if not pulse.continues:
             interrupt()
+        pulse.continues = pulse.continues and alive
 
     with repeating("heartbeat", beat, min(HEARTBEAT_SECONDS, lease_s / BEATS_A_LEASE)):
         yield pulse

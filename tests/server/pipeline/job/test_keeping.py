@@ -13,18 +13,18 @@ from sqlalchemy import Engine, select
 
 torch = pytest.importorskip("torch", reason="a worker needs torch: pip install 'diffserver[train]'")
 
-from diffclient.release.manifest import Blob
-from diffserver.catalog import training_queue
-from diffserver.catalog.jobs import lines
-from diffserver.catalog.training_request import TrainingSpec
-from diffserver.errors import JobLost
-from diffserver.logs import make_log
-from diffserver.pipeline.job.job_log import JobLog, Lines
-from diffserver.pipeline.job.keeping import PartKeeper, States, remove_ended
-from diffserver.storage.database import reading, writing
-from diffserver.storage.object_store import Objects
-from diffserver.storage.tables import SavedState
-from diffserver.training.saved_state import State
+from diffclient.release.manifest import Blob  # noqa: E402
+from diffserver.catalog import training_queue  # noqa: E402
+from diffserver.catalog.jobs import lines  # noqa: E402
+from diffserver.catalog.training_request import TrainingSpec  # noqa: E402
+from diffserver.errors import JobLost  # noqa: E402
+from diffserver.logs import make_log  # noqa: E402
+from diffserver.pipeline.job.job_log import JobLog, Lines  # noqa: E402
+from diffserver.pipeline.job.keeping import PartKeeper, States, remove_ended  # noqa: E402
+from diffserver.storage.database import reading, writing  # noqa: E402
+from diffserver.storage.object_store import Objects  # noqa: E402
+from diffserver.storage.tables import SavedState  # noqa: E402
+from diffserver.training.saved_state import State  # noqa: E402
 
 LEASE = 60.0
 ABOUT = {"parent": "a", "data": "b"}
