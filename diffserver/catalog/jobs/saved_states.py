@@ -13,6 +13,8 @@ from diffserver.catalog.training_queue import require_held
 from diffserver.storage.database import now, writing
 from diffserver.storage.tables import UNFINISHED, SavedState, Training
 
+_UNDER_WAY = select(Training.id).where(UNFINISHED)
+
 
 def find(session: Session, training_id: int, part: str) -> SavedState | None:
     """Return the last state of a training's part; None if there is none."""
@@ -38,8 +40,7 @@ def replace(engine: Engine, training_id: int, worker: str, part: str, step: int,
 
 def of_ended(session: Session) -> Sequence[SavedState]:
     """Return the states of trainings that are over, of which no one goes on."""
-    unfinished = select(Training.id).where(UNFINISHED)
-    return session.scalars(select(SavedState).where(SavedState.training_id.not_in(unfinished))).all()
+    return session.scalars(select(SavedState).where(SavedState.training_id.not_in(_UNDER_WAY))).all()
 
 
 def forget(engine: Engine, state: SavedState) -> None:
@@ -50,5 +51,6 @@ def forget(engine: Engine, state: SavedState) -> None:
 
 
 def objects(session: Session) -> set[str]:
-    """Return the objects that states name, by SHA-256."""
-    return {blob.sha256 for blob in session.scalars(select(SavedState.object))}
+    """Return the objects, by SHA-256, that someone may go on from."""
+    needed = select(SavedState.object).where(SavedState.training_id.in_(_UNDER_WAY))
+    return {blob.sha256 for blob in session.scalars(needed)}

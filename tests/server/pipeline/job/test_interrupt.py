@@ -55,9 +55,13 @@ def test_after_the_block_nothing_is_ended() -> None:
 def test_an_import_is_not_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.3)\nwhole = True\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Cancelled), interruptible() as interrupt, calling(interrupt):
+
+    def import_and_wait() -> None:
         __import__("slow_to_import")
         time.sleep(60)
+
+    with interruptible() as interrupt, calling(interrupt), pytest.raises(Cancelled):
+        import_and_wait()
     assert sys.modules.pop("slow_to_import").whole
 
 
