@@ -110,7 +110,7 @@ class PartKeeper:
         return whole
 
     def _save(self, state: State) -> None:
-        states, step = self._states, state["diff"]["done"]
+        states, step, began = self._states, state["diff"]["done"], monotonic()
         seconds = self.seconds_before + monotonic() - self._began
         # The worker's name makes the object its own, which it may remove whatever others have.
         whole = {"about": self._about, "worker": states.worker, "seconds": seconds, "state": state}
@@ -126,7 +126,8 @@ class PartKeeper:
             states.log.warning("the state could not be saved", step=step, error=str(error))
         else:
             self._remove(before)
-            states.log.info(f"{self._part} is saved at step {step}", bytes=blob.length)
+            took = round(monotonic() - began, 3)
+            states.log.info(f"{self._part} is saved at step {step}", bytes=blob.length, seconds=took)
         finally:
             self._file.unlink(missing_ok=True)
 
