@@ -13,6 +13,9 @@ from diffserver.catalog.training_queue import require_held
 from diffserver.storage.database import now, writing
 from diffserver.storage.tables import UNFINISHED, SavedState, Training
 
+WAIT_SECONDS = 5.0
+"""How long a state may wait for other writers: its training waits meanwhile, and a later one does as well."""
+
 _UNDER_WAY = select(Training.id).where(UNFINISHED)
 
 
@@ -26,7 +29,7 @@ def replace(engine: Engine, training_id: int, worker: str, part: str, step: int,
 
     A training that came further may lose as many workers as a new one. Raises JobLost.
     """
-    with writing(engine) as session:
+    with writing(engine, WAIT_SECONDS) as session:
         training = require_held(session, training_id, worker)
         before = find(session, training_id, part)
         replaced = before.object.sha256 if before else None

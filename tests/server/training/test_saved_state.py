@@ -20,7 +20,7 @@ from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
 from diffserver.training.saved_state import State, UnfitState
 from tests.server.points import INPUTS, Point, PointsTask, as_version
-from tests.server.training.test_make_version import Version
+from tests.server.training.test_make_version import Int8Task, Version
 
 STEPS = 40
 
@@ -69,9 +69,11 @@ class Restless(PointsTask):
         return super().batch(noisy, rng, device)
 
 
-def made(tmp_path: Path, method: str, keeper: Album | None, optimiser: str = "adam") -> NewVersion:
+def made(
+    tmp_path: Path, method: str, keeper: Album | None, optimiser: str = "adam", task: PointsTask | None = None
+) -> NewVersion:
     """The version that a short training makes: of a parent, or as a base."""
-    task, folder = Restless(), Path(mkdtemp(dir=tmp_path))
+    task, folder = task or Restless(), Path(mkdtemp(dir=tmp_path))
     lesson = Lesson(task.domain([0, 1], 70, seed=1), [task.domain([2], 40, seed=2), task.domain([3, 4], 60, seed=3)])
     changes = {"steps": STEPS, "learning_rate": 0.01, "batch": 8, "optimiser": optimiser}
     definition = load_definition(method).with_parameters(changes)
@@ -90,15 +92,24 @@ METHODS = ("sparse", "hashed", "full", "base")
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 @pytest.mark.parametrize("method", METHODS)
 def test_wherever_it_stopped_it_ends_with_the_same_bits(tmp_path: Path, method: str, optimiser: str) -> None:
-    straight = made(tmp_path, method, None, optimiser)
+    require_the_same_bits(tmp_path, method, optimiser, Restless())
+
+
+@pytest.mark.parametrize("method", ["sparse", "hashed", "full"])
+def test_int8_ends_with_the_same_bits(tmp_path: Path, method: str) -> None:
+    require_the_same_bits(tmp_path, method, "adam", Int8Task())
+
+
+def require_the_same_bits(tmp_path: Path, method: str, optimiser: str, task: PointsTask) -> None:
+    straight = made(tmp_path, method, None, optimiser, task)
     keeper = Album(tmp_path / "states")
     stops = (1, 3, 4, 12, 20, 24, 33, 34, 35, 39, STEPS)
     for stop in stops:
         keeper.dies_after = stop
         with pytest.raises(Killed):
-            made(tmp_path, method, keeper, optimiser)
+            made(tmp_path, method, keeper, optimiser, task)
     keeper.dies_after = None
-    again = made(tmp_path, method, keeper, optimiser)
+    again = made(tmp_path, method, keeper, optimiser, task)
     assert keeper.begun_at == [0, *stops]
     assert (again.digest, again.payload) == (straight.digest, straight.payload)
 

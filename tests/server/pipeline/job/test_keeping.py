@@ -21,7 +21,7 @@ from diffserver.errors import JobLost  # noqa: E402
 from diffserver.logs import make_log  # noqa: E402
 from diffserver.pipeline.job.job_log import JobLog, Lines  # noqa: E402
 from diffserver.pipeline.job.keeping import PartKeeper, States, remove_ended  # noqa: E402
-from diffserver.storage.database import reading, writing  # noqa: E402
+from diffserver.storage.database import connect, reading, writing  # noqa: E402
 from diffserver.storage.object_store import Objects  # noqa: E402
 from diffserver.storage.tables import SavedState  # noqa: E402
 from diffserver.training.saved_state import State  # noqa: E402
@@ -194,10 +194,11 @@ def test_saving_that_takes_long_is_done_less_often(job: Job) -> None:
         assert session.scalars(select(SavedState.step)).one() == 2
 
 
-def test_a_store_that_is_away_costs_a_warning(job: Job) -> None:
-    states = job.taken_by("w")
-    keeper = save(replace(states, folder=job.folder / "gone"), 4)
-    assert keeper.last() is None
+@pytest.mark.parametrize("away", ["folder", "engine"])
+def test_a_store_or_a_database_that_is_away_costs_a_warning(job: Job, away: str) -> None:
+    states, gone = job.taken_by("w"), job.folder / "gone"
+    save(replace(states, **{away: gone if away == "folder" else connect(f"sqlite:///{gone}/database")}), 4)
+    assert job.kept() == []
     assert any("the state could not be saved: step=4" in line for line in job.said(states))
 
 
