@@ -194,10 +194,17 @@ def test_saving_that_takes_long_is_done_less_often(job: Job) -> None:
         assert session.scalars(select(SavedState.step)).one() == 2
 
 
-@pytest.mark.parametrize("away", ["folder", "engine"])
-def test_a_store_or_a_database_that_is_away_costs_a_warning(job: Job, away: str) -> None:
-    states, gone = job.taken_by("w"), job.folder / "gone"
-    save(replace(states, **{away: gone if away == "folder" else connect(f"sqlite:///{gone}/database")}), 4)
+@pytest.mark.parametrize(
+    "without",
+    [
+        lambda states: replace(states, folder=states.folder / "gone"),
+        lambda states: replace(states, engine=connect(f"sqlite:///{states.folder}/gone/database")),
+    ],
+    ids=["disk", "database"],
+)
+def test_a_disk_or_a_database_that_is_away_costs_a_warning(job: Job, without: Callable[[States], States]) -> None:
+    states = job.taken_by("w")
+    save(without(states), 4)
     assert job.kept() == []
     assert any("the state could not be saved: step=4" in line for line in job.said(states))
 
