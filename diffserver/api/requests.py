@@ -181,7 +181,9 @@ class TrainingRequest(_Request):
 
     def made_of(self) -> dict[str, str]:
         """Return what the version is made of, for the audit log."""
-        return self.model_dump(include={"kind", "data", "domain", "method", "checkpoint", "priority"}, exclude_none=True)
+        return self.model_dump(
+            include={"kind", "data", "domain", "method", "checkpoint", "priority"}, exclude_none=True
+        )
 
     def spec(self) -> TrainingSpec:
         """Return the request for the queue, with the default budget where none is given."""

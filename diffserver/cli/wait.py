@@ -1,7 +1,6 @@
-"""Wait for a training, on whichever machine it runs, and hear what its workers say."""
+"""Wait for a training, on whichever machine it runs."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn
@@ -11,7 +10,6 @@ from diffserver.cli.remote import Remote
 from diffserver.errors import Conflict
 
 FOLLOW_SECONDS = 0.5
-LOG_SECONDS = 1.0
 
 
 def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
@@ -28,21 +26,6 @@ def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
 def why_none(training: dict[str, Any]) -> str:
     """Return the reason for which a training has no candidate."""
     return training["error"] or "on request"
-
-
-def lines(remote: Remote, number: int, ever: bool) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a training's log so far or, if `ever`, as they come until the training is over."""
-    after, ended = 0, False
-    while True:
-        # Asked before the lines are: what is said of the end comes soon after it, with one look more.
-        over = remote.get(f"/v1/trainings/{number}")["state"] not in ("queued", "running")
-        while items := remote.get(f"/v1/trainings/{number}/log", after=after, limit=500)["items"]:
-            yield from items
-            after = items[-1]["number"]
-        if not ever or ended:
-            return
-        ended = over
-        time.sleep(LOG_SECONDS)
 
 
 def watch(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:

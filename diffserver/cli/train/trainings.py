@@ -1,4 +1,4 @@
-"""Commands that queue trainings for the workers, and look after them: base, train, trainings, logs, cancel."""
+"""Commands that queue trainings for the workers: base, train, trainings, cancel."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,19 +11,9 @@ from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
 from diffserver.choices.parameters import parse
 from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
-from diffserver.cli.output import (
-    AsJson,
-    evaluation_table,
-    line,
-    listing,
-    share,
-    show,
-    show_as_they_come,
-    travel_line,
-    tried_table,
-)
+from diffserver.cli.output import AsJson, evaluation_table, line, listing, share, show, travel_line, tried_table
 from diffserver.cli.train.checkpoints import NOT_MEASURED, upload
-from diffserver.cli.wait import follow, lines
+from diffserver.cli.wait import follow
 from diffserver.errors import Invalid
 
 DATA = typer.Option("--data", help="Folder, as the worker sees it, with a folder a domain: train.jsonl, test.jsonl.")
@@ -45,7 +35,7 @@ _COMPARED = tuple(name for name in method_names(Use.TRAINING) if name not in _DI
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (base, train, trainings, logs, cancel):
+    for command in (base, train, trainings, cancel):
         app.command()(command)
 
 
@@ -164,22 +154,6 @@ def trainings(
     ]  # fmt: skip
     headings = ["id", "model", "kind", "domain", "priority", "state", "progress", "message", "candidate"]
     show(items, as_json, listing("Trainings", headings, rows))
-
-
-def logs(
-    number: Annotated[int, typer.Argument(metavar="TRAINING")],
-    ever: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training is over.")] = False,
-    as_lines: Annotated[bool, typer.Option("--json", help="Print JSON, a line of the log a line.")] = False,
-    server: Server = URL,
-    token: Token = None,
-) -> None:
-    """Show what workers said of a training: its phases, what was saved and gone on from, warnings, why it failed.
-
-    Examples: `diffserver logs 7`, `diffserver logs 7 --follow`, `diffserver logs 7 --json > 7.jsonl`
-    """
-    with connected(server, token) as remote:
-        said = lines(remote, number, ever)
-        show_as_they_come(said, as_lines, lambda item: f"{item['at'][:19]} {item['level']} {item['text']}")
 
 
 def cancel(
