@@ -28,7 +28,7 @@ from diffserver.diffs import NotTrained, TrainedDiff, apply, encode, snapshot, s
 from diffserver.methods.parametrised import load
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.sparse import SPARSE
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 
 TASK = "classifier"

@@ -27,7 +27,7 @@ from diffserver.methods.definition import Definition, load_definition
 from diffserver.methods.parametrised import load
 from diffserver.tasks import Task, load_task
 from diffserver.tasks.asr.reference import make_reference
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 
 STEPS, RATE, BATCH, NEW_SHARE, CLIP = 1250, 4e-3, 16, 0.4, 5.0

@@ -33,7 +33,7 @@ from diffserver.diffs import snapshot
 from diffserver.methods.definition import load_definition
 from diffserver.methods.recipe import Recipe
 from diffserver.tasks import Example, open_task
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "moonshine"

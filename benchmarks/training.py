@@ -24,7 +24,8 @@ from diffserver.methods.definition import load_definition
 from diffserver.methods.setting import Setting
 from diffserver.tasks import Task, load_task
 from diffserver.tasks.asr.reference import make_reference
-from diffserver.training.loop import Lesson, train
+from diffserver.training.batches import Lesson
+from diffserver.training.loop import train
 
 METHODS = method_names(Use.TRAINING)
 BUDGET = 0.02

@@ -12,7 +12,7 @@ from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
 from diffserver.cli.output import console, print_error
 from diffserver.cli.release import changes, publishing, shown, snapshot
-from diffserver.cli.train import demo, experiment, trainings
+from diffserver.cli.train import demo, experiment, logs, trainings
 from diffserver.errors import DiffServerError
 from diffserver.tasks import TaskError
 
@@ -102,6 +102,7 @@ verify.add_to(app)
 backup.add_to(app)
 restore.add_to(app)
 trainings.add_to(app)
+logs.add_to(app)
 status.add_to(app)
 publishing.add_to(app)
 devices.add_to(app)

@@ -85,7 +85,8 @@ class Settings:
     at every `rollout_seconds`.
     For `drain_seconds` after SIGTERM a server goes on answering, and ends each connection with its answer.
     With `redirects`, devices download objects from the store itself, by URLs that are valid for a while.
-    A worker that was not heard of for `lease_seconds` is lost, and its training another's.
+    A worker that was not heard of for `lease_seconds` is lost, and its training another's, who goes on from the state
+    that was saved last; one is saved every `save_seconds`.
     `task_files` are the Python files whose tasks a worker may run, each a path or `path:Class`.
     """
 
@@ -101,6 +102,7 @@ class Settings:
     task_files: tuple[str, ...] = ()
     keys_folder: Path | None = None
     lease_seconds: int = 60
+    save_seconds: int = 30
     write_seconds: int = 5
     max_connections: int = 1000
     header_seconds: int = 10
@@ -148,6 +150,7 @@ class Settings:
             max_body=read("MAX_BODY", _between(1024, 1 << 30), cls.max_body),
             max_checkpoint=read("MAX_CHECKPOINT", _between(1024, 1 << 40), cls.max_checkpoint),
             lease_seconds=read("LEASE_SECONDS", _between(2, 86400), cls.lease_seconds),
+            save_seconds=read("SAVE_SECONDS", _between(0, 86400), cls.save_seconds),
             write_seconds=read("WRITE_SECONDS", _between(1, 60), cls.write_seconds),
             max_connections=read("MAX_CONNECTIONS", _between(1, 1_000_000), cls.max_connections),
             header_seconds=read("HEADER_SECONDS", _between(1, 3600), cls.header_seconds),

@@ -253,7 +253,8 @@ class TrainingAnswer(_Answer):
     message: str
     error: str | None
     worker: str | None
-    attempts: int
+    attempts: int = Field(description="How many workers were at it since it came further.")
+    priority: int = Field(examples=[0], description="Higher ones come first.")
     candidate_id: int | None
     waiting: str | None = Field(
         default=None, examples=["a worker takes it soon"], description="Why nobody is at it, if somebody should be."
@@ -262,6 +263,16 @@ class TrainingAnswer(_Answer):
     started: datetime | None = Field(validation_alias="started_at")
     finished: datetime | None = Field(validation_alias="finished_at")
     spec: dict[str, Any]
+
+
+class LineAnswer(_Answer):
+    """A line of a training's log."""
+
+    number: int = Field(examples=[17], description="From 1; of a long log the first lines are gone.")
+    at: datetime
+    level: Literal["info", "warning", "error"]
+    worker: str = Field(description="Who says it.")
+    text: str = Field(examples=["step 400 of 1250, loss 0.312"])
 
 
 class TryAnswer(_Answer):

@@ -177,9 +177,15 @@ class TrainingRequest(_Request):
         description="Of the method's recipe or schedule, in place of the task's; the worker knows which there are.",
     )
 
+    priority: int = Field(
+        default=0, ge=-1000, le=1000, description="Trainings of a higher one come first, of the same one the oldest."
+    )
+
     def made_of(self) -> dict[str, str]:
         """Return what the version is made of, for the audit log."""
-        return self.model_dump(include={"kind", "data", "domain", "method", "checkpoint"}, exclude_none=True)
+        return self.model_dump(
+            include={"kind", "data", "domain", "method", "checkpoint", "priority"}, exclude_none=True
+        )
 
     def spec(self) -> TrainingSpec:
         """Return the request for the queue, with the default budget where none is given."""
@@ -191,7 +197,7 @@ class TrainingRequest(_Request):
             "measured": {name: errors.value() for name, errors in self.measured.items()},
             "parameters": {name: str(value) for name, value in self.parameters.items()},
         }
-        return TrainingSpec(**self.model_dump() | changed)
+        return TrainingSpec(**self.model_dump(exclude={"priority"}) | changed)
 
 
 class SignatureFields(_Request):

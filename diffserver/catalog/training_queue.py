@@ -1,15 +1,15 @@
 """Jobs: trainings wait in the database until a worker claims them, under a lease that it keeps renewing.
 
-A worker that stops renewing has lost its job: another claims it, and the first one's result is refused. A
-worker's name must be its own and of one process (host, process id and a random part). Training itself is left
-to the worker.
+They come by priority, and of one priority the oldest first. A worker that stops renewing has lost its job: another
+claims it, and the first one's result is refused. A worker's name must be its own and of one process (host, process id
+and a random part). Training itself is left to the worker, what it keeps meanwhile to `jobs`.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, Select, and_, or_, select
+from sqlalchemy import Engine, Select, or_, select
 from sqlalchemy.orm import Session
 
 from diffclient.measure.error_count import Errors
@@ -17,9 +17,13 @@ from diffserver.catalog import versions
 from diffserver.catalog.training_request import TrainingSpec, require_deliverable, require_sense
 from diffserver.errors import Conflict, JobLost, NotFound
 from diffserver.storage.database import now, writing
-from diffserver.storage.tables import Model, Training
+from diffserver.storage.tables import UNFINISHED, Model, Training
 
 MAX_ATTEMPTS = 3
+"""The workers that may be lost at a training without its coming further."""
+
+IN_TURN = (Training.turn, Training.id)
+"""The order in which trainings are claimed."""
 
 
 def spec_of(training: Training) -> TrainingSpec:
@@ -29,7 +33,7 @@ def spec_of(training: Training) -> TrainingSpec:
     return TrainingSpec(**fields | {"off_grid": tuple(fields.get("off_grid", ())), "measured": measured})
 
 
-def submit(session: Session, spec: TrainingSpec) -> Training:
+def submit(session: Session, spec: TrainingSpec, priority: int = 0) -> Training:
     """Queue a training: a base for a model without versions, an update for one that has some.
 
     Raises NotFound, Conflict, Invalid.
@@ -38,7 +42,7 @@ def submit(session: Session, spec: TrainingSpec) -> Training:
     model = _require_place(session, spec)
     spec = replace(spec, task=model.task)
     require_deliverable(spec)
-    training = Training(model=spec.model, spec=asdict(spec))
+    training = Training(model=spec.model, spec=asdict(spec), turn=-priority)
     session.add(training)
     session.flush()
     return training
@@ -53,7 +57,7 @@ def find(session: Session, training_id: int) -> Training:
 
 
 def claim(engine: Engine, worker: str, lease_s: float) -> Training | None:
-    """Take the oldest training that waits or whose worker was lost; None if there is none.
+    """Take the first training that waits or whose worker was lost; None if there is none.
 
     Never gives one training to two workers. One that has already lost MAX_ATTEMPTS workers fails instead.
     """
@@ -87,15 +91,21 @@ def finish(session: Session, training_id: int, worker: str, candidate_id: int) -
 
     A lease that ran out is no loss as long as no one else has claimed the training.
     """
+    training = require_held(session, training_id, worker)
+    _end(training, "done", now(session))
+    training.progress, training.candidate_id = 1.0, candidate_id
+    session.flush()
+
+
+def require_held(session: Session, training_id: int, worker: str) -> Training:
+    """Return the training that a worker is at, locked until the transaction ends; raises JobLost."""
     training = _held(session, training_id, worker)
     if training is None:
         raise JobLost(
             f"training {training_id} was cancelled or taken over by another worker",
             "drop this result; if the machine sleeps or is overloaded, use a longer lease",
         )
-    _end(training, "done", now(session))
-    training.progress, training.candidate_id = 1.0, candidate_id
-    session.flush()
+    return training
 
 
 def fail(engine: Engine, training_id: int, worker: str, error: str) -> bool:
@@ -149,8 +159,8 @@ def _require_place(session: Session, spec: TrainingSpec) -> Model:
 
 
 def _claimable(moment: datetime) -> Select[Training]:
-    lost = and_(Training.state == "running", Training.lease_until < moment)
-    waiting = select(Training).where(or_(Training.state == "queued", lost)).order_by(Training.id).limit(1)
+    free = or_(Training.state == "queued", Training.lease_until < moment)
+    waiting = select(Training).where(UNFINISHED, free).order_by(*IN_TURN).limit(1)
     return waiting.with_for_update(skip_locked=True)
 
 

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.training_queue import IN_TURN
 from diffserver.storage.database import now, writing
-from diffserver.storage.tables import Training, Worker
+from diffserver.storage.tables import UNFINISHED, Training, Worker
 
 KEPT = timedelta(days=1)
 
@@ -29,7 +30,7 @@ class Presence:
 
 @dataclass(frozen=True)
 class Workforce:
-    """All workers known, and the trainings that nobody is at, oldest first, with the worker that each lost, if any."""
+    """All workers known, and the trainings that nobody is at, in turn, with the worker that each lost, if any."""
 
     known: Sequence[Presence]
     waiting: Mapping[int, str | None]
@@ -84,7 +85,7 @@ def workforce(session: Session) -> Workforce:
     """Return the workers and the trainings that wait."""
     moment = now(session)
     columns = select(Training.id, Training.state, Training.worker)
-    unfinished = session.execute(columns.where(Training.state.in_(("queued", "running"))).order_by(Training.id)).all()
+    unfinished = session.execute(columns.where(UNFINISHED).order_by(*IN_TURN)).all()
     at_hand = {row.worker: row.id for row in unfinished if row.state == "running"}
     rows = session.scalars(select(Worker).order_by(Worker.started_at, Worker.name))
     known = [

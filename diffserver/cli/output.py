@@ -116,6 +116,13 @@ def _show_array(items: Iterable[Any]) -> None:
     sys.stdout.write("[]\n" if before == "[" else "\n]\n")
 
 
+def show_as_they_come(values: Iterable[Any], as_json: bool, text: Callable[[Any], str]) -> None:
+    """Print each value as soon as it is there: a line of JSON, or a line of text."""
+    for value in values:
+        sys.stdout.write((json.dumps(value) if as_json else line(text(value))) + "\n")
+        sys.stdout.flush()
+
+
 def show_wide(*renderables: Any) -> None:
     """Print text and tables; nothing is wrapped unless it goes to a terminal."""
     (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)

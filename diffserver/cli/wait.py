@@ -16,7 +16,10 @@ def follow(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
     """Show the training's progress until it ends; raises Conflict if it ends without a candidate."""
     training = watch(remote, training)
     if training["state"] != "done":
-        raise Conflict(f"training {training['id']} {training['state']}: {why_none(training)}", "see the worker's log")
+        raise Conflict(
+            f"training {training['id']} {training['state']}: {why_none(training)}",
+            f"see its log: diffserver logs {training['id']}",
+        )
     return training
 
 

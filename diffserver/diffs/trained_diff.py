@@ -94,9 +94,7 @@ class TrainedDiff(Parametrised):
             )
         for name, part in self.method.parts.items():
             part.values.copy_(state["values"][name])
-        self.method.restore(state["schedule"])
-        self.done = int(state["done"])
-        self.method.advance(min(self.done, self.steps - 1) / self.steps)
+        self.go_on(int(state["done"]), state["schedule"])
         self.__dict__.pop("_sealed", None)
 
     @property

@@ -21,7 +21,7 @@ from diffserver.methods import parametrised
 from diffserver.methods.definition import Definition
 from diffserver.tasks import Session, Task
 from diffserver.training import loop
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 
 OnProgress = Callable[[float, str], None]

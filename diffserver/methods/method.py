@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,12 @@ class Method(Protocol):
     def advance(self, progress: float) -> None:
         """Enter this point of training (0 to 1); called before every step, and not after the last."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what the method has decided so far, without the parts' parameters: tensors, numbers and texts."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; `advance` is called next."""
+
     def result(self) -> Result:
         """Return the result of training, its payload within the budget; raises MethodError if nothing fits."""
 
@@ -65,4 +71,11 @@ class Steady:
     """A method whose parts are the same at every point of training."""
 
     def advance(self, progress: float) -> None:
+        """Change nothing."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: nothing is decided in training."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Change nothing."""

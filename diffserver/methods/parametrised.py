@@ -9,6 +9,7 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,28 @@ class Parametrised:
         if self.done < self.steps:
             self.method.advance(self.done / self.steps)
 
+    def state(self) -> dict[str, Any]:
+        """Return what training has changed so far, the network's own buffers among it; its tensors go on changing."""
+        values = {name: dict(part.named_parameters()) for name, part in self.method.parts.items()}
+        detached = {name: {own: value.detach() for own, value in of_part.items()} for name, of_part in values.items()}
+        return {"done": self.done, "values": detached, "buffers": self._buffers(), "schedule": self.method.state()}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same network, method and steps."""
+        for name, part in self.method.parts.items():
+            for own, value in part.named_parameters():
+                value.copy_(state["values"][name][own])
+        for name, buffer in self._buffers().items():
+            buffer.copy_(state["buffers"][name])
+        self.go_on(state["done"], state["schedule"])
+
+    def go_on(self, done: int, schedule: Mapping[str, Any]) -> None:
+        """Enter the schedule where so many steps are done and the method has come to this state."""
+        self.method.restore(schedule)
+        self.done = done
+        self.method.advance(min(done, self.steps - 1) / self.steps)
+
     def remove(self) -> None:
         """Take the parts out of the network, which is left with the parent's weights, and trainable as it was."""
         if self._held:
@@ -81,6 +104,10 @@ class Parametrised:
         for parameter in self.network.parameters():
             parameter.requires_grad_(self._trainable.get(id(parameter), False))
 
+    def _buffers(self) -> dict[str, Tensor]:
+        """Return the network's own buffers; those of the parts, and tensors with parts, are not among them."""
+        return {name: buffer for name, buffer in self.network.named_buffers() if name not in self._of_parts}
+
     def _spare_processes(self) -> None:
         """Keep buffers that are equal in all processes out of what DistributedDataParallel sends at every step.
 
@@ -89,9 +116,10 @@ class Parametrised:
         own = {id(buffer) for part in self.method.parts.values() for buffer in part.buffers()}
         there = tensors(self.network, self.method.parts)
         own |= {id(there[name]) for name in self.method.parts}
-        names = [name for name, buffer in self.network.named_buffers() if id(buffer) in own]
+        self._of_parts = {name for name, buffer in self.network.named_buffers() if id(buffer) in own}
         self._ignored = list(getattr(self.network, "_ddp_params_and_buffers_to_ignore", []))
-        self.network._ddp_params_and_buffers_to_ignore = [*self._ignored, *names]  # type: ignore[assignment]
+        ignored = [*self._ignored, *self._of_parts]
+        self.network._ddp_params_and_buffers_to_ignore = ignored  # type: ignore[assignment]
 
 
 class _HeldStatistics:

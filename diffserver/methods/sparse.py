@@ -112,7 +112,8 @@ class SparseDiff:
         self._density, self._threshold, self._fixed = state["density"], state["threshold"], state["fixed"]
         self._stages.state, self._steerings.state = state["stages"]
         for name, part in self.parts.items():
-            part.take(state["parts"][name]["units"])
+            if self._threshold:  # before the first stage no step is taken
+                part.take(state["parts"][name]["units"])
             for buffer_name, buffer in part.named_buffers():
                 buffer.copy_(state["parts"][name][buffer_name])
 

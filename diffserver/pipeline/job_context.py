@@ -14,7 +14,9 @@ from diffclient.tensors.float_bits import bits_of
 from diffclient.tensors.snapshot import Snapshot, TensorSpec
 from diffserver.catalog.candidate import NewShortcut
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.choices.methods import BASE
 from diffserver.evaluation import Evaluation
+from diffserver.pipeline.job.keeping import States
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.object_store import Objects
 from diffserver.tasks import Example, Task
@@ -34,6 +36,10 @@ class Work:
     objects: Objects
     folder: Path
     on_progress: OnProgress
+    states: States | None = None
+    """Where states of trainings are kept; None: nowhere."""
+    part: str = BASE
+    """The name of the training among those of its request."""
     number: int = 0
     """The number of the new version."""
 

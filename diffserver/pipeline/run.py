@@ -16,6 +16,7 @@ from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import GIVEN, SNAPSHOT
 from diffserver.pipeline import enter_checkpoint, from_checkpoint, from_diff, merged_diffs, trials
 from diffserver.pipeline.build_candidate import assess, measure
+from diffserver.pipeline.job.keeping import States
 from diffserver.pipeline.job_context import MeasuredVersion, Work
 from diffserver.pipeline.parent_version import Parent, choose_domain, load_parent
 from diffserver.pipeline.train_version import train_base
@@ -32,14 +33,15 @@ def make_candidate(
     folder: Path,
     on_progress: OnProgress,
     find: Callable[[str], Task] = load_task,
+    states: States | None = None,
 ) -> NewCandidate:
     """Make the candidate of a request, by up to a few trainings; `folder`, which the caller removes, takes their files.
 
-    `find` returns the task of a name.
+    `find` returns the task of a name. Trainings go on from what `states` has of them.
 
-    Raises Invalid, TaskError, MethodError, RangeError, and Cancelled once `on_progress` answers False.
+    Raises Invalid, TaskError, MethodError, RangeError, Cancelled once `on_progress` answers False, and JobLost.
     """
-    work = Work(spec, find(spec.task), objects, folder, on_progress)
+    work = Work(spec, find(spec.task), objects, folder, on_progress, states)
     if spec.kind == "base":
         return _base(work)
     parent = load_parent(spec, engine, objects, folder)

@@ -116,6 +116,7 @@ def _work_for(work: Work, goal: Goal, training: NextTraining, before: int) -> Wo
         spec = replace(spec, parameters={})  # what was asked for is of the diffs, not of what they are held against
     folder = work.folder / f"{before + 1}-{training.method}"
     folder.mkdir()
+    work = replace(work, part=folder.name)
     if goal.trainings == 1:
         return replace(work, spec=spec, folder=folder)
     budget = "" if training.budget is None else f" at {training.budget:.2%}"

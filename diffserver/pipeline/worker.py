@@ -1,7 +1,7 @@
 """The worker: claims trainings from the database, runs the pipeline, records candidates.
 
 It survives the database's errors, and writes again until it succeeds. Heartbeats renew the lease while the pipeline is
-busy; the pipeline notices a cancellation at its next step.
+busy, and end it once the training is cancelled or another worker's. What surrounds a training is left to `job`.
 """
 
 import os
@@ -21,9 +21,12 @@ from diffserver.catalog.candidate import NewCandidate
 from diffserver.errors import DiffServerError, JobLost
 from diffserver.logs import make_log
 from diffserver.methods.method import MethodError
-from diffserver.pipeline.heartbeat import heartbeats, presence
+from diffserver.pipeline.job.heartbeat import heartbeats, presence, repeating
+from diffserver.pipeline.job.interrupt import Interrupt, interruptible
+from diffserver.pipeline.job.job_log import FLUSH_SECONDS, JobLog, Lines
+from diffserver.pipeline.job.keeping import AWAY, States, remove_ended
+from diffserver.pipeline.job.work_folder import work_folder
 from diffserver.pipeline.run import make_candidate
-from diffserver.pipeline.work_folder import work_folder
 from diffserver.settings import Settings
 from diffserver.storage.database import writing
 from diffserver.storage.object_store import Objects
@@ -37,6 +40,9 @@ IDLE_SECONDS = 1.0
 EXPECTED = (DiffServerError, DiffClientError, TaskError, MethodError)
 """Failures for which the request is to blame, whose messages its author reads."""
 
+TOLD = ("kind", "domain", "method", "budget", "max_drift", "seed", "device", "checkpoint")
+"""What the log says of a request."""
+
 log = make_log()
 
 
@@ -48,26 +54,41 @@ class Worker:
         self._objects = Objects(settings.objects)
         self._task_files = settings.task_files
         self._find = partial(load_task, files=settings.task_files)
-        self._lease_s = settings.lease_seconds
+        self._lease_s, self._save_s = settings.lease_seconds, settings.save_seconds
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._lines, self._interrupt = Lines(engine, self.name), Interrupt()
 
-    def run(self, once: bool = False) -> None:
-        """Run trainings for ever, or until none waits; on KeyboardInterrupt the current one is put back."""
+    def run(self, once: bool = False) -> bool:
+        """Run trainings for ever, or until none waits; on KeyboardInterrupt the current one is put back.
+
+        Return whether one was interrupted in the middle of its code: then go on in a new process.
+        """
         log.info("worker starts", worker=self.name)
         self._log_tasks()
-        with work_folder(self.name) as folder, presence(self._engine, self.name, self._lease_s):
+        with (
+            work_folder(self.name) as folder,
+            presence(self._engine, self.name, self._lease_s),
+            repeating("log of trainings", self._lines.flush, FLUSH_SECONDS),
+        ):
             try:
-                while True:
-                    training = patient(training_queue.claim)(self._engine, self.name, self._lease_s)
-                    if training is not None:
-                        self._work(training, folder)
-                    elif once:
-                        return
-                    else:
-                        time.sleep(IDLE_SECONDS)
+                return self._take(folder, once)
             except KeyboardInterrupt:
                 self._put_back()
                 raise
+
+    def _take(self, folder: Path, once: bool) -> bool:
+        """Take one training after another; return whether one was interrupted."""
+        while True:
+            training = patient(training_queue.claim)(self._engine, self.name, self._lease_s)
+            if training is not None:
+                self._work(training, folder)
+            self._tidy()
+            if self._interrupt.fired:
+                return True
+            if training is None and once:
+                return False
+            if training is None:
+                time.sleep(IDLE_SECONDS)
 
     def _log_tasks(self) -> None:
         """Log the tasks of the worker's files; a broken file does not affect other tasks."""
@@ -79,27 +100,35 @@ class Worker:
 
     def _work(self, training: Training, folder: Path) -> None:
         """Run one claimed training to its candidate, or record why there is none."""
-        bound = log.bind(training=training.id, model=training.model)
-        bound.info("training starts", spec=training.spec)
+        job = JobLog(log.bind(training=training.id, model=training.model), self._lines, training.id)
+        job.info("training starts", **{name: training.spec[name] for name in TOLD if name in training.spec})
         try:
-            new = self._train(training, folder)
-            bound.info("training done", candidate=self._record(training.id, new), refusals=list(new.refusals))
+            new = self._train(training, folder, job)
+            job.info("training done", candidate=self._record(training.id, new), refusals=list(new.refusals))
         except (Cancelled, JobLost):
-            bound.info("training cancelled, or taken over")
+            job.info("training cancelled, or taken over")
         except EXPECTED as error:
-            bound.warning("training failed", error=str(error))
+            job.warning("training failed", error=str(error))
             self._fail(training.id, str(error))
         except Exception as error:
-            bound.exception("training failed unexpectedly")
+            job.exception("training failed unexpectedly")
             self._fail(training.id, f"{type(error).__name__}: {error}")
 
-    def _train(self, training: Training, folder: Path) -> NewCandidate:
+    def _train(self, training: Training, folder: Path, job: JobLog) -> NewCandidate:
         spec = training_queue.spec_of(training)
         with (
-            heartbeats(self._engine, self.name, training.id, self._lease_s) as pulse,
-            tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as files,
+            tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name,
+            interruptible() as self._interrupt,
+            heartbeats(self._engine, self.name, training.id, self._lease_s, self._interrupt) as pulse,
         ):
-            return make_candidate(spec, self._engine, self._objects, Path(files), pulse.note, self._find)
+            files = Path(name)
+            states = States(self._engine, self._objects, job, training.id, self.name, self._save_s, files)
+
+            def on_progress(progress: float, message: str) -> bool:
+                job.progress(message)
+                return pulse.note(progress, message)
+
+            return make_candidate(spec, self._engine, self._objects, files, on_progress, self._find, states)
 
     @patient
     def _record(self, training_id: int, new: NewCandidate) -> int:
@@ -112,9 +141,19 @@ class Worker:
     def _fail(self, training_id: int, error: str) -> None:
         patient(training_queue.fail)(self._engine, training_id, self.name, error)
 
+    def _tidy(self) -> None:
+        """Write the lines that wait, and remove the states of trainings that are over; what fails is done later."""
+        try:
+            self._lines.flush()
+            remove_ended(self._engine, self._objects)
+        except AWAY as error:
+            log.warning("the worker could not tidy up", error=str(error))
+
     def _put_back(self) -> None:
         """Release the training, without a retry on the way out: if that fails, it is taken up when its lease ends."""
         try:
-            training_queue.release(self._engine, self.name)
+            for training_id in training_queue.release(self._engine, self.name):
+                self._lines.add(training_id, "info", "the worker stops, and puts the training back")
+            self._lines.flush()
         except SQLAlchemyError as error:
             log.warning("the training could not be put back", error=str(error))

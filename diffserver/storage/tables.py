@@ -36,6 +36,8 @@ IN_FORCE = text("superseded_at IS NULL")
 OF_UPDATES = text("stage <> 'field'")
 UNDER_WAY = text("state in ('proposed', 'running', 'paused')")
 UNDELIVERED = text("delivered_at IS NULL")
+UNFINISHED = text("state in ('queued', 'running')")
+"""Of trainings. A query names it as it stands here, or SQLite does not take the index."""
 
 METADATA = Base.metadata
 
@@ -201,25 +203,59 @@ class Training(Base):
     __tablename__ = "trainings"
     __table_args__ = (
         CheckConstraint("state in ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
-        Index(None, "state", "id"),
         Index(None, "model", "id"),
+        _where("ix_trainings_in_turn", UNFINISHED, "turn", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
     spec: Mapped[dict[str, Any]]
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Lower ones come first: the priority, negated, so that an index has turn and age in one direction."""
     state: Mapped[str] = mapped_column(String(16), default="queued")
     progress: Mapped[float] = mapped_column(default=0.0)
     message: Mapped[str] = mapped_column(Prose, default="")
     error: Mapped[str | None] = mapped_column(Prose)
     worker: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    """The workers that were at it since it came further."""
     lease_seconds: Mapped[float] = mapped_column(default=0.0)
     lease_until: Mapped[datetime | None]
     candidate_id: Mapped[int | None] = mapped_column(ForeignKey("candidates.id"))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+    @property
+    def priority(self) -> int:
+        """How urgent it is: trainings of a higher one come first."""
+        return -self.turn
+
+
+class SavedState(Base):
+    """The last state of a training, or of one of its parts, to go on from; `object` holds it."""
+
+    __tablename__ = "saved_states"
+
+    training_id: Mapped[int] = mapped_column(ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[str] = mapped_column(String(64), primary_key=True)
+    step: Mapped[int]
+    object: Mapped[Blob] = composite(digest_column(name="object_sha256"), length_column(name="object_length"))
+    worker: Mapped[str]
+    saved_at: Mapped[datetime]
+
+
+class TrainingLine(Base):
+    """A line of a training's log, by its number in there."""
+
+    __tablename__ = "training_lines"
+
+    training_id: Mapped[int] = mapped_column(ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    level: Mapped[str] = mapped_column(String(16))
+    worker: Mapped[str]
+    text: Mapped[str] = mapped_column(Prose)
 
 
 class Worker(Base):

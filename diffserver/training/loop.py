@@ -1,13 +1,13 @@
 """The training loop: a task's network, a method in place of its weights, new examples and replayed ones.
 
-It is seeded, and `on_progress` can stop it. Methods, losses and files are left to others.
+It is seeded, `on_progress` can stop it, and with a keeper it goes on from where it was saved last. Methods, losses and
+files are left to others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -17,18 +17,10 @@ from diffserver.choices import hardware
 from diffserver.methods.method import Method, MethodError
 from diffserver.methods.parametrised import Parametrised
 from diffserver.methods.recipe import Recipe
-from diffserver.tasks import Example, Task
+from diffserver.tasks import Task
+from diffserver.training.batches import Batches, Lesson, steps_of
 from diffserver.training.progress import Cancelled, OnProgress
-
-SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size before they are cut into batches
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """The new domain's examples, and those of each earlier domain for replay."""
-
-    new: Sequence[Example]
-    earlier: Sequence[Sequence[Example]] = ()
+from diffserver.training.saved_state import Keeper, Running
 
 
 def train(
@@ -42,6 +34,7 @@ def train(
     device: str = "auto",
     hold_statistics: bool = True,
     on_progress: OnProgress | None = None,
+    keeper: Keeper | None = None,
 ) -> None:
     """Train the method's parameters through the network.
 
@@ -52,23 +45,30 @@ def train(
     Raises:
         Cancelled: `on_progress` answered False.
         MethodError: the device is not there, there is nothing to learn from, or the loss is not finite.
+        UnfitState: the keeper's last state is of another training.
     """
     device, rng = choose_device(device), np.random.default_rng(seed)
     if not len(lesson.new):
         raise MethodError("there are no examples to learn from")
     torch.manual_seed(seed)  # for dropout in a task's network
-    steps = _steps(lesson, recipe)
+    steps = steps_of(lesson, recipe)
     diff = Parametrised(network.to(device), method, steps, hold_statistics=hold_statistics)
-    optimizer = _optimiser(diff.parameters(), recipe)
+    batches, optimizer = Batches(task, lesson, recipe, rng), _optimiser(diff.parameters(), recipe)
+    running = Running(diff, optimizer, batches)
     try:
-        for step, examples in enumerate(_draw_batches(task, lesson, recipe, steps, rng)):
-            progress = step / steps
+        if keeper and (state := keeper.last()):
+            running.restore(state)
+        while diff.done < steps:
+            progress = diff.done / steps
             optimizer.param_groups[0]["lr"] = recipe.learning_rate * _rate(progress, recipe.warmup)
-            loss = task.loss(network, task.batch(examples, rng, device))
+            loss = task.loss(network, task.batch(batches.draw(), rng, device))
             _improve(optimizer, loss, recipe.clip)
-            if on_progress and not on_progress(progress, f"step {step + 1} of {steps}, loss {loss.item():.3f}"):
-                raise Cancelled(f"stopped at step {step + 1} of {steps}")
+            where = f"step {diff.done + 1} of {steps}"
+            if on_progress and not on_progress(progress, f"{where}, loss {loss.item():.3f}"):
+                raise Cancelled(f"stopped at {where}")
             diff.step()
+            if keeper:
+                keeper.keep(running.state, ended=diff.done == steps)
     finally:
         diff.remove()
 
@@ -102,46 +102,3 @@ def _rate(progress: float, warmup: float) -> float:
     if progress < warmup:
         return (progress + 0.001) / warmup
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def _replayed(lesson: Lesson, recipe: Recipe) -> int:
-    """Return the number of examples in a batch that come from earlier domains."""
-    return min(recipe.batch - 1, round(recipe.batch * recipe.replay)) if any(map(len, lesson.earlier)) else 0
-
-
-def _steps(lesson: Lesson, recipe: Recipe) -> int:
-    if recipe.epochs is None:
-        return recipe.steps
-    return math.ceil(recipe.epochs * len(lesson.new) / (recipe.batch - _replayed(lesson, recipe)))
-
-
-def _draw_batches(
-    task: Task, lesson: Lesson, recipe: Recipe, steps: int, rng: np.random.Generator
-) -> Iterator[list[Example]]:
-    """Yield one batch a step: new examples and replayed ones, each group of about equal size."""
-    replayed = _replayed(lesson, recipe)
-    new = _batches(task, _endless(lesson.new, rng), recipe.batch - replayed, rng)
-    earlier = _batches(task, _taking_turns(lesson.earlier, rng), replayed, rng) if replayed else None
-    for _ in range(steps):
-        yield next(new) + (next(earlier) if earlier else [])
-
-
-def _batches(task: Task, examples: Iterator[Example], size: int, rng: np.random.Generator) -> Iterator[list[Example]]:
-    while True:
-        pool = sorted((next(examples) for _ in range(SORTED_TOGETHER * size)), key=task.size)
-        for number in rng.permutation(SORTED_TOGETHER):
-            yield pool[number * size : (number + 1) * size]
-
-
-def _endless(examples: Sequence[Example], rng: np.random.Generator) -> Iterator[Example]:
-    while True:
-        for number in rng.permutation(len(examples)):
-            yield examples[number]
-
-
-def _taking_turns(domains: Sequence[Sequence[Example]], rng: np.random.Generator) -> Iterator[Example]:
-    """Yield examples of all domains, drawn by the square roots of the domains' sizes."""
-    sources = [_endless(examples, rng) for examples in domains if len(examples)]
-    roots = np.sqrt([len(examples) for examples in domains if len(examples)])
-    while True:
-        yield next(sources[rng.choice(len(sources), p=roots / roots.sum())])

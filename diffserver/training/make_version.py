@@ -18,13 +18,15 @@ from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode
 from diffclient.tensors.snapshot import Array, Snapshot, Table, enter_grid, write_snapshot
 from diffserver.methods.definition import Definition
-from diffserver.methods.method import MethodError, Packed, Result, Weights
+from diffserver.methods.method import Method, MethodError, Packed, Result, Weights
 from diffserver.methods.setting import Setting
 from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
-from diffserver.training.loop import Lesson, train
+from diffserver.training.batches import Lesson
+from diffserver.training.loop import train
 from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import OnProgress
+from diffserver.training.saved_state import Keeper, UnfitState
 from diffserver.training.state_arrays import state_of
 from diffserver.training.trainable import require_trainable, require_unmoved
 
@@ -53,10 +55,12 @@ def make_version(
     full: ExistingVersion | None = None,
     device: str = "auto",
     on_progress: OnProgress | None = None,
+    keeper: Keeper | None = None,
 ) -> NewVersion:
     """Train by a method from a parent, or version 0 from nothing, and write the weights of devices to `out`.
 
-    `full` is the fully retrained model that some methods compress.
+    `full` is the fully retrained model that some methods compress. With a `keeper`, training goes on from its last
+    state; one that does not fit is refused, and training begins anew.
 
     Raises TaskError, MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
     """
@@ -64,14 +68,24 @@ def make_version(
     require_trainable(network, first=parent is None)
     table, weights = _start(network, parent)
     teacher = None if full is None else full.snapshot.read_all()
-    method = definition.make(Setting(weights, table, budget, seed, network, teacher))
-    if recipe := definition.recipe:
-        train(
-            task, network, method, lesson, recipe,
-            seed=seed, device=device, hold_statistics=parent is not None, on_progress=on_progress,
-        )  # fmt: skip
-        if parent is not None:
-            require_unmoved(weights, state_of(network))
+
+    def trained() -> Method:
+        method = definition.make(Setting(weights, table, budget, seed, network, teacher))
+        if recipe := definition.recipe:
+            train(
+                task, network, method, lesson, recipe, seed=seed, device=device,
+                hold_statistics=parent is not None, on_progress=on_progress, keeper=keeper,
+            )  # fmt: skip
+        return method
+
+    try:
+        method = trained()
+    except UnfitState as error:
+        assert keeper is not None  # or there would be no state
+        keeper.refuse(str(error))
+        method = trained()
+    if definition.recipe and parent is not None:
+        require_unmoved(weights, state_of(network))
     return write_version(method.result(), parent, out, state_of(network).constants)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from diffserver.storage.tables import Candidate, Payload, Shortcut, Step, Training
+from diffserver.storage.tables import UNFINISHED, Candidate, Payload, Shortcut, Step, Training
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _of_candidates(session: Session, without: Collection[int]) -> Iterator[Named
 
 
 def _of_trainings(session: Session) -> Iterator[Named]:
-    under_way = select(Training.id, Training.spec).where(Training.state.in_(["queued", "running"]))
+    under_way = select(Training.id, Training.spec).where(UNFINISHED)
     for row in session.execute(under_way.order_by(Training.id)):
         if sha256 := row.spec.get("checkpoint"):
             yield Named(sha256, None, f"checkpoint of training {row.id}")

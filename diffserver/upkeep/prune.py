@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, func, select, union, update
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.jobs import saved_states
 from diffserver.rollouts.records import UNDER_WAY
 from diffserver.settings import Retention
 from diffserver.storage.changes import UNTOLD
@@ -94,7 +95,7 @@ def plan(engine: Engine, objects: Objects, keep: Retention, moment: datetime) ->
             candidates=candidates,
             audit=older(_audit(session), ago(keep.audit)),
             events=older(_events(session), ago(keep.events)),
-            objects=stale_objects(stored, named, ago(keep.uploads)),
+            objects=stale_objects(stored, {*named, *saved_states.objects(session)}, ago(keep.uploads)),
             unfinished=objects.unfinished(ago(1)),
         )
 
@@ -116,7 +117,7 @@ def carry_out(engine: Engine, objects: Objects, planned: Plan) -> None:
     for ids in _batches(planned.events):
         _run(engine, delete(Event).where(Event.id.in_(ids)))
     with reading(engine) as session:
-        named = named_objects(session)
+        named = {*named_objects(session), *saved_states.objects(session)}
     for item in planned.objects:
         if item.sha256 not in named and objects.find(item.sha256) == item:
             objects.remove(item.sha256)

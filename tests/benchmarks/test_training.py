@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.training import METHODS, Costs, measure
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from tests.server.points import CLASSES, PointsTask
 
 

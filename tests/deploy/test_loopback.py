@@ -18,7 +18,6 @@ import pytest
 from deploy.loopback import control
 from deploy.loopback.programs import NEEDED, PROMETHEUS, Failed
 from deploy.loopback.topology import Topology
-from diffserver.settings import Settings
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.deploy.load import polling
 from tests.hostile.home_server import HomeServer, client, until
@@ -136,7 +135,6 @@ def test_a_killed_server_costs_no_poll(topology: Topology, device_token: str) ->
     assert topology.replicas[0].pid not in (None, killed)
 
 
-@pytest.mark.skipif(not hasattr(Settings, "drain_seconds"), reason="servers of this release do not drain")
 def test_a_rolling_restart_costs_no_poll(topology: Topology, device_token: str) -> None:
     before = [process.pid for process in topology.replicas]
     with polling(topology.url, device_token) as counts:

@@ -23,7 +23,8 @@ from diffserver.methods.method import Method  # noqa: E402
 from diffserver.methods.recipe import Recipe  # noqa: E402
 from diffserver.methods.setting import Setting  # noqa: E402
 from diffserver.tasks import Forward, Task  # noqa: E402
-from diffserver.training.loop import Lesson, train  # noqa: E402
+from diffserver.training.batches import Lesson  # noqa: E402
+from diffserver.training.loop import train  # noqa: E402
 
 INPUTS, CLASSES = 16, 8
 

@@ -38,6 +38,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_TASK_FILES": "/tasks/one.py, /tasks/two.py:Two,",
         "DIFFSERVER_KEYS": "/keys",
         "DIFFSERVER_LEASE_SECONDS": "30",
+        "DIFFSERVER_SAVE_SECONDS": "0",
         "DIFFSERVER_WRITE_SECONDS": "1",
         "DIFFSERVER_MAX_CONNECTIONS": "2",
         "DIFFSERVER_HEADER_SECONDS": "3",
@@ -66,7 +67,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 1, 2, 3, 4, 5, 6, 7, 8, 9, True, Quotas(1, 2, 3),
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, True, Quotas(1, 2, 3),
         Retention(4, 5, 6, 7, 8, 9, 10, 11, 12), Webhook("https://hooks.example.org/a/path", SECRET),
     )  # fmt: skip
 

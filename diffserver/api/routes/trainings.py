@@ -20,13 +20,14 @@ from diffserver.api.access import (
     numbered,
     page,
 )
-from diffserver.api.answers import CandidateAnswer, Page, TrainingAnswer, VersionAnswer
+from diffserver.api.answers import CandidateAnswer, LineAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.catalog import audit, training_queue, versions
 from diffserver.catalog.admin import model_changes
+from diffserver.catalog.jobs import lines
 from diffserver.catalog.workers import workforce
 from diffserver.errors import NotFound
 from diffserver.storage.database import reading, writing
@@ -40,7 +41,7 @@ OfModel = Annotated[Name | None, Query(description="Of this model only.")]
 
 @router.post("/trainings", status_code=202, dependencies=[Writing], responses=declared(404, 409))
 def submit_training(body: TrainingRequest, engine: Database, objects: Store, who: Publisher) -> TrainingAnswer:
-    """Queue a training; a worker takes it, and its candidate appears when it is done."""
+    """Queue a training; a worker takes it in its turn, and its candidate appears when it is done."""
     if body.checkpoint and not objects.exists(body.checkpoint):
         raise NotFound(
             f"there is no checkpoint {body.checkpoint}", f"upload it with PUT /v1/checkpoints/{body.checkpoint}"
@@ -48,7 +49,7 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, who
     if body.graph and not objects.exists(body.graph):
         raise NotFound(f"there is no graph {body.graph}", f"upload it with PUT /v1/checkpoints/graphs/{body.graph}")
     with writing(engine) as session:
-        training = training_queue.submit(session, body.spec())
+        training = training_queue.submit(session, body.spec(), body.priority)
         audit.record(session, who, "training.submit", training.model, training=training.id, **body.made_of())
         return _described(session, [TrainingAnswer.model_validate(training)])[0]
 
@@ -71,9 +72,20 @@ def get_training(training_id: RowId, engine: Database, _who: Viewer) -> Training
         return _described(session, [TrainingAnswer.model_validate(training)])[0]
 
 
+@router.get("/trainings/{training_id}/log", responses=declared(404))
+def list_training_lines(
+    training_id: RowId, engine: Database, _who: Viewer, limit: Limit = 100, after: AfterNumber = 0
+) -> Page[LineAnswer]:
+    """What its workers said of a training, oldest first; `after` is the number of the last line that is known."""
+    with reading(engine) as session:
+        training_queue.find(session, training_id)
+        rows = lines.entries(session, training_id, after, limit + 1)
+    return page(rows, limit, LineAnswer, lambda row: row.number)
+
+
 @router.delete("/trainings/{training_id}", dependencies=[Writing], responses=declared(404, 409))
 def cancel_training(training_id: RowId, engine: Database, who: Publisher) -> TrainingAnswer:
-    """Cancel a training; a worker at it stops at its next heartbeat."""
+    """Cancel a training for good; a worker at it stops at its next heartbeat, whatever it is at."""
     with writing(engine) as session:
         training = training_queue.cancel(session, training_id)
         audit.record(session, who, "training.cancel", training.model, training=training_id)

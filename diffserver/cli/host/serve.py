@@ -1,5 +1,6 @@
 """Commands that run until they are stopped: serve, worker."""
 
+import os
 import signal
 import sys
 from contextlib import nullcontext
@@ -92,7 +93,8 @@ def worker(
         end_with_parent()
     engine = connect(settings.database)
     migrate.check(engine)
-    Worker(engine, settings).run(once)
+    if Worker(engine, settings).run(once):
+        os.execv(sys.executable, sys.orig_argv)  # the same command, without what an interrupted task has left
 
 
 def _require_files(settings: Settings) -> None:

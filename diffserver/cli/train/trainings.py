@@ -26,6 +26,7 @@ Parameters = Annotated[
     typer.Option("--set", help="A parameter of the recipe, learning_rate=0.002, as in an experiment. Repeatable."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Priority = Annotated[int, typer.Option("--priority", min=-1000, max=1000, help="Trainings of a higher one come first.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
 _DIFFS = method_names(Use.TRAINED_DIFF)
@@ -59,6 +60,7 @@ def base(
         list[str] | None,
         typer.Option("--off-grid", help="Tensors (a pattern) of the checkpoint that only exact diffs may change."),
     ] = None,
+    priority: Priority = 0,
     detach: Detach = False,
     server: Server = URL,
     token: Token = None,
@@ -77,7 +79,7 @@ def base(
         raise Invalid("there is no --data to train or to measure on", "pass --data <folder>")
     task = task or ("asr" if data else DELIVERY)
     spec = _spec("base", model, data, domain, seed, epochs, device, parameters)
-    spec |= {"task": task, "off_grid": off_grid or []}
+    spec |= {"task": task, "off_grid": off_grid or [], "priority": priority}
     if from_checkpoint:
         with connected(server, token) as remote:
             spec |= upload(remote, from_checkpoint, task)
@@ -115,6 +117,7 @@ def train(
     epochs: Epochs = None,
     parameters: Parameters = None,
     device: Device = "auto",
+    priority: Priority = 0,
     detach: Detach = False,
     server: Server = URL,
     token: Token = None,
@@ -125,10 +128,11 @@ def train(
     One training, or with `--max-drift` or `--method auto` up to three, which are then shown.
 
     Examples: `diffserver train commands --data corpus --domain 1-athletes --budget 0.02`,
-    `diffserver train commands --data corpus --max-drift 1.0 --method auto`
+    `diffserver train commands --data corpus --max-drift 1.0 --method auto`,
+    `diffserver train commands --data corpus --priority 10 --detach`
     """
     options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
-    options["channel"] = channel
+    options |= {"channel": channel, "priority": priority}
     spec = _spec("update", model, data, domain, seed, epochs, device, parameters)
     _submit(spec | options, server, token, detach, as_json)
 
@@ -143,11 +147,12 @@ def trainings(
     with connected(server, token) as remote:
         items = list(remote.pages("/v1/trainings", model=model))
     rows = [
-        (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["state"],
-         f"{item['progress']:.0%}", item["error"] or item["waiting"] or item["message"], item["candidate_id"])
+        (item["id"], item["spec"]["model"], item["spec"]["kind"], item["spec"]["domain"], item["priority"],
+         item["state"], f"{item['progress']:.0%}", item["error"] or item["waiting"] or item["message"],
+         item["candidate_id"])
         for item in items
     ]  # fmt: skip
-    headings = ["id", "model", "kind", "domain", "state", "progress", "message", "candidate"]
+    headings = ["id", "model", "kind", "domain", "priority", "state", "progress", "message", "candidate"]
     show(items, as_json, listing("Trainings", headings, rows))
 
 
@@ -157,7 +162,10 @@ def cancel(
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a training that waits or runs."""
+    """Cancel a training that waits or runs: at once, whatever it is at, and for good.
+
+    Example: `diffserver cancel 7`
+    """
     with connected(server, token) as remote:
         show(remote.delete(f"/v1/trainings/{number}"), as_json, f"Training {number} is cancelled.")
 

@@ -43,6 +43,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "list_channels": VIEWERS,
     "list_trainings": VIEWERS,
     "get_training": VIEWERS,
+    "list_training_lines": VIEWERS,
     "list_candidates": VIEWERS,
     "get_candidate": VIEWERS,
     "get_status": VIEWERS,

@@ -16,6 +16,7 @@ MEMBERS = {"type", "title", "status", "detail", "remedy", "request_id"}
         ("GET", "/nowhere", None, 404, "not-found"),
         ("GET", "/v1/models/nobody", None, 404, "not-found"),
         ("GET", "/v1/trainings/7", None, 404, "not-found"),
+        ("GET", "/v1/trainings/7/log", None, 404, "not-found"),
         ("GET", "/v1/candidates/7", None, 404, "not-found"),
         ("GET", "/v1/models/nobody/versions", None, 404, "not-found"),
         ("GET", "/v1/models/nobody/devices", None, 404, "not-found"),

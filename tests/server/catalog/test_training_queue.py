@@ -2,15 +2,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert, text
 
 from diffserver.catalog import training_queue, versions
 from diffserver.catalog.training_request import TrainingSpec
+from diffserver.catalog.workers import workforce
 from diffserver.choices.delivery import DELIVERY
 from diffserver.errors import Conflict, Invalid, JobLost, NotFound
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Candidate, Training
 from tests.server import factories
@@ -23,9 +26,9 @@ LEASE = 60.0
 EXPIRED = -1.0
 
 
-def submit(engine: Engine, spec: TrainingSpec = BASE, count: int = 1) -> Sequence[int]:
+def submit(engine: Engine, spec: TrainingSpec = BASE, count: int = 1, priority: int = 0) -> Sequence[int]:
     with writing(engine) as session:
-        return [training_queue.submit(session, spec).id for _ in range(count)]
+        return [training_queue.submit(session, spec, priority).id for _ in range(count)]
 
 
 def look(engine: Engine, training_id: int) -> Training:
@@ -75,6 +78,34 @@ def test_the_oldest_comes_first(engine: Engine) -> None:
     assert [claimed(engine, f"w{n}") for n in range(4)] == [*ids, None]
 
 
+def test_a_higher_priority_comes_first_and_of_one_the_oldest(engine: Engine) -> None:
+    usual = submit(engine, count=2)
+    (later,) = submit(engine, priority=-1)
+    urgent = submit(engine, count=2, priority=5)
+    in_turn = [*urgent, *usual, later]
+    with reading(engine) as session:
+        assert list(workforce(session).waiting) == in_turn
+    assert claimed(engine, "lost", EXPIRED) == urgent[0]
+    assert [claimed(engine, f"w{n}") for n in range(6)] == [*in_turn, None]
+
+
+def test_a_claim_reads_the_unfinished_in_turn_by_an_index(engine: Engine) -> None:
+    with writing(engine) as session:
+        done = [{"model": "speech", "spec": {}, "state": "done"} for _ in range(2000)]
+        versions.open_model(session, "speech", "asr")
+        session.execute(insert(Training), done)
+    submit(engine, count=3)
+    with writing(engine) as session:
+        if engine.dialect.name == "postgresql":
+            session.execute(text("ANALYZE trainings"))
+        query = training_queue._claimable(utc_now()).compile(engine, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN " if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = str(session.execute(text(explain + str(query).replace(":", r"\:"))).all())
+    assert "ix_trainings_in_turn" in plan
+    assert "sort" not in plan.lower()
+    assert "TEMP B-TREE" not in plan
+
+
 CLAIM_ALL = """
 import sys
 from diffserver.catalog import training_queue
@@ -90,7 +121,7 @@ while training := training_queue.claim(engine, sys.argv[2], 60):
 
 
 def test_workers_in_processes_of_their_own_never_get_the_same_training(engine: Engine, database_url: str) -> None:
-    ids = submit(engine, count=60)
+    ids = [number for priority in (0, 7, -7) for number in submit(engine, count=20, priority=priority)]
     arguments = [sys.executable, "-c", CLAIM_ALL, database_url]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     workers: list[Any] = [subprocess.Popen([*arguments, f"w{n}"], text=True, **pipes) for n in range(3)]
@@ -101,7 +132,10 @@ def test_workers_in_processes_of_their_own_never_get_the_same_training(engine: E
         worker.stdin.flush()
     printed = [worker.communicate()[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
-    assert sorted(int(line) for out in printed for line in out.split()) == list(ids)
+    each = [[int(line) for line in out.split()] for out in printed]
+    assert sorted(chain(*each)) == ids
+    in_turn = [*ids[20:40], *ids[:20], *ids[40:]]
+    assert [sorted(of_one, key=in_turn.index) for of_one in each] == each
 
 
 def test_a_lost_training_is_claimed_again_and_its_first_worker_refused(engine: Engine) -> None:

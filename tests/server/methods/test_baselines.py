@@ -22,7 +22,8 @@ from diffserver.methods.lora import choose_ranks
 from diffserver.methods.method import Method, MethodError, Packed, Result, Weights
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
-from diffserver.training.loop import Lesson, train
+from diffserver.training.batches import Lesson
+from diffserver.training.loop import train
 from tests.server.points import PointsTask, as_version, retrained, weights_of
 
 OLD, NEW = (0, 1, 2, 3, 4), (5, 6, 7)

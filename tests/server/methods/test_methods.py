@@ -18,7 +18,8 @@ from diffserver.methods.definition import load_definition
 from diffserver.methods.method import Method, MethodError, Retrained, Weights
 from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
-from diffserver.training.loop import Lesson, train
+from diffserver.training.batches import Lesson
+from diffserver.training.loop import train
 from tests.server.points import PointsTask, as_version, parameters_of, retrained, weights_of
 
 DIFFS = ("sparse", "hashed")

@@ -20,7 +20,7 @@ from diffserver.pipeline.parent_version import find_reference  # noqa: E402
 from diffserver.pipeline.search import trial_search  # noqa: E402
 from diffserver.storage.database import writing  # noqa: E402
 from diffserver.tasks import Task  # noqa: E402
-from diffserver.training.loop import Lesson  # noqa: E402
+from diffserver.training.batches import Lesson  # noqa: E402
 from tests.server.experiment.toy_experiments import FiledPoints, write_domains  # noqa: E402
 from tests.server.pipeline.home import Home  # noqa: E402
 from tests.server.points import retrained  # noqa: E402

@@ -19,7 +19,8 @@ from diffserver.methods.recipe import Recipe
 from diffserver.methods.setting import Setting
 from diffserver.tasks.asr.corpus import Sizes, build_corpus
 from diffserver.tasks.asr.task import AsrTask
-from diffserver.training.loop import Lesson, train
+from diffserver.training.batches import Lesson
+from diffserver.training.loop import train
 from tests.server.points import as_version, retrained
 
 BUDGET = 0.05

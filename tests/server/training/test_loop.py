@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from diffserver.methods.method import MethodError
 from diffserver.methods.recipe import Recipe
-from diffserver.training.loop import Lesson, choose_device
+from diffserver.training.batches import Lesson
+from diffserver.training.loop import choose_device
 from diffserver.training.progress import Cancelled
 from tests.server.points import Point, PointsTask, retrained
 

@@ -17,7 +17,7 @@ from diffclient.tensors.snapshot import Snapshot, fp32_bytes
 from diffserver.diffs import to_int8
 from diffserver.methods.definition import load_definition
 from diffserver.methods.method import MethodError
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import Cancelled

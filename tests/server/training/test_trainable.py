@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diffclient.tensors.snapshot import Array, Snapshot, enter_grid, write_snapshot
 from diffserver.methods.definition import load_definition
 from diffserver.tasks import TaskError
-from diffserver.training.loop import Lesson
+from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.state_arrays import state_of
 from diffserver.training.trainable import untrained

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from diffserver.catalog import audit, devices, training_queue
+from diffserver.catalog.jobs import saved_states
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.events.outbox import new_event
 from diffserver.settings import Retention
@@ -149,3 +150,20 @@ def test_an_object_that_was_named_or_stored_meanwhile_stays(filled: Service) -> 
         training_queue.submit(session, TrainingSpec("update", "speech", "/data", checkpoint=named))
     carry_out(filled.engine, filled.objects, found)
     assert [filled.objects.exists(sha256) for sha256 in (young, named, gone)] == [True, True, False]
+
+
+def test_states_that_a_training_may_go_on_from_stay_and_those_of_ended_ones_go(service: Service) -> None:
+    service.publish_chain(0)
+    with writing(service.engine) as session:
+        wanted = TrainingSpec("update", "speech", "/data")
+        waiting, ended = (training_queue.submit(session, wanted).id for _ in range(2))
+    states = {number: service.objects.put(f"state of {number}".encode()) for number in (waiting, ended)}
+    for number, blob in states.items():
+        assert training_queue.claim(service.engine, "w", 60)
+        saved_states.replace(service.engine, number, "w", "1-sparse", 5, blob)
+    with writing(service.engine) as session:
+        training_queue.cancel(session, ended)
+    found = planned(service)
+    assert states[ended].sha256 in {item.sha256 for item in found.objects}
+    carry_out(service.engine, service.objects, found)
+    assert [service.objects.exists(states[number].sha256) for number in (waiting, ended)] == [True, False]

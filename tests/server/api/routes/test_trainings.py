@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from diffserver.catalog import training_queue
+from diffserver.catalog.jobs import lines
+from diffserver.catalog.jobs.lines import NewLine
 from diffserver.pipeline.search.trial_search import Trial
+from diffserver.storage.column_types import utc_now
 from tests.server import factories
 from tests.server.conftest import Service, record
 
@@ -58,6 +61,31 @@ def test_parameters_are_kept_as_text_by_name(service: Service) -> None:
     kept = {"learning_rate": "0.002", "steps": "2000", "optimiser": "sgd"}
     assert submit(service, parameters=asked).json()["spec"]["parameters"] == kept
     assert submit(service, parameters={"Learning rate": 1}).status_code == 422
+
+
+def test_a_higher_priority_is_taken_first(service: Service) -> None:
+    submit(service)
+    assert submit(service, priority=3).json()["priority"] == 3
+    first = training_queue.claim(service.engine, "w", 60)
+    assert first is not None
+    assert first.id == 2
+    assert service.operator.get("/v1/trainings/1").json()["waiting"].startswith("no worker is there")
+    assert submit(service, priority=1001).status_code == 422
+
+
+def test_a_log_is_read_on_from_the_last_line(service: Service) -> None:
+    submit(service)
+    for count in (3, 2):
+        said = [NewLine(1, utc_now(), "info", "w", f"line of {count}: {n}") for n in range(count)]
+        lines.append(service.engine, said)
+    first = service.operator.get("/v1/trainings/1/log?limit=2").json()
+    assert [line["number"] for line in first["items"]] == [1, 2]
+    assert first["items"][0]["text"] == "line of 3: 0"
+    rest = service.operator.get(f"/v1/trainings/1/log?after={first['next']}").json()
+    assert [(line["number"], line["worker"], line["level"]) for line in rest["items"]] == [
+        (number, "w", "info") for number in (3, 4, 5)
+    ]
+    assert rest["next"] is None
 
 
 def test_a_failure_says_why(service: Service) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from diffserver.errors import Invalid
-from diffserver.pipeline.work_folder import work_folder
+from diffserver.pipeline.job.work_folder import work_folder
 
 KILLED = """
 import os, signal
-from diffserver.pipeline.work_folder import work_folder
+from diffserver.pipeline.job.work_folder import work_folder
 with work_folder("dead") as folder:
     (folder / "parent.safetensors").touch()
     os.kill(os.getpid(), signal.SIGKILL)

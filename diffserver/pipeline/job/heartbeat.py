@@ -38,15 +38,22 @@ class Pulse:
 
 
 @contextmanager
-def heartbeats(engine: Engine, worker: str, training_id: int, lease_s: float) -> Iterator[Pulse]:
-    """Renew the lease and record progress until the block ends."""
+def heartbeats(
+    engine: Engine, worker: str, training_id: int, lease_s: float, interrupt: Callable[[], None]
+) -> Iterator[Pulse]:
+    """Renew the lease and record progress until the block ends.
+
+    Once the training is to end, it has the time of a beat to notice; then `interrupt` is called, at every beat.
+    """
     pulse = Pulse()
 
     def beat() -> None:
         alive = training_queue.heartbeat(engine, training_id, worker, pulse.progress, pulse.message)
+        if not pulse.continues:
+            interrupt()
         pulse.continues = pulse.continues and alive
 
-    with _repeating("heartbeat", beat, min(HEARTBEAT_SECONDS, lease_s / BEATS_A_LEASE)):
+    with repeating("heartbeat", beat, min(HEARTBEAT_SECONDS, lease_s / BEATS_A_LEASE)):
         yield pulse
 
 
@@ -58,7 +65,7 @@ def presence(engine: Engine, worker: str, lease_s: float) -> Iterator[None]:
         workers.seen(engine, worker, lease_s)
 
     try:
-        with _repeating("presence", report, lease_s * PRESENCE_SHARE):
+        with repeating("presence", report, lease_s * PRESENCE_SHARE):
             yield
     finally:
         _leave(engine, worker)
@@ -72,7 +79,8 @@ def _leave(engine: Engine, worker: str) -> None:
 
 
 @contextmanager
-def _repeating(name: str, action: Callable[[], None], seconds: float) -> Iterator[None]:
+def repeating(name: str, action: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Repeat an action in a thread until the block ends, whatever the database answers."""
     stopped = threading.Event()
 
     def run() -> None:

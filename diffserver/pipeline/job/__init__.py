@@ -1,0 +1,1 @@
+"""What a worker does around a training: keeps its lease, its log, its saved states and its files."""
