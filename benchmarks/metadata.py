@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from diffserver.catalog import devices, tokens
 from diffserver.catalog.candidate import NewCandidate, NewShortcut
 from diffserver.catalog.versions import record_candidate
 from diffserver.demo.run import serving
+from diffserver.polls.memory import HEAR_SECONDS
 from diffserver.settings import ROOT_FILE, TOKEN_FILE, Settings
 from diffserver.storage import migrate
 from diffserver.storage.database import connect, now, reading, writing
@@ -99,6 +101,10 @@ def candidate(number: int) -> NewCandidate:
         domains=["base"],
         shortcuts=tuple(_shortcut(number, back) for back in range(2, 2 + SHORTCUTS) if back <= number),
     )
+
+
+HEARD_SECONDS = 3 * HEAR_SECONDS
+"""By then the server has heard of what another process changed."""
 
 
 def publish(engine: Engine, keyring: Keyring, number: int) -> None:
@@ -184,8 +190,10 @@ def measure(folder: Path, versions: int) -> dict[str, Bodies]:
         with writing(engine) as session:
             metadata_rows.lock(session)
             signing.refresh(session, keyring, now(session), with_snapshot=True)
+        time.sleep(HEARD_SECONDS)
         polls["nothing new, timestamp and snapshot renewed"] = device.poll(versions - 2)
         publish(engine, keyring, versions - 1)
+        time.sleep(HEARD_SECONDS)
         polls["one new diff"] = device.poll(versions - 2)
         fresh = Device(server.url, token, folder / "fresh", (settings.home / ROOT_FILE).read_bytes())
         polls["first install"] = fresh.poll(versions)

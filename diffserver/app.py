@@ -53,9 +53,9 @@ from diffserver.settings import Settings
 from diffserver.storage import migrate, uploads
 from diffserver.storage.database import connect
 from diffserver.storage.object_store import AT_ONCE, Objects
-from diffserver.storage.repeating import Repeating
 from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import PASS_SECONDS, Renewal
+from diffserver.upkeep.repeating import Repeating
 from diffserver.upkeep.rollouts import log_moves
 from diffserver.upkeep.watch import ObjectWatch
 

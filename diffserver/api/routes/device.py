@@ -17,6 +17,7 @@ from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, S
 from diffserver.catalog import audit, clones, devices, quotas, tokens
 from diffserver.catalog.admin import device_changes
 from diffserver.catalog.devices import Seen
+from diffserver.catalog.names import require_name
 from diffserver.catalog.versions import find_channel
 from diffserver.errors import Unauthenticated
 from diffserver.polls.notes import Notes
@@ -93,6 +94,8 @@ def enroll_all(session: Session, items: Sequence[tuple[EnrollRequest, Token]]) -
     asking = {who.id: who for _, who in items}
     for number, times in Counter(who.id for _, who in items).items():
         tokens.spend(session, asking[number], times)
+    for body, _ in items:
+        require_name(body.name, "device")
     channels = {(body.model, body.channel) for body, _ in items}
     # Held by the session, which otherwise would ask for one again as soon as nobody else has it.
     session.info["channels"] = [find_channel(session, *channel) for channel in channels]
