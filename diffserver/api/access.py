@@ -180,7 +180,7 @@ Publisher = Annotated[Token, Depends(_require("publisher", "admin"))]
 Admin = Annotated[Token, Depends(_require("admin"))]
 Enroller = Annotated[Token, Depends(_require("enroll", "admin"))]
 DeviceToken = Annotated[Token, Depends(_require("device"))]
-DeviceId = Annotated[str, Depends(_known_device())]
+AskingDevice = Annotated[str, Depends(_known_device())]
 
 Writing = Depends(WriteGate.admit, scope="function")
 """Of an endpoint that writes: it waits for its turn."""

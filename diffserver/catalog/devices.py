@@ -139,11 +139,10 @@ def see(session: Session, seen: Sequence[Seen]) -> None:
     table = cast(Table, Device.__table__)
     earlier = or_(table.c.last_seen.is_(None), table.c.last_seen < bindparam("last_seen"))
     same = table.c.boot.is_not_distinct_from(bindparam("known_boot", type_=table.c.boot.type))
+    in_order = sorted(seen, key=lambda one: one.device)  # so that no two processes wait for each other
     rows = [
         vars(one.holding) | {"known": one.device, "client": one.client, "known_boot": one.boot, "last_seen": one.moment}
-        for one in sorted(
-            seen, key=lambda one: one.device
-        )  # in one order, so that no two processes wait for each other
+        for one in in_order
     ]
     said = ("digest", "previous", "stage", "client", "last_seen")
     values = {name: bindparam(name, type_=table.c[name].type) for name in said}

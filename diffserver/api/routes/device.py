@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from diffclient.network.holding import Holding
 from diffserver.api import shown
-from diffserver.api.access import Config, Counts, Database, DeviceId, DeviceToken, Enroller, Remembered, TokenFirst
+from diffserver.api.access import AskingDevice, Config, Counts, Database, DeviceToken, Enroller, Remembered, TokenFirst
 from diffserver.api.answers import EnrollAnswer, PollAnswer, ReportCreated
 from diffserver.api.limits import PollGate
 from diffserver.api.problems import CALLER, declared
@@ -17,8 +17,6 @@ from diffserver.api.requests import EnrollRequest, PollRequest, ReportRequest, S
 from diffserver.catalog import audit, clones, devices, quotas, tokens
 from diffserver.catalog.admin import device_changes
 from diffserver.catalog.devices import Seen
-from diffserver.catalog.names import require_name
-from diffserver.catalog.versions import find_channel
 from diffserver.errors import Unauthenticated
 from diffserver.polls.notes import Notes
 from diffserver.polls.together import Together
@@ -26,7 +24,7 @@ from diffserver.rollouts.answer import answer
 from diffserver.settings import Quotas
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading
-from diffserver.storage.tables import Device, Report, Token
+from diffserver.storage.tables import Channel, Device, Report, Token
 from diffserver.trust import metadata_rows
 
 router = APIRouter(prefix="/v1", tags=["devices"], route_class=TokenFirst)
@@ -76,7 +74,7 @@ def _remember(engine: Database, device: Device, body: StateRequest, request: Req
 
 
 @router.post("/device/reports", status_code=201, responses=declared(*CALLER))
-async def report(body: ReportRequest, request: Request, counts: Counts, device: DeviceId) -> ReportCreated:
+async def report(body: ReportRequest, request: Request, counts: Counts, device: AskingDevice) -> ReportCreated:
     """Record what became of an update (installed, failed at a stage, postponed, rolled back), or errors in the field.
 
     A report that comes again, by its `report_id`, is answered as at first.
@@ -94,11 +92,9 @@ def enroll_all(session: Session, items: Sequence[tuple[EnrollRequest, Token]]) -
     asking = {who.id: who for _, who in items}
     for number, times in Counter(who.id for _, who in items).items():
         tokens.spend(session, asking[number], times)
-    for body, _ in items:
-        require_name(body.name, "device")
     channels = {(body.model, body.channel) for body, _ in items}
     # Held by the session, which otherwise would ask for one again as soon as nobody else has it.
-    session.info["channels"] = [find_channel(session, *channel) for channel in channels]
+    session.info["channels"] = [session.get(Channel, channel) for channel in channels]
     with session.no_autoflush:
         return [_enroll(session, body, who) for body, who in items]
 
