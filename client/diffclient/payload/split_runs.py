@@ -59,7 +59,8 @@ def _cut_classes(positions: Positions, values: Integers, block: int, class_of: N
     places, totals = positions // block, np.bincount(class_of, minlength=count)
     # Sorted by class, a block's rank is its distance from the first of its class.
     ranks = np.empty(len(class_of), np.int64)
-    ranks[np.argsort(class_of, kind="stable")] = np.concatenate([np.arange(total) for total in totals])
+    # Of short integers it is a radix sort.
+    ranks[np.argsort(class_of.astype(np.int16), kind="stable")] = np.concatenate([np.arange(total) for total in totals])
     own_class, own_ranks = class_of[places], ranks[places]
     for number, total in enumerate(totals):
         in_class = own_class == number
