@@ -99,8 +99,7 @@ class HashedPart(nn.Module):
         value: Tensor = self.values / self.scale
         if self.quantised:
             value = straight_through(self.levels() * self.step, value)
-        # index_select: the same bits as value[bucket] on a processor, in half of the time
-        return parent + (value.index_select(0, self.bucket) * self.sign).view_as(parent)
+        return _Spread.apply(value, self.bucket, self.sign, parent)  # type: ignore[no-any-return, no-untyped-call]
 
     def levels(self) -> Tensor:
         """Return the values as whole levels."""
@@ -120,6 +119,24 @@ class HashedPart(nn.Module):
         self.step.fill_(step)
         self.bounded = may_leave(self.grid, self._largest, self.max_level * step)
         self.quantised = True
+
+
+class _Spread(torch.autograd.Function):
+    """Parent numbers plus each position's signed value; in one new tensor, since this runs at every step."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, bucket: Tensor, sign: Tensor, parent: Tensor) -> Tensor:
+        context.save_for_backward(bucket, sign)
+        context.count = len(values)
+        # index_select: the same bits as values[bucket] on a processor, in half of the time
+        made = values.index_select(0, bucket).mul_(sign).view_as(parent)
+        return made.add_(parent) if parent.dtype == made.dtype else made + parent
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        bucket, sign = context.saved_tensors
+        signed = gradients[0].flatten() * sign
+        return signed.new_zeros(context.count).index_add_(0, bucket, signed), None, None, None
 
 
 class HashedDiff:

@@ -159,7 +159,7 @@ class SparseDiff:
         counts, device = [part.values.numel() for part in parts], parts[0].values.device
         if self._kept is None or self._kept.device != device:
             self._kept = torch.empty(sum(counts), device=device)
-        for part, place in zip(parts, self._kept.split(counts), strict=True):
+        for part, place in zip(parts, torch.split(self._kept, counts), strict=True):
             torch.abs(part.values.flatten(), out=place).mul_(part.finer)
         return self._kept
 

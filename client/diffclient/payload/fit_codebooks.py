@@ -62,7 +62,8 @@ class Ranges:
         if tally.below is None:
             return np.bincount(np.searchsorted(self.bases, tally.numbers, "right") - 1, minlength=len(self.bases))
         ends = (self.bases[1:] - tally.low).clip(0, len(tally.below) - 1)
-        return np.diff(tally.below[ends], prepend=0, append=len(tally.numbers))
+        counts: Counts = np.diff(tally.below[ends], prepend=0, append=len(tally.numbers))
+        return counts
 
     def bits(self, counts: Counts) -> float:
         """Return the bits of numbers with these counts: the entropy of the ranges and the extra bits."""
