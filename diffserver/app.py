@@ -40,6 +40,7 @@ from diffserver.api.routes import (
     trust,
     webhook,
 )
+from diffserver.console.pages import mount
 from diffserver.drain import Drain
 from diffserver.events.delivery import PASS_SECONDS as DELIVERY_SECONDS
 from diffserver.events.delivery import deliver
@@ -145,6 +146,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     for part in PARTS:
         app.include_router(part.router, dependencies=[Depends(only_known)])
     app.state.routes = [route for part in PARTS for route in part.router.routes]
+    mount.add_to(app)
     problems.register(app)
     app.add_middleware(QuickPolls, memory=memory, notes=notes, poll_seconds=settings.poll_seconds)
     app.add_middleware(

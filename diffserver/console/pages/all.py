@@ -1,0 +1,7 @@
+"""All pages, in the order of the navigation; the last one answers what no other does."""
+
+from __future__ import annotations
+
+from diffserver.console.pages import assets, nowhere, overview, sign_in
+
+PAGES = (overview, sign_in, assets, nowhere)
