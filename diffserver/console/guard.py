@@ -90,6 +90,17 @@ class Caller:
         """Return what the API answers; raises Refused."""
         return await self._api().call("GET", path, params)
 
+    async def all(self, path: str) -> list[Any]:
+        """Return the items of all pages of a list; raises Refused."""
+        items: list[Any] = []
+        after = None
+        while True:
+            found = await self.get(path, limit=500, after=after)
+            items += found["items"]
+            after = found["next"]
+            if after is None:
+                return items
+
     async def send(self, method: str, path: str, body: object = None, params: Params | None = None) -> Any:
         """Have the API change something; raises Refused."""
         return await self._api().call(method, path, params, body)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from diffserver.console.pages import assets, nowhere, overview, sign_in
+from diffserver.console.pages import assets, devices, nowhere, overview, rollouts, sign_in
 
-PAGES = (overview, sign_in, assets, nowhere)
+PAGES = (overview, rollouts, devices, sign_in, assets, nowhere)
