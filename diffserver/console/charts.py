@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT = 640, 200, 52, 12, 24, 12
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT = 440, 190, 56, 12, 26, 10
 MOMENTS = 120
 """The most moments that a picture has."""
 
@@ -58,8 +58,8 @@ def interval(looks: Sequence[Mapping[str, Any]], margin: float) -> Markup:
     band = Markup('<polygon class="band" points="{}"/>').format(" ".join(edges["high"] + edges["low"][::-1]))
     height = _y(margin, least, most)
     line = Markup('<line class="limit" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, height, height)
-    line += Markup('<text class="limit-label" x="{}" y="{}" text-anchor="end">margin {} points</text>').format(
-        WIDTH - RIGHT, height - 5, f"{margin:g}"
+    line += Markup('<text class="limit-label" x="{}" y="{}">margin {} points</text>').format(
+        LEFT + 6, height - 5, f"{margin:g}"
     )
     marks = _mark(most, f"{most:.2f}", least, most) + _mark(0, "0", least, most) + _days(moments)
     last = known[-1]
