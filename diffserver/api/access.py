@@ -98,11 +98,14 @@ class TokenFirst(APIRoute):
 
 
 def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
+    """Return the dependency of a role; `signed_in` is the state of requests that the console makes in process."""
     scheme = HTTPBearer(scheme_name=role, description=DESCRIPTIONS[role], auto_error=False)
     allowed = (role, *others)
 
     async def check(request: Request) -> None:
-        token = await run_in_threadpool(_identify, request, _secret(await scheme(request), role))
+        token: Token | None = getattr(request.state, "signed_in", None)
+        if token is None:
+            token = await run_in_threadpool(identify, request, _secret(await scheme(request), role))
         request.state.token, request.state.token_id = token, token.id
         if token.device_id:
             request.state.device_id = token.device_id
@@ -148,7 +151,8 @@ def _secret(bearer: HTTPAuthorizationCredentials | None, role: Role) -> str:
     return bearer.credentials
 
 
-def _identify(request: Request, secret: str) -> Token:
+def identify(request: Request, secret: str) -> Token:
+    """Return the token of a secret; wrong ones are counted by address. Raises Unauthenticated, TooMany."""
     guesses: Guesses = request.app.state.guesses
     address, digest = request.client.host if request.client else "", tokens.digest_of(secret)
     guesses.admit(address, digest)

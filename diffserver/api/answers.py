@@ -243,6 +243,24 @@ class LedgerAnswer(_Answer):
     snapshots: int
 
 
+class TallyAnswer(_Answer):
+    """How many devices in service ran a version at a time."""
+
+    at: datetime
+    version: int | None = Field(description="Null: none, or one that is none of the model.")
+    devices: int
+
+
+class UpdateFailuresAnswer(_Answer):
+    """Updates that did not come off, of one kind."""
+
+    stage: Literal["failed", "rolled_back", "postponed"]
+    at: str | None = Field(examples=["probation"], description="The stage of the update.")
+    cause: str | None = Field(examples=["version"])
+    reports: int
+    devices: int
+
+
 class TrainingAnswer(_Answer):
     """A training and how far it has come."""
 
@@ -348,6 +366,16 @@ class VerdictAnswer(_Answer):
     at: datetime
 
 
+class LookAnswer(_Answer):
+    """What the gate said at a time, in points of the error rate."""
+
+    at: datetime
+    stage: str = Field(examples=["10%"])
+    finding: str = Field(examples=["inconclusive"])
+    low: float | None
+    high: float | None
+
+
 class RolloutAnswer(_Answer):
     """A rollout, how far it has come, and what became of the devices that it came to."""
 
@@ -394,6 +422,14 @@ class ChannelAnswer(_Answer):
     digest: str | None = Field(validation_alias=AliasPath("channel", "digest"))
     two_persons: bool = Field(validation_alias=AliasPath("channel", "two_persons"))
     devices: int = Field(description="How many follow it.")
+
+
+class WayAnswer(_Answer):
+    """What it would take to bring a channel's devices to a version."""
+
+    devices: int = Field(description="Those that run another version, or none.")
+    keep_it: int = Field(description="Of them, those that keep the version and need only go back to it.")
+    bytes: int = Field(description="At most: a snapshot for each of the others.")
 
 
 class TokenAnswer(_Answer):

@@ -16,7 +16,7 @@ from diffserver.catalog.devices import has_attribute
 from diffserver.rollouts.plan import PLACES
 from diffserver.rollouts.target import Reached, course, on_its_way
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.leading_bits import LeadingBits
+from diffserver.storage.functions import LeadingBits
 from diffserver.storage.tables import Channel, Device, Rollout
 
 LATE = timedelta(days=7)

@@ -79,12 +79,15 @@ def tried(session: Session, rollout: Rollout) -> list[Tried]:
         and_(Report.stage == "rolled_back", Report.from_digest == rollout.to_digest),
     )
     since = (about, Report.stage.in_(TRIED), Report.created_at >= _begun(rollout))
-    last = select(func.max(Report.id)).where(*since).group_by(Report.device_id)
+    # A table to begin with: SQLite would look through an `in` anew for each device.
+    last = select(func.max(Report.id).label("id")).where(*since).group_by(Report.device_id).cte("last")
     by = (Report.stage, Report.failed_stage, Report.cause)
     counted = (
         select(*by, func.count())
+        .select_from(last)
+        .join(Report, Report.id == last.c.id)
         .join(Device, Device.id == Report.device_id)
-        .where(Report.id.in_(last), *here(rollout))
+        .where(*here(rollout))
         .group_by(*by)
         .order_by(*by)
     )
