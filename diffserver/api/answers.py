@@ -243,6 +243,24 @@ class LedgerAnswer(_Answer):
     snapshots: int
 
 
+class TallyAnswer(_Answer):
+    """How many devices in service ran a version at a time."""
+
+    at: datetime
+    version: int | None = Field(description="Null: none, or one that is none of the model.")
+    devices: int
+
+
+class UpdateFailuresAnswer(_Answer):
+    """Updates that did not come off, of one kind."""
+
+    stage: Literal["failed", "rolled_back", "postponed"]
+    at: str | None = Field(examples=["probation"], description="The stage of the update.")
+    cause: str | None = Field(examples=["version"])
+    reports: int
+    devices: int
+
+
 class TrainingAnswer(_Answer):
     """A training and how far it has come."""
 
@@ -346,6 +364,16 @@ class VerdictAnswer(_Answer):
     low: float | None = Field(description="The least worsening that the reports leave possible.")
     high: float | None = Field(description="The most worsening that they leave possible.")
     at: datetime
+
+
+class LookAnswer(_Answer):
+    """What the gate said at a time, in points of the error rate."""
+
+    at: datetime
+    stage: str = Field(examples=["10%"])
+    finding: str = Field(examples=["inconclusive"])
+    low: float | None
+    high: float | None
 
 
 class RolloutAnswer(_Answer):

@@ -23,6 +23,7 @@ from diffserver.errors import NotFound
 from diffserver.storage.changes import UNTOLD
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
+from diffserver.storage.functions import begins
 from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
 
 MOST_ATTRIBUTES = 20
@@ -195,6 +196,11 @@ def _reported(session: Session, reports: Sequence[Report]) -> dict[tuple[str, st
 def is_silent(device: Device, moment: datetime, longest: timedelta) -> bool:
     """Tell whether a device has said nothing for longer than that, in the middle of an update."""
     return device.stage is not None and device.last_seen is not None and moment - device.last_seen > longest
+
+
+def named(beginning: str) -> ColumnElement[bool]:
+    """Tell which devices have an id or a name that begins so."""
+    return or_(begins(Device.id, beginning), begins(Device.name, beginning))
 
 
 def standings(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from diffserver.rollouts.plan import PLACES
 from diffserver.rollouts.target import Reached, course, on_its_way
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.leading_bits import LeadingBits
+from diffserver.storage.functions import LeadingBits
 from diffserver.storage.tables import Attribute, Channel, Device, Rollout
 
 LATE = timedelta(days=7)

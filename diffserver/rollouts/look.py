@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diffserver.gate.judge import Reports, Verdict, goes_on, judge, judge_failures
@@ -14,7 +15,7 @@ from diffserver.rollouts import records
 from diffserver.rollouts.evidence import gather
 from diffserver.rollouts.plan import Conditions, from_json, stages_of
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Rollout
+from diffserver.storage.tables import Look, Rollout
 
 Move = Literal["stays", "goes on", "aborted", "done"]
 
@@ -24,6 +25,7 @@ def look(session: Session, rollout: Rollout) -> Move:
     moment, conditions = utc_now(), from_json(rollout.terms)
     verdict = _verdict(gather(session, rollout), conditions, len(rollout.stages), rollout.chosen)
     rollout.verdict = _plain(verdict, moment)
+    _keep(session, rollout)
     if verdict.finding == "harm":
         records.abort(session, rollout, f"harm: {verdict.reason}", by=None)
         return "aborted"
@@ -35,6 +37,21 @@ def look(session: Session, rollout: Rollout) -> Move:
         return "stays"
     records.enter(session, rollout, rollout.stage + 1, by=None)
     return "done" if rollout.state == "done" else "goes on"
+
+
+def _keep(session: Session, rollout: Rollout) -> None:
+    """Write down what the gate says now, if it is something new."""
+    said = rollout.verdict or {}
+    new = (rollout.stage, said["finding"], said["low"], said["high"])
+    last = session.scalars(select(Look).where(Look.rollout_id == rollout.id).order_by(Look.id.desc()).limit(1)).first()
+    if last is None or (last.stage, last.finding, last.low, last.high) != new:
+        session.add(Look(rollout_id=rollout.id, stage=new[0], finding=new[1], low=new[2], high=new[3]))
+
+
+def looks(session: Session, rollout_id: int, most: int) -> list[Look]:
+    """Return what the gate said over time, thinned out evenly to so many, with the last."""
+    rows = session.scalars(select(Look).where(Look.rollout_id == rollout_id).order_by(Look.id.desc())).all()
+    return list(reversed(rows[:: max(1, math.ceil(len(rows) / most))]))
 
 
 def _verdict(reports: Reports, conditions: Conditions, stages: int, chosen: int) -> Verdict:

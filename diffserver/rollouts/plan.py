@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from diffserver.errors import Invalid
 from diffserver.gate.judge import Terms
-from diffserver.storage.leading_bits import leading_bits_of
+from diffserver.storage.functions import leading_bits_of
 
 PLACES = 1 << 32
 """A device's place is a whole number below this."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, make_url,
 from sqlalchemy.orm import Session
 
 from diffserver.storage.changes import TellingSession
-from diffserver.storage.leading_bits import NAME, leading_bits_of
+from diffserver.storage.functions import NAME, leading_bits_of
 
 WAIT_SECONDS = 30
 

@@ -10,7 +10,7 @@ from diffserver.rollouts.plan import place
 from diffserver.rollouts.target import Target, course
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
-from diffserver.storage.leading_bits import LeadingBits
+from diffserver.storage.functions import LeadingBits
 from diffserver.storage.tables import Channel, Device
 from tests.server import factories
 from tests.server.conftest import Service
