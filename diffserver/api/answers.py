@@ -571,6 +571,26 @@ class ExpiryAnswer(_Answer):
     expires: datetime
 
 
+class KeyAnswer(_Answer):
+    """A public key that may sign for a role."""
+
+    keyid: str = Field(examples=[DIGEST])
+    type: str = Field(examples=["ed25519"])
+    here: bool = Field(description="Whether the server holds its private half, or the way to it.")
+
+
+class RoleAnswer(_Answer):
+    """A role of the signed metadata: until when it is valid, and whose keys renew it."""
+
+    role: str = Field(examples=["timestamp"])
+    model: str | None = Field(description="The model that it belongs to.")
+    version: int
+    expires: datetime
+    threshold: int = Field(description="So many of the keys must sign.")
+    keys: list[KeyAnswer]
+    signs_here: bool = Field(description="Whether enough of the keys are here: the server signs by itself.")
+
+
 class StatusAnswer(WorkforceAnswer):
     """Models at a glance, the metadata that expires first, workers seen within a day, and why trainings wait."""
 

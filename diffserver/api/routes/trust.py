@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from diffserver.api import shown
 from diffserver.api.access import Admin, Database, Keys, Publisher, Remembered, TokenFirst, Viewer, Writing
-from diffserver.api.answers import RetireAnswer, StrandedAnswer, VersionAnswer
+from diffserver.api.answers import Page, RetireAnswer, RoleAnswer, StrandedAnswer, VersionAnswer
 from diffserver.api.fields import INT32, ModelName
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
@@ -20,7 +20,7 @@ from diffserver.catalog import audit
 from diffserver.catalog.versions import find_model
 from diffserver.rollouts.stranded import stranded
 from diffserver.storage.database import reading, writing
-from diffserver.trust import metadata_rows, releases
+from diffserver.trust import metadata_rows, releases, standing_roles
 from diffserver.trust.metadata.roles import parse_file
 
 router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
@@ -62,6 +62,14 @@ async def get_metadata(
 def _read(engine: Engine, role: str, version: int | None) -> bytes | None:
     with reading(engine) as session:
         return metadata_rows.read(session, role, version)
+
+
+@router.get("/roles", responses=declared(*CALLER))
+def list_roles(engine: Database, keys: Keys, _who: Viewer) -> Page[RoleAnswer]:
+    """What is signed: each role with its expiry and its keys, the first to expire first, all of them."""
+    with reading(engine) as session:
+        items = [RoleAnswer.model_validate(role) for role in standing_roles.standing_roles(session, keys)]
+    return Page(items=items, next=None)
 
 
 @router.post("/models/{model}/channel", **CHANGE)

@@ -51,6 +51,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "get_candidate": VIEWERS,
     "get_status": VIEWERS,
     "list_audit": VIEWERS,
+    "list_roles": VIEWERS,
     "get_metrics": VIEWERS,
     "get_webhook": VIEWERS,
     "put_checkpoint": PUBLISHERS,
