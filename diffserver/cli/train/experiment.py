@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diffserver.choices.methods import BASE, DEFAULT, FULL, Use, method_names
-from diffserver.cli.output import progress, progress_bar, show_wide, warn
+from diffserver.cli.output import show_wide, warn
+from diffserver.cli.progress import bars, progress_bar
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -106,22 +107,22 @@ def _run_plan(task: "Task", plan: "Plan", cache: "Cache", path: Path) -> None:
 
     results = Results()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with progress() as bars:
-        whole, step = bars.add_task("experiment", total=plan.rows), bars.add_task("", total=1.0)
+    with bars() as shown:
+        whole, step = shown.add("experiment", plan.rows), shown.add("")
 
         def show_progress(done: float, message: str) -> None:
-            bars.update(step, completed=done, description=message[:48].ljust(48))
+            step.move(done, message[:48].ljust(48))
 
         try:
             for row in run(Bench(task, plan, cache, show_progress)):
                 results = results.plus(row)
                 results.write(path)
-                bars.console.print(str(row))
-                bars.advance(whole)
+                shown.say(str(row))
+                whole.advance(1)
         except MethodError as error:  # of a base, without which there is nothing
             raise Invalid(str(error)) from error
         except KeyboardInterrupt:
-            bars.console.print("Stopped. The same command goes on from here.")
+            shown.say("Stopped. The same command goes on from here.")
             raise
     _finish(results, path)
 
