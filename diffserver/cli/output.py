@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diffclient.plain_text import plain, printable
+from diffserver.charts.folding_table import FoldingTable
 from diffserver.errors import DiffServerError
 from diffserver.evaluation import error_rate, from_json
 
@@ -125,8 +126,8 @@ def moving_bars(*columns: ProgressColumn) -> Progress:
 
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; None is shown as a dash."""
-    shown = Table(title=line(title), title_justify="left")
+    """Return a table that fits the terminal; None is shown as a dash."""
+    shown = FoldingTable(title=line(title), title_justify="left")
     for heading in headings:
         shown.add_column(line(heading), overflow="fold", no_wrap=heading in WHOLE)
     for row in rows:

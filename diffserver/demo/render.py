@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from diffserver.charts.folding_table import FoldingTable
 from diffserver.demo.report import Report, Row
 
 Columns = Mapping[str, Callable[[Row], str]]
@@ -70,8 +70,8 @@ def tables(report: Report) -> Group:
     return Group(Text(_title(report), style="bold"), *(_table(report, *item) for item in CAPTIONS.items()))
 
 
-def _table(report: Report, caption: str, columns: Columns) -> Table:
-    table = Table(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+def _table(report: Report, caption: str, columns: Columns) -> FoldingTable:
+    table = FoldingTable(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     for heading in columns:
         table.add_column(heading, justify="right")
     for update in report.updates:

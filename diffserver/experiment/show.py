@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from diffserver.charts.folding_table import FoldingTable
 from diffserver.experiment.results import Results, Row, average, by_chain
 
 CAPTION = "Error rates in %, means over all test sets so far; drift in points over the full chain; training seconds"
@@ -90,7 +91,7 @@ def _summary(chains: Chains) -> Table:
 
 
 def _empty(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    return FoldingTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def plots(results: Results, stem: Path) -> list[Path]:
