@@ -39,6 +39,11 @@ def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
     print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
 
 
+def print_script(text: str) -> None:
+    """Print lines for a shell, as they are."""
+    print(text, end="", flush=True)
+
+
 def print_error(line: str) -> None:
     """Print a line to standard error."""
     _replace_line("")
