@@ -60,7 +60,9 @@ def chain(
         Path, typer.Option(help="Work folder: what is finished is kept there and not done again.")
     ] = Path("build/experiment"),
     path: Json = Path("build/experiment/chain.json"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    accelerator: Annotated[
+        str, typer.Option(help="What it is trained on: auto, cpu, cuda, or cuda:N, one of several.")
+    ] = "auto",
     quick: Annotated[bool, typer.Option(help="Hardly train at all: shows in a minute or two that it runs.")] = False,
     any_code: Annotated[bool, typer.Option(help="Take finished results that other code has made, too.")] = False,
 ) -> None:
@@ -80,7 +82,7 @@ def chain(
     base, full = (reference(methods, name, chosen) for name in (BASE, FULL))
     domains = find_domains(data or _make_data(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name
-    plan = Plan(name, domains, entries(methods, budget or [0.02], chosen), tuple(seed or [0]), base, full, device)
+    plan = Plan(name, domains, entries(methods, budget or [0.02], chosen), tuple(seed or [0]), base, full, accelerator)
     plan = shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
     _run_plan(chosen, plan, Cache(folder / "kept", any_code), path)
 
