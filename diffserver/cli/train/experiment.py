@@ -131,7 +131,8 @@ def _run_plan(task: "Task", plan: "Plan", cache: "Cache", path: Path) -> None:
 
 def _finish(results: "Results", path: Path) -> None:
     """Write results and plots, print the tables; exit with status 1 if a chain failed."""
-    from diffserver.experiment.show import plots, tables
+    from diffserver.experiment.plots import plots
+    from diffserver.experiment.show import tables
 
     path.parent.mkdir(parents=True, exist_ok=True)
     results.write(path)
