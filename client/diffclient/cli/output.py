@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import sys
+import textwrap
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +39,21 @@ _LINE_LIMIT = 2000
 def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
     """Print `value` as one line of JSON, or else the lines; raises OSError if standard output takes nothing."""
     _replace_line("")
-    print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
+    print(json.dumps(value) if as_json else "\n".join(map(_fitting, map(printable, lines))), flush=True)
+
+
+def _fitting(line: str) -> str:
+    """Break a line for a terminal between words, further lines below what follows its label; no word is broken."""
+    if not sys.stdout.isatty():
+        return line
+    label = re.match(r"\S+(?: \S+)*  +", line)
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=" " * (label.end() if label else 0),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_script(text: str) -> None:

@@ -315,6 +315,22 @@ def test_a_terminal_shows_progress(enrolled: Cli) -> None:
     assert done.stdout.startswith("now at version 0")
 
 
+def test_a_narrow_terminal_breaks_lines_between_words(enrolled: Cli, lineage: Lineage) -> None:
+    enrolled("update", *SCORE)
+    command = [sys.executable, "-m", "diffclient", "status", "--store", str(enrolled.store)]
+    wide = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    main_end, terminal = pty.openpty()
+    subprocess.run(command, cwd=ROOT, stdout=terminal, check=True, env={**os.environ, "COLUMNS": "60"})
+    os.close(terminal)
+    narrow = os.read(main_end, 1 << 16).decode().replace("\r", "")
+    os.close(main_end)
+    assert narrow.split() == wide.split()
+    assert lineage.digest(0) in narrow
+    lines = narrow.splitlines()
+    assert all(len(line) <= 60 for line in lines if lineage.digest(0) not in line)
+    assert len(lines) > len(wide.splitlines())
+
+
 def test_a_file_gets_a_plain_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     show = ProgressLine(Pace(10, lambda: now[0]))
