@@ -18,10 +18,10 @@ from diffserver.api.ranges import known
 from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
 from diffserver.catalog import audit
 from diffserver.catalog.versions import find_model
-from diffserver.rollouts.stranded import stranded
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases, standing_roles
 from diffserver.trust.metadata.roles import parse_file
+from diffserver.upkeep.stranded import stranded
 
 router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
 
