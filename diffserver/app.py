@@ -40,6 +40,7 @@ from diffserver.api.routes import (
     trust,
     webhook,
 )
+from diffserver.console.pages import mount
 from diffserver.drain import Drain
 from diffserver.events.delivery import PASS_SECONDS as DELIVERY_SECONDS
 from diffserver.events.delivery import deliver
@@ -57,6 +58,8 @@ from diffserver.trust.keys import Keyring
 from diffserver.trust.renewal import PASS_SECONDS, Renewal
 from diffserver.upkeep.repeating import Repeating
 from diffserver.upkeep.rollouts import log_moves
+from diffserver.upkeep.tallies import PASS_SECONDS as TALLY_SECONDS
+from diffserver.upkeep.tallies import tally
 from diffserver.upkeep.watch import ObjectWatch
 
 SHED_SECONDS = 5
@@ -105,6 +108,9 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         hear = partial(memory.hear, engine)
         hearing = Repeating("changes", hear, HEAR_SECONDS, log, "changes were not read", memory.outdated)
         threads = [app.state.renewal, rollout_watch, hearing, noting]
+        threads.append(
+            Repeating("tallies", partial(tally, engine, replica), TALLY_SECONDS, log, "devices were not counted")
+        )
         if settings.webhook is not None:
             send = partial(deliver, engine, settings.webhook, replica, log)
             threads.append(Repeating("webhook", send, DELIVERY_SECONDS, log, "events were not looked for"))
@@ -145,6 +151,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     for part in PARTS:
         app.include_router(part.router, dependencies=[Depends(only_known)])
     app.state.routes = [route for part in PARTS for route in part.router.routes]
+    mount.add_to(app)
     problems.register(app)
     app.add_middleware(QuickPolls, memory=memory, notes=notes, poll_seconds=settings.poll_seconds)
     app.add_middleware(

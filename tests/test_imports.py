@@ -28,7 +28,7 @@ FORBIDDEN_ON_DEVICES = {
 }
 TRAINING = ("diffs", "methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "events", "metrics", "rollouts", "trust", "upkeep")
-SERVING = ("app", "api", "connections", "polls")
+SERVING = ("app", "api", "connections", "console", "polls")
 NEITHER = ("charts", "checkpoints", "evaluation", "choices", "gate", "errors", "logs", "settings", "drain")
 """What both sides may import, and what imports neither."""
 

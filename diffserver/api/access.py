@@ -29,7 +29,7 @@ from diffserver.polls.credentials import Known, said
 from diffserver.polls.memory import Memory
 from diffserver.rollouts.answer import attributes
 from diffserver.settings import Settings
-from diffserver.storage.database import reading
+from diffserver.storage.database import in_order, reading
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Candidate, Rollout, Token, Training
 from diffserver.trust.keys import Keyring
@@ -98,11 +98,14 @@ class TokenFirst(APIRoute):
 
 
 def _require(role: Role, *others: Role) -> Callable[..., Awaitable[Token]]:
+    """Return the dependency of a role; `signed_in` is the state of requests that the console makes in process."""
     scheme = HTTPBearer(scheme_name=role, description=DESCRIPTIONS[role], auto_error=False)
     allowed = (role, *others)
 
     async def check(request: Request) -> None:
-        token = await run_in_threadpool(_identify, request, _secret(await scheme(request), role))
+        token: Token | None = getattr(request.state, "signed_in", None)
+        if token is None:
+            token = await run_in_threadpool(identify, request, _secret(await scheme(request), role))
         request.state.token, request.state.token_id = token, token.id
         if token.device_id:
             request.state.device_id = token.device_id
@@ -148,7 +151,8 @@ def _secret(bearer: HTTPAuthorizationCredentials | None, role: Role) -> str:
     return bearer.credentials
 
 
-def _identify(request: Request, secret: str) -> Token:
+def identify(request: Request, secret: str) -> Token:
+    """Return the token of a secret; wrong ones are counted by address. Raises Unauthenticated, TooMany."""
     guesses: Guesses = request.app.state.guesses
     address, digest = request.client.host if request.client else "", tokens.digest_of(secret)
     guesses.admit(address, digest)
@@ -187,12 +191,15 @@ Writing = Depends(WriteGate.admit, scope="function")
 
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items wanted.")]
 AfterNumber = Annotated[int, Query(ge=-1, le=2**31 - 1, description="`next` of the page before.")]
+Newest = Annotated[bool, Query(description="Newest first; `after` then leads back.")]
 AfterText = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="`next` of the page before.")]
 
 
-def numbered(session: Session, table: type[Row], model: str | None, limit: int, after: int) -> Sequence[Row]:
+def numbered(
+    session: Session, table: type[Row], model: str | None, limit: int, after: int, newest: bool = False
+) -> Sequence[Row]:
     """Rows of a table in the order of their numbers, of one model if given: one more than the limit."""
-    query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
+    query = in_order(select(table), table.id, after, newest).limit(limit + 1)
     return session.scalars(query if model is None else query.where(table.model == model)).all()
 
 

@@ -243,6 +243,24 @@ class LedgerAnswer(_Answer):
     snapshots: int
 
 
+class TallyAnswer(_Answer):
+    """How many devices in service ran a version at a time."""
+
+    at: datetime
+    version: int | None = Field(description="Null: none, or one that is none of the model.")
+    devices: int
+
+
+class UpdateFailuresAnswer(_Answer):
+    """Updates that did not come off, of one kind."""
+
+    stage: Literal["failed", "rolled_back", "postponed"]
+    at: str | None = Field(examples=["probation"], description="The stage of the update.")
+    cause: str | None = Field(examples=["version"])
+    reports: int
+    devices: int
+
+
 class TrainingAnswer(_Answer):
     """A training and how far it has come."""
 
@@ -348,6 +366,16 @@ class VerdictAnswer(_Answer):
     at: datetime
 
 
+class LookAnswer(_Answer):
+    """What the gate said at a time, in points of the error rate."""
+
+    at: datetime
+    stage: str = Field(examples=["10%"])
+    finding: str = Field(examples=["inconclusive"])
+    low: float | None
+    high: float | None
+
+
 class RolloutAnswer(_Answer):
     """A rollout, how far it has come, and what became of the devices that it came to."""
 
@@ -394,6 +422,14 @@ class ChannelAnswer(_Answer):
     digest: str | None = Field(validation_alias=AliasPath("channel", "digest"))
     two_persons: bool = Field(validation_alias=AliasPath("channel", "two_persons"))
     devices: int = Field(description="How many follow it.")
+
+
+class WayAnswer(_Answer):
+    """What it would take to bring a channel's devices to a version."""
+
+    devices: int = Field(description="Those that run another version, or none.")
+    keep_it: int = Field(description="Of them, those that keep the version and need only go back to it.")
+    bytes: int = Field(description="At most: a snapshot for each of the others.")
 
 
 class TokenAnswer(_Answer):
@@ -455,6 +491,16 @@ class DeliveredAnswer(_Answer):
     host: str
     message_id: str
     status: int = Field(examples=[204])
+
+
+class StrandedAnswer(_Answer):
+    """Devices whose way to their version needs a diff that is to go."""
+
+    channel: str
+    version: int = Field(description="What they run.")
+    devices: int
+    bytes_now: int = Field(description="What they would fetch as it is.")
+    bytes_then: int | None = Field(description="And without these diffs, a snapshot; null if nothing leads on.")
 
 
 class RetireAnswer(_Answer):
@@ -523,6 +569,26 @@ class ExpiryAnswer(_Answer):
 
     role: str
     expires: datetime
+
+
+class KeyAnswer(_Answer):
+    """A public key that may sign for a role."""
+
+    keyid: str = Field(examples=[DIGEST])
+    type: str = Field(examples=["ed25519"])
+    here: bool = Field(description="Whether the server holds its private half, or the way to it.")
+
+
+class RoleAnswer(_Answer):
+    """A role of the signed metadata: until when it is valid, and whose keys renew it."""
+
+    role: str = Field(examples=["timestamp"])
+    model: str | None = Field(description="The model that it belongs to.")
+    version: int
+    expires: datetime
+    threshold: int = Field(description="So many of the keys must sign.")
+    keys: list[KeyAnswer]
+    signs_here: bool = Field(description="Whether enough of the keys are here: the server signs by itself.")
 
 
 class StatusAnswer(WorkforceAnswer):

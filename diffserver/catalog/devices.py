@@ -6,7 +6,7 @@ shall run is left to `rollouts`.
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -23,6 +23,7 @@ from diffserver.errors import NotFound
 from diffserver.storage.changes import UNTOLD
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
+from diffserver.storage.functions import begins
 from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
 
 MOST_ATTRIBUTES = 20
@@ -197,6 +198,11 @@ def is_silent(device: Device, moment: datetime, longest: timedelta) -> bool:
     return device.stage is not None and device.last_seen is not None and moment - device.last_seen > longest
 
 
+def named(beginning: str) -> ColumnElement[bool]:
+    """Tell which devices have an id or a name that begins so."""
+    return or_(begins(Device.id, beginning), begins(Device.name, beginning))
+
+
 def standings(
     session: Session, model: str, after: str, limit: int, longest: timedelta, which: Which | None = None
 ) -> Sequence[Standing]:
@@ -211,9 +217,13 @@ def standings(
         query = query.where(Device.left_at.is_(None))
     if which.channel is not None:
         query = query.where(Device.channel == which.channel)
-    for name, value in which.attributes.items():
-        query = query.where(Device.attributes.any(and_(Attribute.name == name, Attribute.value == value)))
+    query = query.where(*(has_attribute(name, [value]) for name, value in which.attributes.items()))
     return _standing(session, query, longest)
+
+
+def has_attribute(name: str, values: Iterable[str]) -> ColumnElement[bool]:
+    """Tell which devices have an attribute of one of these values, as a condition of a query."""
+    return Device.attributes.any(and_(Attribute.name == name, Attribute.value.in_(sorted(values))))
 
 
 def standing(session: Session, device_id: str, longest: timedelta) -> Standing:

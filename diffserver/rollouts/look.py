@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diffserver.gate.judge import Reports, Verdict, goes_on, judge, judge_failures
@@ -14,7 +15,7 @@ from diffserver.rollouts import records
 from diffserver.rollouts.evidence import gather
 from diffserver.rollouts.plan import Conditions, from_json, stages_of
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Rollout
+from diffserver.storage.tables import Look, Rollout
 
 Move = Literal["stays", "goes on", "aborted", "done"]
 
@@ -24,6 +25,7 @@ def look(session: Session, rollout: Rollout) -> Move:
     moment, conditions = utc_now(), from_json(rollout.terms)
     verdict = _verdict(gather(session, rollout), conditions, len(rollout.stages), rollout.chosen)
     rollout.verdict = _plain(verdict, moment)
+    _keep(session, rollout)
     if verdict.finding == "harm":
         records.abort(session, rollout, f"harm: {verdict.reason}", by=None)
         return "aborted"
@@ -37,6 +39,21 @@ def look(session: Session, rollout: Rollout) -> Move:
     return "done" if rollout.state == "done" else "goes on"
 
 
+def _keep(session: Session, rollout: Rollout) -> None:
+    """Write down what the gate says now, if it is something new."""
+    said = rollout.verdict or {}
+    new = (rollout.stage, said["finding"], said["low"], said["high"])
+    last = session.scalars(select(Look).where(Look.rollout_id == rollout.id).order_by(Look.id.desc()).limit(1)).first()
+    if last is None or (last.stage, last.finding, last.low, last.high) != new:
+        session.add(Look(rollout_id=rollout.id, stage=new[0], finding=new[1], low=new[2], high=new[3]))
+
+
+def looks(session: Session, rollout_id: int, most: int) -> list[Look]:
+    """Return what the gate said over time, thinned out evenly to so many, with the last."""
+    rows = session.scalars(select(Look).where(Look.rollout_id == rollout_id).order_by(Look.id.desc())).all()
+    return list(reversed(rows[:: max(1, math.ceil(len(rows) / most))]))
+
+
 def _verdict(reports: Reports, conditions: Conditions, stages: int, chosen: int) -> Verdict:
     if conditions.evidence == "field":
         return judge(reports, conditions.terms(), stages)
@@ -46,13 +63,15 @@ def _verdict(reports: Reports, conditions: Conditions, stages: int, chosen: int)
 
 
 def _may_go_on(rollout: Rollout, conditions: Conditions, moment: datetime) -> bool:
-    """Tell whether the stage has lasted for long enough, and devices may be given the version at this hour."""
+    """Tell whether a stage follows, this one has lasted for long enough, and devices may be given the version now."""
+    if records.is_last(rollout, rollout.stage):
+        return False
     began, hours = rollout.stage_at or rollout.created_at, conditions.hours()
     return moment - began >= timedelta(seconds=conditions.wait_seconds) and (hours is None or hours.is_open(moment))
 
 
 def _next_share(session: Session, rollout: Rollout) -> float:
-    """Return the share of the channel that has the version in the next stage."""
+    """Return the share of the devices that it is for which have the version in the next stage."""
     following = stages_of(rollout.stages)[rollout.stage + 1]
     if following.share is not None:
         return following.share

@@ -138,8 +138,8 @@ class Channel(Base):
 class Rollout(Base):
     """A version's way through a channel, stage by stage; `terms` are its conditions, `verdict` is the gate's last.
 
-    What they mean is said in `rollouts.plan`: a device has the version if its place is below `reach`, or if it has an
-    attribute that one of the stages names which were reached.
+    What they mean is said in `rollouts.plan`: of the devices that it is for, one has the version if its place is below
+    `reach`, or if it has an attribute that one of the stages names which were reached.
     """
 
     __tablename__ = "rollouts"
@@ -172,6 +172,21 @@ class Rollout(Base):
     started_at: Mapped[datetime | None]
     stage_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class Look(Base):
+    """What the gate said of a rollout at a time, kept where it differs from what it said before."""
+
+    __tablename__ = "looks"
+    __table_args__ = (Index(None, "rollout_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rollout_id: Mapped[int] = mapped_column(ForeignKey("rollouts.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+    stage: Mapped[int]
+    finding: Mapped[str] = mapped_column(String(32))
+    low: Mapped[float | None]
+    high: Mapped[float | None]
 
 
 class Event(Base):
@@ -339,6 +354,7 @@ class Device(Base):
     __table_args__ = (
         ForeignKeyConstraint(["model", "channel"], ["channels.model", "channels.name"]),
         Index(None, "model", "id"),
+        Index(None, "model", "name", postgresql_ops={"name": "text_pattern_ops"}),
         # None holds what most polls change, which would cost an entry in every index (PostgreSQL). The column that
         # is always null lets SQLite count without looking at rows.
         _where("ix_devices_here", IN_SERVICE, "model", "channel", "digest", "left_at"),
@@ -364,6 +380,17 @@ class Device(Base):
     cloned_at: Mapped[datetime | None]
     """When two machines were last seen to use this identity."""
     attributes: Mapped[list["Attribute"]] = relationship(cascade="all, delete-orphan")
+
+
+class Tally(Base):
+    """How many devices in service ran a version at a time; number -1 is of devices that run none, or an unknown one."""
+
+    __tablename__ = "tallies"
+
+    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    devices: Mapped[int]
 
 
 class Attribute(Base):
@@ -441,6 +468,19 @@ class Token(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class SignIn(Base):
+    """That an operator is signed in at the console, by the SHA-256 of what the browser's cookie holds."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index(None, "ends_at"), Index(None, "token_id"))
+
+    sha256: Mapped[str] = digest_column(primary_key=True)
+    token_id: Mapped[int] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"))
+    token: Mapped[Token] = relationship(lazy="joined")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    ends_at: Mapped[datetime]
 
 
 class RoleMetadata(Base):

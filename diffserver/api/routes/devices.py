@@ -41,6 +41,9 @@ def list_devices(
         Query(description="Those silent in the middle of an update, or behind for more than a week."),
     ] = False,
     failed: Annotated[bool, Query(description="Those whose last update failed.")] = False,
+    search: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="Those whose id or name begins so.")
+    ] = None,
     limit: Limit = 100,
     after: AfterText = "",
 ) -> Page[DeviceAnswer]:
@@ -53,6 +56,7 @@ def list_devices(
         versions.find_model(session, model)
         found = amiss(session, model, utc_now(), _longest(config)) if any(asked.values()) else {}
         conditions = tuple(condition for what, condition in found.items() if asked[what])
+        conditions += () if search is None else (devices.named(search),)
         which = devices.Which(channel, dict(map(_pair, attribute)), left, conditions)
         rows = devices.standings(session, model, after, limit + 1, _longest(config), which)
     return page(rows, limit, DeviceAnswer, lambda device: device.id)

@@ -1,5 +1,6 @@
 """Models, their versions, and the reports of their devices, as operators see them; archived and deleted by admins."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -14,6 +15,8 @@ from diffserver.api.answers import (
     OnDevicesAnswer,
     Page,
     ReportAnswer,
+    TallyAnswer,
+    UpdateFailuresAnswer,
     VersionAnswer,
     VersionDetailAnswer,
 )
@@ -22,12 +25,17 @@ from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ModelChangeRequest
 from diffserver.catalog import audit, versions
 from diffserver.catalog.admin import model_changes
+from diffserver.rollouts import tallies
+from diffserver.rollouts.failures import failures
 from diffserver.rollouts.ledger import ledger
 from diffserver.rollouts.on_devices import on_devices
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device, Model, Report, Version
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=TokenFirst, responses=declared(*CALLER))
+
+Days = Annotated[int, Query(ge=1, le=tallies.KEPT.days, description="Of so many last days.")]
 
 
 @router.get("/models")
@@ -98,6 +106,27 @@ def get_ledger(model: ModelName, engine: Database, _who: Viewer) -> LedgerAnswer
     with reading(engine) as session:
         versions.find_model(session, model)
         return LedgerAnswer.model_validate(ledger(session, model))
+
+
+@router.get("/models/{model}/tallies", responses=declared(404))
+def list_tallies(model: ModelName, engine: Database, _who: Viewer, days: Days = 30) -> Page[TallyAnswer]:
+    """How many devices ran which version, hour by hour."""
+    with reading(engine) as session:
+        versions.find_model(session, model)
+        rows = tallies.history(session, model, utc_now() - timedelta(days=days))
+    number = {row.number: None if row.number == tallies.NO_VERSION else row.number for row in rows}
+    return Page(
+        items=[TallyAnswer(at=row.at, version=number[row.number], devices=row.devices) for row in rows], next=None
+    )
+
+
+@router.get("/models/{model}/failures", responses=declared(404))
+def list_failures(model: ModelName, engine: Database, _who: Viewer, days: Days = 30) -> Page[UpdateFailuresAnswer]:
+    """Why updates did not come off lately, the most frequent first."""
+    with reading(engine) as session:
+        versions.find_model(session, model)
+        rows = failures(session, model, utc_now() - timedelta(days=days))
+    return Page(items=[UpdateFailuresAnswer.model_validate(row) for row in rows], next=None)
 
 
 @router.get("/reports")

@@ -19,7 +19,7 @@ from diffserver.api.access import (
     numbered,
     page,
 )
-from diffserver.api.answers import Page, RolloutAnswer
+from diffserver.api.answers import LookAnswer, Page, RolloutAnswer
 from diffserver.api.fields import ModelName, Name, RowId
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
@@ -27,12 +27,15 @@ from diffserver.api.requests import ReasonRequest, RolloutRequest
 from diffserver.catalog import audit
 from diffserver.catalog.versions import find_model
 from diffserver.rollouts import records
+from diffserver.rollouts.look import looks
 from diffserver.rollouts.progress import progress
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Rollout, Token
 from diffserver.trust import releases
 
 router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=TokenFirst, responses=declared(*CALLER))
+
+LOOKS = 300
 
 
 @router.post("/models/{model}/rollouts", status_code=201, dependencies=[Writing], responses=declared(404, 409))
@@ -45,7 +48,8 @@ def start_rollout(
     """
     with writing(engine) as session:
         started = releases.start_rollout(session, keys, model, body.version, body.way(), who.name, proof_of(body))
-        audit.record(session, who, "rollout.start", model, rollout=started.id, version=body.version, stages=body.stages)
+        details = {"version": body.version, "stages": body.stages, "only": body.conditions.only}
+        audit.record(session, who, "rollout.start", model, rollout=started.id, **details)
         return _shown(session, started)
 
 
@@ -70,6 +74,18 @@ def get_rollout(rollout_id: RowId, engine: Database, _who: Viewer) -> RolloutAns
     """One rollout: its stage, the gate's last verdict and what is missing, and what became of the devices."""
     with reading(engine) as session:
         return _shown(session, records.find(session, rollout_id))
+
+
+@router.get("/rollouts/{rollout_id}/looks", responses=declared(404))
+def list_looks(rollout_id: RowId, engine: Database, _who: Viewer) -> Page[LookAnswer]:
+    """What the gate said over time, oldest first: where it said something new, 300 of them at most, evenly chosen."""
+    with reading(engine) as session:
+        stages = records.find(session, rollout_id).stages
+        rows = looks(session, rollout_id, LOOKS)
+    said = [
+        LookAnswer(stage=stages[row.stage], finding=row.finding, low=row.low, high=row.high, at=row.at) for row in rows
+    ]
+    return Page(items=said, next=None)
 
 
 @router.post("/rollouts/{rollout_id}/approve", dependencies=[Writing], responses=declared(404, 409))
