@@ -131,7 +131,7 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="diffserver", standalone_mode=False) or 0)
     except typer.TyperException as error:
-        if wrong := usage.wrong_usage(error):
+        if wrong := usage.wrong_usage(error, app, sys.argv[1:]):
             print_error(wrong)
         sys.exit(usage.STATUS)
     except typer.Abort:

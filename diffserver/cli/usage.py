@@ -4,9 +4,11 @@ The framework finds it; its exceptions are told apart by what they carry, since 
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
+from typer.main import get_command
 
 from diffserver.errors import DiffServerError
 
@@ -37,14 +39,23 @@ class WrongUsage(DiffServerError):
     """A command, an option or a value that is not there, or not right."""
 
 
-def wrong_usage(error: typer.TyperException) -> WrongUsage | None:
+def wrong_usage(error: typer.TyperException, app: typer.Typer, typed: Sequence[str]) -> WrongUsage | None:
     """Return what was typed wrongly, told as other errors are; None where the help was shown in its place."""
-    context: Any = getattr(error, "ctx", None)
-    program = context.command_path if context else "diffserver"
+    program = " ".join(["diffserver", *_path(app, typed)])
     detail, near = _cause(error)
     if not detail:
         return None
     return WrongUsage(detail, f"{f'did you mean {near}? ' if near else ''}see: {program} --help")
+
+
+def _path(app: typer.Typer, typed: Sequence[str]) -> Iterator[str]:
+    """Yield the words that name the command, of all that were typed."""
+    command: Any = get_command(app)
+    for word in typed:
+        command = command.get_command(None, word) if hasattr(command, "get_command") else None
+        if command is None:
+            return
+        yield word
 
 
 def _cause(error: Any) -> tuple[str, str]:

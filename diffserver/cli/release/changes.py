@@ -7,7 +7,7 @@ import typer
 
 from diffserver.choices.channels import STABLE
 from diffserver.cli.connection import URL, Channel, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, console, listing, show
+from diffserver.cli.output import AsJson, listing, show, show_wide
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.errors import Conflict, Invalid
@@ -95,7 +95,7 @@ def _require_consent(stranded: Sequence[Mapping[str, Any]], as_json: bool) -> No
         raise Conflict(f"{devices} devices would have to take a snapshot", "pass --yes to drop the diffs all the same")
     headings = ["channel", "runs", "devices", "bytes now", "then"]
     rows = [[row[name] for name in ("channel", "version", "devices", "bytes_now", "bytes_then")] for row in stranded]
-    console.print(listing("Devices that would take a snapshot", headings, rows))
+    show_wide(listing("Devices that would take a snapshot", headings, rows))
     if not typer.confirm(f"Leave {devices} devices without their diffs?"):
         raise typer.Exit(1)
 

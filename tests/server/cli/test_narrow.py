@@ -41,8 +41,8 @@ LOCAL = {
     "keys/at_server.py": ["keys show"],
 }
 """Those that open the server's home."""
-ELSEWHERE = {"train/checkpoints.py", "output.py"}
-"""What a checkpoint would become, and evaluations: their tables are tried by themselves below."""
+ELSEWHERE = {"train/checkpoints.py", "release/changes.py", "output.py"}
+"""What a checkpoint would become, whom a retirement strands, and evaluations: tables of any shape are tried below."""
 
 
 def words(text: str) -> set[str]:

@@ -95,8 +95,8 @@ def test_a_missing_argument(
         (["publsh", "1"], "there is no command 'publsh'\n  did you mean publish? see: diffserver --help"),
         (["keys", "rotat"], "there is no command 'rotat'\n  did you mean rotate? see: diffserver keys --help"),
         (["status", "--jsn"], "there is no option --jsn\n  did you mean --json? see: diffserver status --help"),
-        (["status", "--server"], "--server needs a value\n  see: diffserver --help"),
-        (["status", "--json=1"], "--json takes no value\n  see: diffserver --help"),
+        (["status", "--server"], "--server needs a value\n  see: diffserver status --help"),
+        (["keys", "rotate", "--json=1"], "--json takes no value\n  see: diffserver keys rotate --help"),
         (["status", "now"], "nothing is expected where now stands\n  see: diffserver status --help"),
         (
             ["token", "create", "enroll", "--uses", "0"],
