@@ -1,0 +1,61 @@
+"""Pages of a service that has something on each: every role sees them, all that is foreign is escaped."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.conftest import Service
+from tests.server.console.browsing import Browser, signed_in
+from tests.server.console.filled import SCRIPT, fill
+
+ROLES = ("viewer", "publisher", "admin")
+
+PAGES = {
+    "/console/models": "speech",
+    "/console/models/speech": "Drift against the full chain",
+    "/console/models/speech?before=3": "Error rate by test set",
+    "/console/models/speech/versions/4": "What travels",
+    "/console/models/speech/versions/4/devices": "the server counted 3.00 %",
+}
+"""What is on each page."""
+
+EMPTY = {
+    "/console/models": "diffserver base",
+}
+"""What a page says where there is nothing yet: the command that changes it."""
+
+
+@pytest.fixture
+def filled(service: Service) -> Service:
+    fill(service)
+    return service
+
+
+def test_every_page_shows_every_role_what_it_is_for_and_no_script(filled: Service) -> None:
+    for role in ROLES:
+        browser = signed_in(filled, role)
+        for path, expected in PAGES.items():
+            answer = browser.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+            assert expected in answer.text, path
+            assert SCRIPT not in answer.text, path
+            assert " style=" not in answer.text, path
+
+
+@pytest.mark.parametrize("path", EMPTY)
+def test_a_page_without_anything_says_what_to_do(service: Service, path: str) -> None:
+    answer = signed_in(service, "admin").get(path)
+    assert answer.status_code == 200, answer.text
+    assert EMPTY[path] in answer.text
+
+
+@pytest.mark.parametrize("path", ["/console/models/none", "/console/models/speech/versions/99"])
+def test_what_is_not_there_is_said_with_a_remedy(filled: Service, path: str) -> None:
+    answer = signed_in(filled, "viewer").get(path)
+    assert answer.status_code == 404
+    assert "What to do:" in answer.text
+
+
+@pytest.fixture
+def publisher(filled: Service) -> Browser:
+    return signed_in(filled, "publisher")
