@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from diffserver.console.pages import assets, models, nowhere, overview, sign_in
+from diffserver.console.pages import assets, candidates, models, nowhere, overview, sign_in
 
-PAGES = (overview, models, sign_in, assets, nowhere)
+PAGES = (overview, models, candidates, sign_in, assets, nowhere)

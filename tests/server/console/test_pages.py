@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.server.conftest import Service
-from tests.server.console.browsing import Browser, signed_in
+from tests.server.console.browsing import signed_in
 from tests.server.console.filled import SCRIPT, fill
 
 ROLES = ("viewer", "publisher", "admin")
@@ -16,11 +16,17 @@ PAGES = {
     "/console/models/speech?before=3": "Error rate by test set",
     "/console/models/speech/versions/4": "What travels",
     "/console/models/speech/versions/4/devices": "the server counted 3.00 %",
+    "/console/candidates": "Compare the chosen",
+    "/console/candidates?model=speech": "Candidates of speech",
+    "/console/candidates/beside?c=6&c=7": "over the budget",
+    "/console/candidates/beside": "the list",
+    "/console/candidates/7": "over the budget",
 }
 """What is on each page."""
 
 EMPTY = {
     "/console/models": "diffserver base",
+    "/console/candidates": "diffserver train",
 }
 """What a page says where there is nothing yet: the command that changes it."""
 
@@ -49,13 +55,10 @@ def test_a_page_without_anything_says_what_to_do(service: Service, path: str) ->
     assert EMPTY[path] in answer.text
 
 
-@pytest.mark.parametrize("path", ["/console/models/none", "/console/models/speech/versions/99"])
+@pytest.mark.parametrize(
+    "path", ["/console/models/none", "/console/models/speech/versions/99", "/console/candidates/99"]
+)
 def test_what_is_not_there_is_said_with_a_remedy(filled: Service, path: str) -> None:
     answer = signed_in(filled, "viewer").get(path)
     assert answer.status_code == 404
     assert "What to do:" in answer.text
-
-
-@pytest.fixture
-def publisher(filled: Service) -> Browser:
-    return signed_in(filled, "publisher")
