@@ -29,6 +29,12 @@ def whole(given: Given, name: str) -> int | None:
     return None if typed is None else _read(name, typed, int)
 
 
+def moment(given: Given, name: str) -> str | None:
+    """Return a moment that was typed in UTC, with its zone."""
+    typed = text(given, name)
+    return None if typed is None else f"{typed}Z"
+
+
 def parts(given: Given, name: str) -> list[str]:
     """Return the parts of a text between commas."""
     return [part.strip() for part in given.get(name, "").split(",") if part.strip()]

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from diffserver.console.pages import assets, candidates, models, nowhere, overview, sign_in
+from diffserver.console.pages import (
+    assets,
+    audit,
+    candidates,
+    keys,
+    models,
+    nowhere,
+    overview,
+    sign_in,
+    tokens,
+    trainings,
+)
 
-PAGES = (overview, models, candidates, sign_in, assets, nowhere)
+PAGES = (overview, models, candidates, trainings, audit, keys, tokens, sign_in, assets, nowhere)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffserver.catalog import training_queue
+from diffserver.catalog import training_queue, workers
 from diffserver.catalog.jobs.lines import NewLine, append
 from diffserver.storage.column_types import utc_now
 from tests.server import factories
@@ -70,6 +70,7 @@ def _train(service: Service) -> None:
     body = {"kind": "update", "model": "speech", "data": "/data/speech", "domain": "foods"}
     runs, fails, _ = (service.operator.post("/v1/trainings", json=body).json()["id"] for _ in range(3))
     for number in (runs, fails):
+        workers.seen(service.engine, f"worker {number}", 600)
         claimed = training_queue.claim(service.engine, f"worker {number}", 600)
         assert claimed is not None
         assert claimed.id == number

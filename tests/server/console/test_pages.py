@@ -21,12 +21,26 @@ PAGES = {
     "/console/candidates/beside?c=6&c=7": "over the budget",
     "/console/candidates/beside": "the list",
     "/console/candidates/7": "over the budget",
+    "/console/trainings": "step 221 of 400",
+    "/console/trainings?model=speech&after=3": "no train.jsonl",
+    "/console/trainings/list": "running",
+    "/console/trainings/1": "Loss by step",
+    "/console/trainings/1/state": "step 221 of 400",
+    "/console/trainings/2": "no train.jsonl",
+    "/console/trainings/3": "It waits",
+    "/console/audit": "token.create",
+    "/console/audit?model=speech&act=training.submit": "training.submit",
+    "/console/audit?after=2&since=2020-01-01T00:00": "device.enroll",
+    "/console/keys": "timestamp",
 }
 """What is on each page."""
 
 EMPTY = {
     "/console/models": "diffserver base",
     "/console/candidates": "diffserver train",
+    "/console/trainings": "diffserver base",
+    "/console/audit?act=none.at_all": "Nothing was done",
+    "/console/tokens": "anna",
 }
 """What a page says where there is nothing yet: the command that changes it."""
 
@@ -56,7 +70,8 @@ def test_a_page_without_anything_says_what_to_do(service: Service, path: str) ->
 
 
 @pytest.mark.parametrize(
-    "path", ["/console/models/none", "/console/models/speech/versions/99", "/console/candidates/99"]
+    "path",
+    ["/console/models/none", "/console/models/speech/versions/99", "/console/candidates/99", "/console/trainings/99"],
 )
 def test_what_is_not_there_is_said_with_a_remedy(filled: Service, path: str) -> None:
     answer = signed_in(filled, "viewer").get(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import Any
 
@@ -17,8 +18,16 @@ OPEN, REFUSED = 6, 7
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "publish": ("/console/candidates/6/publish", {}),
     "delete a candidate": ("/console/candidates/6/delete", {}),
+    "cancel a training": ("/console/trainings/1/cancel", {}),
+    "submit a training": ("/console/trainings/new", {"kind": "update", "model": "speech", "data": "/data"}),
 }
 """What a publisher may send, and a viewer may not."""
+
+FOR_ADMINS: dict[str, dict[str, str]] = {
+    "/console/tokens": {"role": "viewer", "name": "carla"},
+    "/console/tokens/1/revoke": {},
+}
+"""What an admin may send, and nobody else."""
 
 
 @pytest.fixture
@@ -44,9 +53,8 @@ def act(service: Service) -> Any:
 def test_a_viewer_sees_no_form_and_may_send_none(viewer: Browser) -> None:
     for path in {path.rpartition("/")[0] for path, _ in FORMS.values()}:
         text = viewer.get(path).text
-        assert 'method="post"' not in text.replace('action="/console/sign-out"', "").replace(
-            '<form class="who" method="post"', ""
-        ), path
+        assert text.count('method="post"') == text.count('action="/console/sign-out"') == 1, path
+        assert "<button" not in text.replace('<button class="quiet">', ""), path
     for path, fields in FORMS.values():
         assert viewer.post(path, None, **fields).status_code == 403, path
 
@@ -83,3 +91,55 @@ def test_where_the_key_is_elsewhere_the_command_is_named(publisher: Browser, fil
     answer = publisher.post("/console/candidates/6/publish")
     assert answer.status_code == 409
     assert "where the model&#39;s key is" in answer.text
+
+
+def test_a_training_is_submitted_and_cancelled(publisher: Browser, filled: Service) -> None:
+    typed = {"kind": "update", "model": "speech", "data": "/data", "domain": "foods", "budget": "1.5", "seed": ""}
+    answer = publisher.post("/console/trainings/new", None, **typed)
+    path = answer.headers["location"]
+    made = filled.operator.get(f"/v1/trainings/{path.rpartition('/')[2]}").json()
+    assert (made["spec"]["budget"], made["spec"]["seed"], made["spec"]["domain"]) == (0.015, 0, "foods")
+    assert publisher.post(f"{path}/cancel").headers["location"] == path
+    assert "cancelled" in publisher.get(path).text
+
+
+@pytest.mark.parametrize(
+    "typed", [{"data": ""}, {"budget": "much"}, {"model": "none"}, {"method": "full", "max_drift": "1"}]
+)
+def test_what_speaks_against_a_training_is_said_above_what_was_typed(publisher: Browser, typed: dict[str, str]) -> None:
+    fields = {"kind": "update", "model": "speech", "data": "/data", "domain": "foods", **typed}
+    answer = publisher.post("/console/trainings/new", None, **fields)
+    assert answer.status_code in (404, 422)
+    assert "What to do:" in answer.text
+    assert 'value="foods"' in answer.text
+
+
+def test_tokens_are_for_admins(publisher: Browser) -> None:
+    assert 'href="/console/tokens"' not in publisher.get("/").text
+    assert publisher.get("/console/tokens").status_code == 403
+    for path, fields in FOR_ADMINS.items():
+        assert publisher.post(path, None, **fields).status_code == 403
+
+
+def test_a_token_is_shown_once_and_revoked(filled: Service) -> None:
+    admin = signed_in(filled, "admin")
+    made = admin.post("/console/tokens", None, role="viewer", name="carla", expires="2100-01-01T12:00")
+    secret = re.findall(r"ds_viewer_[\w-]+", made.text)[0]
+    assert made.headers["Cache-Control"] == "no-store"
+    assert secret not in admin.get("/console/tokens").text + filled.lines.getvalue()
+    (row,) = [row for row in filled.operator.get("/v1/tokens").json()["items"] if row["name"] == "carla"]
+    assert row["expires"].startswith("2100-01-01T12:00")
+    assert filled.client(secret).get("/v1/models").status_code == 200
+    assert admin.post(f"/console/tokens/{row['id']}/revoke").headers["location"] == "/console/tokens"
+    assert filled.client(secret).get("/v1/models").status_code == 401
+
+
+NO_TOKEN = [{"name": "<b>"}, {"uses": "2"}, {"expires": "2001-01-01T00:00"}, {"expires": "soon"}]
+
+
+@pytest.mark.parametrize("typed", NO_TOKEN)
+def test_what_speaks_against_a_token_is_said(filled: Service, typed: dict[str, str]) -> None:
+    fields = {"role": "viewer", "name": "carla", **typed}
+    answer = signed_in(filled, "admin").post("/console/tokens", None, **fields)
+    assert answer.status_code == 422
+    assert "What to do:" in answer.text
