@@ -424,6 +424,14 @@ class ChannelAnswer(_Answer):
     devices: int = Field(description="How many follow it.")
 
 
+class WayAnswer(_Answer):
+    """What it would take to bring a channel's devices to a version."""
+
+    devices: int = Field(description="Those that run another version, or none.")
+    keep_it: int = Field(description="Of them, those that keep the version and need only go back to it.")
+    bytes: int = Field(description="At most: a snapshot for each of the others.")
+
+
 class TokenAnswer(_Answer):
     """A token without its secret."""
 

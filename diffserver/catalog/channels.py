@@ -6,7 +6,7 @@ Moving one is left to `trust.releases` and to rollouts.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from diffserver.catalog import versions
@@ -22,6 +22,35 @@ class Standing:
     channel: Channel
     number: int | None
     devices: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """What it takes to bring a channel's devices to a version; those that keep it fetch nothing."""
+
+    devices: int
+    keep_it: int
+    snapshot: int
+
+    @property
+    def bytes(self) -> int:
+        """The most that they fetch: a snapshot each."""
+        return (self.devices - self.keep_it) * self.snapshot
+
+
+def way(session: Session, model: str, name: str, number: int) -> Way:
+    """Return the way of a channel's devices to a version. Raises NotFound."""
+    versions.find_channel(session, model, name)
+    version = versions.find_version(session, model, number)
+    elsewhere = and_(
+        Device.model == model,
+        Device.channel == name,
+        Device.left_at.is_(None),
+        or_(Device.digest.is_(None), Device.digest != version.digest),
+    )
+    keeps = func.count(case((Device.previous == version.digest, 1)))
+    devices, keep_it = session.execute(select(func.count(), keeps).select_from(Device).where(elsewhere)).one()
+    return Way(devices, keep_it, version.candidate.snapshot.length)
 
 
 def standings(session: Session, model: str) -> Sequence[Standing]:

@@ -90,6 +90,17 @@ class Caller:
         """Return what the API answers; raises Refused."""
         return await self._api().call("GET", path, params)
 
+    async def all(self, path: str) -> list[Any]:
+        """Return the items of all pages of a list; raises Refused."""
+        items: list[Any] = []
+        after = None
+        while True:
+            found = await self.get(path, limit=500, after=after)
+            items += found["items"]
+            after = found["next"]
+            if after is None:
+                return items
+
     async def send(self, method: str, path: str, body: object = None, params: Params | None = None) -> Any:
         """Have the API change something; raises Refused."""
         return await self._api().call(method, path, params, body)
@@ -103,10 +114,10 @@ class Caller:
         if not self.may(role):
             raise Forbidden(f"this needs a token of role {role} or more, yours is a {self.token.role}'s", "ask one")
 
-    def show(self, template: str, status: int = 200, **values: Any) -> Response:
+    def show(self, template: str, **values: Any) -> Response:
         """Return a page."""
         form = sessions.form_token(self.secret)
-        return render.page(self.request, template, status, token=self.token, form=form, may=self.may, **values)
+        return render.page(self.request, template, token=self.token, form=form, may=self.may, **values)
 
     def go(self, path: str) -> Response:
         """Lead on to another page after something was done."""

@@ -39,15 +39,15 @@ def environment() -> Environment:
     return made
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """Return a template as an answer."""
+def page(request: Request, template: str, code: int = 200, **values: Any) -> Response:
+    """Return a template as an answer, with its status code."""
     form = values.pop("form", None)
     values.setdefault("token", None)
     values.setdefault("may", lambda _role: False)
     hidden = Markup('<input type="hidden" name="form_token" value="{}">').format(form or "")
     links = request.app.state.console_links
     made = environment().get_template(template)
-    return HTMLResponse(made.render(links=links, path=request.url.path, form_token=lambda: hidden, **values), status)
+    return HTMLResponse(made.render(links=links, path=request.url.path, form_token=lambda: hidden, **values), code)
 
 
 def error(request: Request, status: int, detail: str, remedy: str) -> Response:

@@ -54,13 +54,13 @@ def begins(column: Any, text: str) -> ColumnElement[bool]:
 
 
 @compiles(_Begins, "sqlite")
-def _on_sqlite(element: _Begins, compiler: Any, **options: Any) -> str:
+def _begins_on_sqlite(element: _Begins, compiler: Any, **options: Any) -> str:
     column, low, high = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({column} >= {low} AND {column} < {high})"
 
 
 @compiles(_Begins, "postgresql")
-def _on_postgresql(element: _Begins, compiler: Any, **options: Any) -> str:
+def _begins_on_postgresql(element: _Begins, compiler: Any, **options: Any) -> str:
     # By bytes, as indexes of `text_pattern_ops` have it, whatever the database's language.
     column, low, high = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({column} ~>=~ {low} AND {column} ~<~ {high})"

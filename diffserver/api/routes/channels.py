@@ -6,8 +6,8 @@ Moving one is left to `trust` and to rollouts.
 from fastapi import APIRouter
 
 from diffserver.api.access import Admin, Database, Keys, TokenFirst, Viewer, Writing
-from diffserver.api.answers import ChannelAnswer, Page
-from diffserver.api.fields import ChannelName, ModelName
+from diffserver.api.answers import ChannelAnswer, Page, WayAnswer
+from diffserver.api.fields import ChannelName, ModelName, VersionNumber
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ChannelChangeRequest, NewChannelRequest
 from diffserver.catalog import audit, channels, versions
@@ -28,6 +28,13 @@ def list_channels(model: ModelName, engine: Database, _who: Viewer) -> Page[Chan
     with reading(engine) as session:
         rows = channels.standings(session, model)
         return Page(items=[ChannelAnswer.model_validate(row) for row in rows], next=None)
+
+
+@router.get("/{channel}/way/{number}")
+def get_way(model: ModelName, channel: ChannelName, number: VersionNumber, engine: Database, _who: Viewer) -> WayAnswer:
+    """What it would take to bring the channel's devices to a version, before it is asked of them."""
+    with reading(engine) as session:
+        return WayAnswer.model_validate(channels.way(session, model, channel, number))
 
 
 @router.post("", status_code=201, dependencies=[Writing], responses=declared(409))

@@ -6,13 +6,16 @@ from diffserver.console.pages import (
     assets,
     audit,
     candidates,
+    devices,
     keys,
     models,
     nowhere,
     overview,
+    rollouts,
     sign_in,
     tokens,
     trainings,
 )
 
-PAGES = (overview, models, candidates, trainings, audit, keys, tokens, sign_in, assets, nowhere)
+SEEN = (overview, models, rollouts, devices, trainings, candidates, audit, keys, tokens)
+PAGES = (*SEEN, sign_in, assets, nowhere)

@@ -21,4 +21,12 @@ async def overview(who: Operator) -> Response:
 @router.get("/console/overview/fleet")
 async def fleet(who: Operator) -> Response:
     """Show what the whole fleet has to be asked for."""
-    return who.show("overview_fleet.html", status=await who.get("/v1/status"))
+    status, more = await who.get("/v1/status"), {}
+    for model in (found["name"] for found in status["models"]):
+        asked = {what: await who.get(f"/v1/models/{model}/{what}") for what in ("tallies", "failures", "ledger")}
+        more[model] = {
+            "tallies": asked["tallies"]["items"],
+            "failures": asked["failures"]["items"],
+            "ledger": asked["ledger"],
+        }
+    return who.show("overview_fleet.html", status=status, more=more)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +15,7 @@ from diffserver.console.fields import Given
 from diffserver.console.guard import Caller, ConsoleRoute, Operator
 from diffserver.console.link import Link
 from diffserver.errors import DiffServerError
+from diffserver.storage.column_types import utc_now
 
 NAV = Link("Tokens", "/console/tokens", role="admin")
 router = APIRouter(route_class=ConsoleRoute)
@@ -46,6 +49,14 @@ async def revoke(who: Operator, token_id: RowId) -> Response:
     return who.go("/console/tokens")
 
 
+def state(row: Mapping[str, Any]) -> str:
+    """Return whether a token can be used still."""
+    if row["revoked"]:
+        return "revoked"
+    ended = row["expires"] is not None and datetime.fromisoformat(row["expires"]) <= utc_now()
+    return "expired" if ended else "valid"
+
+
 async def _page(
     who: Caller,
     status: int = 200,
@@ -55,7 +66,7 @@ async def _page(
     made: dict[str, Any] | None = None,
 ) -> Response:
     found = await who.get("/v1/tokens", limit=SHOWN, after=after)
-    return who.show("tokens.html", status, found=found, given=given or {}, problem=problem, made=made)
+    return who.show("tokens.html", status, found=found, given=given or {}, problem=problem, made=made, state=state)
 
 
 def _request(given: Given) -> dict[str, Any]:

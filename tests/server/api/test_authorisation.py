@@ -43,6 +43,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "list_devices": VIEWERS,
     "get_device": VIEWERS,
     "list_channels": VIEWERS,
+    "get_way": VIEWERS,
     "list_trainings": VIEWERS,
     "get_training": VIEWERS,
     "list_training_lines": VIEWERS,
