@@ -586,6 +586,7 @@ class RoleAnswer(_Answer):
     model: str | None = Field(description="The model that it belongs to.")
     version: int
     expires: datetime
+    due: bool = Field(description="Whether it is time to sign it again.")
     threshold: int = Field(description="So many of the keys must sign.")
     keys: list[KeyAnswer]
     signs_here: bool = Field(description="Whether enough of the keys are here: the server signs by itself.")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from diffserver.trust import metadata_rows
 from diffserver.trust.keys import Keyring
 from diffserver.trust.metadata.delegation import holders_of
+from diffserver.trust.metadata.next_metadata import is_due
 from diffserver.trust.metadata.roles import delegator, model_of
 
 
@@ -30,6 +31,8 @@ class StandingRole:
     role: str
     version: int
     expires: datetime
+    due: bool
+    """Whether it is time to sign it again."""
     threshold: int
     keys: tuple[RoleKey, ...]
 
@@ -44,12 +47,12 @@ class StandingRole:
         return sum(key.here for key in self.keys) >= self.threshold
 
 
-def standing_roles(session: Session, keyring: Keyring) -> Iterator[StandingRole]:
-    """Return all roles, the first to expire first."""
+def standing_roles(session: Session, keyring: Keyring, moment: datetime) -> Iterator[StandingRole]:
+    """Return all roles as they stand at a moment, the first to expire first."""
     in_force = metadata_rows.CurrentMetadata(session)
     held = {file.public.keyid for file in keyring.files()}
     for role, version, expires in metadata_rows.expiries(session):
         holders = holders_of(in_force.require(delegator(role)).signed, role)
         if holders is not None:
             keys = tuple(RoleKey(key.keyid, key.keytype, key.keyid in held) for key in holders.keys)
-            yield StandingRole(role, version, expires, holders.threshold, keys)
+            yield StandingRole(role, version, expires, is_due(role, expires, moment), holders.threshold, keys)

@@ -18,6 +18,7 @@ from diffserver.api.ranges import known
 from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
 from diffserver.catalog import audit
 from diffserver.catalog.versions import find_model
+from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases, standing_roles
 from diffserver.trust.metadata.roles import parse_file
@@ -68,7 +69,8 @@ def _read(engine: Engine, role: str, version: int | None) -> bytes | None:
 def list_roles(engine: Database, keys: Keys, _who: Viewer) -> Page[RoleAnswer]:
     """What is signed: each role with its expiry and its keys, the first to expire first, all of them."""
     with reading(engine) as session:
-        items = [RoleAnswer.model_validate(role) for role in standing_roles.standing_roles(session, keys)]
+        found = standing_roles.standing_roles(session, keys, utc_now())
+        items = [RoleAnswer.model_validate(role) for role in found]
     return Page(items=items, next=None)
 
 

@@ -20,7 +20,7 @@ def test_every_role_is_told_with_its_keys(service: Service) -> None:
     found = roles(service)
     assert found.keys() >= {"root", "targets", "snapshot", "timestamp", "speech"}
     assert [row["model"] for row in found.values() if row["model"]] == ["speech"] * (len(found) - 4)
-    assert all(row["keys"] and row["signs_here"] for row in found.values())
+    assert all(row["keys"] and row["signs_here"] and not row["due"] for row in found.values())
 
 
 @pytest.mark.parametrize("keys", ["offline", "online"])
