@@ -23,6 +23,28 @@ TABLE: Mapping[str, str] = {
     "list_devices": "viewer",
     "one_device": "viewer",
     "sign_out": "viewer",
+    "models": "viewer",
+    "model": "viewer",
+    "version": "viewer",
+    "on_devices": "viewer",
+    "candidates": "viewer",
+    "beside": "viewer",
+    "candidate": "viewer",
+    "trainings": "viewer",
+    "listed": "viewer",
+    "training": "viewer",
+    "state": "viewer",
+    "audit": "viewer",
+    "keys": "viewer",
+    "confirm": "publisher",
+    "publish": "publisher",
+    "delete": "publisher",
+    "new": "publisher",
+    "submit": "publisher",
+    "cancel": "publisher",
+    "tokens": "admin",
+    "create": "admin",
+    "revoke": "admin",
     "new_rollout": "publisher",
     "start_rollout": "publisher",
     "ask_before": "publisher",
@@ -35,7 +57,7 @@ TABLE: Mapping[str, str] = {
 GUARDED = sorted((route for route in ROUTES if route.name not in OPEN), key=lambda route: route.name == "sign_out")
 """With signing out as the last."""
 
-EMPTY = ["/", "/console/overview/fleet", "/console/rollouts", "/console/devices"]
+EMPTY = ["/", "/console/overview/fleet", "/console/rollouts", "/console/devices", "/console/keys"]
 
 
 def test_every_page_has_a_row() -> None:
