@@ -4,6 +4,7 @@ What a device runs is what it said last; a report, which may come late and twice
 shall run is left to `rollouts`.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Engine, Select, Table, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, Table, and_, bindparam, func, or_, select, union_all, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -25,6 +26,9 @@ from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
 from diffserver.storage.functions import begins
 from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
+
+HEX = re.compile(r"[0-9a-f]+")
+"""What ids are made of."""
 
 MOST_ATTRIBUTES = 20
 """Of one device."""
@@ -198,9 +202,12 @@ def is_silent(device: Device, moment: datetime, longest: timedelta) -> bool:
     return device.stage is not None and device.last_seen is not None and moment - device.last_seen > longest
 
 
-def named(beginning: str) -> ColumnElement[bool]:
-    """Tell which devices have an id or a name that begins so."""
-    return or_(begins(Device.id, beginning), begins(Device.name, beginning))
+def named(model: str, beginning: str) -> ColumnElement[bool]:
+    """Tell which of a model's devices have an id or a name that begins so, each by its own index."""
+    found = [select(Device.id).where(Device.model == model, begins(Device.name, beginning))]
+    if HEX.fullmatch(beginning):
+        found.append(select(Device.id).where(Device.id >= beginning, Device.id < f"{beginning}g"))
+    return Device.id.in_(union_all(*found))
 
 
 def standings(

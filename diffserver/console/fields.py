@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import TypeVar
 
 from diffserver.errors import Invalid
@@ -48,7 +49,9 @@ def percent(given: Given, name: str) -> float | None:
 
 def _read(name: str, typed: str, kind: Callable[[str], N]) -> N:
     try:
-        return kind(typed)
-    except ValueError as error:
-        what = "whole number" if kind is int else "number"
-        raise Invalid(f"{name.replace('_', ' ')}: {typed[:40]!r} is no {what}", "type digits") from error
+        if isfinite(value := kind(typed)):
+            return value
+    except (ValueError, OverflowError):  # with what is said below for these, too
+        pass
+    what = "whole number" if kind is int else "number"
+    raise Invalid(f"{name.replace('_', ' ')}: {typed[:40]!r} is no {what}", "type digits")

@@ -24,12 +24,12 @@ MIDDLE = f"{DEVICES // 2:024x}"
 
 PAGES = [
     *(f"/v1/models/speech/devices?{query}" for query in (
-        "", f"after={MIDDLE}", "behind=true", "stuck=true", "failed=true", "failed=true&stuck=true",
+        "", f"after={MIDDLE}", "search=kitchen", "behind=true", "stuck=true", "failed=true", "failed=true&stuck=true",
         "left=true", "channel=stable", "attribute=region=no", "attribute=region=eu", "behind=true&attribute=region=no",
     )),
     f"/v1/devices/{MIDDLE}", "/metrics", "/v1/tokens", "/v1/audit?model=speech", "/v1/rollouts",
     "/v1/models/speech", "/v1/models/speech/versions", "/v1/models/speech/channels", "/v1/trainings", "/v1/candidates",
-    "/v1/reports?model=speech",
+    "/v1/reports?model=speech", "/v1/models/speech/tallies",
 ]  # fmt: skip
 """What operators, their scripts and their instruments ask for again and again."""
 

@@ -56,7 +56,7 @@ def list_devices(
         versions.find_model(session, model)
         found = amiss(session, model, utc_now(), _longest(config)) if any(asked.values()) else {}
         conditions = tuple(condition for what, condition in found.items() if asked[what])
-        conditions += () if search is None else (devices.named(search),)
+        conditions += () if search is None else (devices.named(model, search),)
         which = devices.Which(channel, dict(map(_pair, attribute)), left, conditions)
         rows = devices.standings(session, model, after, limit + 1, _longest(config), which)
     return page(rows, limit, DeviceAnswer, lambda device: device.id)

@@ -28,10 +28,10 @@ OPEN = {"sign_in_page", "sign_in", "asset", "nowhere"}
 ROUTES = [route for page in PAGES for route in page.router.routes if isinstance(route, APIRoute)]
 
 
-def ask(browser: Browser, route: APIRoute) -> Any:
+def ask(browser: Browser, route: APIRoute, **fields: str) -> Any:
     """Ask for a page of what is not there."""
     path = route.path.format_map({**NOTHING, "act": "pause", "path": "none"})
-    return browser.get(path) if "GET" in (route.methods or ()) else browser.post(path)
+    return browser.get(path) if "GET" in (route.methods or ()) else browser.post(path, None, **fields)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.name not in OPEN], ids=lambda route: route.name)

@@ -78,7 +78,17 @@ def test_refusals_need_force(publisher: Browser, fields: dict[str, str], status:
     assert publisher.post(f"/console/candidates/{REFUSED}/publish", None, **fields).status_code == status
 
 
-@pytest.mark.parametrize("typed", [{"wait_hours": "soon"}, {"least": "1.5"}, {"stages": "10%,5%"}])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"wait_hours": "soon"},
+        {"wait_hours": "inf"},
+        {"margin": "nan"},
+        {"least": "9" * 400},
+        {"least": "1.5"},
+        {"stages": "10%,5%"},
+    ],
+)
 def test_what_makes_no_sense_is_said_with_a_remedy(publisher: Browser, typed: dict[str, str]) -> None:
     answer = publisher.post(f"/console/candidates/{OPEN}/publish", None, **typed)
     assert answer.status_code == 422
