@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 190, 40, 92, 12, 30
-APART, LETTERS = 13, 14
+APART, LONGEST = 13, 14
 """Pixels between two names at lines' ends, and the most letters of a name."""
 ROW = 34
 """The height of a row of spreads."""
@@ -93,7 +93,7 @@ def _names(frame: _Frame, drawn: Lines) -> list[Markup]:
     named, free = [], 0.0
     for y, index, name in ends:
         free = max(y, free)
-        cut = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+        cut = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
         named.append(_text(frame.right + 6, free + 4, cut, "start", f"n{index}"))
         free += APART
     return named
