@@ -29,7 +29,7 @@ from diffserver.polls.credentials import Known, said
 from diffserver.polls.memory import Memory
 from diffserver.rollouts.answer import attributes
 from diffserver.settings import Settings
-from diffserver.storage.database import reading
+from diffserver.storage.database import in_order, reading
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Candidate, Rollout, Token, Training
 from diffserver.trust.keys import Keyring
@@ -191,12 +191,15 @@ Writing = Depends(WriteGate.admit, scope="function")
 
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items wanted.")]
 AfterNumber = Annotated[int, Query(ge=-1, le=2**31 - 1, description="`next` of the page before.")]
+Newest = Annotated[bool, Query(description="Newest first; `after` then leads back.")]
 AfterText = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="`next` of the page before.")]
 
 
-def numbered(session: Session, table: type[Row], model: str | None, limit: int, after: int) -> Sequence[Row]:
+def numbered(
+    session: Session, table: type[Row], model: str | None, limit: int, after: int, newest: bool = False
+) -> Sequence[Row]:
     """Rows of a table in the order of their numbers, of one model if given: one more than the limit."""
-    query = select(table).where(table.id > after).order_by(table.id).limit(limit + 1)
+    query = in_order(select(table), table.id, after, newest).limit(limit + 1)
     return session.scalars(query if model is None else query.where(table.model == model)).all()
 
 

@@ -493,6 +493,16 @@ class DeliveredAnswer(_Answer):
     status: int = Field(examples=[204])
 
 
+class StrandedAnswer(_Answer):
+    """Devices whose way to their version needs a diff that is to go."""
+
+    channel: str
+    version: int = Field(description="What they run.")
+    devices: int
+    bytes_now: int = Field(description="What they would fetch as it is.")
+    bytes_then: int | None = Field(description="And without these diffs, a snapshot; null if nothing leads on.")
+
+
 class RetireAnswer(_Answer):
     """The number of diffs that were dropped."""
 
@@ -559,6 +569,27 @@ class ExpiryAnswer(_Answer):
 
     role: str
     expires: datetime
+
+
+class KeyAnswer(_Answer):
+    """A public key that may sign for a role."""
+
+    keyid: str = Field(examples=[DIGEST])
+    type: str = Field(examples=["ed25519"])
+    here: bool = Field(description="Whether the server holds its private half, or the way to it.")
+
+
+class RoleAnswer(_Answer):
+    """A role of the signed metadata: until when it is valid, and whose keys renew it."""
+
+    role: str = Field(examples=["timestamp"])
+    model: str | None = Field(description="The model that it belongs to.")
+    version: int
+    expires: datetime
+    due: bool = Field(description="Whether it is time to sign it again.")
+    threshold: int = Field(description="So many of the keys must sign.")
+    keys: list[KeyAnswer]
+    signs_here: bool = Field(description="Whether enough of the keys are here: the server signs by itself.")
 
 
 class StatusAnswer(WorkforceAnswer):

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from diffserver.storage.database import in_order
 from diffserver.storage.tables import Audit, Token
 
 HOST = "host"
@@ -46,9 +47,10 @@ def entries(
     model: str | None = None,
     act: str | None = None,
     since: datetime | None = None,
+    newest: bool = False,
 ) -> Sequence[Audit]:
-    """The rows after one of that number, oldest first: of one model, of one act, from a moment on, where given."""
-    query = select(Audit).where(Audit.id > after).order_by(Audit.id).limit(limit)
+    """The rows after one of that number, oldest or `newest` first: of one model or act, from a moment on, if given."""
+    query = in_order(select(Audit), Audit.id, after, newest).limit(limit)
     if model is not None:
         query = query.where(Audit.model == model)
     if act is not None:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, make_url, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from diffserver.storage.changes import TellingSession
 from diffserver.storage.functions import NAME, leading_bits_of
@@ -56,6 +56,14 @@ def now(session: Session) -> datetime:
         moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
     return datetime.now(UTC)
+
+
+def in_order(query: Select[Any], number: InstrumentedAttribute[int], after: int, newest: bool = False) -> Select[Any]:
+    """Return the query for rows that come after a number, or with `newest` before it (of 0, from the last one)."""
+    if newest:
+        earlier = query.where(number < after) if after > 0 else query
+        return earlier.order_by(number.desc())
+    return query.where(number > after).order_by(number)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

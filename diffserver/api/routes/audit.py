@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from diffserver.api.access import AfterNumber, Database, Limit, TokenFirst, Viewer, page
+from diffserver.api.access import AfterNumber, Database, Limit, Newest, TokenFirst, Viewer, page
 from diffserver.api.answers import AuditAnswer, Page
 from diffserver.api.fields import Moment, Name
 from diffserver.api.problems import CALLER, declared
@@ -25,8 +25,9 @@ def list_audit(
     since: Annotated[Moment | None, Query(description="Not before this moment.")] = None,
     limit: Limit = 100,
     after: AfterNumber = 0,
+    newest: Newest = False,
 ) -> Page[AuditAnswer]:
-    """Acts, oldest first."""
+    """Acts, oldest first unless the newest are wanted."""
     with reading(engine) as session:
-        rows = audit.entries(session, after, limit + 1, model, act, since)
+        rows = audit.entries(session, after, limit + 1, model, act, since, newest)
     return page(rows, limit, AuditAnswer, lambda entry: entry.id)

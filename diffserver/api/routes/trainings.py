@@ -12,6 +12,7 @@ from diffserver.api.access import (
     Database,
     Keys,
     Limit,
+    Newest,
     Publisher,
     Store,
     TokenFirst,
@@ -56,11 +57,17 @@ def submit_training(body: TrainingRequest, engine: Database, objects: Store, who
 
 @router.get("/trainings")
 def list_trainings(
-    engine: Database, _who: Viewer, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+    engine: Database,
+    _who: Viewer,
+    model: OfModel = None,
+    limit: Limit = 100,
+    after: AfterNumber = 0,
+    newest: Newest = False,
 ) -> Page[TrainingAnswer]:
-    """Trainings, oldest first."""
+    """Trainings, oldest first unless the newest are wanted."""
     with reading(engine) as session:
-        rows = [TrainingAnswer.model_validate(row) for row in numbered(session, Training, model, limit, after)]
+        found = numbered(session, Training, model, limit, after, newest)
+        rows = [TrainingAnswer.model_validate(row) for row in found]
         return page(_described(session, rows), limit, TrainingAnswer, lambda row: row.id)
 
 
@@ -74,12 +81,17 @@ def get_training(training_id: RowId, engine: Database, _who: Viewer) -> Training
 
 @router.get("/trainings/{training_id}/log", responses=declared(404))
 def list_training_lines(
-    training_id: RowId, engine: Database, _who: Viewer, limit: Limit = 100, after: AfterNumber = 0
+    training_id: RowId,
+    engine: Database,
+    _who: Viewer,
+    limit: Limit = 100,
+    after: AfterNumber = 0,
+    newest: Newest = False,
 ) -> Page[LineAnswer]:
     """What its workers said of a training, oldest first; `after` is the number of the last line that is known."""
     with reading(engine) as session:
         training_queue.find(session, training_id)
-        rows = lines.entries(session, training_id, after, limit + 1)
+        rows = lines.entries(session, training_id, after, limit + 1, newest)
     return page(rows, limit, LineAnswer, lambda row: row.number)
 
 
@@ -94,11 +106,16 @@ def cancel_training(training_id: RowId, engine: Database, who: Publisher) -> Tra
 
 @router.get("/candidates")
 def list_candidates(
-    engine: Database, _who: Viewer, model: OfModel = None, limit: Limit = 100, after: AfterNumber = 0
+    engine: Database,
+    _who: Viewer,
+    model: OfModel = None,
+    limit: Limit = 100,
+    after: AfterNumber = 0,
+    newest: Newest = False,
 ) -> Page[CandidateAnswer]:
-    """Candidates, oldest first, published ones too."""
+    """Candidates, oldest first unless the newest are wanted; published ones too."""
     with reading(engine) as session:
-        rows = shown.candidates(session, numbered(session, Candidate, model, limit, after))
+        rows = shown.candidates(session, numbered(session, Candidate, model, limit, after, newest))
     return page(rows, limit, CandidateAnswer, lambda row: row.id)
 
 

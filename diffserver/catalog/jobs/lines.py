@@ -12,7 +12,7 @@ from itertools import groupby
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
-from diffserver.storage.database import writing
+from diffserver.storage.database import in_order, writing
 from diffserver.storage.tables import Training, TrainingLine
 
 KEPT = 2000
@@ -37,10 +37,10 @@ def append(engine: Engine, lines: Sequence[NewLine]) -> None:
             _append(session, training_id, list(of_one))
 
 
-def entries(session: Session, training_id: int, after: int, limit: int) -> Sequence[TrainingLine]:
-    """Return a training's lines after one of that number, oldest first."""
-    later = select(TrainingLine).where(TrainingLine.training_id == training_id, TrainingLine.number > after)
-    return session.scalars(later.order_by(TrainingLine.number).limit(limit)).all()
+def entries(session: Session, training_id: int, after: int, limit: int, newest: bool = False) -> Sequence[TrainingLine]:
+    """Return a training's lines after one of that number, oldest or `newest` first."""
+    of_training = select(TrainingLine).where(TrainingLine.training_id == training_id)
+    return session.scalars(in_order(of_training, TrainingLine.number, after, newest).limit(limit)).all()
 
 
 def _append(session: Session, training_id: int, new: Sequence[NewLine]) -> None:

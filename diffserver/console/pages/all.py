@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from diffserver.console.pages import assets, devices, nowhere, overview, rollouts, sign_in
+from diffserver.console.pages import (
+    assets,
+    audit,
+    candidates,
+    devices,
+    keys,
+    models,
+    nowhere,
+    overview,
+    rollouts,
+    sign_in,
+    tokens,
+    trainings,
+)
 
-PAGES = (overview, rollouts, devices, sign_in, assets, nowhere)
+SEEN = (overview, models, rollouts, devices, trainings, candidates, audit, keys, tokens)
+PAGES = (*SEEN, sign_in, assets, nowhere)

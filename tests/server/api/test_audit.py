@@ -129,3 +129,12 @@ def test_acts_are_found_by_model_kind_and_moment(service: Service) -> None:
     assert [row["act"] for row in acts(service, "?model=speech")] == ["channel.move"]
     assert [row["act"] for row in acts(service, "?act=token.create")] == ["token.create"]
     assert acts(service, "?since=2100-01-01T00:00:00Z") == []
+
+
+def test_the_newest_come_first_where_they_are_wanted(service: Service) -> None:
+    for name in ("berta", "carla", "dora"):
+        service.operator.post("/v1/tokens", json={"role": "viewer", "name": name})
+    numbers = [row["id"] for row in acts(service)]
+    page = service.operator.get("/v1/audit?newest=true&limit=2").json()
+    assert [row["id"] for row in page["items"]] == numbers[:0:-1]
+    assert [row["id"] for row in acts(service, f"?newest=true&after={page['next']}")] == numbers[:1]
