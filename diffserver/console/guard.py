@@ -114,10 +114,10 @@ class Caller:
         if not self.may(role):
             raise Forbidden(f"this needs a token of role {role} or more, yours is a {self.token.role}'s", "ask one")
 
-    def show(self, template: str, **values: Any) -> Response:
+    def show(self, template: str, code: int = 200, /, **values: Any) -> Response:
         """Return a page."""
         form = sessions.form_token(self.secret)
-        return render.page(self.request, template, token=self.token, form=form, may=self.may, **values)
+        return render.page(self.request, template, code, token=self.token, form=form, may=self.may, **values)
 
     def go(self, path: str) -> Response:
         """Lead on to another page after something was done."""
