@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from diffclient.errors import DiffClientError
+from diffserver.cli import usage
 from diffserver.cli.fleet import audit, devices, status
 from diffserver.cli.host import backup, prune, restore, serve, setup, verify
 from diffserver.cli.late import add_late
@@ -126,9 +127,16 @@ experiment.add_to(app)
 
 
 def main() -> None:
-    """Run the command; print an expected error as one line on standard error and exit with status 1."""
+    """Run the command; print an expected error on standard error and exit with status 1, or 2 for wrong usage."""
     try:
-        app()
+        sys.exit(app(prog_name="diffserver", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        if wrong := usage.wrong_usage(error, app, sys.argv[1:]):
+            print_error(wrong)
+        sys.exit(usage.STATUS)
+    except typer.Abort:
+        print_error(DiffServerError("stopped before an answer was given"))
+        sys.exit(1)
     except (DiffServerError, DiffClientError, TaskError) as error:
         print_error(error)
         sys.exit(1)

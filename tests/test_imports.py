@@ -29,7 +29,7 @@ FORBIDDEN_ON_DEVICES = {
 TRAINING = ("diffs", "methods", "tasks", "training", "experiment", "demo")
 DATABASE = ("storage", "catalog", "events", "metrics", "rollouts", "trust", "upkeep")
 SERVING = ("app", "api", "connections", "console", "polls")
-NEITHER = ("checkpoints", "evaluation", "choices", "gate", "errors", "logs", "settings", "drain")
+NEITHER = ("charts", "checkpoints", "evaluation", "choices", "gate", "errors", "logs", "settings", "drain")
 """What both sides may import, and what imports neither."""
 
 JOIN = ("pipeline", "cli", "main", "__main__")

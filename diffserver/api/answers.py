@@ -493,6 +493,16 @@ class DeliveredAnswer(_Answer):
     status: int = Field(examples=[204])
 
 
+class StrandedAnswer(_Answer):
+    """Devices whose way to their version needs a diff that is to go."""
+
+    channel: str
+    version: int = Field(description="What they run.")
+    devices: int
+    bytes_now: int = Field(description="What they would fetch as it is.")
+    bytes_then: int | None = Field(description="And without these diffs, a snapshot; null if nothing leads on.")
+
+
 class RetireAnswer(_Answer):
     """The number of diffs that were dropped."""
 

@@ -228,8 +228,15 @@ class ChangeRequest(_Request):
 
 
 class ConditionsRequest(_Request):
-    """What must hold before a rollout goes on to its next stage."""
+    """Whom a rollout is for, and what must hold before it goes on to its next stage."""
 
+    only: list[StageText] = Field(
+        default=[],
+        max_length=MOST_ATTRIBUTES,
+        examples=[["region=eu"]],
+        description="For devices with one of the values of each attribute only; the channel moves when it is approved "
+        "after its last stage. None for all devices.",
+    )
     evidence: Literal["field", "failures", "none"] = Field(
         default="field",
         description="What the gate looks at: failures and errors that devices count in the field; failures; nothing.",
@@ -246,7 +253,7 @@ class ConditionsRequest(_Request):
 
     def value(self) -> Conditions:
         """Return them as a rollout keeps them."""
-        return Conditions(**self.model_dump())
+        return Conditions(**self.model_dump() | {"only": tuple(self.only)})
 
 
 class WayFields(_Request):

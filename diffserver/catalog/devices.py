@@ -7,7 +7,7 @@ shall run is left to `rollouts`.
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -224,9 +224,13 @@ def standings(
         query = query.where(Device.left_at.is_(None))
     if which.channel is not None:
         query = query.where(Device.channel == which.channel)
-    for name, value in which.attributes.items():
-        query = query.where(Device.attributes.any(and_(Attribute.name == name, Attribute.value == value)))
+    query = query.where(*(has_attribute(name, [value]) for name, value in which.attributes.items()))
     return _standing(session, query, longest)
+
+
+def has_attribute(name: str, values: Iterable[str]) -> ColumnElement[bool]:
+    """Tell which devices have an attribute of one of these values, as a condition of a query."""
+    return Device.attributes.any(and_(Attribute.name == name, Attribute.value.in_(sorted(values))))
 
 
 def standing(session: Session, device_id: str, longest: timedelta) -> Standing:

@@ -6,18 +6,18 @@ shows every character as itself or as a question mark.
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
 from diffclient.plain_text import plain, printable
+from diffserver.charts.folding_table import FoldingTable
 from diffserver.errors import DiffServerError
 from diffserver.evaluation import error_rate, from_json
 
@@ -43,14 +43,6 @@ class _Console(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Make rich's own text of a string: every string that is printed, alone or in a table, passes here."""
         return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
-
-
-class _Description(ProgressColumn):
-    """The description of a progress bar's task, which rich's own column would parse as markup."""
-
-    def render(self, task: Task) -> Text:
-        """Return it as one line."""
-        return Text(printable(task.description))
 
 
 console = _Console()
@@ -128,29 +120,14 @@ def show_wide(*renderables: Any) -> None:
     (console if console.is_terminal else _Console(width=WIDTH)).print(*renderables)
 
 
-def progress(*columns: ProgressColumn, quiet: bool = False) -> Progress:
-    """Return bars on standard error, each with its description and these columns; none if `quiet`."""
-    columns = columns or (BarColumn(), TimeElapsedColumn())
-    return Progress(_Description(), *columns, console=progress_console, disable=quiet)
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[float, str], bool]]:
-    """Show a bar while the block runs, and give what moves it: to a share that is done, with a message."""
-    with progress() as bars:
-        bar = bars.add_task(what, total=1.0)
-
-        def move(done: float, message: str) -> bool:
-            bars.update(bar, completed=done, description=message)
-            return True
-
-        yield move
-        move(1.0, what)  # which may have been done already
+def moving_bars(*columns: ProgressColumn) -> Progress:
+    """Return bars on standard error, for a terminal; the columns show text as it is."""
+    return Progress(*columns, console=progress_console)
 
 
 def listing(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table; None is shown as a dash."""
-    shown = Table(title=line(title), title_justify="left")
+    """Return a table that fits the terminal; None is shown as a dash."""
+    shown = FoldingTable(title=line(title), title_justify="left")
     for heading in headings:
         shown.add_column(line(heading), overflow="fold", no_wrap=heading in WHOLE)
     for row in rows:

@@ -3,9 +3,8 @@
 import time
 from typing import Any
 
-from rich.progress import BarColumn, TaskProgressColumn, TimeElapsedColumn
-
-from diffserver.cli.output import progress, warn
+from diffserver.cli.output import warn
+from diffserver.cli.progress import bars
 from diffserver.cli.remote import Remote
 from diffserver.errors import Conflict
 
@@ -31,14 +30,14 @@ def why_none(training: dict[str, Any]) -> str:
 def watch(remote: Remote, training: dict[str, Any]) -> dict[str, Any]:
     """Show the training's progress until it ends, with or without a candidate."""
     number = training["id"]
-    with progress(BarColumn(), TaskProgressColumn(), TimeElapsedColumn()) as bars:
-        bar = bars.add_task(f"training {number}: waits for a worker", total=1.0)
+    with bars() as shown:
+        bar = shown.add(f"training {number}: waits for a worker")
         try:
             while training["state"] in ("queued", "running"):
                 time.sleep(FOLLOW_SECONDS)
                 training = remote.get(f"/v1/trainings/{number}")
                 message = training["waiting"] or training["message"] or training["state"]
-                bars.update(bar, completed=training["progress"], description=f"training {number}: {message}")
+                bar.move(training["progress"], f"training {number}: {message}")
         except KeyboardInterrupt:
             warn(f"Training {number} goes on; to end it: diffserver cancel {number}")
             raise

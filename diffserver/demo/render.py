@@ -1,16 +1,19 @@
-"""Render a report as tables for a terminal, a plot and an HTML page, and write its files.
+"""Render a report as tables for a terminal and a plot, and write its files.
 
-Computing the figures is left to `report`.
+Computing the figures is left to `report`, the page to `page`.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from diffserver.charts.folding_table import FoldingTable
+from diffserver.charts.plots import colour, name_ends, plain
+from diffserver.demo import page, verdict
 from diffserver.demo.report import Report, Row
 
 Columns = Mapping[str, Callable[[Row], str]]
@@ -67,11 +70,12 @@ CAPTIONS: Mapping[str, Columns] = {
 
 def tables(report: Report) -> Group:
     """Return the report as tables for a terminal."""
-    return Group(Text(_title(report), style="bold"), *(_table(report, *item) for item in CAPTIONS.items()))
+    verdicts = [Text(verdict.headline(report), style="bold"), *map(Text, verdict.remarks(report))]
+    return Group(Text(_title(report)), *verdicts, *(_table(report, *item) for item in CAPTIONS.items()))
 
 
-def _table(report: Report, caption: str, columns: Columns) -> Table:
-    table = Table(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+def _table(report: Report, caption: str, columns: Columns) -> FoldingTable:
+    table = FoldingTable(title=caption, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     for heading in columns:
         table.add_column(heading, justify="right")
     for update in report.updates:
@@ -83,57 +87,57 @@ def plot(report: Report, path: Path) -> None:
     """Draw WER and the bytes to fetch over the versions into `path`; the ending chooses the format."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    figure = Figure(figsize=(9, 6.5))
     accuracy, size = figure.subplots(2, sharex=True, height_ratios=[3, 2])
-    versions = [r.version for r in report.updates]
-    for label, values, style in _curves(report):
-        accuracy.plot(versions, values, style, label=label)
-    accuracy.set(ylabel="mean WER, %", title=_title(report), ylim=(0, None))
-    accuracy.legend()
-    accuracy.grid(alpha=0.3)
-    for label, colour, below, counts in _parts(report):
-        heights = [count / 1024 for count in counts]
-        bars = size.bar(versions, heights, bottom=[b / 1024 for b in below], color=colour, width=0.5, label=label)
-        if label == "payload":
-            shares = [f"{r.payload_share:.2%}" for r in report.updates]
-            size.bar_label(bars, shares, label_type="center", color="white")
-    size.axhline(report.budget * report.model_bytes_fp32 / 1024, color="tab:red", linestyle="--", label="budget")
-    size.set(xlabel="version", ylabel="to fetch, KiB", xticks=versions)
-    size.legend(loc="lower right")
+    figure.subplots_adjust(left=0.08, right=0.8, top=0.9, bottom=0.08, hspace=0.15)
+    _draw_accuracy(report, accuracy)
+    _draw_bytes(report, size)
+    figure.suptitle(f"{verdict.headline(report)}\n{_title(report)}", fontsize=10)
     figure.savefig(path, dpi=120)
 
 
-def _parts(report: Report) -> list[tuple[str, str, list[int], list[int]]]:
-    """Return name, colour, the bytes below and the bytes of each part of what is fetched, from the bottom up."""
-    payloads, probes = [r.payload_bytes for r in report.updates], [r.probe_bytes for r in report.updates]
-    nothing, both = [0] * len(payloads), [sum(pair) for pair in zip(payloads, probes, strict=True)]
-    return [
-        ("payload", "tab:blue", nothing, payloads),
-        ("probe set", "tab:green", payloads, probes),
-        ("metadata", "tab:gray", both, [r.metadata_bytes for r in report.updates]),
-    ]
+def _draw_accuracy(report: Report, axes: Any) -> None:
+    """Draw mean WER by version, with bars where it is known how far it may be off."""
+    versions, values, ends = [row.version for row in report.updates], [0.0], []
+    for number, (name, figures, margins) in enumerate(_curves(report)):
+        kind = colour(number)
+        bars = margins if None not in margins else None
+        axes.errorbar(versions, figures, bars, color=kind, marker="o", markersize=4, linewidth=1.8, capsize=3)
+        values += [figure + (margin or 0) for figure, margin in zip(figures, margins, strict=True)]
+        ends.append((versions[-1], figures[-1], name, kind))
+    plain(axes, values, versions)
+    axes.set_ylabel("mean WER, %")
+    name_ends(axes, ends)
 
 
-def _curves(report: Report) -> list[tuple[str, list[float], str]]:
+def _draw_bytes(report: Report, axes: Any) -> None:
+    """Draw what a device fetches by version, part by part from the bottom up."""
+    rows, budget = report.updates, report.budget * report.model_bytes_fp32 / 1024
+    versions, below, ends = [row.version for row in rows], [0.0] * len(rows), []
+    for number, name in enumerate(("payload", "probe", "metadata")):
+        heights = [getattr(row, f"{name}_bytes") / 1024 for row in rows]
+        bars = axes.bar(versions, heights, bottom=below, color=colour(number), width=0.5)
+        if name == "payload":
+            axes.bar_label(bars, [f"{row.payload_share:.2%}" for row in rows], label_type="center", color="white")
+        shown = "probe set" if name == "probe" else name
+        ends.append((versions[-1] + 0.5, below[-1] + heights[-1] / 2, shown, colour(number)))
+        below = [low + height for low, height in zip(below, heights, strict=True)]
+    axes.axhline(budget, color="black", linestyle="--", linewidth=1)
+    plain(axes, [*below, budget], versions)
+    axes.set(xlabel="version", ylabel="to fetch, KiB")
+    axes.set_xlim(versions[0] - 0.5, versions[-1] + 0.5)
+    name_ends(axes, [*ends, (versions[-1] + 0.5, budget, "budget", "black")])
+
+
+def _curves(report: Report) -> list[tuple[str, list[float], list[float | None]]]:
+    """Return name, figures and margins of each line."""
     rows = report.updates
     return [
-        ("parent, before the update", [r.wer_parent for r in rows], "x:"),
-        (f"published ({report.method})", [r.wer_published for r in rows], "o-"),
-        ("full chain (every weight retrained)", [r.wer_full for r in rows], "s--"),
-        ("published, probes on the device", [r.wer_device for r in rows], "d-."),
+        (report.method, [r.wer_published for r in rows], [r.margin_published for r in rows]),
+        ("fully retrained", [r.wer_full for r in rows], [r.margin_full for r in rows]),
+        ("before the update", [r.wer_parent for r in rows], [r.margin_parent for r in rows]),
+        ("on devices (probe set)", [r.wer_device for r in rows], [None] * len(rows)),
     ]
-
-
-def page(report: Report, picture: str) -> str:
-    """Return the report as an HTML page that shows the picture of that file name."""
-    from jinja2 import Environment
-
-    rendered: str = (
-        Environment(autoescape=True)
-        .from_string(_PAGE)
-        .render(title=_title(report), captions=CAPTIONS, updates=report.updates, picture=picture)
-    )
-    return rendered
 
 
 def write(report: Report, folder: Path) -> None:
@@ -141,34 +145,9 @@ def write(report: Report, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(report.to_json())
     plot(report, folder / "report.png")
-    (folder / "report.html").write_text(page(report, "report.png"))
+    (folder / "report.html").write_text(page.page(report, _title(report), CAPTIONS))
 
 
 def _title(report: Report) -> str:
     size = report.model_bytes_fp32 / 2**20
     return f"{len(report.updates)} {report.method} updates, budget {report.budget:.1%} of a {size:.2f} MiB model"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{{ title }}</title>
-<style>
- body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; }
- table { border-collapse: collapse; font-size: 13px; } td, th { padding: .3rem .6rem; text-align: right; }
- tbody tr:nth-child(odd) { background: #f3f5f8; } thead { border-bottom: 2px solid #456; }
- img { max-width: 100%; } h2 { font-size: 15px; }
-</style>
-<h1>{{ title }}</h1>
-<p>Drift and regression in points of WER. Device figures are as measured by the devices on their probe sets.</p>
-{% for caption, columns in captions.items() %}
-<h2>{{ caption }}</h2>
-<table>
-<thead><tr>{% for heading in columns %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
-<tbody>{% for update in updates %}
-<tr>{% for cell in columns.values() %}<td>{{ cell(update) }}</td>{% endfor %}</tr>{% endfor %}
-</tbody></table>
-{% endfor %}
-<p><img src="{{ picture }}" alt="WER and payload bytes over the versions"></p>
-</html>
-"""

@@ -4,11 +4,13 @@ Rows are computed from the REST API's answers and the devices' reports; measurin
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from diffserver.evaluation import Evaluation, error_rate, from_json, mean_error_rate, recovered, regressions
+from diffserver.evaluation import Evaluation, error_rate, mean_error_rate, recovered, regressions
+from diffserver.evaluation import from_json as evaluation_of
 
 Json = Mapping[str, Any]
 
@@ -47,6 +49,17 @@ class Row:
     metadata_bytes: int
     fetched_bytes: int
     """The most that a device fetched: payload, probe set and metadata."""
+    margin_parent: float | None = None
+    """Points that the parent's mean may be off, either way (95 %); None in reports of before."""
+    margin_full: float | None = None
+    margin_published: float | None = None
+
+    @property
+    def margin_drift(self) -> float | None:
+        """Points that drift may be off, as if both were measured on different data: rather too many."""
+        if self.margin_full is None or self.margin_published is None:
+            return None
+        return math.hypot(self.margin_full, self.margin_published)
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,16 @@ class Report:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
+def from_json(text: str) -> Report:
+    """Return the report of a JSON document, also of one that was written before margins were."""
+    document = json.loads(text)
+    return Report(**{**document, "updates": [Row(**update) for update in document["updates"]]})
+
+
 def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], digests_equal: bool) -> Row:
     """Return an update's row from its version, its candidate, the full chain's candidate and the devices' reports."""
-    parent = from_json(candidate["evaluation"], "parent")
-    published, reference = (from_json(side["evaluation"], "candidate") for side in (candidate, full))
+    parent = evaluation_of(candidate["evaluation"], "parent")
+    published, reference = (evaluation_of(side["evaluation"], "candidate") for side in (candidate, full))
     new = candidate["domains"][-1]
     new_wers = [error_rate(side[new]) for side in (parent, reference, published)]
     probes = version["manifest"]["probes"]
@@ -99,7 +118,17 @@ def row(version: Json, candidate: Json, full: Json, reports: Sequence[Json], dig
         probe_bytes=version["to_fetch"]["probes"],
         metadata_bytes=version["to_fetch"]["metadata"],
         fetched_bytes=max(report["fetched_bytes"] for report in reports),
+        margin_parent=margin(parent),
+        margin_full=margin(reference),
+        margin_published=margin(published),
     )
+
+
+def margin(evaluation: Evaluation) -> float:
+    """Return the points that a mean error rate may be off, either way: 95 %, binomial, by Agresti and Coull."""
+    shares = [((errors.errors + 2) / (errors.total + 4), errors.total + 4) for errors in evaluation.values()]
+    variance = sum(share * (1 - share) / count for share, count in shares)
+    return 100 * 1.96 * math.sqrt(variance) / max(1, len(shares))
 
 
 def _worst(parent: Evaluation, published: Evaluation, new: str) -> float:

@@ -129,3 +129,10 @@ def average(rows: Sequence[Row], name: str) -> float | None:
 def _row(value: Mapping[str, Any]) -> Row:
     values = {field.name: value[field.name] for field in fields(Row)}
     return Row(**{**values, "drift_interval": tuple(values["drift_interval"])})
+
+
+def spread(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the interval of one seed's drift; of several seeds, the least and the largest drift."""
+    if len(rows) == 1:
+        return rows[0].drift_interval
+    return min(row.drift_mean for row in rows), max(row.drift_mean for row in rows)

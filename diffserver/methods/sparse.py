@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from diffclient.diff.streams import Diff, Sparse
-from diffclient.payload.encode import payload_length
+from diffclient.payload.encode import estimated_length, payload_length
 from diffclient.tensors.snapshot import TensorSpec
 from diffserver.methods.definition import Definition
 from diffserver.methods.method import MethodError
@@ -73,6 +73,7 @@ class SparseDiff:
         self._density = min(0.5, 5 * setting.budget)  # a first guess, about 6 bits a value
         self._threshold = 0.0
         self._fixed = False
+        self._kept: Tensor | None = None
         self.numbers: dict[str, float] = {}
         """Figures of the training so far, for logs."""
 
@@ -144,17 +145,28 @@ class SparseDiff:
         for name, part in self.parts.items():
             if part.bounded:
                 part.confine(self._parent(name))
-        sizes = torch.cat([part.sizes().flatten() for part in self.parts.values()])
+        sizes = self._sizes()
         dropped = min(len(sizes), max(1, round(len(sizes) * (1 - density))))
         self._threshold = max(float(_in_order(sizes, dropped)), 1e-12)
         for part in self.parts.values():
             part.begin_stage(self._threshold, temperature, schedule.spread)
         self.numbers |= {"density": density, "threshold": self._threshold, "temperature": temperature}
 
+    @torch.no_grad()
+    def _sizes(self) -> Tensor:
+        """Return the sizes of all values, in memory that is kept: to ask for it anew takes longer than all else."""
+        parts = list(self.parts.values())
+        counts, device = [part.values.numel() for part in parts], parts[0].values.device
+        if self._kept is None or self._kept.device != device:
+            self._kept = torch.empty(sum(counts), device=device)
+        for part, place in zip(parts, torch.split(self._kept, counts), strict=True):
+            torch.abs(part.values.flatten(), out=place).mul_(part.finer)
+        return self._kept
+
     def _steer(self) -> None:
         """Move the density towards that at which the payload fills the budget."""
         self._enter("quantised")
-        length = payload_length(self._diff(self._levels()), self._table)
+        length = estimated_length(self._diff(self._levels()), self._table)
         self.numbers["payload_bytes"] = length
         # Half of the way, on a logarithmic scale: where most weights change, length grows faster than density.
         self._density *= min(1.5, max(0.5, math.sqrt(self._schedule.aim * self._limit / length)))
@@ -193,9 +205,19 @@ class SparseDiff:
 def _in_order(sizes: Tensor, place: int) -> Tensor:
     """Return the size at this place, counted from 1, if all were in order; some are moved for that."""
     if sizes.device.type != "cpu":
-        return sizes.kthvalue(place).values
+        return _by_bisection(sizes, place)
     sizes.numpy().partition(place - 1)  # the same number, in a tenth of the time
     return sizes[place - 1]
+
+
+def _by_bisection(sizes: Tensor, place: int) -> Tensor:
+    """Return the size at this place: on a GPU in a tenth of kthvalue's time, and without the memory of a sort."""
+    bits = sizes.view(torch.int32)  # those of numbers from 0 on are in the numbers' order
+    low, high = 0, 0x7F80_0000
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if int((bits <= middle).sum()) >= place else (middle + 1, high)
+    return torch.tensor(high, dtype=torch.int32).view(torch.float32)
 
 
 SPARSE = Definition(

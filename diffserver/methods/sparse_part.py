@@ -101,4 +101,10 @@ class SparsePart(nn.Module):
         return weights if self.scale is None else weights.div_(self.scale)
 
     def _kept(self, value: Tensor) -> Tensor:
-        return value * (self.mask if self.phase == "fixed" else value.abs() > self.threshold)
+        """Return the values that are used as they are, and 0 for all others.
+
+        It is done in place, for a new tensor costs more than all else here, and a product with booleans makes two.
+        """
+        if self.phase == "fixed":
+            return torch.empty_like(value).copy_(self.mask).mul_(value)
+        return value.abs().sub_(self.threshold).sign_().clamp_(min=0).mul_(value)

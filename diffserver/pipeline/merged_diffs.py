@@ -1,7 +1,8 @@
 """Short cuts: merged diffs to a new version from versions before its parent, where they are cheaper than the chain.
 
 They are made with the candidate, so that publishing it stays one quick transaction and every step's manifest is
-fixed then. A short cut is kept only if the device's own code reaches the version's digest by it.
+fixed then. They lead from the versions that devices hold at that time; without a fleet, from the last ones. A short cut
+is kept only if the device's own code reaches the version's digest by it.
 """
 
 from collections.abc import Sequence
@@ -26,10 +27,13 @@ from diffserver.pipeline.job_context import TRAINING_SHARE, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.database import reading
 from diffserver.storage.patience import patient
-from diffserver.storage.tables import Payload, Step
+from diffserver.storage.tables import Device, Payload, Step, Version
 from diffserver.training.new_version import NewVersion
 
 REACH = 8
+"""The most short cuts to a version; without a fleet, the most versions that one spans."""
+
+FARTHEST = 40
 """The most versions that a short cut spans; devices further back take two, or a snapshot."""
 
 
@@ -47,18 +51,21 @@ def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tup
     """Return the short cuts to a version that are cheaper than other steps; none where its diff is no plain sum."""
     if version.payload is None or version.kind != "sparse":
         return ()
-    links, edges = _published(engine, work.spec.model, parent)
+    links, edges, held = _published(engine, work.spec.model, parent)
     edges += [
         Edge(parent.digest, version.digest, len(version.payload)),
         Edge(None, version.digest, version.weights.stat().st_size),
     ]
-    table, shortcuts = parent.snapshot.table, []
+    table, shortcuts = parent.snapshot.table, list[NewShortcut]()
     total = decode(version.payload, table, parent.digest)
     for link in reversed(links):
         merged = _merged(link, total, table)
-        if merged is None:
+        if merged is None or len(shortcuts) == REACH:
             break
-        total, data = merged, encode(merged, table, link.digest)
+        total = merged
+        if link.digest not in held:
+            continue
+        data = encode(total, table, link.digest)
         cheapest = sum(edge.length for edge in plan(edges, link.digest, version.digest))
         if len(data) < cheapest and _arrives(work, link, data, version.digest):
             shortcuts.append(NewShortcut(link.digest, link.number, data))
@@ -67,16 +74,26 @@ def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tup
 
 
 @patient
-def _published(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge]]:
+def _published(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge], set[str]]:
+    """Return the steps to the parent from where devices are, all steps, and from which versions short cuts may lead."""
     with reading(engine) as session:
-        return _links(session, model, parent), _edges(session, model)
+        held = _held(session, model)
+        lineage = versions.lineage(session, versions.find_version(session, model, parent.number))[-FARTHEST:]
+        first = next((place for place, version in enumerate(lineage) if version.digest in held), len(lineage) - 1)
+        line = lineage[first:] if held else lineage[-REACH:]
+        return _links(session, line), _edges(session, model), held or {version.digest for version in line}
 
 
-def _links(session: Session, model: str, parent: Parent) -> Sequence[Link]:
-    """Return the last steps to the parent, one a version, as far back as diffs lead."""
-    lineage = versions.lineage(session, versions.find_version(session, model, parent.number))
+def _held(session: Session, model: str) -> set[str]:
+    """Return what devices in service hold."""
+    here = (Device.model == model, Device.left_at.is_(None), Device.digest.is_not(None))
+    return {digest for digest in session.scalars(select(Device.digest).where(*here).distinct()) if digest}
+
+
+def _links(session: Session, lineage: Sequence[Version]) -> Sequence[Link]:
+    """Return the steps along a line of versions, one a version, as far back as diffs lead."""
     links: list[Link] = []
-    for before, after in list(pairwise(lineage))[-(REACH - 1) :]:
+    for before, after in pairwise(lineage):
         blob = after.candidate.payload
         if blob is None:  # delivered whole, with a table of its own: no diff leads across it
             links.clear()

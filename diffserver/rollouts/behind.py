@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, String, and_, false, literal, not_, or_, select, true
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.devices import has_attribute
 from diffserver.rollouts.plan import PLACES
 from diffserver.rollouts.target import Reached, course, on_its_way
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.functions import LeadingBits
-from diffserver.storage.tables import Attribute, Channel, Device, Rollout
+from diffserver.storage.tables import Channel, Device, Rollout
 
 LATE = timedelta(days=7)
 """A device that shall run a version for longer than this, and does not, is stuck."""
@@ -83,10 +84,8 @@ def _before(moment: datetime | None, since: datetime | None) -> ColumnElement[bo
 
 def _come(to: Reached) -> ColumnElement[bool]:
     """Tell which devices a rollout has come to, as `Reached.has` does."""
-    named = [
-        Device.attributes.any(and_(Attribute.name == name, Attribute.value == value))
-        for name, value in sorted(to.attributes)
-    ]
+    only = [has_attribute(name, values) for name, values in to.only.values.items()]
     if to.bound >= PLACES:
-        return true()
-    return or_(LeadingBits(literal(f"{to.rollout}/", String) + Device.id) < to.bound, *named)
+        return and_(true(), *only)
+    named = [has_attribute(name, [value]) for name, value in sorted(to.attributes)]
+    return and_(or_(LeadingBits(literal(f"{to.rollout}/", String) + Device.id) < to.bound, *named), *only)

@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
+from diffserver.catalog.devices import has_attribute
 from diffserver.gate.difference import Changes, Difference, changes, compare
 from diffserver.gate.judge import Reports
 from diffserver.rollouts.plan import from_json, stages_of
@@ -118,9 +119,10 @@ def _begun(rollout: Rollout) -> datetime:
 
 
 def attributes_of(session: Session, rollout: Rollout) -> defaultdict[str, set[tuple[str, str]]]:
-    """Return what is said of the devices of a rollout's channel, as far as its plan asks for it; by device."""
+    """Return what is said of the devices that a rollout is for, as far as its plan asks for it; by device."""
+    conditions = from_json(rollout.terms)
     asked = {stage.attribute[0] for stage in stages_of(rollout.stages) if stage.attribute}
-    asked |= {by} if (by := from_json(rollout.terms).by) else set()
+    asked |= conditions.filter().values.keys() | ({conditions.by} if conditions.by else set())
     named: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     if asked:
         rows = select(Attribute).join(Device, Device.id == Attribute.device_id).where(*here(rollout))
@@ -130,8 +132,10 @@ def attributes_of(session: Session, rollout: Rollout) -> defaultdict[str, set[tu
 
 
 def here(rollout: Rollout) -> tuple[ColumnElement[bool], ...]:
-    """Return what is true of the devices of a rollout's channel."""
-    return Device.model == rollout.model, Device.channel == rollout.channel, Device.left_at.is_(None)
+    """Return what is true of the devices that a rollout is for: those of its channel that its filter admits."""
+    only = from_json(rollout.terms).filter().values.items()
+    of_channel = (Device.model == rollout.model, Device.channel == rollout.channel, Device.left_at.is_(None))
+    return (*of_channel, *(has_attribute(name, values) for name, values in only))
 
 
 def _sum(when: ColumnElement[bool], what: str) -> ColumnElement[int]:

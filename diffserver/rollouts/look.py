@@ -63,13 +63,15 @@ def _verdict(reports: Reports, conditions: Conditions, stages: int, chosen: int)
 
 
 def _may_go_on(rollout: Rollout, conditions: Conditions, moment: datetime) -> bool:
-    """Tell whether the stage has lasted for long enough, and devices may be given the version at this hour."""
+    """Tell whether a stage follows, this one has lasted for long enough, and devices may be given the version now."""
+    if records.is_last(rollout, rollout.stage):
+        return False
     began, hours = rollout.stage_at or rollout.created_at, conditions.hours()
     return moment - began >= timedelta(seconds=conditions.wait_seconds) and (hours is None or hours.is_open(moment))
 
 
 def _next_share(session: Session, rollout: Rollout) -> float:
-    """Return the share of the channel that has the version in the next stage."""
+    """Return the share of the devices that it is for which have the version in the next stage."""
     following = stages_of(rollout.stages)[rollout.stage + 1]
     if following.share is not None:
         return following.share

@@ -1,4 +1,4 @@
-"""The plan of a rollout: its stages, whom each of them reaches, and what must hold before the next. Pure.
+"""The plan of a rollout: whom it is for, its stages, whom each of them reaches, what must hold before the next. Pure.
 
 A device's place is a hash of the rollout and the device, so each rollout begins with other devices, and a device that
 has the version keeps it. Rows are left to `records`, verdicts to `gate`.
@@ -7,11 +7,11 @@ has the version keeps it. Rows are left to `records`, verdicts to `gate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, time
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Never, get_args
 
 from diffserver.errors import Invalid
 from diffserver.gate.judge import Terms
@@ -53,8 +53,20 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """The devices that a rollout is for: those with one of the values of each attribute that is named here."""
+
+    values: Mapping[str, frozenset[str]]
+
+    def admits(self, attributes: Iterable[tuple[str, str]]) -> bool:
+        """Tell whether it is for a device with these attributes."""
+        named = dict(attributes)
+        return all(named.get(name) in values for name, values in self.values.items())
+
+
+@dataclass(frozen=True)
 class Conditions:
-    """What must hold before a rollout goes on; raises Invalid.
+    """Whom a rollout is for, and what must hold before it goes on; raises Invalid.
 
     `evidence` is what the gate looks at: errors that devices count in the field, and failures; failures alone; or
     nothing, where a stage ends after its wait.
@@ -72,6 +84,8 @@ class Conditions:
     margin: float = Terms.margin
     least: int = Terms.least
     most_failures: float = Terms.most_failures
+    only: tuple[str, ...] = ()
+    """Attributes as `region=eu`: the rollout is for devices with one of the values of each; none for all devices."""
 
     def __post_init__(self) -> None:
         """Raise Invalid if a part makes no sense."""
@@ -79,6 +93,7 @@ class Conditions:
             raise Invalid(f"there is no gate {self.evidence!r}", f"choose one of {', '.join(get_args(Evidence))}")
         self.terms()
         self.hours()
+        self.filter()
         if self.evidence == "none" and not self.wait_seconds:
             raise Invalid("without a gate a stage needs a least time", "pass a wait, as 1h")
 
@@ -90,6 +105,14 @@ class Conditions:
         """Return the hours in which devices are given the version; None for all."""
         return None if self.window is None else _window(self.window)
 
+    def filter(self) -> Filter:
+        """Return what tells which devices the rollout is for."""
+        named: dict[str, frozenset[str]] = {}
+        for text in self.only:
+            name, value = _attribute(text) or _no_attribute(text)
+            named[name] = named.get(name, frozenset()) | {value}
+        return Filter(named)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
@@ -97,7 +120,8 @@ class Conditions:
 
 def from_json(value: Mapping[str, Any]) -> Conditions:
     """Return the conditions of a row."""
-    return Conditions(**{item.name: value[item.name] for item in fields(Conditions) if item.name in value})
+    known = {item.name: value[item.name] for item in fields(Conditions) if item.name in value}
+    return Conditions(**known | {"only": tuple(known.get("only", ()))})
 
 
 def stages_of(texts: Sequence[str]) -> tuple[Stage, ...]:
@@ -133,9 +157,18 @@ def _stage(text: str) -> Stage:
             return Stage(text, share=share)
     if re.fullmatch(r"[1-9]\d{0,8}", text):
         return Stage(text, count=int(text))
-    if parts := re.fullmatch(r"([a-z][a-z0-9_.-]{0,63})=([^,=]{1,100})", text):
-        return Stage(text, attribute=(parts[1], parts[2]))
+    if attribute := _attribute(text):
+        return Stage(text, attribute=attribute)
     raise Invalid(f"{text[:40]!r} is no stage", f"give stages as {EXAMPLE}")
+
+
+def _attribute(text: str) -> tuple[str, str] | None:
+    parts = re.fullmatch(r"([a-z][a-z0-9_.-]{0,63})=([^,=]{1,100})", text)
+    return (parts[1], parts[2]) if parts else None
+
+
+def _no_attribute(text: str) -> Never:
+    raise Invalid(f"{text[:40]!r} is no attribute of devices", "give a name and a value, as region=eu")
 
 
 def _window(text: str) -> Window:

@@ -14,7 +14,7 @@ from diffserver.catalog.versions import find_channel
 from diffserver.errors import Conflict, NotFound
 from diffserver.rollouts.evidence import attributes_of, here
 from diffserver.rollouts.happened import tell
-from diffserver.rollouts.plan import Conditions, place, reach, stages_of
+from diffserver.rollouts.plan import Conditions, from_json, place, reach, stages_of
 from diffserver.rollouts.target import reached
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.tables import Channel, Device, Rollout, Step, Version
@@ -49,7 +49,7 @@ def require_none(session: Session, model: str, channel: str) -> None:
     if (found := under_way(session, model, channel)) is not None:
         raise Conflict(
             f"rollout {found.id} of {model} is {found.state} in the channel {channel}",
-            f"wait for its end, or abort it: diffserver rollouts abort {found.id}",
+            f"wait for its end, approve its next stage or abort it: diffserver rollouts abort {found.id}",
         )
 
 
@@ -87,12 +87,17 @@ def begin(
 
 
 def approve(session: Session, rollout: Rollout, by: str) -> None:
-    """Let a rollout go on by hand: one that is proposed begins, another enters its next stage. Raises Conflict."""
+    """Let a rollout go on by hand: one that is proposed begins, another enters its next stage. Raises Conflict.
+
+    One for some of the devices moves the channel after its last stage: then all others follow.
+    """
     if rollout.state == "proposed":
         if by == rollout.created_by:
             raise Conflict(f"rollout {rollout.id} was proposed by {by}", "another person has to approve it")
         rollout.approved_by = by
         enter(session, rollout, 0, by)
+    elif rollout.state == "running" and is_last(rollout, rollout.stage):
+        _complete(session, rollout, by)
     elif rollout.state == "running":
         enter(session, rollout, rollout.stage + 1, by)
     else:
@@ -130,7 +135,10 @@ def abort(session: Session, rollout: Rollout, reason: str, by: str | None) -> No
 
 
 def enter(session: Session, rollout: Rollout, stage: int, by: str | None) -> None:
-    """Enter a stage; the last one moves the channel, and ends the rollout. `by` is None for the gate."""
+    """Enter a stage; the last one moves the channel and ends the rollout, unless it is for some of the devices only.
+
+    `by` is None for the gate.
+    """
     begins = rollout.started_at is None
     rollout.state, rollout.reason, rollout.verdict = "running", "", None
     rollout.stage, rollout.stage_at = stage, utc_now()
@@ -141,17 +149,27 @@ def enter(session: Session, rollout: Rollout, stage: int, by: str | None) -> Non
     come = reached(rollout)
     rollout.chosen = sum(come.has(device, named) for device, named in devices.items())
     tell(session, rollout, "started" if begins else "stage_entered", by)
-    if stage == len(stages) - 1:
-        session.get_one(Channel, (rollout.model, rollout.channel)).digest = rollout.to_digest
-        rollout.state, rollout.ended_at = "done", utc_now()
-        tell(session, rollout, "completed", by)
+    if is_last(rollout, stage) and not from_json(rollout.terms).only:
+        _complete(session, rollout, by)
     session.flush()
 
 
+def is_last(rollout: Rollout, stage: int) -> bool:
+    """Tell whether a stage is the rollout's last one."""
+    return stage == len(rollout.stages) - 1
+
+
 def of_channel(session: Session, rollout: Rollout) -> dict[str, set[tuple[str, str]]]:
-    """Return the attributes of all devices of a rollout's channel that its plan asks for, by device."""
+    """Return the attributes that its plan asks for of all devices that a rollout is for, by device."""
     named = attributes_of(session, rollout)
     return {device: named[device] for device in session.scalars(select(Device.id).where(*here(rollout)))}
+
+
+def _complete(session: Session, rollout: Rollout, by: str | None) -> None:
+    session.get_one(Channel, (rollout.model, rollout.channel)).digest = rollout.to_digest
+    rollout.state, rollout.reason, rollout.ended_at = "done", "", utc_now()
+    tell(session, rollout, "completed", by)
+    session.flush()
 
 
 def where_channels_stand(session: Session, model: str, below: int) -> Sequence[Version]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, aliased
 
-from diffserver.rollouts.plan import Window, from_json, place, stages_of
+from diffserver.rollouts.plan import Filter, Window, from_json, place, stages_of
 from diffserver.storage.tables import Channel, Rollout, Version
 
-Attributes = Iterable[tuple[str, str]]
+Attributes = Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,24 @@ class Target:
 
 @dataclass(frozen=True)
 class Reached:
-    """Whom a rollout has come to: devices whose place is below a bound, and those with one of these attributes."""
+    """Whom a rollout has come to: of the devices that it is for, those whose place is below a bound, or with one of
+    these attributes.
+    """
 
     rollout: int
     bound: int
     attributes: frozenset[tuple[str, str]]
+    only: Filter
+
+    @property
+    def asks(self) -> bool:
+        """Whether it depends on a device's attributes."""
+        return bool(self.attributes or self.only.values)
 
     def has(self, device: str, attributes: Attributes) -> bool:
         """Tell whether it has come to a device with these attributes."""
+        if not self.only.admits(attributes):
+            return False
         return place(self.rollout, device) < self.bound or not self.attributes.isdisjoint(attributes)
 
 
@@ -64,7 +74,7 @@ class Course:
             return self.stands
         if moving.to.digest == held:
             return moving.to
-        named = attributes() if moving.reached.attributes else ()
+        named = attributes() if moving.reached.asks else frozenset[tuple[str, str]]()
         return moving.to if moving.gives(moment) and moving.reached.has(device, named) else self.stands
 
 
@@ -94,7 +104,8 @@ def on_its_way() -> ColumnElement[bool]:
 def reached(rollout: Rollout) -> Reached:
     """Return whom a rollout has come to in its stage."""
     stages = stages_of(rollout.stages)[: rollout.stage + 1]
-    return Reached(rollout.id, rollout.reach, frozenset(stage.attribute for stage in stages if stage.attribute))
+    attributes = frozenset(stage.attribute for stage in stages if stage.attribute)
+    return Reached(rollout.id, rollout.reach, attributes, from_json(rollout.terms).filter())
 
 
 def _moving(rollout: Rollout, number: int) -> Moving:

@@ -7,11 +7,12 @@ are needed is left to the database, which also holds the payloads.
 import hashlib
 import secrets
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import obstore
@@ -31,6 +32,12 @@ UPLOADS = 4
 
 PATIENT, AT_ONCE = timedelta(minutes=3), timedelta(seconds=3)
 """For so long a store that fails is asked again: by who has something to lose, and by who is waited for."""
+
+READERS, TURN_SECONDS = 20, 2.0
+"""Reads at once of a store that is elsewhere, for who is waited for, and how long the next one waits for its turn.
+
+A store that takes connections and answers nothing would hold each of a server's threads for half a minute.
+"""
 
 SIGNED_FOR = timedelta(minutes=5)
 """For so long a download may begin at a signed URL; one that has begun goes on."""
@@ -59,6 +66,7 @@ class Objects:
 
     def __init__(self, url: str, patience: timedelta = PATIENT) -> None:
         local = url.startswith("file://")
+        self._turns = None if local or patience > AT_ONCE else BoundedSemaphore(READERS)
         try:
             self._store = LocalStore.from_url(url, mkdir=True) if local else _remote(url, patience)
         except BaseError as error:
@@ -81,9 +89,10 @@ class Objects:
         return blob
 
     def find(self, sha256: str) -> Stored | None:
-        """Return the object as the store lists it; None if there is no such object."""
+        """Return the object as the store lists it; None if there is no such object. Raises Unavailable."""
         try:
-            return _stored(obstore.head(self._store, _key(sha256)))
+            with self._turn():
+                return _stored(obstore.head(self._store, _key(sha256)))
         except FileNotFoundError:
             return None
 
@@ -165,9 +174,23 @@ class Objects:
 
     def _part(self, sha256: str, start: int, stop: int) -> bytes:
         try:
-            return bytes(obstore.get_range(self._store, _key(sha256), start=start, end=stop))
+            with self._turn():
+                return bytes(obstore.get_range(self._store, _key(sha256), start=start, end=stop))
         except FileNotFoundError:
             raise _missing(sha256) from None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Read the store in the block, as one of a few at once; raises Unavailable if these take too long."""
+        if self._turns is None:
+            yield
+            return
+        if not self._turns.acquire(timeout=TURN_SECONDS):
+            raise Unavailable(f"the object store is slow: {READERS} requests wait for it", "try again in a while")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _settle(self, key: str) -> None:
         # A local store renames without syncing: a power cut could leave the name without the bytes.

@@ -138,8 +138,8 @@ class Channel(Base):
 class Rollout(Base):
     """A version's way through a channel, stage by stage; `terms` are its conditions, `verdict` is the gate's last.
 
-    What they mean is said in `rollouts.plan`: a device has the version if its place is below `reach`, or if it has an
-    attribute that one of the stages names which were reached.
+    What they mean is said in `rollouts.plan`: of the devices that it is for, one has the version if its place is below
+    `reach`, or if it has an attribute that one of the stages names which were reached.
     """
 
     __tablename__ = "rollouts"

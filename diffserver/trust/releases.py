@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from diffclient.release.manifest import Blob, from_json
 from diffserver.catalog import versions
 from diffserver.choices.channels import STABLE
-from diffserver.errors import Conflict, MetadataMoved, SignatureNeeded
+from diffserver.errors import Conflict, Invalid, MetadataMoved, SignatureNeeded
 from diffserver.rollouts import records
 from diffserver.rollouts.plan import Conditions
 from diffserver.storage.tables import Model, Payload, Rollout, Step, Version
@@ -34,6 +34,11 @@ class Way:
     channel: str = STABLE
     stages: Sequence[str] = ()
     conditions: Conditions = Conditions()  # noqa: RUF009  # frozen
+
+    def __post_init__(self) -> None:
+        """Raise Invalid if it is for some of the devices, and for all at once."""
+        if self.conditions.only and not self.stages:
+            raise Invalid("a version reaches only some devices in a rollout", "give its stages, as 10%,50%,100%")
 
 
 AT_ONCE = Way()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from diffclient.cli import exit_codes, options, output
+from diffclient.cli import completion, exit_codes, options, output
 from diffclient.cli.wiring import make_transport, make_updater
 from diffclient.errors import (
     AlreadyEnrolled,
@@ -182,6 +182,11 @@ def _rollback(arguments: argparse.Namespace, store: Store) -> None:
     output.print_result(arguments.json, {"current": output.version_json(version)}, line)
 
 
+def _completion(arguments: argparse.Namespace, _store: Store) -> None:
+    commands = options.commands(options.parser(_COMMANDS))
+    output.print_script(completion.SHELLS[arguments.shell](commands))
+
+
 def _score(arguments: argparse.Namespace) -> Score:
     return load_score(arguments.score) if arguments.score else score_speech
 
@@ -201,5 +206,6 @@ _COMMANDS: dict[str, options.Command] = {
     "field": _field,
     "verify": _verify,
     "rollback": _rollback,
+    "completion": _completion,
     "simulate": _simulate,
 }

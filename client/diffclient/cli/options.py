@@ -14,6 +14,8 @@ from typing import get_args
 
 from diffclient import __version__, bounds
 from diffclient.cli import exit_codes
+from diffclient.cli.completion import SHELLS
+from diffclient.cli.usage import Parser
 from diffclient.measure.error_count import COUNT_LIMIT
 from diffclient.network.device_api import base_url
 from diffclient.network.proxies import check_proxy
@@ -57,9 +59,9 @@ environment:
 """
 
 
-def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+def parser(commands: Mapping[str, Command]) -> Parser:
     """Return the parser; `commands` maps each command to its function."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "diffclient",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -85,8 +87,18 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     add("status", "show the version in use, the one kept, and how well they do")
     add("verify", "hash every byte of the version in use again")
     add("rollback", "return to the version kept")
+    completion = add("completion", "print the script by which a shell completes commands and options")
+    completion.add_argument(
+        "shell", choices=SHELLS, help='eval its output, as in: eval "$(diffclient completion bash)"'
+    )
     simulate.add_to(add("simulate", "drive many devices from this machine, to try a server or a rollout"))
     return parser
+
+
+def commands(parser: Parser) -> Mapping[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands, by name."""
+    (added,) = (action for action in parser._actions if isinstance(action, Commands))
+    return added.choices
 
 
 def policy(arguments: argparse.Namespace, kept: Policy) -> Policy:
@@ -235,51 +247,51 @@ def _attribute(text: str) -> tuple[str, str]:
 def _count(text: str) -> int:
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError("it is not negative")
+        raise argparse.ArgumentTypeError(f"{value} is negative")
     return value
 
 
 def _counted(text: str) -> int:
     value = _count(text)
     if value > COUNT_LIMIT:
-        raise argparse.ArgumentTypeError(f"it is at most {COUNT_LIMIT:,}")
+        raise argparse.ArgumentTypeError(f"{value:,} is more than {COUNT_LIMIT:,}")
     return value
 
 
 def _some(text: str) -> int:
     value = _counted(text)
     if value == 0:
-        raise argparse.ArgumentTypeError("it is more than 0")
+        raise argparse.ArgumentTypeError("0 is too few")
     return value
 
 
 def _measure(text: str) -> str:
     allowed = bounds.allowed(FieldCount)["measure"]
     if not allowed.holds(text):
-        raise argparse.ArgumentTypeError(f"it is {allowed}")
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: it is {allowed}")
     return text
 
 
 def _seconds(text: str) -> float:
     value = _wait(text)
     if value == 0:
-        raise argparse.ArgumentTypeError("it is more than 0")
+        raise argparse.ArgumentTypeError("0 is too few")
     return value
 
 
 def _wait(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError("it is not negative and at most a day")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and a day, 86400")
     return value
 
 
-def _command(
-    commands: Commands[argparse.ArgumentParser], name: str, command: Command, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: Commands[Parser], name: str, command: Command, text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     store = Path(os.environ.get("DIFFCLIENT_STORE", "diffclient-store"))
-    parser.set_defaults(command=command, store=store)
+    parser.set_defaults(command=command, store=store, parser=parser, json=False)
+    if name == "completion":
+        return parser
     if name != "simulate":  # its devices have stores of their own
         parser.add_argument("--store", type=Path, default=store, help="the store's folder (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")

@@ -1,4 +1,4 @@
-"""The command line's output: lines for people, a JSON object for scripts, progress for a terminal.
+"""The command line's output: lines for people, a JSON object for scripts, progress for both.
 
 Nothing else prints: what a server or a file said shows every character as itself or as a question mark. Standard error
 may be gone, or on a full disk: then no one can be told, and nothing ends for that.
@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import sys
+import textwrap
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from diffclient.cli.pace import Pace
 from diffclient.errors import DiffClientError, ServerRefused, UpdateFailed
 from diffclient.measure.error_count import Errors
 from diffclient.network.fetch import Source
@@ -34,13 +38,32 @@ _LINE_LIMIT = 2000
 
 def print_result(as_json: bool, value: dict[str, Any], *lines: str) -> None:
     """Print `value` as one line of JSON, or else the lines; raises OSError if standard output takes nothing."""
-    show_progress("")
-    print(json.dumps(value) if as_json else "\n".join(map(printable, lines)), flush=True)
+    _replace_line("")
+    print(json.dumps(value) if as_json else "\n".join(map(_fitting, map(printable, lines))), flush=True)
+
+
+def _fitting(line: str) -> str:
+    """Break a line for a terminal between words, further lines below what follows its label; no word is broken."""
+    if not sys.stdout.isatty():
+        return line
+    label = re.match(r"\S+(?: \S+)*  +", line)
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=" " * (label.end() if label else 0),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def print_script(text: str) -> None:
+    """Print lines for a shell, as they are."""
+    print(text, end="", flush=True)
 
 
 def print_error(line: str) -> None:
     """Print a line to standard error."""
-    show_progress("")
+    _replace_line("")
     with contextlib.suppress(OSError):
         print(printable(line), file=sys.stderr, flush=True)
 
@@ -206,26 +229,41 @@ def error_line(error: BaseException) -> str:
 
 
 class Progress:
-    """A progress line, on terminals only; each call raises Stopped if someone asked to stop."""
+    """How far an update is; each call raises Stopped if someone asked to stop."""
 
     def __init__(self, stop: StopSign) -> None:
-        self._stop = stop
+        self._stop, self._show = stop, ProgressLine()
 
     def stage(self, stage: Stage) -> None:
         """Show the stage that begins; from the switch on, a request to stop waits for the end."""
         self._stop.check()
         if stage == "switch":
             self._stop.no_more_hurry()
-        show_progress(stage)
+        self._show(stage)
 
     def received(self, source: Source, done: int) -> None:
         """Show how much of a blob has arrived, `done` in bytes."""
         self._stop.check()
         share = 100 * done // max(1, source.length)
-        show_progress(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
+        self._show(f"download {source.digest[:12]}  {share:3d} % of {source.length:,} bytes")
 
 
-def show_progress(text: str) -> None:
+class ProgressLine:
+    """How far something long is: on a terminal one line that is replaced, and elsewhere a plain line now and then."""
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
+
+    def __call__(self, text: str) -> None:
+        """Show it, or leave it out where a line came just before."""
+        with contextlib.suppress(OSError):
+            if sys.stderr.isatty():
+                _replace_line(text)
+            elif self._pace.due():
+                print(printable(text), file=sys.stderr, flush=True)
+
+
+def _replace_line(text: str) -> None:
     """Replace the last line of standard error, if that is a terminal."""
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():

@@ -22,6 +22,8 @@ def simulate(arguments: argparse.Namespace) -> None:
     """Let a fleet live, and print what comes of it; raises DiffClientError by cause."""
     plan, root = options.plan(arguments), _root(arguments.root)
 
+    progress = output.ProgressLine()
+
     def tell(day: Day) -> None:
         if not arguments.json:
             output.print_result(False, {}, str(day))
@@ -34,7 +36,7 @@ def simulate(arguments: argparse.Namespace) -> None:
             folder,
             load_score(arguments.score) if arguments.score else score_speech,
             arguments.channel,
-            tell=lambda what, done, of: output.show_progress(f"{what} {done:,} of {of:,} devices"),
+            tell=lambda what, done, of: progress(f"{what} {done:,} of {of:,} devices"),
         )
         fleet.enroll(arguments.token, root)
         days = run(fleet, arguments.days, arguments.day_seconds, tell)

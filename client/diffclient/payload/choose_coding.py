@@ -60,6 +60,10 @@ class Coding:
     books: tuple[Codebook, ...]
     book_numbers: tuple[tuple[int, ...], ...]
     """For each plan, the codebook of each of its runs by number."""
+    bits: float
+    """What the numbers take: the entropy of their ranges, and extra bits."""
+    symbols: int
+    """How many numbers there are."""
 
     def runs(self) -> Iterator[tuple[Codebook, Integers]]:
         """Yield every run that is not empty with its codebook, in the order in which they travel."""
@@ -192,12 +196,15 @@ def _bits(plan: Plan, ranges: Mapping[str, Ranges]) -> float:
 def _with_books(plans: tuple[Plan, ...], ranges: Mapping[str, Ranges], thrift: float) -> Coding:
     books: list[Codebook] = []
     numbers_by_run: dict[tuple[int, int], int] = {}
+    bits, symbols = 0.0, 0
     for role, within in ranges.items():
         places = [(index, run) for index, plan in enumerate(plans) for run, use in enumerate(plan.roles) if use == role]
         members, groups = fit_codebooks.cluster([plans[index].histograms[run] for index, run in places], thrift)
         numbers_by_run |= {place: len(books) + member for place, member in zip(places, members, strict=True)}
         books += [within.codebook(group) for group in groups]
+        bits += sum(map(within.bits, groups))
+        symbols += sum(int(group.sum()) for group in groups)
     book_numbers = tuple(
         tuple(numbers_by_run[index, run] for run in range(len(plan.roles))) for index, plan in enumerate(plans)
     )
-    return Coding(plans, tuple(books), book_numbers)
+    return Coding(plans, tuple(books), book_numbers, bits, symbols)

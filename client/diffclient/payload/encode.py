@@ -31,13 +31,10 @@ def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
 
     Raises PayloadError if the diff does not fit the table or the format.
     """
-    check(diff, table)
-    touched = [(spec, stream) for spec, stream in zip(table, diff.streams, strict=True) if stream is not None]
-    coding = choose_coding.choose(touched)
-    section = records.write(_records(coding, diff), diff.kind, table)
+    coding, section = _chosen(diff, table)
     coded: list[rans.Run] = []
     extra_bits = [*bits.pack(_walk(coding, coded))]
-    lanes = min(rans.LANE_LIMIT, max(int(len(touched) > 0), sum(len(run) for _, run in coded) // _SYMBOLS_A_LANE))
+    lanes = _lanes(coding, sum(len(run) for _, run in coded))
     parent = bytes.fromhex(parent_digest)[:8]
     header = frame.Header(_version(diff), diff.kind, parent, diff.alpha, diff.beta, diff.seed, len(table), lanes)
     return header.write(([section], rans.encode(coded, lanes), _drained(extra_bits)))
@@ -46,6 +43,24 @@ def encode(diff: Diff, table: Table, parent_digest: str) -> bytes:
 def payload_length(diff: Diff, table: Table) -> int:
     """Return the length of the diff's payload in bytes, which does not depend on the parent."""
     return len(encode(diff, table, "0" * 64))
+
+
+def estimated_length(diff: Diff, table: Table) -> int:
+    """Return the length of the diff's payload to about a thousandth, in half of the time: no bit of it is written."""
+    coding, section = _chosen(diff, table)
+    return frame.HEADER.size + len(section) + round(coding.bits / 8) + 3 * _lanes(coding, coding.symbols)
+
+
+def _chosen(diff: Diff, table: Table) -> tuple[Coding, bytes]:
+    """Return the shortest coding found, and the records that tell of it."""
+    check(diff, table)
+    touched = [(spec, stream) for spec, stream in zip(table, diff.streams, strict=True) if stream is not None]
+    coding = choose_coding.choose(touched)
+    return coding, records.write(_records(coding, diff), diff.kind, table)
+
+
+def _lanes(coding: Coding, symbols: int) -> int:
+    return min(rans.LANE_LIMIT, max(int(len(coding.plans) > 0), symbols // _SYMBOLS_A_LANE))
 
 
 def _records(coding: Coding, diff: Diff) -> Records:

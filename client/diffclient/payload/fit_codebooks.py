@@ -27,6 +27,26 @@ _ENTRY_BITS = 10
 
 
 @dataclass(frozen=True, eq=False)
+class Tally:
+    """Numbers and, if they are close together, how many of them there are below each."""
+
+    numbers: Integers
+    low: int = 0
+    below: Counts | None = None
+    """At n, how many are less than `low` + n; None if the numbers are few or far apart."""
+
+    @staticmethod
+    def of(numbers: Integers) -> Tally:
+        """Count numbers one by one if that is quicker than to search for the range of each: several times."""
+        low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) >= _MANY else (0, _MANY)
+        if high - low > len(numbers):
+            return Tally(numbers)
+        below = np.zeros(high - low + 2, np.int64)
+        np.cumsum(np.bincount(numbers - low), out=below[1:])
+        return Tally(numbers, low, below)
+
+
+@dataclass(frozen=True, eq=False)
 class Ranges:
     """Consecutive ranges of integers without frequencies."""
 
@@ -35,13 +55,15 @@ class Ranges:
 
     def count(self, numbers: Integers) -> Counts:
         """Return how many of the numbers fall into each range; all must lie in one."""
-        low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) >= _MANY else (0, _MANY)
-        if high - low > len(numbers):
-            return np.bincount(np.searchsorted(self.bases, numbers, "right") - 1, minlength=len(self.bases))
-        # Close together they are counted one by one, which is several times as fast as a search for each.
-        below = np.cumsum(np.bincount(numbers - low, minlength=high - low + 1))
-        ends = np.searchsorted(np.arange(high - low + 1) + low, self.bases[1:])
-        return np.diff(np.concatenate(([0], below))[ends], prepend=0, append=len(numbers))
+        return self.count_of(Tally.of(numbers))
+
+    def count_of(self, tally: Tally) -> Counts:
+        """Return how many of the numbers of a tally fall into each range."""
+        if tally.below is None:
+            return np.bincount(np.searchsorted(self.bases, tally.numbers, "right") - 1, minlength=len(self.bases))
+        ends = (self.bases[1:] - tally.low).clip(0, len(tally.below) - 1)
+        counts: Counts = np.diff(tally.below[ends], prepend=0, append=len(tally.numbers))
+        return counts
 
     def bits(self, counts: Counts) -> float:
         """Return the bits of numbers with these counts: the entropy of the ranges and the extra bits."""
@@ -116,9 +138,9 @@ def price(counts: Counts) -> float:
 def suited(candidates: Sequence[Ranges], parts: Iterable[Integers]) -> Ranges:
     """Return the candidate that codes numbers, given in parts, in the fewest bits, its codebook included."""
     counts = [np.zeros(len(within.bases), np.int64) for within in candidates]
-    for part in _batched(parts):
+    for tally in map(Tally.of, _batched(parts)):
         for within, counted in zip(candidates, counts, strict=True):
-            counted += within.count(part)
+            counted += within.count_of(tally)
     bits = [w.bits(counted) + price(counted) for w, counted in zip(candidates, counts, strict=True)]
     return candidates[bits.index(min(bits))]
 

@@ -59,11 +59,18 @@ def _cut_classes(positions: Positions, values: Integers, block: int, class_of: N
     places, totals = positions // block, np.bincount(class_of, minlength=count)
     # Sorted by class, a block's rank is its distance from the first of its class.
     ranks = np.empty(len(class_of), np.int64)
-    ranks[np.argsort(class_of, kind="stable")] = np.concatenate([np.arange(total) for total in totals])
-    own_class, own_ranks = class_of[places], ranks[places]
-    for number, total in enumerate(totals):
-        in_class = own_class == number
-        yield _cut(positions[in_class], values[in_class], own_ranks[in_class], int(total), block)
+    ranks[_by_class(class_of)] = np.arange(len(class_of))
+    own_class = class_of[places]
+    order, ends = _by_class(own_class), np.cumsum(np.bincount(own_class, minlength=count))[:-1]
+    own_ranks = ranks[places] - (np.cumsum(totals) - totals)[own_class]
+    pieces = (np.split(numbers[order], ends) for numbers in (positions, values, own_ranks))
+    for total, where, what, ranked in zip(totals, *pieces, strict=True):
+        yield _cut(where, what, ranked, int(total), block)
+
+
+def _by_class(class_of: Numbers) -> Positions:
+    """Return the order by class; of bytes it is a radix sort."""
+    return np.argsort(class_of, kind="stable")
 
 
 def changed_blocks(stream: Positioned, size: int, block: int) -> Iterator[Positions]:

@@ -48,7 +48,8 @@ def start_rollout(
     """
     with writing(engine) as session:
         started = releases.start_rollout(session, keys, model, body.version, body.way(), who.name, proof_of(body))
-        audit.record(session, who, "rollout.start", model, rollout=started.id, version=body.version, stages=body.stages)
+        details = {"version": body.version, "stages": body.stages, "only": body.conditions.only}
+        audit.record(session, who, "rollout.start", model, rollout=started.id, **details)
         return _shown(session, started)
 
 

@@ -3,24 +3,26 @@
 import hashlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from diffserver.api import shown
 from diffserver.api.access import Admin, Database, Keys, Publisher, Remembered, TokenFirst, Viewer, Writing
-from diffserver.api.answers import Page, RetireAnswer, RoleAnswer, VersionAnswer
-from diffserver.api.fields import ModelName
+from diffserver.api.answers import Page, RetireAnswer, RoleAnswer, StrandedAnswer, VersionAnswer
+from diffserver.api.fields import INT32, ModelName
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
 from diffserver.api.ranges import known
 from diffserver.api.requests import ChangeRequest, ChannelRequest, RetireRequest
 from diffserver.catalog import audit
+from diffserver.catalog.versions import find_model
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.trust import metadata_rows, releases, standing_roles
 from diffserver.trust.metadata.roles import parse_file
+from diffserver.upkeep.stranded import stranded
 
 router = APIRouter(prefix="/v1", tags=["trust"], route_class=TokenFirst)
 
@@ -79,6 +81,19 @@ def move_channel(model: ModelName, body: ChannelRequest, engine: Database, keys:
         version = releases.move_channel(session, keys, model, body.version, proof_of(body), body.channel)
         audit.record(session, who, "channel.move", model, channel=body.channel, version=body.version)
         return shown.versions(session, [version])[0]
+
+
+@router.get("/models/{model}/stranded", responses=declared(*CALLER, 404))
+def list_stranded(
+    model: ModelName,
+    engine: Database,
+    _who: Viewer,
+    before: Annotated[int, Query(ge=0, le=INT32, description="As when diffs are retired.")],
+) -> list[StrandedAnswer]:
+    """Devices, by what they run, that would take a snapshot if the diffs to versions before one were dropped."""
+    with reading(engine) as session:
+        find_model(session, model)
+        return [StrandedAnswer.model_validate(row) for row in stranded(session, model, before)]
 
 
 @router.post("/models/{model}/retire", **CHANGE)

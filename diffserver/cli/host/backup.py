@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from diffserver.cli.home import Home, open_home
-from diffserver.cli.output import AsJson, progress_bar, show, warn
+from diffserver.cli.output import AsJson, show, warn
+from diffserver.cli.progress import progress_bar
 
 
 def add_to(app: typer.Typer) -> None:

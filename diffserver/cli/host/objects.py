@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from diffserver.cli.home import Home, read_settings
-from diffserver.cli.output import AsJson, progress, show, warn
+from diffserver.cli.output import AsJson, show, warn
+from diffserver.cli.progress import bars
 from diffserver.errors import Invalid, NotFound
 from diffserver.settings import Settings, objects_url, variable
 
@@ -41,7 +42,7 @@ def objects_copy(
     """
     settings = read_settings(home)
     source, target = _stores(places, settings)
-    copied = _copy(source, target, settings.home, quiet=as_json)
+    copied = _copy(source, target, settings.home)
     counts = {"copied": copied.copied, "bytes": copied.bytes, "there": copied.there}
     text = f"Copied {copied.copied:,} objects, {copied.bytes:,} bytes, to {target}; {copied.there:,} were there before."
     if source == settings.objects and not copied.lost:
@@ -77,9 +78,7 @@ def _url(text: str) -> str:
     return url
 
 
-def _copy(source: str, target: str, home: Path, quiet: bool) -> "Copied":
-    from rich.progress import DownloadColumn, TransferSpeedColumn
-
+def _copy(source: str, target: str, home: Path) -> "Copied":
     from diffserver.storage.copy_objects import copy_missing
     from diffserver.storage.object_store import Objects
     from diffserver.storage.store_errors import store_errors
@@ -88,12 +87,12 @@ def _copy(source: str, target: str, home: Path, quiet: bool) -> "Copied":
     with (
         store_errors(),
         tempfile.TemporaryDirectory(prefix="copy-", dir=place) as work,
-        progress(DownloadColumn(), TransferSpeedColumn(), quiet=quiet) as bars,
+        bars() as shown,
     ):
-        bar = bars.add_task("copies objects", total=None)
+        bar = shown.add("copies objects", None, "bytes")
         return copy_missing(
             Objects(source),
             Objects(target),
             Path(work),
-            on_bytes=lambda done, total: bars.update(bar, completed=done, total=total),
+            on_bytes=lambda done, total: bar.move(done, total=total),
         )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diffserver.cli.home import Home, host_user, read_settings
-from diffserver.cli.output import AsJson, progress_bar, show
+from diffserver.cli.output import AsJson, show
+from diffserver.cli.progress import progress_bar
 from diffserver.errors import Invalid
 from diffserver.settings import TOKEN_FILE, Settings
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diffserver.cli.home import Home, host_user, open_home
-from diffserver.cli.output import AsJson, listing, progress, show
+from diffserver.cli.output import AsJson, listing, show
+from diffserver.cli.progress import bars
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def verify(
     work = settings.home if settings.home.is_dir() else None
     with store_errors():
         parts = take_inventory(engine, objects)
-        damages = _read(engine, objects, parts, quiet=as_json)
+        damages = _read(engine, objects, parts)
         done = mend(engine, objects, damages, sources or [], work) if repair and damages else {}
     if done:
         with writing(engine) as session:
@@ -80,14 +81,11 @@ def verify(
         raise typer.Exit(1)
 
 
-def _read(engine: "Engine", objects: "Objects", parts: "Inventory", quiet: bool) -> list["Damage"]:
-    from rich.progress import DownloadColumn, TransferSpeedColumn
-
+def _read(engine: "Engine", objects: "Objects", parts: "Inventory") -> list["Damage"]:
     from diffserver.upkeep.damage import find_damage
 
-    with progress(DownloadColumn(), TransferSpeedColumn(), quiet=quiet) as bars:
-        bar = bars.add_task("reads", total=parts.length)
-        return find_damage(engine, objects, parts, lambda count: bars.advance(bar, count))
+    with bars() as shown:
+        return find_damage(engine, objects, parts, shown.add("reads", parts.length, "bytes").advance)
 
 
 def _described(damage: "Damage", done: str | None) -> dict[str, object]:

@@ -1,13 +1,13 @@
 """Commands that change published versions: recall, retire, renew."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from diffserver.choices.channels import STABLE
 from diffserver.cli.connection import URL, Channel, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, show
+from diffserver.cli.output import AsJson, listing, show, show_wide
 from diffserver.cli.remote import Remote
 from diffserver.cli.signing import Keys, change
 from diffserver.errors import Conflict, Invalid
@@ -66,6 +66,7 @@ def _destination(remote: Remote, details: Mapping[str, Any], channel: str, to: i
 def retire(
     model: ModelName,
     before: Annotated[int, typer.Option("--before", help="Diffs to versions before this one go.", min=0)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many devices would take a snapshot.")] = False,
     keys: Keys = None,
     server: Server = URL,
     token: Token = None,
@@ -73,12 +74,30 @@ def retire(
 ) -> None:
     """Drop old diffs and their bytes; a device that would need one takes a snapshot instead.
 
+    The devices that run a version from which one of these diffs leads on are shown first, and you are asked.
+
     Example: `diffserver retire commands --before 900`
     """
     with connected(server, token) as remote:
+        if not yes:
+            _require_consent(remote.get(f"/v1/models/{model}/stranded", before=before), as_json)
         expected = {"model": model, "kind": "retire", "before": before}
         answer = change(remote, f"/v1/models/{model}/retire", {"before": before}, expected, keys)
     show(answer, as_json, f"{answer['dropped']} diffs of {model} are dropped.")
+
+
+def _require_consent(stranded: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Show which devices would take a snapshot, if any, and ask; raises Conflict where nobody can be asked."""
+    devices = sum(row["devices"] for row in stranded)
+    if not devices:
+        return
+    if as_json:
+        raise Conflict(f"{devices} devices would have to take a snapshot", "pass --yes to drop the diffs all the same")
+    headings = ["channel", "runs", "devices", "bytes now", "then"]
+    rows = [[row[name] for name in ("channel", "version", "devices", "bytes_now", "bytes_then")] for row in stranded]
+    show_wide(listing("Devices that would take a snapshot", headings, rows))
+    if not typer.confirm(f"Leave {devices} devices without their diffs?"):
+        raise typer.Exit(1)
 
 
 def renew(

@@ -102,6 +102,7 @@ def publish(
     force: Annotated[bool, typer.Option("--force", help="Publish in spite of refusals; it is recorded.")] = False,
     channel: Channel = STABLE,
     stages: way.Stages = None,
+    only: way.Only = None,
     gate: way.Gate = "field",
     wait: way.Wait = "0s",
     window: way.Hours = None,
@@ -139,7 +140,7 @@ def publish(
         raise Invalid(
             "--max-drift looks for the budget of a checkpoint's diff", "pass --from-checkpoint, or leave it out"
         )
-    led = way.body(channel, stages, gate, wait, window, by, measure, margin, least, most_failures)
+    led = way.body(channel, stages, only, gate, wait, window, by, measure, margin, least, most_failures)
     if from_checkpoint is not None:
         checkpoints.require_choice(kind, yes, as_json)
     with connected(server, token) as remote:

@@ -30,6 +30,7 @@ def start(
     model: ModelName,
     version: Annotated[int, typer.Option("--version", help="The published version to lead the channel to.", min=0)],
     stages: way.Stages = "1%,10%,50%,100%",
+    only: way.Only = None,
     channel: Channel = STABLE,
     gate: way.Gate = "field",
     wait: way.Wait = "0s",
@@ -50,9 +51,10 @@ def start(
     that have the version return. What it may go back to is signed now.
 
     Examples: `diffserver rollouts start commands --version 6`,
-    `diffserver rollouts start commands --version 6 --stages group=pilots,10%,100% --wait 24h --by region`
+    `diffserver rollouts start commands --version 6 --stages group=pilots,10%,100% --wait 24h --by region`,
+    `diffserver rollouts start commands --version 6 --only region=eu --stages 10%,50%,100%`
     """
-    chosen = way.body(channel, stages, gate, wait, window, by, measure, margin, least, most_failures)
+    chosen = way.body(channel, stages, only, gate, wait, window, by, measure, margin, least, most_failures)
     with connected(server, token) as remote:
         path = f"/v1/models/{model}/rollouts"
         answer = change(remote, path, {"version": version, **chosen}, {"model": model, "kind": "permit"}, keys)
@@ -139,9 +141,13 @@ def described(item: Mapping[str, Any]) -> Group:
     state = ": ".join(filter(None, (item["state"], item["reason"])))
     stages = " ".join(f"[{stage}]" if stage == item["stage"] else stage for stage in item["stages"])
     lines = [f"Rollout {item['id']}: {where}", f"State    {state}", f"Stages   {stages}"]
+    only = item["conditions"].get("only") or []
+    lines += [f"Only     devices with {', '.join(only)}"] if only else []
     lines.append(f"Devices  {item['running']} run it, {item['tried']} tried it, {item['chosen']} were chosen")
     if item["verdict"]:
         lines.append(f"Gate     {item['verdict']['finding']}: {item['verdict']['reason']}{_interval(item['verdict'])}")
+    if only and item["state"] == "running" and item["stage"] == item["stages"][-1]:
+        lines.append(f"Next     all other devices of the channel: diffserver rollouts approve {item['id']}")
     if item["state"] == "proposed":
         lines.append(f"Next     another person than {item['created_by']}: diffserver rollouts approve {item['id']}")
     failed = [(row["at"], row["cause"], row["devices"]) for row in item["failures"]]

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from diffclient import durable
 from diffserver.cli.connection import URL, ModelName, Server, Token, connected
-from diffserver.cli.output import AsJson, progress, show
+from diffserver.cli.output import AsJson, show
+from diffserver.cli.progress import bars
 from diffserver.cli.remote import Remote
 from diffserver.errors import BlobCorrupt, NotFound
 
@@ -52,11 +52,11 @@ def _fetch(remote: Remote, blob: Any, path: Path) -> None:
     """Write a blob to a file, which is there whole or not at all; raises BlobCorrupt."""
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file, progress(DownloadColumn(), TransferSpeedColumn()) as bars:
-            bar = bars.add_task("fetches the weights", total=blob["length"])
+        with part.open("wb") as file, bars() as shown:
+            bar = shown.add("fetches the weights", blob["length"], "bytes")
             for piece in remote.pieces(f"/v1/blobs/{blob['sha256']}"):
                 file.write(piece)
-                bars.advance(bar, len(piece))
+                bar.advance(len(piece))
         if durable.sha256(part) != blob["sha256"]:
             raise BlobCorrupt("the weights arrived altered", "run the command again")
         part.replace(path)

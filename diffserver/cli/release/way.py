@@ -14,6 +14,15 @@ Stages = Annotated[
         help="Lead devices there stage by stage: shares, counts (20) or attributes (group=pilots); the last is 100%.",
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="NAME=VALUE",
+        help="For devices with this attribute only, as region=eu; may be repeated. Another value of a name is an "
+        "alternative, another name a further condition. After the last stage `rollouts approve` moves the channel.",
+    ),
+]
 Gate = Annotated[
     str,
     typer.Option(
@@ -39,6 +48,7 @@ MostFailures = Annotated[float, typer.Option("--most-failures", help="The share 
 def body(
     channel: str,
     stages: str | None,
+    only: list[str] | None,
     gate: str,
     wait: str,
     window: str | None,
@@ -50,6 +60,7 @@ def body(
 ) -> dict[str, Any]:
     """Return the members of a request that say how a version reaches a channel; raises Invalid."""
     conditions = {
+        "only": only or [],
         "evidence": gate,
         "wait_seconds": seconds(wait),
         "window": window,

@@ -9,12 +9,12 @@ from typing import Any
 
 import typer
 from rich.console import Group
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from diffclient import durable
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import DEFAULT, SNAPSHOT, Use, method_names
-from diffserver.cli.output import line, listing, progress, share, tried_table
+from diffserver.cli.output import line, listing, share, tried_table
+from diffserver.cli.progress import Bars, bars
 from diffserver.cli.remote import Remote
 from diffserver.cli.wait import watch, why_none
 from diffserver.errors import Conflict, Invalid
@@ -57,8 +57,8 @@ def send(remote: Remote, kind: str, path: Path) -> str:
     """Bring a file of a kind to the server unless it is there; return its SHA-256. Raises RemoteError."""
     sha256 = durable.sha256(path)
     if not remote.exists(f"/v1/blobs/{sha256}"):
-        with progress(DownloadColumn(), TransferSpeedColumn()) as bars:
-            remote.put(f"/v1/{kind}/{sha256}", _pieces(path, bars), path.stat().st_size)
+        with bars() as shown:
+            remote.put(f"/v1/{kind}/{sha256}", _pieces(path, shown), path.stat().st_size)
     return sha256
 
 
@@ -176,9 +176,9 @@ def _changes(name: str, before: float, after: Sequence[float]) -> list[object]:
     return [name, f"{before:.2f}", *(f"{rate:.2f} ({rate - before:+.2f})" for rate in after)]
 
 
-def _pieces(path: Path, bars: Progress) -> Iterator[bytes]:
-    bar = bars.add_task(f"uploads {path.name}", total=path.stat().st_size)
+def _pieces(path: Path, shown: Bars) -> Iterator[bytes]:
+    bar = shown.add(f"uploads {path.name}", path.stat().st_size, "bytes")
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece
-            bars.advance(bar, len(piece))
+            bar.advance(len(piece))

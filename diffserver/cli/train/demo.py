@@ -8,7 +8,8 @@ import typer
 from rich.console import Group
 
 from diffserver.choices.methods import DEFAULT, Use, method_names
-from diffserver.cli.output import AsJson, progress_bar, show
+from diffserver.cli.output import AsJson, show
+from diffserver.cli.progress import progress_bar
 from diffserver.errors import Invalid
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diffserver.choices.methods import BASE, DEFAULT, FULL, Use, method_names
-from diffserver.cli.output import progress, progress_bar, show_wide, warn
+from diffserver.cli.output import show_wide, warn
+from diffserver.cli.progress import bars, progress_bar
 from diffserver.errors import Invalid
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def chain(
         Path, typer.Option(help="Work folder: what is finished is kept there and not done again.")
     ] = Path("build/experiment"),
     path: Json = Path("build/experiment/chain.json"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    accelerator: Annotated[
+        str, typer.Option(help="What it is trained on: auto, cpu, cuda, or cuda:N, one of several.")
+    ] = "auto",
     quick: Annotated[bool, typer.Option(help="Hardly train at all: shows in a minute or two that it runs.")] = False,
     any_code: Annotated[bool, typer.Option(help="Take finished results that other code has made, too.")] = False,
 ) -> None:
@@ -79,7 +82,7 @@ def chain(
     base, full = (reference(methods, name, chosen) for name in (BASE, FULL))
     domains = find_domains(data or _make_data(chosen, folder, updates, quick), updates)
     name = "synthetic" if data is None else data.resolve().name
-    plan = Plan(name, domains, entries(methods, budget or [0.02], chosen), tuple(seed or [0]), base, full, device)
+    plan = Plan(name, domains, entries(methods, budget or [0.02], chosen), tuple(seed or [0]), base, full, accelerator)
     plan = shortened(plan, QUICK_BASE, QUICK_UPDATE) if quick else plan
     _run_plan(chosen, plan, Cache(folder / "kept", any_code), path)
 
@@ -106,29 +109,30 @@ def _run_plan(task: "Task", plan: "Plan", cache: "Cache", path: Path) -> None:
 
     results = Results()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with progress() as bars:
-        whole, step = bars.add_task("experiment", total=plan.rows), bars.add_task("", total=1.0)
+    with bars() as shown:
+        whole, step = shown.add("experiment", plan.rows), shown.add("")
 
         def show_progress(done: float, message: str) -> None:
-            bars.update(step, completed=done, description=message[:48].ljust(48))
+            step.move(done, message[:48].ljust(48))
 
         try:
             for row in run(Bench(task, plan, cache, show_progress)):
                 results = results.plus(row)
                 results.write(path)
-                bars.console.print(str(row))
-                bars.advance(whole)
+                shown.say(str(row))
+                whole.advance(1)
         except MethodError as error:  # of a base, without which there is nothing
             raise Invalid(str(error)) from error
         except KeyboardInterrupt:
-            bars.console.print("Stopped. The same command goes on from here.")
+            shown.say("Stopped. The same command goes on from here.")
             raise
     _finish(results, path)
 
 
 def _finish(results: "Results", path: Path) -> None:
     """Write results and plots, print the tables; exit with status 1 if a chain failed."""
-    from diffserver.experiment.show import plots, tables
+    from diffserver.experiment.plots import plots
+    from diffserver.experiment.show import tables
 
     path.parent.mkdir(parents=True, exist_ok=True)
     results.write(path)

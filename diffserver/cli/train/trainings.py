@@ -25,7 +25,9 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("--set", help="A parameter of the recipe, learning_rate=0.002, as in an experiment. Repeatable."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Accelerator = Annotated[
+    str, typer.Option("--accelerator", help="What it is trained on: auto, cpu, cuda, or cuda:N, one of several.")
+]
 Priority = Annotated[int, typer.Option("--priority", min=-1000, max=1000, help="Trainings of a higher one come first.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]
 
@@ -49,7 +51,7 @@ def base(
     seed: Seed = 0,
     epochs: Epochs = None,
     parameters: Parameters = None,
-    device: Device = "auto",
+    accelerator: Accelerator = "auto",
     from_checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +80,7 @@ def base(
     if data is None and (from_checkpoint is None or task not in (None, DELIVERY)):
         raise Invalid("there is no --data to train or to measure on", "pass --data <folder>")
     task = task or ("asr" if data else DELIVERY)
-    spec = _spec("base", model, data, domain, seed, epochs, device, parameters)
+    spec = _spec("base", model, data, domain, seed, epochs, accelerator, parameters)
     spec |= {"task": task, "off_grid": off_grid or [], "priority": priority}
     if from_checkpoint:
         with connected(server, token) as remote:
@@ -116,7 +118,7 @@ def train(
     seed: Seed = 0,
     epochs: Epochs = None,
     parameters: Parameters = None,
-    device: Device = "auto",
+    accelerator: Accelerator = "auto",
     priority: Priority = 0,
     detach: Detach = False,
     server: Server = URL,
@@ -133,7 +135,7 @@ def train(
     """
     options = {"method": method, "budget": budget, "max_drift": max_drift, "max_regression": max_regression}
     options |= {"channel": channel, "priority": priority}
-    spec = _spec("update", model, data, domain, seed, epochs, device, parameters)
+    spec = _spec("update", model, data, domain, seed, epochs, accelerator, parameters)
     _submit(spec | options, server, token, detach, as_json)
 
 
@@ -177,12 +179,12 @@ def _spec(
     domain: str | None,
     seed: int,
     epochs: int | None,
-    device: str,
+    accelerator: str,
     parameters: list[str] | None,
 ) -> dict[str, Any]:
     return {
         "kind": kind, "model": model, "data": data and str(data.absolute()), "domain": domain,
-        "seed": seed, "epochs": epochs, "device": device, "parameters": parse(parameters or []),
+        "seed": seed, "epochs": epochs, "device": accelerator, "parameters": parse(parameters or []),
     }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from diffclient.cli.main import main
+from diffclient.cli.output import ProgressLine
+from diffclient.cli.pace import Pace
 from diffclient.store.policy import Policy
 from diffclient.store.store import Store
 from tests.client import scripted_server
@@ -311,6 +313,32 @@ def test_a_terminal_shows_progress(enrolled: Cli) -> None:
     assert shown.index("poll") < shown.index("probation") < shown.index("switch")
     assert shown.endswith("\r\x1b[K")  # and leaves nothing behind
     assert done.stdout.startswith("now at version 0")
+
+
+def test_a_narrow_terminal_breaks_lines_between_words(enrolled: Cli, lineage: Lineage) -> None:
+    enrolled("update", *SCORE)
+    command = [sys.executable, "-m", "diffclient", "status", "--store", str(enrolled.store)]
+    wide = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    main_end, terminal = pty.openpty()
+    subprocess.run(command, cwd=ROOT, stdout=terminal, check=True, env={**os.environ, "COLUMNS": "60"})
+    os.close(terminal)
+    narrow = os.read(main_end, 1 << 16).decode().replace("\r", "")
+    os.close(main_end)
+    assert narrow.split() == wide.split()
+    assert lineage.digest(0) in narrow
+    lines = narrow.splitlines()
+    assert all(len(line) <= 60 for line in lines if lineage.digest(0) not in line)
+    assert len(lines) > len(wide.splitlines())
+
+
+def test_a_file_gets_a_plain_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    show = ProgressLine(Pace(10, lambda: now[0]))
+    for now[0] in (0.0, 9.0, 10.0, 12.0, 25.0):
+        show(f"download \x1b[31m {now[0]:.0f} %")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "download ?[31m 10 %\ndownload ?[31m 25 %\n"
 
 
 def test_a_fault_of_ours_is_one_line_too(tmp_path: Path) -> None:

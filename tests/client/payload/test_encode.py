@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from diffclient.diff.streams import CHUNK, Diff, Exact, Hashed, Levels, Sparse, 
 from diffclient.errors import PayloadError
 from diffclient.payload import frame
 from diffclient.payload.decode import decode
-from diffclient.payload.encode import encode
+from diffclient.payload.encode import encode, estimated_length, payload_length
 from diffclient.payload.fit_codebooks import entropy
 from diffclient.tensors.arithmetic import LIMIT, ONE
 from diffclient.tensors.snapshot import DTYPES, Table, TensorSpec
@@ -242,3 +243,17 @@ UNENCODABLE = {
 def test_what_does_not_fit_the_format_is_not_encoded(diff: Diff) -> None:
     with pytest.raises(PayloadError):
         encode(diff, TABLE, PARENT)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "hashed"])
+@pytest.mark.parametrize("spread", [1.0, 5.0])
+def test_an_estimated_length_is_right_to_two_thousandths(kind: Literal["sparse", "hashed"], spread: float) -> None:
+    rng = np.random.default_rng(5)
+    table = tuple(TensorSpec(f"t{number}", (400, 100), "F32", 20) for number in range(6))
+    levels = [np.rint(rng.laplace(0, spread, spec.size)).astype(np.int32) for spec in table]
+    streams: list[Stream] = [Hashed(each[: len(each) // 8], 8) for each in levels]
+    if kind == "sparse":
+        chosen = [np.flatnonzero(each * (rng.random(len(each)) < 0.1)) for each in levels]
+        streams = [Sparse(places, each[places], 8) for places, each in zip(chosen, levels, strict=True)]
+    diff = Diff(kind, tuple(streams))
+    assert estimated_length(diff, table) == pytest.approx(payload_length(diff, table), rel=2e-3, abs=2)

@@ -72,6 +72,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "resume_rollout": PUBLISHERS,
     "abort_rollout": PUBLISHERS,
     "retire": ADMINS,
+    "list_stranded": VIEWERS,
     "change_model": ADMINS,
     "delete_model": ADMINS,
     "create_channel": ADMINS,

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from diffclient.errors import StoreFailed
 from diffserver.errors import Invalid
-from diffserver.experiment import results, show
+from diffserver.experiment import plots, results, show
 from diffserver.experiment.results import Failure, Results, Row
 
 
@@ -74,9 +74,9 @@ def test_the_tables_fit_120_columns_and_averages_seeds() -> None:
 
 def test_plots_are_drawn_where_there_is_something_to_compare(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    assert show.plots(Results((a_row(method="full"),)), tmp_path / "chain") == []
+    assert plots.plots(Results((a_row(method="full"),)), tmp_path / "chain") == []
     rows = (a_row(), a_row(update=2), a_row(update=2, budget=0.01, payload_share=0.0099), a_row(method="full"))
-    drawn = show.plots(Results(rows), tmp_path / "chain")
+    drawn = plots.plots(Results(rows), tmp_path / "chain")
     assert [path.name for path in drawn] == ["chain-drift.png", "chain-bytes.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 

@@ -154,6 +154,23 @@ def test_every_version_within_reach_has_a_short_cut_and_those_beyond_take_two(
         assert take(service, line, number, steps, tmp_path / f"from {number}") == line.versions[5].digest
 
 
+def test_short_cuts_lead_from_what_the_fleet_holds_however_far_back(
+    service: Service, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merged_diffs, "REACH", 2)
+    line.grow(*line.sparse(1))
+    offered(service, line, 1)  # a device says that it holds version 1
+    line.grow(*line.sparse(5))
+    with reading(service.engine) as session:
+        starts = select(Step.from_digest).where(
+            Step.to_digest == line.versions[6].digest, Step.from_digest.is_not(None)
+        )
+        digests = set(session.scalars(starts))
+    assert digests == {line.versions[5].digest, line.versions[1].digest}
+    (step,) = offered(service, line, 1)
+    assert take(service, line, 1, [step], tmp_path / "short") == line.versions[6].digest
+
+
 def test_a_step_that_is_no_sum_is_never_merged_across(service: Service, line: Line) -> None:
     table = line.versions[0].table
     line.grow(*line.sparse(2), hashed_diff(table), *line.sparse(2))

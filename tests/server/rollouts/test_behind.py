@@ -48,6 +48,8 @@ def test_a_place_is_the_same_in_a_query(service: Service) -> None:
     ("stages", "then", "count"),
     [
         ("50%,100%", "", None),
+        ("50%,100%", "only", None),
+        ("100%", "only", 1),
         ("3,100%", "", 3),
         ("group=pilots,100%", "", 1),
         ("3,100%", "pause", 0),
@@ -59,8 +61,8 @@ def test_who_is_behind_is_as_each_ones_target_says(service: Service, stages: str
     service.publish_chain(1)
     devices = enrolled(service, 8)
     service.operator.patch(f"/v1/devices/{devices[0].id}", json={"attributes": {"group": "pilots"}})
-    rollout = publish_in_stages(service, 2, stages)
-    if then:
+    rollout = publish_in_stages(service, 2, stages, only=["group=pilots"] if then == "only" else [])
+    if then not in ("", "only"):
         assert service.operator.post(f"/v1/rollouts/{rollout}/{then}", json={}).status_code == 200
     with reading(service.engine) as session:
         found = chosen(session, lag.behind(session, "speech"))

@@ -69,6 +69,7 @@ def test_hours_of_a_day(window: str, hour: int, is_open: bool) -> None:
         ({"evidence": "hope"}, "no gate 'hope'"),
         ({"evidence": "none"}, "needs a least time"),
         ({"margin": 0}, "margin above 0"),
+        ({"only": ["eu"]}, "'eu' is no attribute of devices"),
     ],
 )
 def test_conditions_that_make_no_sense(wrong: dict[str, object], reason: str) -> None:
@@ -77,5 +78,23 @@ def test_conditions_that_make_no_sense(wrong: dict[str, object], reason: str) ->
 
 
 def test_conditions_are_kept_as_json() -> None:
-    conditions = Conditions("failures", 3600, "22:00-05:00", by="cpu", margin=1.0)
+    conditions = Conditions("failures", 3600, "22:00-05:00", by="cpu", margin=1.0, only=("region=eu",))
     assert from_json(conditions.to_json()) == conditions
+
+
+@pytest.mark.parametrize(
+    ("attributes", "admitted"),
+    [
+        ({"region": "eu", "group": "pilots"}, True),
+        ({"region": "us", "group": "pilots", "cpu": "arm"}, True),
+        ({"region": "eu"}, False),
+        ({"region": "asia", "group": "pilots"}, False),
+        ({}, False),
+    ],
+)
+def test_values_of_a_name_are_alternatives_and_names_are_all_asked_for(
+    attributes: dict[str, str], admitted: bool
+) -> None:
+    only = Conditions(only=("region=eu", "region=us", "group=pilots")).filter()
+    assert only.admits(attributes.items()) is admitted
+    assert Conditions().filter().admits(attributes.items())

@@ -128,6 +128,50 @@ def test_a_stage_may_be_those_with_an_attribute(service: Service) -> None:
     assert [device.poll()["version"] for device in devices] == [2, 2, 1, 1, 1, 1]
 
 
+def of_regions(service: Service, **counts: int) -> dict[str, list[PollingDevice]]:
+    return {region: enrolled(service, count, attributes={"region": region}) for region, count in counts.items()}
+
+
+def have_it(devices: list[PollingDevice]) -> int:
+    return sum(device.poll()["version"] == 2 for device in devices)
+
+
+def test_a_rollout_may_be_for_some_devices_alone_until_it_is_approved_for_all(service: Service) -> None:
+    service.publish_chain(1)
+    fleet = of_regions(service, eu=10, us=6)
+    rollout = publish_in_stages(service, 2, "4,100%", evidence="failures", only=["region=eu"])
+    assert (have_it(fleet["eu"]), have_it(fleet["us"])) == (4, 0)
+    act(service, rollout, "approve")
+    assert (have_it(fleet["eu"]), have_it(fleet["us"])) == (10, 0)
+    told = shown(service, rollout)
+    assert (told["state"], told["chosen"], told["running"], told["tried"]) == ("running", 10, 10, 10)
+    assert look(service) == {rollout: "stays"}
+    assert channel(service) == factories.digest("v1")
+    act(service, rollout, "approve")
+    assert (have_it(fleet["us"]), channel(service)) == (6, factories.digest("v2"))
+    assert shown(service, rollout)["state"] == "done"
+
+
+def test_an_abort_returns_the_devices_that_a_rollout_is_for(service: Service) -> None:
+    service.publish_chain(1)
+    fleet = of_regions(service, eu=3, us=3)
+    rollout = publish_in_stages(service, 2, "100%", only=["region=eu"])
+    assert (have_it(fleet["eu"]), have_it(fleet["us"])) == (3, 0)
+    act(service, rollout, "abort")
+    assert {device.poll()["version"] for devices in fleet.values() for device in devices} == {1}
+
+
+def test_the_gate_looks_at_the_devices_that_a_rollout_is_for(service: Service) -> None:
+    service.publish_chain(1)
+    fleet = of_regions(service, eu=4, us=20)
+    rollout = publish_in_stages(service, 2, "4,100%", evidence="failures", least=4, only=["region=eu"])
+    for device in fleet["us"]:
+        device.report("failed", to_digest=factories.digest("v2"), failed_stage="probation", cause="version")
+    have_it(fleet["eu"])
+    assert look(service) == {rollout: "goes on"}
+    assert shown(service, rollout)["tried"] == 4
+
+
 def test_outside_its_hours_a_rollout_gives_the_version_to_nobody(service: Service) -> None:
     service.publish_chain(1)
     (device,) = enrolled(service, 1)
@@ -168,6 +212,7 @@ def test_where_two_persons_are_needed_the_first_one_proposes(service: Service) -
         ({"version": 0, "stages": []}, 422),
         ({"version": 0, "conditions": {"evidence": "none"}}, 422),
         ({"version": 0, "conditions": {"window": "dawn"}}, 422),
+        ({"version": 0, "conditions": {"only": ["eu"]}}, 422),
         ({"version": 0}, 201),
     ],
 )

@@ -1,10 +1,11 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,8 @@ from diffclient.errors import StoreFailed
 from diffclient.release.manifest import Blob
 from diffserver.errors import BlobCorrupt, Invalid, NotFound, Unavailable
 from diffserver.storage import object_store
-from diffserver.storage.object_store import CHUNK, Objects
+from diffserver.storage.object_store import AT_ONCE, CHUNK, READERS, Objects
+from tests.server import s3_server
 from tests.server.s3_server import BUCKET
 from tests.server.stored import place, write
 
@@ -246,3 +248,21 @@ def test_a_signed_url_gives_the_bytes_and_parts_of_them(s3: Callable[[], str]) -
     assert urllib3.request("GET", url).data == DATA
     part = urllib3.request("GET", url, headers={"Range": "bytes=5-8"})
     assert (part.status, part.data) == (206, DATA[5:9])
+
+
+@pytest.fixture
+def silent_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+    """A store that takes connections and answers nothing, as a server reads it; all are cut off in the end."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        for name, value in s3_server.environment(f"http://127.0.0.1:{listener.getsockname()[1]}").items():
+            monkeypatch.setenv(name, value)
+        yield Objects("s3://bucket", AT_ONCE)
+
+
+def test_a_store_that_answers_nothing_holds_a_few_threads_alone(silent_store: Objects) -> None:
+    pool = ThreadPoolExecutor(READERS + 1)
+    waiting = [pool.submit(silent_store.find, NAME) for _ in range(READERS + 1)]
+    (first,) = wait(waiting, timeout=20, return_when=FIRST_COMPLETED).done
+    pool.shutdown(wait=False)
+    with pytest.raises(Unavailable, match="the object store is slow: 20 requests wait for it"):
+        first.result()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from diffserver.cli.remote import RemoteError
 from diffserver.errors import Invalid
 from diffserver.main import app
 from diffserver.storage.column_types import utc_now
@@ -115,6 +116,21 @@ def test_a_rollout_is_started_watched_and_stopped(
     told = capsys.readouterr().out
     assert "version 1 → 2 of speech" in told
     assert "aborted: by hand" in told
+
+
+def test_a_rollout_for_some_devices_names_them(
+    service: Service, typed: Type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.publish_chain(1)
+    enrolled(service, 1, attributes={"region": "eu"})
+    candidate = service.record(factories.update("v1", "v2", 2)).id
+    typed("publish", candidate, "--only", "region=eu", "--stages", "100%", "--gate", "failures")
+    app(["rollouts", "show", "1"], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert "Only devices with region=eu" in told
+    assert "Next all other devices of the channel: diffserver rollouts approve 1" in told
+    with pytest.raises(RemoteError, match="only some devices in a rollout"):
+        typed("publish", candidate, "--only", "region=eu")
 
 
 def test_a_length_of_time_that_is_none(typed: Type) -> None:
