@@ -114,7 +114,7 @@ class Caller:
         if not self.may(role):
             raise Forbidden(f"this needs a token of role {role} or more, yours is a {self.token.role}'s", "ask one")
 
-    def show(self, template: str, code: int = 200, **values: Any) -> Response:
+    def show(self, template: str, code: int = 200, /, **values: Any) -> Response:
         """Return a page."""
         form = sessions.form_token(self.secret)
         return render.page(self.request, template, code, token=self.token, form=form, may=self.may, **values)

@@ -39,7 +39,7 @@ def environment() -> Environment:
     return made
 
 
-def page(request: Request, template: str, code: int = 200, **values: Any) -> Response:
+def page(request: Request, template: str, code: int = 200, /, **values: Any) -> Response:
     """Return a template as an answer, with its status code."""
     form = values.pop("form", None)
     values.setdefault("token", None)
