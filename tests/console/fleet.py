@@ -23,6 +23,7 @@ from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.logs import make_log
 from diffserver.rollouts import tallies
+from diffserver.rollouts.plan import PLACES, place
 from diffserver.rollouts.target import reached
 from diffserver.settings import Settings
 from diffserver.storage import migrate
@@ -75,7 +76,7 @@ def fleet(home: Path, devices: int = DEVICES) -> Iterator[Visited]:
         versions = service.publish_chain(1)
         with writing(told) as session:
             _enrol(session, devices, versions[1].digest, versions[0].digest)
-        polling = enrolled(service, 20)
+        polling = _polling(service)
         rollout = _in_rollout(service, polling)
         with _listening(app) as url:
             yield Visited(service, url, secrets, rollout, polling)
@@ -135,6 +136,14 @@ def _enrol(session: Session, devices: int, digest: str, before: str) -> None:
 def _field(device: str, digest: str, chance: random.Random, about: dict[str, object]) -> dict[str, object]:
     errors = sum(chance.random() < 0.05 for _ in range(40))
     return about | {"device_id": device, "stage": "field", "to_digest": digest, "errors": errors, "total": 40}
+
+
+def _polling(service: Service) -> list[PollingDevice]:
+    """Devices of which the first stage of the first rollout comes to two at least."""
+    found: list[PollingDevice] = []
+    while sum(place(1, device.id) < PLACES // 10 for device in found) < 2:
+        found += enrolled(service, 5)
+    return found
 
 
 def _in_rollout(service: Service, polling: list[PollingDevice]) -> int:
