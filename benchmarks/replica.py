@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -57,13 +56,15 @@ class Server:
         began = time.perf_counter()
         self.process = self._run()
         while not listens(self.port):
+            if self.process.poll() is not None:
+                raise SystemExit(f"the server ended with status {self.process.returncode} as it started")
             time.sleep(0.01)
         urllib.request.urlopen(f"{self.url}/healthz").read()
         return time.perf_counter() - began
 
     def stop(self) -> None:
         """End it, and wait for that."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()
         self.process.wait()
 
     def sample(self) -> Sample:
