@@ -1,8 +1,8 @@
 """Short cuts: merged diffs to a new version from versions before its parent, where they are cheaper than the chain.
 
 They are made with the candidate, so that publishing it stays one quick transaction and every step's manifest is
-fixed then. They lead from the versions that devices hold at that time; without a fleet, from the last ones. A short cut
-is kept only if the device's own code reaches the version's digest by it.
+fixed then. They lead from the last versions, and from earlier ones that devices hold at that time. A short cut is kept
+only if the device's own code reaches the version's digest by it.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ from diffserver.storage.tables import Device, Payload, Step, Version
 from diffserver.training.new_version import NewVersion
 
 REACH = 8
-"""The most short cuts to a version; without a fleet, the most versions that one spans."""
+"""The most versions that a short cut spans from a version that no device holds."""
 
 FARTHEST = 40
-"""The most versions that a short cut spans; devices further back take two, or a snapshot."""
+"""The most versions that any short cut spans; devices further back take two, or a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tup
     """Return the short cuts to a version that are cheaper than other steps; none where its diff is no plain sum."""
     if version.payload is None or version.kind != "sparse":
         return ()
-    links, edges, held = _published(engine, work.spec.model, parent)
+    links, edges, starts = _published(engine, work.spec.model, parent)
     edges += [
         Edge(parent.digest, version.digest, len(version.payload)),
         Edge(None, version.digest, version.weights.stat().st_size),
@@ -60,10 +60,10 @@ def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tup
     total = decode(version.payload, table, parent.digest)
     for link in reversed(links):
         merged = _merged(link, total, table)
-        if merged is None or len(shortcuts) == REACH:
+        if merged is None:
             break
         total = merged
-        if link.digest not in held:
+        if link.digest not in starts:
             continue
         data = encode(total, table, link.digest)
         cheapest = sum(edge.length for edge in plan(edges, link.digest, version.digest))
@@ -75,13 +75,12 @@ def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tup
 
 @patient
 def _published(engine: Engine, model: str, parent: Parent) -> tuple[Sequence[Link], list[Edge], set[str]]:
-    """Return the steps to the parent from where devices are, all steps, and from which versions short cuts may lead."""
+    """Return the steps to the parent, as far back as short cuts lead, all steps, and where short cuts may start."""
     with reading(engine) as session:
-        held = _held(session, model)
         lineage = versions.lineage(session, versions.find_version(session, model, parent.number))[-FARTHEST:]
-        first = next((place for place, version in enumerate(lineage) if version.digest in held), len(lineage) - 1)
-        line = lineage[first:] if held else lineage[-REACH:]
-        return _links(session, line), _edges(session, model), held or {version.digest for version in line}
+        starts = _held(session, model) | {version.digest for version in lineage[-REACH:]}
+        first = next(place for place, version in enumerate(lineage) if version.digest in starts)
+        return _links(session, lineage[first:]), _edges(session, model), starts
 
 
 def _held(session: Session, model: str) -> set[str]:

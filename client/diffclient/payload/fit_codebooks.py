@@ -138,11 +138,15 @@ def price(counts: Counts) -> float:
 def suited(candidates: Sequence[Ranges], parts: Iterable[Integers]) -> Ranges:
     """Return the candidate that codes numbers, given in parts, in the fewest bits, its codebook included."""
     counts = [np.zeros(len(within.bases), np.int64) for within in candidates]
-    for tally in map(Tally.of, _batched(parts)):
-        for within, counted in zip(candidates, counts, strict=True):
-            counted += within.count_of(tally)
+    for part in _batched(parts):
+        _add(counts, candidates, Tally.of(part))
     bits = [w.bits(counted) + price(counted) for w, counted in zip(candidates, counts, strict=True)]
     return candidates[bits.index(min(bits))]
+
+
+def _add(counts: Sequence[Counts], candidates: Sequence[Ranges], tally: Tally) -> None:
+    for within, counted in zip(candidates, counts, strict=True):
+        counted += within.count_of(tally)
 
 
 def _batched(parts: Iterable[Integers]) -> Iterator[Integers]:
