@@ -40,16 +40,14 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
 
 def chart(name: str, parts: Iterable[str]) -> str:
     """Return a whole chart; `name` tells those who cannot see it what it shows."""
-    inside = element("title", escape(name)) + "".join(parts)
-    return element(
-        "svg",
-        inside,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        class_="chart",
-        role="img",
-        aria_label=name,
-    )
+    inside = [element("title", escape(name)), *parts]
+    return picture(name, inside, WIDTH, HEIGHT, xmlns="http://www.w3.org/2000/svg", class_="chart")
+
+
+def picture(name: str, parts: Iterable[str], width: float, height: float, **attributes: object) -> str:
+    """Return an SVG of that size; `name` is read out to those who cannot see it."""
+    inside = "".join(parts)
+    return element("svg", inside, viewBox=f"0 0 {width} {height}", role="img", aria_label=name, **attributes)
 
 
 def grid(frame: Frame, y_label: str, x_label: str) -> str:

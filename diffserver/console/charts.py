@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
 
+from diffserver.charts import style
+from diffserver.charts.scale import Scale
+from diffserver.charts.svg import element, line, picture, text
+
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT = 440, 190, 56, 12, 26, 10
 MOMENTS = 120
 """The most moments that a picture has."""
-
-COLOURS = 6
 
 
 def devices_over_time(tallies: Sequence[Mapping[str, Any]]) -> Markup:
@@ -20,27 +22,25 @@ def devices_over_time(tallies: Sequence[Mapping[str, Any]]) -> Markup:
     moments = _thinned(sorted({row["at"] for row in tallies}))
     if len(moments) < 2:
         return Markup("")
-    versions = sorted({row["version"] for row in tallies}, key=lambda number: -1 if number is None else number)
+    versions = _versions(tallies)
     counts = {(row["at"], row["version"]): row["devices"] for row in tallies}
     most = max(sum(counts.get((at, version), 0) for version in versions) for at in moments)
+    across, up = _times(moments), Scale(0, most or 1, HEIGHT - BOTTOM, TOP)
     below, areas = dict.fromkeys(moments, 0), []
     for place, version in enumerate(versions):
         above = {at: below[at] + counts.get((at, version), 0) for at in moments}
-        edge = [_point(at, above[at], moments, 0, most) for at in moments]
-        back = [_point(at, below[at], moments, 0, most) for at in reversed(moments)]
-        areas.append(Markup('<polygon class="s{}" points="{}"/>').format(place % COLOURS, " ".join(edge + back)))
+        edge = [*_edge(across, up, above.items()), *reversed(_edge(across, up, below.items()))]
+        areas.append(element("polygon", class_=f"s{style.number(place)}", points=" ".join(edge)))
         below = above
     label = f"Devices by version from {_day(moments[0])} to {_day(moments[-1])}"
-    marks = _mark(most, f"{most:,}", 0, most) + _mark(0, "0", 0, most) + _days(moments)
-    return _svg(label, Markup("").join(areas) + marks)
+    return _chart(label, [*areas, _mark(up, most, f"{most:,}"), _mark(up, 0, "0"), _days(moments)])
 
 
 def legend(tallies: Sequence[Mapping[str, Any]]) -> Sequence[tuple[int, int | None, int]]:
     """Return each version's colour, its number, and how many devices ran it at last."""
-    versions = sorted({row["version"] for row in tallies}, key=lambda number: -1 if number is None else number)
     last = max((row["at"] for row in tallies), default=None)
     at_last = {row["version"]: row["devices"] for row in tallies if row["at"] == last}
-    return [(place % COLOURS, version, at_last.get(version, 0)) for place, version in enumerate(versions)]
+    return [(style.number(place), number, at_last.get(number, 0)) for place, number in enumerate(_versions(tallies))]
 
 
 def interval(looks: Sequence[Mapping[str, Any]], margin: float) -> Markup:
@@ -49,28 +49,24 @@ def interval(looks: Sequence[Mapping[str, Any]], margin: float) -> Markup:
     if len(known) < 2:
         return Markup("")
     moments, reach = [look["at"] for look in known], 4 * margin
-    ends = [min(max(look[end], -reach), reach) for look in known for end in ("low", "high")]
-    least, most = min(*ends, 0.0), max(*ends, margin)
-    edges = {
-        end: [_point(look["at"], min(max(look[end], -reach), reach), moments, least, most) for look in known]
-        for end in ("low", "high")
-    }
-    band = Markup('<polygon class="band" points="{}"/>').format(" ".join(edges["high"] + edges["low"][::-1]))
-    height = _y(margin, least, most)
-    line = Markup('<line class="limit" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, height, height)
-    line += Markup('<text class="limit-label" x="{}" y="{}">margin {} points</text>').format(
-        LEFT + 6, height - 5, f"{margin:g}"
-    )
-    marks = _mark(most, f"{most:.2f}", least, most) + _mark(0, "0", least, most) + _days(moments)
+    low, high = ([min(max(look[end], -reach), reach) for look in known] for end in ("low", "high"))
+    most = max(*low, *high, margin)
+    across, up = _times(moments), Scale(min(*low, *high, 0.0), most, HEIGHT - BOTTOM, TOP)
+    above, below = (_edge(across, up, zip(moments, ends, strict=True)) for ends in (high, low))
+    parts = [
+        element("polygon", class_="band", points=" ".join([*above, *reversed(below)])),
+        *(_mark(up, most, f"{most:.2f}"), _mark(up, 0, "0"), _days(moments)),
+        line(LEFT, up.at(margin), WIDTH - RIGHT, up.at(margin), "limit"),
+        text(f"margin {margin:g} points", LEFT + 6, up.at(margin) - 5, class_="limit-label"),
+    ]
     last = known[-1]
     label = f"The worsening lies between {last['low']:.2f} and {last['high']:.2f} points; the margin is {margin:g}"
-    return _svg(label, band + marks + line)
+    return _chart(label, parts)
 
 
-def _svg(label: str, content: Markup) -> Markup:
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, label, content
-    )
+def _versions(tallies: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """Return the versions that are counted, that of devices without one first."""
+    return sorted({row["version"] for row in tallies}, key=lambda number: -1 if number is None else number)
 
 
 def _thinned(moments: Sequence[str]) -> list[str]:
@@ -79,35 +75,32 @@ def _thinned(moments: Sequence[str]) -> list[str]:
     return list(reversed(moments[::-1][:: max(1, step)]))
 
 
+def _times(moments: Sequence[str]) -> Scale:
+    return Scale(_seconds(moments[0]), _seconds(moments[-1]), LEFT, WIDTH - RIGHT)
+
+
 def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-def _point(moment: str, value: float, moments: Sequence[str], least: float, most: float) -> str:
-    first, last = _seconds(moments[0]), _seconds(moments[-1])
-    x = LEFT + (WIDTH - LEFT - RIGHT) * (_seconds(moment) - first) / max(last - first, 1e-9)
-    return f"{x:.1f},{_y(value, least, most)}"
+def _edge(across: Scale, up: Scale, values: Iterable[tuple[str, float]]) -> list[str]:
+    return [f"{across.at(_seconds(moment))},{up.at(value)}" for moment, value in values]
 
 
-def _y(value: float, least: float, most: float) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - least) / max(most - least, 1e-9), 1)
-
-
-def _mark(value: float, text: str, least: float, most: float) -> Markup:
+def _mark(up: Scale, value: float, told: str) -> str:
     """Return a line across, with its value."""
-    y = _y(value, least, most)
-    line = Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, y, y)
-    return line + Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(LEFT - 6, y + 4, text)
+    y = up.at(value)
+    return line(LEFT, y, WIDTH - RIGHT, y, "axis") + text(told, LEFT - 6, y + 4, text_anchor="end")
 
 
-def _days(moments: Sequence[str]) -> Markup:
-    texts = ((LEFT, "start", _day(moments[0])), (WIDTH - RIGHT, "end", _day(moments[-1])))
-    parts = [
-        Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, HEIGHT - 6, anchor, text)
-        for x, anchor, text in texts
-    ]
-    return Markup("").join(parts)
+def _days(moments: Sequence[str]) -> str:
+    first, last = _day(moments[0]), _day(moments[-1])
+    return text(first, LEFT, HEIGHT - 6, text_anchor="start") + text(last, WIDTH - RIGHT, HEIGHT - 6, text_anchor="end")
 
 
 def _day(moment: str) -> str:
     return f"{datetime.fromisoformat(moment):%d %b %H:%M}"
+
+
+def _chart(label: str, parts: Sequence[str]) -> Markup:
+    return Markup(picture(label, parts, WIDTH, HEIGHT, class_="chart"))  # all of it is escaped

@@ -6,12 +6,19 @@ They are as wide as a phone, so that their letters can be read there; the figure
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from markupsafe import Markup
 
+from diffserver.charts import style
+from diffserver.charts.scale import LEAST_APART, Scale, apart
+from diffserver.charts.svg import element, line, picture, text
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 190, 40, 92, 12, 30
-APART, LONGEST = 13, 14
-"""Pixels between two names at lines' ends, and the most letters of a name."""
+LONGEST = 14
+"""The most letters of a name at a line's end."""
+MOST_DOTS = 40
+"""The most points of a line that are drawn as such."""
 ROW = 34
 """The height of a row of spreads."""
 
@@ -25,14 +32,15 @@ def lines(about: str, drawn: Lines, below: str) -> Markup:
     if len(places) < 2:
         return Markup("")
     values = [value for line in drawn.values() for value in line.values()]
-    frame = _Frame(places[0], places[-1], min(0.0, *values), max(0.0, *values) or 1.0)
-    parts = [frame.across(tick) for tick in sorted({frame.least, 0.0, frame.most})]
-    parts += [_line(frame, index, line) for index, line in enumerate(drawn.values())]
-    parts += _names(frame, drawn)
+    least, most = min(0.0, *values), max(0.0, *values) or 1.0
+    across, up = Scale(places[0], places[-1], LEFT, WIDTH - RIGHT), Scale(least, most, HEIGHT - BOTTOM, TOP)
+    parts = [_tick(across, up, tick) for tick in sorted({least, 0.0, most})]
+    parts += [_line(across, up, index, line) for index, line in enumerate(drawn.values())]
+    parts += _names(across, up, drawn)
     for place, anchor in ((places[0], "start"), (places[-1], "end")):
-        parts.append(_text(frame.x(place), HEIGHT - BOTTOM + 14, f"{place:,}", anchor))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 3, below, "middle"))
-    return _svg(about, HEIGHT, parts)
+        parts.append(text(f"{place:,}", across.at(place), HEIGHT - BOTTOM + 14, text_anchor=anchor))
+    parts.append(text(below, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 3, text_anchor="middle"))
+    return _plot(about, HEIGHT, parts)
 
 
 Spread = tuple[str, Mapping[str, float]]
@@ -47,76 +55,53 @@ def spreads(about: str, rows: Sequence[Spread], beside: str, value: float, unit:
     least, most = min(*known, value), max(*known, value)
     room = (most - least) * 0.06 or 0.5
     height = 26 + ROW * len(rows) + BOTTOM
-    frame = _Frame(least - room, most + room, 0, 1, right=WIDTH - 12)
-    at = frame.x(value)
-    parts = [_box(frame, 26 + ROW * index, name, values) for index, (name, values) in enumerate(rows)]
-    parts.append(Markup('<line class="server" x1="{0}" x2="{0}" y1="18" y2="{1}"/>').format(at, height - BOTTOM + 4))
+    across = Scale(least - room, most + room, LEFT, WIDTH - 12)
+    at = across.at(value)
+    parts = [_box(across, 26 + ROW * index, name, values) for index, (name, values) in enumerate(rows)]
+    parts.append(line(at, 18, at, height - BOTTOM + 4, "server"))
     side = "end" if at > WIDTH / 2 else "start"
-    parts.append(_text(at, 13, beside, side, "of-server"))
+    parts.append(text(beside, at, 13, text_anchor=side, class_="of-server"))
     for end, anchor in ((least, "start"), (most, "end")):
-        parts.append(_text(frame.x(end), height - 6, f"{end:.2f} {unit}", anchor))
-    return _svg(about, height, parts)
+        parts.append(text(f"{end:.2f} {unit}", across.at(end), height - 6, text_anchor=anchor))
+    return _plot(about, height, parts)
 
 
-class _Frame:
-    """From values to places on the picture."""
-
-    def __init__(self, first: float, last: float, least: float, most: float, right: float = WIDTH - RIGHT) -> None:
-        self.first, self.last, self.least, self.most, self.right = first, last, least, most, right
-
-    def x(self, value: float) -> float:
-        return round(LEFT + (self.right - LEFT) * (value - self.first) / max(self.last - self.first, 1e-9), 1)
-
-    def y(self, value: float) -> float:
-        share = (value - self.least) / max(self.most - self.least, 1e-9)
-        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
-
-    def across(self, value: float) -> Markup:
-        y = self.y(value)
-        line = Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, self.right, y, y)
-        return line + _text(LEFT - 5, y + 4, f"{value:.3g}", "end")
+def _tick(across: Scale, up: Scale, value: float) -> str:
+    """Return a line across, with its value."""
+    y = up.at(value)
+    return line(across.begin, y, across.end, y, "axis") + text(f"{value:.3g}", LEFT - 5, y + 4, text_anchor="end")
 
 
-def _line(frame: _Frame, index: int, values: Mapping[int, float]) -> Markup:
-    points = [(frame.x(place), frame.y(value)) for place, value in sorted(values.items())]
-    path = " ".join(f"{x},{y}" for x, y in points)
-    drawn = Markup('<polyline class="l{}" points="{}"/>').format(index, path)
-    if len(points) > 40:
+def _line(across: Scale, up: Scale, index: int, values: Mapping[int, float]) -> str:
+    points = [(across.at(place), up.at(value)) for place, value in sorted(values.items())]
+    drawn = element("polyline", class_=f"l{style.number(index)}", points=" ".join(f"{x},{y}" for x, y in points))
+    if len(points) > MOST_DOTS:
         return drawn
-    dots = (Markup('<circle class="d{}" cx="{}" cy="{}" r="2.5"/>').format(index, x, y) for x, y in points)
-    return drawn + Markup("").join(dots)
+    return drawn + "".join(element("circle", class_=f"d{style.number(index)}", cx=x, cy=y, r=2.5) for x, y in points)
 
 
-def _names(frame: _Frame, drawn: Lines) -> list[Markup]:
+def _names(across: Scale, up: Scale, drawn: Lines) -> list[str]:
     """Return each line's name at its end, from the top down, apart from each other."""
-    ends = sorted((frame.y(line[max(line)]), index, name) for index, (name, line) in enumerate(drawn.items()) if line)
-    named, free = [], 0.0
-    for y, index, name in ends:
-        free = max(y, free)
-        cut = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-        named.append(_text(frame.right + 6, free + 4, cut, "start", f"n{index}"))
-        free += APART
-    return named
+    ends = [(up.at(line[max(line)]), index, name) for index, (name, line) in enumerate(drawn.items()) if line]
+    places = apart((y for y, _, _ in ends), LEAST_APART, 0, inf)
+    return [
+        text(_cut(name), across.end + 6, y + 4, text_anchor="start", class_=f"n{style.number(index)}")
+        for y, (_, index, name) in zip(places, ends, strict=True)
+    ]
 
 
-def _box(frame: _Frame, top: float, name: str, values: Mapping[str, float]) -> Markup:
-    low, begin, middle, end, high = (frame.x(values[rank]) for rank in ("5", "25", "50", "75", "95"))
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _box(across: Scale, top: float, name: str, values: Mapping[str, float]) -> str:
+    low, begin, middle, end, high = (across.at(values[rank]) for rank in ("5", "25", "50", "75", "95"))
     y = top + 22
-    whisker = Markup('<line class="whisker" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(low, high, y, y)
-    box = Markup('<rect class="box" x="{}" y="{}" width="{}" height="12" rx="2"/>').format(
-        begin, y - 6, round(max(end - begin, 1.5), 1)
-    )
-    mark = Markup('<line class="median" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(middle, middle, y - 8, y + 8)
-    return _text(2, top + 10, name, "start") + whisker + box + mark
+    width = round(max(end - begin, 1.5), 1)
+    box = element("rect", class_="box", x=begin, y=y - 6, width=width, height=12, rx=2)
+    whisker, median = line(low, y, high, y, "whisker"), line(middle, y - 8, middle, y + 8, "median")
+    return text(name, 2, top + 10, text_anchor="start") + whisker + box + median
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
-        kind, x, round(y, 1), anchor, text
-    )
-
-
-def _svg(about: str, height: float, parts: Sequence[Markup]) -> Markup:
-    return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, height, about, Markup("").join(parts)
-    )
+def _plot(about: str, height: float, parts: Sequence[str]) -> Markup:
+    return Markup(picture(about, parts, WIDTH, height, class_="plot"))  # all of it is escaped
