@@ -57,7 +57,7 @@ def test_failures_are_told_by_kind(service: Service) -> None:
 
 def test_what_the_gate_said_is_kept_where_it_is_new(service: Service) -> None:
     service.publish_chain(1)
-    devices = enrolled(service, 4)
+    devices = enrolled(service, 30)  # of few, chance may choose fewer than two
     rollout = publish_in_stages(service, 2, "50%,100%", evidence="failures", least=2)
     for _ in range(3):
         look(service)
