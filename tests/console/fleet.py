@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import io
 import random
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-import uvicorn
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
@@ -34,7 +30,7 @@ from diffserver.storage.tables import Attribute, Device, Report, Rollout, Tally
 from diffserver.trust.bootstrap import establish
 from diffserver.upkeep.rollouts import move_on
 from tests.server import factories
-from tests.server.conftest import Service, closing_engine
+from tests.server.conftest import Service, closing_engine, listening
 from tests.server.rollouts.fleet import PollingDevice, enrolled
 
 DEVICES = 10_000
@@ -78,21 +74,8 @@ def fleet(home: Path, devices: int = DEVICES) -> Iterator[Visited]:
             _enrol(session, devices, versions[1].digest, versions[0].digest)
         polling = _polling(service)
         rollout = _in_rollout(service, polling)
-        with _listening(app) as url:
+        with listening(app) as url:
             yield Visited(service, url, secrets, rollout, polling)
-
-
-@contextmanager
-def _listening(app: object) -> Iterator[str]:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))  # type: ignore[arg-type]
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 def _enrol(session: Session, devices: int, digest: str, before: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from benchmarks.blobs import sent_by_servers
 from deploy.loopback import control
 from deploy.loopback.programs import NEEDED, PROMETHEUS, Failed
 from deploy.loopback.topology import Topology
@@ -105,13 +105,6 @@ def test_prometheus_reads_both_servers(topology: Topology) -> None:
     until(lambda: seen() == set(topology.addresses), 20)
 
 
-def blobs_sent(topology: Topology, operator: httpx2.Client) -> int:
-    """How many blobs the servers themselves have sent."""
-    figures = [operator.get(f"http://{address}/metrics").text for address in topology.addresses]
-    counted = r'^diffserver_requests_total\{.*route="/v1/blobs/.*\} (\d+)'
-    return sum(int(count) for text in figures for count in re.findall(counted, text, re.MULTILINE))
-
-
 def test_a_device_updates_through_nginx_which_fetches_each_blob_once(
     topology: Topology, home: HomeServer, operator: httpx2.Client
 ) -> None:
@@ -121,7 +114,7 @@ def test_a_device_updates_through_nginx_which_fetches_each_blob_once(
         device.update(operator)
     assert [device.number for device in devices] == [2, 2]
     cached = [path for path in (topology.folder / "nginx" / "cache").rglob("*") if path.is_file()]
-    assert blobs_sent(topology, operator) == len(cached) > 2
+    assert sent_by_servers(topology) == len(cached) > 2
 
 
 def test_a_killed_server_costs_no_poll(topology: Topology, device_token: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 import pytest
@@ -241,13 +241,20 @@ def service(settings: Settings, engine: Engine) -> Iterator[Service]:
 @pytest.fixture
 def url(service: Service) -> Iterator[str]:
     """The service behind a socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    with listening(service.app, lifespan="off") as url:
+        yield url
+
+
+@contextmanager
+def listening(app: FastAPI, lifespan: Literal["auto", "off"] = "auto") -> Iterator[str]:
+    """Serve an app behind a socket; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan=lifespan))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
         server.should_exit = True
         thread.join()
 
