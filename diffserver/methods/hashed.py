@@ -177,11 +177,14 @@ class HashedDiff:
 
         Raises MethodError if not even coarse steps fit the budget.
         """
-        if not self._scale or not self._schedule.filled * self._limit <= self._length() <= self._limit:
+        length = self._length() if self._scale else 0
+        if not self._schedule.filled * self._limit <= length <= self._limit:
             self._steer(1.0)
-        while self._length() > self._limit and self._scale < self._all_zero():  # by a thousandth at most
+            length = self._length()
+        while length > self._limit and self._scale < self._all_zero():  # by a thousandth at most
             self._rescale(self._scale * _PRECISION)
-        if self._length() > self._limit:
+            length = self._length()
+        if length > self._limit:
             raise MethodError(f"the budget of {self._limit} bytes is less than an empty payload: raise it")
         return self._diff()
 

@@ -73,7 +73,7 @@ class SparseDiff:
         self._density = min(0.5, 5 * setting.budget)  # a first guess, about 6 bits a value
         self._threshold = 0.0
         self._fixed = False
-        self._kept: Tensor | None = None
+        self._room: Tensor | None = None
         self.numbers: dict[str, float] = {}
         """Figures of the training so far, for logs."""
 
@@ -157,11 +157,11 @@ class SparseDiff:
         """Return the sizes of all values, in memory that is kept: to ask for it anew takes longer than all else."""
         parts = list(self.parts.values())
         counts, device = [part.values.numel() for part in parts], parts[0].values.device
-        if self._kept is None or self._kept.device != device:
-            self._kept = torch.empty(sum(counts), device=device)
-        for part, place in zip(parts, torch.split(self._kept, counts), strict=True):
+        if self._room is None or self._room.device != device:
+            self._room = torch.empty(sum(counts), device=device)
+        for part, place in zip(parts, torch.split(self._room, counts), strict=True):
             torch.abs(part.values.flatten(), out=place).mul_(part.finer)
-        return self._kept
+        return self._room
 
     def _steer(self) -> None:
         """Move the density towards that at which the payload fills the budget."""

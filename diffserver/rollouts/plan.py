@@ -7,7 +7,7 @@ has the version keeps it. Rows are left to `records`, verdicts to `gate`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, time
 from itertools import pairwise
@@ -58,10 +58,9 @@ class Filter:
 
     values: Mapping[str, frozenset[str]]
 
-    def admits(self, attributes: Iterable[tuple[str, str]]) -> bool:
+    def admits(self, attributes: Container[tuple[str, str]]) -> bool:
         """Tell whether it is for a device with these attributes."""
-        named = dict(attributes)
-        return all(named.get(name) in values for name, values in self.values.items())
+        return all(any((name, value) in attributes for value in values) for name, values in self.values.items())
 
 
 @dataclass(frozen=True)
