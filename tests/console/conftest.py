@@ -31,8 +31,9 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visited]:
         yield served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser; it ends with its module, for until then no other test of the process can run an event loop."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'diffserver[dev]'")
     path = shutil.which("chromium")
     if path is None:

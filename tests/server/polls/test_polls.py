@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,11 +68,11 @@ def wait_for(holds: Callable[[], object], seconds: float = HEARD_WITHIN) -> None
 
 @contextmanager
 def queries(service: Service) -> Iterator[list[str]]:
-    """What polls send to the database: neither the reading of changes nor the notes of who was seen."""
+    """What polls send to the database: not what the threads do that read changes and note who was seen."""
     sent: list[str] = []
 
     def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if " changes" not in statement and "UPDATE devices" not in statement:
+        if threading.current_thread().name not in ("changes", "notes"):
             sent.append(statement)
 
     event.listen(service.app.state.engine, "before_cursor_execute", note)
