@@ -293,6 +293,14 @@ class LineAnswer(_Answer):
     text: str = Field(examples=["step 400 of 1250, loss 0.312"])
 
 
+class LossAnswer(_Answer):
+    """The loss of a training at one of its steps."""
+
+    part: str = Field(examples=["2-sparse"], description="Which of the request's trainings; empty if it takes one.")
+    step: int = Field(examples=[400])
+    loss: float = Field(examples=[0.312])
+
+
 class TryAnswer(_Answer):
     """A diff that was tried, or the reference of drift: error rate in percent, drift and regression in points."""
 

@@ -47,6 +47,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "list_trainings": VIEWERS,
     "get_training": VIEWERS,
     "list_training_lines": VIEWERS,
+    "list_losses": VIEWERS,
     "list_candidates": VIEWERS,
     "get_candidate": VIEWERS,
     "get_status": VIEWERS,
