@@ -440,6 +440,13 @@ class WayAnswer(_Answer):
     bytes: int = Field(description="At most: a snapshot for each of the others.")
 
 
+class ReachAnswer(_Answer):
+    """How many devices a rollout would be for."""
+
+    devices: int = Field(description="Those that it is for, in the end.")
+    stage: int = Field(description="Of them, those that the stage comes to; of a share about so many.")
+
+
 class TokenAnswer(_Answer):
     """A token without its secret."""
 

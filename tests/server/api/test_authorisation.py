@@ -44,6 +44,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "get_device": VIEWERS,
     "list_channels": VIEWERS,
     "get_way": VIEWERS,
+    "get_reach": VIEWERS,
     "list_trainings": VIEWERS,
     "get_training": VIEWERS,
     "list_training_lines": VIEWERS,
