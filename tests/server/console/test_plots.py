@@ -5,7 +5,6 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from diffserver.console import plots
-from diffserver.console.pages.trainings import losses
 from tests.server.console.filled import SCRIPT
 
 RANKS = {"5": 2.0, "25": 2.5, "50": 3.0, "75": 3.5, "95": 4.0}
@@ -28,8 +27,3 @@ def test_spreads_stand_beside_a_value() -> None:
     assert beside < median
     assert {SCRIPT, "server: 1.00", "1.00 %", "4.00 %"} <= {node.text for node in drawn.iter("text")}
     assert plots.spreads("WER", [], "server: 1.00", 1.0, "%") == ""
-
-
-def test_losses_are_those_of_the_last_trial() -> None:
-    told = ["step 9 of 9, loss 0.100", "step 1 of 9, loss 2.000", "evaluates", "step 5 of 9, loss 0.5"]
-    assert losses([{"text": text} for text in reversed(told)]) == {1: 2.0, 5: 0.5}
