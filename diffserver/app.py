@@ -157,7 +157,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.add_middleware(
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint
     )
-    app.add_middleware(RequestLog, log=log, on_error=problems.unexpected)
+    app.add_middleware(RequestLog, log=log, on_error=problems.answer)
     app.add_middleware(RequestCounter, counts=app.state.counts)
     return app
 

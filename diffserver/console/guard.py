@@ -1,7 +1,7 @@
 """What stands before every page: who is signed in, whether a form is the console's own, and the headers of answers.
 
 A request that changes something has to come from the console itself, by what the browser says of its origin, and
-carry its session's form token. Errors become pages.
+carry its session's form token. Failures become pages, those that nothing expected too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
 
-from diffserver.api.problems import STATUS
+from diffserver.api.failures import Failure, failure_of
 from diffserver.console import render, sessions
-from diffserver.console.in_process import Api, Params, Refused
-from diffserver.errors import DiffServerError, Forbidden
+from diffserver.console.in_process import Api, Params
+from diffserver.errors import DiffServerError, Forbidden, Invalid
 from diffserver.storage.database import reading
 from diffserver.storage.tables import Token
 
@@ -52,7 +52,7 @@ class SignedOut(Exception):
 
 
 class ConsoleRoute(APIRoute):
-    """A route of the console: forms of others are refused, errors are pages, and every answer has the headers."""
+    """A route of the console: forms of others are refused, failures are pages, and every answer has the headers."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Put the checks around the handler."""
@@ -65,13 +65,22 @@ class ConsoleRoute(APIRoute):
                 answer = await handle(request)
             except SignedOut:
                 answer = _to_sign_in(request)
-            except (DiffServerError, RequestValidationError, HTTPException) as error:
-                answer = _error_page(request, error)
-            for name, value in HEADERS.items():
-                answer.headers.setdefault(name, value)
-            return answer
+            except RequestValidationError as error:
+                raise Invalid("the address or the form is not as the console makes it", "go to the overview") from error
+            return _with_headers(answer)
 
         return guarded
+
+    @staticmethod
+    def tell(scope: Scope, failure: Failure) -> Response:
+        """Return a failure as a page; the service calls it for those that reach it."""
+        return _with_headers(render.failure(Request(scope), failure))
+
+
+def _with_headers(answer: Response) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
 
 
 @dataclass(frozen=True)
@@ -87,11 +96,11 @@ class Caller:
         return Api(self.request.app, self.token, self.request.state.request_id)
 
     async def get(self, path: str, **params: str | int | bool | None) -> Any:
-        """Return what the API answers; raises Refused."""
+        """Return what the API answers; raises Failed."""
         return await self._api().call("GET", path, params)
 
     async def all(self, path: str) -> list[Any]:
-        """Return the items of all pages of a list; raises Refused."""
+        """Return the items of all pages of a list; raises Failed."""
         items: list[Any] = []
         after = None
         while True:
@@ -102,7 +111,7 @@ class Caller:
                 return items
 
     async def send(self, method: str, path: str, body: object = None, params: Params | None = None) -> Any:
-        """Have the API change something; raises Refused."""
+        """Have the API change something; raises Failed."""
         return await self._api().call(method, path, params, body)
 
     def may(self, role: str) -> bool:
@@ -114,10 +123,15 @@ class Caller:
         if not self.may(role):
             raise Forbidden(f"this needs a token of role {role} or more, yours is a {self.token.role}'s", "ask one")
 
-    def show(self, template: str, code: int = 200, /, **values: Any) -> Response:
-        """Return a page."""
-        form = sessions.form_token(self.secret)
-        return render.page(self.request, template, code, token=self.token, form=form, may=self.may, **values)
+    def show(
+        self, template: str, code: int = 200, /, problem: DiffServerError | None = None, **values: Any
+    ) -> Response:
+        """Return a page; with what speaks against the form that was sent, if something does."""
+        failure = failure_of(problem) if problem else None
+        values |= {"token": self.token, "form": sessions.form_token(self.secret), "may": self.may, "problem": failure}
+        answer = render.page(self.request, template, failure.status if failure else code, **values)
+        answer.headers.update(failure.headers if failure else {})
+        return answer
 
     def go(self, path: str) -> Response:
         """Lead on to another page after something was done."""
@@ -140,12 +154,12 @@ Operator = Annotated[Caller, Depends(_caller)]
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return a form's fields; raises HTTPException. Of fields of one name the last counts."""
+    """Return a form's fields; raises Invalid. Of fields of one name the last counts."""
     body = (await request.body()).decode("utf-8", "replace")
     try:
         return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=FIELDS))
     except ValueError as error:
-        raise HTTPException(400, "the form has too many fields") from error
+        raise Invalid("the form has too many fields", "go back, load the page again and try once more") from error
 
 
 def is_secure(request: Request) -> bool:
@@ -176,14 +190,3 @@ def _to_sign_in(request: Request) -> Response:
         return Response(status_code=401)
     back = request.url.path if request.method == "GET" else "/"
     return RedirectResponse(f"/console/sign-in?next={quote(back)}", 303)
-
-
-def _error_page(request: Request, error: Exception) -> Response:
-    if isinstance(error, Refused):
-        return render.error(request, error.status, error.detail, error.remedy)
-    if isinstance(error, DiffServerError):
-        status = next((STATUS[kind] for kind in type(error).mro() if kind in STATUS), 500)
-        return render.error(request, status, error.detail, error.remedy)
-    if isinstance(error, HTTPException):
-        return render.error(request, error.status_code, error.detail, "go back and try once more")
-    return render.error(request, 422, "the address or the form is not as the console makes it", "go to the overview")

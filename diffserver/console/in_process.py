@@ -8,18 +8,10 @@ from typing import Any
 import httpx2
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from diffserver.errors import DiffServerError
+from diffserver.api.failures import Failed, Failure
 from diffserver.storage.tables import Token
 
 Params = Mapping[str, str | int | bool | None]
-
-
-class Refused(DiffServerError):
-    """The API's problem, with its status."""
-
-    def __init__(self, status: int, detail: str, remedy: str) -> None:
-        super().__init__(detail, remedy)
-        self.status = status
 
 
 class Api:
@@ -33,13 +25,18 @@ class Api:
         self._headers = {"X-Request-ID": request_id}
 
     async def call(self, method: str, path: str, params: Params | None = None, body: object = None) -> Any:
-        """Return an endpoint's answer; raises Refused."""
+        """Return an endpoint's answer; raises Failed."""
         known = {name: value for name, value in (params or {}).items() if value is not None}
         async with httpx2.AsyncClient(
             transport=self._transport, base_url="http://console", headers=self._headers
         ) as client:
             answer = await client.request(method, path, params=known, json=body)
         if answer.is_error:
-            problem = answer.json()
-            raise Refused(answer.status_code, problem["detail"], problem["remedy"])
+            raise Failed(_failure(answer))
         return answer.json() if answer.content else None
+
+
+def _failure(answer: httpx2.Response) -> Failure:
+    problem = answer.json()
+    headers = {name: value for name, value in answer.headers.items() if name == "retry-after"}
+    return Failure(answer.status_code, problem["type"], problem["detail"], problem["remedy"], headers=headers)

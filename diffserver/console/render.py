@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from diffserver import __version__
+from diffserver.api.failures import Failure
 from diffserver.console import charts
 
 
@@ -50,10 +51,12 @@ def page(request: Request, template: str, code: int = 200, /, **values: Any) -> 
     return HTMLResponse(made.render(links=links, path=request.url.path, form_token=lambda: hidden, **values), code)
 
 
-def error(request: Request, status: int, detail: str, remedy: str) -> Response:
-    """Return the page of an error: its cause, and what to do."""
-    title, ids = HTTPStatus(status).phrase, request.scope.get("state", {}).get("request_id")
-    return page(request, "error.html", status, title=title, detail=detail, remedy=remedy, request_id=ids)
+def failure(request: Request, failure: Failure) -> Response:
+    """Return the page of a failure: its cause, and what to do."""
+    title, ids = HTTPStatus(failure.status).phrase, request.scope.get("state", {}).get("request_id")
+    told = page(request, "error.html", failure.status, title=title, failure=failure, request_id=ids)
+    told.headers.update(failure.headers)
+    return told
 
 
 def in_bytes(number: float | None) -> str:

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from diffserver.catalog.devices import has_attribute
 from diffserver.rollouts.plan import PLACES
-from diffserver.rollouts.target import Reached, course, on_its_way
+from diffserver.rollouts.target import Course, Reached, course, on_its_way
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.functions import LeadingBits
+from diffserver.storage.functions import LeadingBits, unsought
 from diffserver.storage.tables import Channel, Device, Rollout
 
 LATE = timedelta(days=7)
@@ -31,13 +31,14 @@ def behind(session: Session, model: str, since: datetime | None = None) -> Colum
     here = [Device.model == model, Device.left_at.is_(None)]
     if since is not None:
         here.append(Device.enrolled_at < since)
-    return and_(*here, or_(false(), *_by_channel(session, model, since)))
+    astray = list(_by_channel(session, model, since))
+    return and_(*here, or_(*astray)) if astray else false()
 
 
 def stuck(session: Session, model: str, moment: datetime, longest: timedelta) -> ColumnElement[bool]:
     """Tell which devices fell silent for longer than `longest` in the middle of an update, or are behind for LATE."""
     silent = and_(
-        Device.model == model,
+        unsought(Device.model) == model,
         Device.left_at.is_(None),
         Device.stage.is_not(None),
         Device.last_seen < moment - longest,
@@ -47,7 +48,7 @@ def stuck(session: Session, model: str, moment: datetime, longest: timedelta) ->
 
 def failed(model: str) -> ColumnElement[bool]:
     """Tell which devices in service said in their last report of an update that it failed."""
-    return and_(Device.model == model, Device.left_at.is_(None), Device.outcome == "failed")
+    return and_(unsought(Device.model) == model, Device.left_at.is_(None), Device.outcome == "failed")
 
 
 def amiss(session: Session, model: str, moment: datetime, longest: timedelta) -> dict[str, ColumnElement[bool]]:
@@ -63,14 +64,29 @@ def _by_channel(session: Session, model: str, since: datetime | None) -> Iterato
     rows = select(Channel, Rollout).outerjoin(Rollout, on_its_way()).where(Channel.model == model)
     for channel, rollout in session.execute(rows):
         way = course(session, model, channel.name)
-        if way is None:
-            continue
-        stands = and_(_another(way.stands.digest), _before(channel.moved_at, since))
-        if way.moving is not None:
-            come = _come(way.moving.reached) if way.moving.gives(utc_now()) else false()
-            moves = and_(come, _before(rollout.stage_at, since))
-            stands = and_(_another(way.moving.to.digest), or_(moves, and_(not_(come), stands)))
-        yield and_(Device.channel == channel.name, stands)
+        stood = _is_before(channel.moved_at, since)
+        moved = rollout is not None and _is_before(rollout.stage_at, since)
+        if way is not None and (stood or moved):
+            yield and_(Device.channel == channel.name, _astray(way, stood, moved))
+
+
+def _astray(way: Course, stood: bool, moved: bool) -> ColumnElement[bool]:
+    """Tell which devices of a channel run another version than they shall.
+
+    It may be about those alone that shall run the channel's version (`stood`), or that a rollout has come to (`moved`).
+    A hash says who these are: it is asked for last, and where the version that a device runs does not tell.
+    """
+    elsewhere = _another(way.stands.digest)
+    if way.moving is None:
+        return elsewhere
+    come = _come(way.moving.reached) if way.moving.gives(utc_now()) else false()
+    aside = _another(way.moving.to.digest)
+    match stood, moved:
+        case True, True:
+            return and_(aside, or_(elsewhere, come))
+        case True, False:
+            return and_(aside, elsewhere, not_(come))
+    return and_(aside, come)
 
 
 def _another(digest: str) -> ColumnElement[bool]:
@@ -78,8 +94,8 @@ def _another(digest: str) -> ColumnElement[bool]:
     return or_(Device.digest < digest, Device.digest > digest, Device.digest.is_(None))
 
 
-def _before(moment: datetime | None, since: datetime | None) -> ColumnElement[bool]:
-    return true() if since is None or moment is None or moment < since else false()
+def _is_before(moment: datetime | None, since: datetime | None) -> bool:
+    return since is None or moment is None or moment < since
 
 
 def _come(to: Reached) -> ColumnElement[bool]:

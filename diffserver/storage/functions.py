@@ -1,22 +1,26 @@
-"""Functions of queries, the same on both databases: a hash of a text, and whether a text begins with another.
+"""Functions of queries, the same on both databases: a hash of a text, whether a text begins with another, and a column
+by which no index is looked for.
 
 The hash is the leading 32 bits of SHA-256, in Python too, so that a query can choose rows by it without reading all of
 them into the server. What is hashed is left to others.
 """
 
-import hashlib
+from hashlib import sha256
+from struct import Struct
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement
+from sqlalchemy import BigInteger, Boolean, ColumnElement, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 NAME = "leading_bits"
+_LEADING = Struct(">I")
 
 
 def leading_bits_of(text: str) -> int:
     """Return a whole number below 2^32, as good as random, always the same for a text."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+    bits: int = _LEADING.unpack_from(sha256(text.encode()).digest())[0]
+    return bits
 
 
 class LeadingBits(FunctionElement[int]):
@@ -64,3 +68,27 @@ def _begins_on_postgresql(element: _Begins, compiler: Any, **options: Any) -> st
     # By bytes, as indexes of `text_pattern_ops` have it, whatever the database's language.
     column, low, high = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({column} ~>=~ {low} AND {column} ~<~ {high})"
+
+
+class _Unsought(FunctionElement[str]):
+    name = "unsought"
+    type = String()
+    inherit_cache = True
+
+
+def unsought(column: Any) -> ColumnElement[str]:
+    """Return a text's column that does not tell SQLite to take an index that begins with it.
+
+    It keeps no statistics here, and would take that of all devices of a model before one of the few that are meant.
+    """
+    return _Unsought(column)
+
+
+@compiles(_Unsought, "sqlite")
+def _unsought_on_sqlite(element: _Unsought, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(_Unsought, "postgresql")
+def _unsought_on_postgresql(element: _Unsought, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))

@@ -4,6 +4,7 @@ async function refresh(part) {
   if (document.hidden || part.contains(document.activeElement)) return;
   const answer = await fetch(part.dataset.refresh, { headers: { "X-Part": "1" }, redirect: "error" }).catch(() => null);
   if (answer && answer.status === 401) { location.reload(); return; }
+  part.toggleAttribute("data-stale", !answer || !answer.ok);
   if (answer && answer.ok) { part.innerHTML = await answer.text(); part.removeAttribute("aria-busy"); }
 }
 for (const part of document.querySelectorAll("[data-refresh]")) {

@@ -37,7 +37,7 @@ async def create(who: Operator) -> Response:
     try:
         made = await who.send("POST", "/v1/tokens", _request(who.form))
     except DiffServerError as error:
-        return await _page(who, 422, given=who.form, problem=error)
+        return await _page(who, given=who.form, problem=error)
     return await _page(who, 201, made=made)
 
 

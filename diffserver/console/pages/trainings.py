@@ -95,10 +95,8 @@ def _curves(losses: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
 
 async def _form(who: Caller, given: Given, problem: DiffServerError | None) -> Response:
     models = (await who.get("/v1/models", limit=500))["items"]
-    status = getattr(problem, "status", 422) if problem else 200
-    return who.show(
-        "training_new.html", status, given=given, problem=problem, models=models, methods=methods_to_ask_for()
-    )
+    methods = methods_to_ask_for()
+    return who.show("training_new.html", problem=problem, given=given, models=models, methods=methods)
 
 
 def _request(given: Given) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from diffserver.rollouts import behind as lag
 from diffserver.rollouts.answer import attributes
-from diffserver.rollouts.plan import place
+from diffserver.rollouts.plan import PLACES, place
 from diffserver.rollouts.target import Target, course
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.functions import LeadingBits
-from diffserver.storage.tables import Channel, Device
+from diffserver.storage.tables import Channel, Device, Rollout
 from tests.server import factories
 from tests.server.conftest import Service
 from tests.server.rollouts.fleet import enrolled, publish_in_stages
@@ -105,6 +105,40 @@ def test_stuck_is_silent_in_an_update_or_behind_for_a_week(service: Service) -> 
         channel.digest = factories.digest("v1")
         session.flush()
         assert chosen(session, lag.stuck(session, "speech", now, HOUR)) == {silent.id}
+
+
+@pytest.mark.parametrize("stood", [True, False])
+@pytest.mark.parametrize("moved", [True, False])
+def test_stuck_in_a_rollout_is_who_it_came_to_long_ago(service: Service, stood: bool, moved: bool) -> None:
+    service.publish_chain(1)
+    devices = enrolled(service, 24)
+    rollout = publish_in_stages(service, 2, "50%,100%")
+    old, new, now = utc_now() - 2 * lag.LATE, utc_now(), utc_now()
+    held = [factories.digest(label) for label in ("v0", "v1", "v2")]
+    with writing(service.engine) as session:
+        session.execute(update(Channel).values(moved_at=old if stood else new))
+        session.execute(update(Rollout).values(stage_at=old if moved else new))
+        for index, device in enumerate(devices):
+            values = {"enrolled_at": old, "digest": held[index % 3], "stage": None}
+            session.execute(update(Device).where(Device.id == device.id).values(**values))
+    with reading(service.engine) as session:
+        away = by_target(session)
+        come = {device.id for device in devices if place(rollout, device.id) < PLACES // 2}
+        expected = {device for device in away if (moved if device in come else stood)}
+        assert chosen(session, lag.stuck(session, "speech", now, HOUR)) == expected
+
+
+def test_counts_of_the_few_read_an_index_of_the_few(service: Service) -> None:
+    service.publish_chain(1)
+    if service.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL decides by its statistics")
+    with reading(service.engine) as session:
+        for what, index in (("failed", "ix_devices_failed"), ("stuck", "ix_devices_updating")):
+            condition = lag.amiss(session, "speech", utc_now(), HOUR)[what]
+            query = select(func.count()).select_from(Device).where(condition)
+            told = query.compile(session.connection(), compile_kwargs={"literal_binds": True})
+            plan = [row.detail for row in session.execute(text(f"EXPLAIN QUERY PLAN {told}"))]
+            assert index in " ".join(plan), what
 
 
 def test_failed_is_what_the_last_report_of_an_update_says(service: Service) -> None:
