@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.console.fleet import Visited
 from tests.server import factories
 
-DEVICES, REAL = 160, 2
-REGIONS = Attribute("region", (("eu", 0.5), ("us", 0.5)))
+DEVICES, REAL = 100, 2
+REGIONS = Attribute("region", (("eu", 0.7), ("us", 0.3)))
 REFUSAL = "base loses 6.20 points of WER, and 5.00 are allowed"
 
 
@@ -20,21 +21,46 @@ REFUSAL = "base loses 6.20 points of WER, and 5.00 are allowed"
 class Steered:
     """Devices at version 1, and the numbers of two candidates for version 2."""
 
-    fleet: Fleet
+    visited: Visited
+    folder: Path
+    fleets: list[Fleet]
     good: int
     worse: int
-    day: float = 0.0
+    day: int = 0
 
     def live(self, days: int) -> None:
         """Let days pass: devices count errors in the field, poll, do as they are told and report."""
         for _ in range(days):
             self.day += 1
-            self.fleet.report_field(self.day)
-            self.fleet.poll_all(self.day)
+            for fleet in self.fleets:
+                fleet.report_field(self.day)
+                fleet.poll_all(self.day)
+        self._settle()
 
-    def region(self, name: str) -> list[int | None]:
-        """The versions that the devices of a region run."""
-        return [one.version for one in self.fleet.devices if one.traits.attributes["region"] == name]
+    def join(self, plan: Plan) -> None:
+        """Enrol devices, which take their first version."""
+        fleet = Fleet(plan, self.visited.url, MODEL, self.folder / str(len(self.fleets)), CLASSIFIER.score)
+        root = self.visited.service.public.get("/v1/tuf/1.root.json").content
+        fleet.enroll(self.visited.tokens["admin"], root)
+        fleet.poll_all(self.day)
+        self.fleets.append(fleet)
+        self._settle()
+
+    def versions(self, *regions: str) -> Counter[int | None]:
+        """How many devices of some regions run each version."""
+        devices = [device for fleet in self.fleets for device in fleet.devices]
+        return Counter(device.version for device in devices if device.traits.attributes["region"] in regions)
+
+    def _settle(self) -> None:
+        """Let devices poll until the server knows what they run: a busy one leaves that to the next poll."""
+        path = f"/v1/models/{MODEL}/devices?limit=500"
+        for _ in range(20):
+            known = Counter(row["version"] for row in self.visited.service.operator.get(path).json()["items"])
+            if known == self.versions("eu", "us"):
+                return
+            for fleet in self.fleets:
+                fleet.poll_all(self.day)
+        raise AssertionError(f"the server has devices at {known}, which run {self.versions('eu', 'us')}")
 
 
 def steered(visited: Visited, folder: Path) -> Steered:
@@ -43,11 +69,8 @@ def steered(visited: Visited, folder: Path) -> Steered:
     for number in (0, 1):
         service.publish(factories.of_lineage(lineage, number, service.objects))
     good = factories.of_lineage(lineage, 2, service.objects)
-    worse = replace(good, refusals=[REFUSAL], notes=["drift is not known"])
-    plan = Plan(DEVICES, real=REAL, attributes=(REGIONS,), counting=1.0, spread=1.0)
-    fleet = Fleet(plan, visited.url, MODEL, folder / "devices", CLASSIFIER.score)
-    fleet.enroll(visited.tokens["admin"], service.public.get("/v1/tuf/1.root.json").content)
-    made = Steered(fleet, *(service.record(new).id for new in (good, worse)))
-    fleet.poll_all(0)
-    made.live(2)
+    worse = replace(good, refusals=[REFUSAL])
+    made = Steered(visited, folder, [], *(service.record(new).id for new in (good, worse)))
+    made.join(Plan(DEVICES, real=REAL, attributes=(REGIONS,), counting=1.0, spread=1.0))
+    made.live(3)
     return made
