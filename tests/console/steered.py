@@ -5,16 +5,33 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from diffclient.simulate.fleet import Fleet
 from diffclient.simulate.plan import Attribute, Plan
 from tests.client.lineage import CLASSIFIER, MODEL, Lineage
 from tests.console.fleet import Visited
 from tests.server import factories
+from tests.server.console.filled import TRIAL
 
 DEVICES, REAL = 100, 2
 REGIONS = Attribute("region", (("eu", 0.7), ("us", 0.3)))
-REFUSAL = "base loses 6.20 points of WER, and 5.00 are allowed"
+REFUSAL = "base loses 6.25 points of error rate, over the 5.00 that are allowed"
+
+
+def evaluation(base: int, artists: int) -> dict[str, Any]:
+    """What a candidate errs on two test sets, and its parent."""
+    counted = {"base": (12, base), "artists": (268, artists)}
+
+    def side(errors: int) -> dict[str, int]:
+        return {"errors": errors, "total": 400}
+
+    return {name: {"parent": side(before), "candidate": side(now)} for name, (before, now) in counted.items()}
+
+
+def tried(drift: float, mean: float) -> list[dict[str, Any]]:
+    """The trial that a candidate came of."""
+    return [{**TRIAL, "method": "sparse", "drift": drift, "mean_error_rate": mean, "chosen": True}]
 
 
 @dataclass
@@ -68,8 +85,9 @@ def steered(visited: Visited, folder: Path) -> Steered:
     lineage, service = Lineage(folder / "lineage", CLASSIFIER).grow(2), visited.service
     for number in (0, 1):
         service.publish(factories.of_lineage(lineage, number, service.objects))
-    good = factories.of_lineage(lineage, 2, service.objects)
-    worse = replace(good, refusals=[REFUSAL])
+    made_of_it = factories.of_lineage(lineage, 2, service.objects)
+    good = replace(made_of_it, evaluation=evaluation(14, 38), tried=tried(0.38, 6.5))
+    worse = replace(made_of_it, evaluation=evaluation(37, 31), tried=tried(2.38, 8.5), refusals=[REFUSAL])
     made = Steered(visited, folder, [], *(service.record(new).id for new in (good, worse)))
     made.join(Plan(DEVICES, real=REAL, attributes=(REGIONS,), counting=1.0, spread=1.0))
     made.live(3)

@@ -10,7 +10,7 @@ import pytest
 
 from diffclient.simulate.plan import Attribute, Plan
 from tests.client.lineage import MODEL
-from tests.console.conftest import Open
+from tests.console.conftest import Open, Tab
 from tests.console.fleet import Visited, fleet
 from tests.console.steered import REFUSAL, Steered, steered
 
@@ -59,29 +59,33 @@ def interval(page: Page, than: float = float("inf")) -> float:
 
 
 def test_the_story_by_mouse(tab: Open, model: Steered) -> None:
-    seen = tab("publisher")
+    seen = tab("publisher", viewport={"width": 1200, "height": 800})
+    seen.picture("console")
     page, eu = seen.page, model.versions("eu").total()
-    compare(page, model)
-    publish(page, model, eu)
-    watch(page, model, eu)
-    abort(page, model, eu)
+    compare(seen, model)
+    publish(seen, model, eu)
+    watch(seen, model, eu)
+    abort(seen, model, eu)
     start_again(page)
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_selector("text=An operator's token")
 
 
-def compare(page: Page, model: Steered) -> None:
+def compare(seen: Tab, model: Steered) -> None:
     """Open the open candidates side by side, and go on to publish the good one from there."""
+    page = seen.page
     go(page, "Candidates")
     for number in (model.good, model.worse):
         assert page.get_by_label(f"Compare candidate {number}").is_checked(), "those that are open are ticked"
     page.get_by_role("button", name="Compare the chosen").click()
     assert REFUSAL in page.inner_text("main")
+    seen.picture("console-candidates")
     page.get_by_role("link", name=f"Publish {model.good} …").click()
 
 
-def publish(page: Page, model: Steered, eu: int) -> None:
+def publish(seen: Tab, model: Steered, eu: int) -> None:
     """Publish for one region in stages; the page before says how many devices that comes to."""
+    page = seen.page
     page.get_by_label("Stages", exact=True).fill("50%,100%")
     page.get_by_label("Only devices with").fill("region=eu")
     page.get_by_text("More conditions").click()
@@ -91,18 +95,21 @@ def publish(page: Page, model: Steered, eu: int) -> None:
     assert asked["In the end"].startswith(f"{eu} devices")
     assert asked["First stage, 50%"].startswith(f"about {-(-eu // 2)} devices")
     assert re.search(r"Only devices with\s+region=eu", page.inner_text("main"))
+    seen.picture("console-publish")
     page.get_by_role("button", name="Publish version 2").click()
     assert "50%" in page.inner_text("ol.stages li.now"), "the rollout follows"
     assert model.versions("eu") == {1: eu}
 
 
-def watch(page: Page, model: Steered, eu: int) -> None:
+def watch(seen: Tab, model: Steered, eu: int) -> None:
     """Watch how the interval narrows with the reports, pause and resume, and let it go on to the whole region."""
+    page = seen.page
     model.live(2)
     first = interval(page)
     assert 0 < model.versions("eu")[2] < eu
     model.live(3)
     assert interval(page, than=first) < first
+    seen.picture("console-rollout")
     page.get_by_role("link", name="Pause").click()
     page.get_by_label("Why, for the record").fill("lunch")
     page.get_by_role("button", name="Pause").click()
@@ -118,14 +125,16 @@ def watch(page: Page, model: Steered, eu: int) -> None:
     assert model.versions("eu") == {2: eu + 1}, "a device that is new keeps nothing to return to"
 
 
-def abort(page: Page, model: Steered, eu: int) -> None:
+def abort(seen: Tab, model: Steered, eu: int) -> None:
     """Abort, after a page that says how many devices return and what they fetch; see them return."""
+    page = seen.page
     page.get_by_role("link", name="Abort").click()
     asked = figures(page)
     assert asked["Devices that do not run version 1"] == str(eu + 1)
     assert asked["Of them keep it, and fetch nothing"] == str(eu)
     assert re.fullmatch(r"\d[\d.]* kB", asked["Bytes, at most"]), "a snapshot for the new one"
     page.get_by_label("Why, for the record").fill("the pilots complain")
+    seen.picture("console-abort")
     page.get_by_role("button", name="Abort").click()
     assert "the pilots complain" in page.inner_text("main")
     assert figures(page)["Run it now"] == str(eu + 1)
