@@ -48,18 +48,22 @@ def interval(looks: Sequence[Mapping[str, Any]], margin: float) -> Markup:
     known = [look for look in looks if look["low"] is not None and look["high"] is not None]
     if len(known) < 2:
         return Markup("")
-    moments, reach = [look["at"] for look in known], 4 * margin
+    last = known[-1]
+    # What was hardly known at first is cut, so that the rest can be seen.
+    reach = max(4 * margin, 3 * abs(last["low"]), 3 * abs(last["high"]))
+    moments = [look["at"] for look in known]
     low, high = ([min(max(look[end], -reach), reach) for look in known] for end in ("low", "high"))
     most = max(*low, *high, margin)
-    across, up = _times(moments), Scale(min(*low, *high, 0.0), most, HEIGHT - BOTTOM, TOP)
+    least = min(*low, *high, 0.0)
+    across, up = _times(moments), Scale(least, most, HEIGHT - BOTTOM, TOP)
     above, below = (_edge(across, up, zip(moments, ends, strict=True)) for ends in (high, low))
     parts = [
         element("polygon", class_="band", points=" ".join([*above, *reversed(below)])),
-        *(_mark(up, most, f"{most:.2f}"), _mark(up, 0, "0"), _days(moments)),
+        *(_mark(up, value, f"{value:.2f}") for value in {0.0, most, least if least < -most / 8 else 0.0}),
+        _days(moments),
         line(LEFT, up.at(margin), WIDTH - RIGHT, up.at(margin), "limit"),
         text(f"margin {margin:g} points", LEFT + 6, up.at(margin) - 5, class_="limit-label"),
     ]
-    last = known[-1]
     label = f"The worsening lies between {last['low']:.2f} and {last['high']:.2f} points; the margin is {margin:g}"
     return _chart(label, parts)
 

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from diffserver import __version__
 from diffserver.api.failures import Failure
 from diffserver.console import charts
+from diffserver.console.terms import terms_of
 
 
 @functools.cache
@@ -35,6 +36,8 @@ def environment() -> Environment:
         "when": when,
         "short": short,
         "plain": plain,
+        "terms_of": terms_of,
+        "begun": begun,
     }
     made.globals |= {"charts": charts, "version": __version__}
     return made
@@ -91,6 +94,11 @@ def when(text: str | datetime | None) -> str | Markup:
 def short(digest: str | None) -> str:
     """Return the beginning of a digest."""
     return digest[:12] if digest else "–"
+
+
+def begun(text: str) -> str:
+    """Return a text as it begins a line: its first letter is a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def plain(value: Any) -> str:
