@@ -57,7 +57,12 @@ class Processes:
 
         Raises Cancelled, MethodError with the cause if a process fails or hangs, UnfitState, RankError.
         """
-        method = assignment.definition.make(setting)
+        method, recipe = assignment.definition.make(setting), assignment.definition.recipe
+        if recipe and recipe.batch < len(self.devices):
+            raise MethodError(
+                f"{len(self.devices)} processes cannot share batches of {recipe.batch}: name fewer accelerators, or "
+                f"take larger batches (--set batch={len(self.devices)})"
+            )
         start = keeper.last() if keeper else None
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name:
             files, threads = Path(name), max(1, torch.get_num_threads() // len(self.devices))
