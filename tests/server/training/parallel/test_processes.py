@@ -25,7 +25,7 @@ from diffserver.training.batches import Lesson  # noqa: E402
 from diffserver.training.make_version import make_version  # noqa: E402
 from diffserver.training.new_version import NewVersion  # noqa: E402
 from diffserver.training.parallel import ranks  # noqa: E402
-from diffserver.training.parallel.processes import Processes, choose_devices  # noqa: E402
+from diffserver.training.parallel.processes import Processes, choose_accelerators  # noqa: E402
 from diffserver.training.parallel.ranks import RankError  # noqa: E402
 from diffserver.training.progress import Cancelled  # noqa: E402
 from tests.server.points import as_version  # noqa: E402
@@ -162,18 +162,18 @@ def test_more_processes_than_examples_of_a_batch_are_refused(tmp_path: Path) -> 
 
 
 def test_one_accelerator_is_one_process() -> None:
-    assert choose_devices("cpu") == ("cpu",)
-    assert choose_devices("cpu,cpu") == ("cpu", "cpu")
+    assert choose_accelerators("cpu") == ("cpu",)
+    assert choose_accelerators("cpu,cpu") == ("cpu", "cpu")
 
 
 @pytest.mark.parametrize("name", ["cpu,tpu", f"cuda:{torch.cuda.device_count()},cuda:0"])
 def test_accelerators_that_are_not_there_are_named(name: str) -> None:
     with pytest.raises(MethodError, match="PyTorch finds no device"):
-        choose_devices(name)
+        choose_accelerators(name)
 
 
 def test_an_accelerator_is_not_named_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_devices("cuda:all") == ("cuda:0", "cuda:1")
+    assert choose_accelerators("cuda:all") == ("cuda:0", "cuda:1")
     with pytest.raises(MethodError, match="cuda:1 is named twice"):
-        choose_devices("cuda:1,cuda:1")
+        choose_accelerators("cuda:1,cuda:1")
