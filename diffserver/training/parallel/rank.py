@@ -113,12 +113,14 @@ def work(rank: int, orders: Orders, end: Connection) -> None:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    said: Done | Failure = Done()
     try:
         _train(rank, orders, end)
-        end.send(Done())
-    except Exception as error:
-        end.send(_failure(error))
-        sys.exit(1)
+    except BaseException as error:  # a task's code may call sys.exit
+        said = _failure(error)
+    end.send(said)
+    sys.stdout.flush()
+    os._exit(isinstance(said, Failure))  # to tidy up an interpreter with torch may take seconds
 
 
 def _end_with_parent() -> None:
@@ -128,7 +130,7 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: BaseException) -> Failure:
     if isinstance(error, (UnfitState, *EXPECTED)):
         kind: type[Exception] = UnfitState if isinstance(error, UnfitState) else MethodError
         return Failure(monotonic(), kind, str(error), "")

@@ -147,7 +147,7 @@ class Ranks:
         behind = min(rank.heard for rank in self._ranks)
         late = [rank.name for rank in self._ranks if rank.heard == behind]
         who = ", ".join(late) if len(late) < len(self._ranks) else "every process, each waiting for the others,"
-        raise MethodError(f"{who} hangs since {self._latest.message}: nothing was heard for {SILENT_SECONDS:g} s")
+        raise MethodError(f"{who} hangs: nothing was heard for {SILENT_SECONDS:g} s after: {self._latest.message}")
 
     def _fail(self) -> NoReturn:
         """Raise the cause: a process that ended without a word, else what failed first; others fail as they lose it."""
@@ -156,7 +156,7 @@ class Ranks:
             self._listen(left)
         if silent := next((rank for rank in self._ranks if rank.silent), None):
             silent.process.join(GRACE_SECONDS)
-            raise MethodError(f"{silent.name} {_ending(silent.process.exitcode)} at {self._latest.message}")
+            raise MethodError(f"{silent.name} {_ending(silent.process.exitcode)} after: {self._latest.message}")
         failed = [(rank.failure, rank.name) for rank in self._ranks if rank.failure]
         failure, name = min(failed, key=lambda one: one[0].moment)
         if failure.kind is not Exception:

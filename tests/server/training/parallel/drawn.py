@@ -67,6 +67,8 @@ class Faulty(Drawn):
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "exit":
-                sys.exit(0)
+                sys.exit("no more")
+            case "end":
+                os._exit(0)
             case "hang":
                 time.sleep(600)
