@@ -21,7 +21,7 @@ from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
-from diffserver.training.parallel.processes import Processes, choose_devices
+from diffserver.training.parallel.processes import Processes, choose_accelerators
 from diffserver.training.task_recipes import definition_of
 from diffserver.training.trainable import untrained
 
@@ -57,10 +57,10 @@ def _lesson(work: Work, domains: Sequence[str]) -> Lesson | Processes:
 
     Where several accelerators are asked for, it is their processes, which read the domains themselves.
     """
-    devices = choose_devices(work.spec.device)
-    if len(devices) > 1:
+    accelerators = choose_accelerators(work.spec.device)
+    if len(accelerators) > 1:
         folders = tuple(Path(work.spec.data) / domain for domain in domains)
-        return Processes(devices, partial(work.find, work.spec.task), folders)
+        return Processes(accelerators, partial(work.find, work.spec.task), folders)
     *earlier, new = (work.examples(domain, "train") for domain in domains)
     return Lesson(new, earlier)
 
@@ -78,7 +78,7 @@ def _train(
         seed=work.seed,
         parent=parent,
         budget=work.spec.budget,
-        device=choose_devices(work.spec.device)[0],
+        device=choose_accelerators(work.spec.device)[0],
         on_progress=lambda progress, message: work.on_progress(TRAINING_SHARE * progress, message),
         keeper=keeper,
     )
@@ -108,5 +108,5 @@ def _notes(work: Work, method: str) -> Iterator[str]:
     """Yield the parameters with which a method was trained, where they are not the package's own, and its processes."""
     if changes := ", ".join(_definition(work, method).changes(load_definition(method))):
         yield f"{method} was trained with {changes}"
-    if len(devices := choose_devices(work.spec.device)) > 1:
-        yield f"{method} was trained in {len(devices)} processes: {', '.join(devices)}"
+    if len(accelerators := choose_accelerators(work.spec.device)) > 1:
+        yield f"{method} was trained in {len(accelerators)} processes: {', '.join(accelerators)}"

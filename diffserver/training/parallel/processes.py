@@ -26,20 +26,20 @@ from diffserver.training.progress import OnProgress
 from diffserver.training.saved_state import Keeper, State
 
 
-def choose_devices(name: str) -> tuple[str, ...]:
-    """Return the devices of which each trains in a process of its own; raises MethodError if one is not there."""
-    devices = tuple(map(choose_device, hardware.listed(name, torch.cuda.device_count())))
-    twice = [device for device in devices if device != "cpu" and devices.count(device) > 1]
+def choose_accelerators(name: str) -> tuple[str, ...]:
+    """Return the accelerators of which each trains in a process of its own; raises MethodError if one is not there."""
+    accelerators = tuple(map(choose_device, hardware.listed(name, torch.cuda.device_count())))
+    twice = [name for name in accelerators if name != "cpu" and accelerators.count(name) > 1]
     if twice:
         raise MethodError(f"{twice[0]} is named twice: one process trains on each")
-    return devices
+    return accelerators
 
 
 @dataclass(frozen=True)
 class Processes:
     """The processes of one training; each finds the task and its examples by itself."""
 
-    devices: tuple[str, ...]
+    accelerators: tuple[str, ...]
     find: Callable[[], Task]
     """It is pickled."""
     folders: tuple[Path, ...]
@@ -57,13 +57,19 @@ class Processes:
 
         Raises Cancelled, MethodError with the cause if a process fails or hangs, UnfitState, RankError.
         """
-        method = assignment.definition.make(setting)
+        method, recipe = assignment.definition.make(setting), assignment.definition.recipe
+        count = len(self.accelerators)
+        if recipe and recipe.batch < count:
+            raise MethodError(
+                f"{count} processes cannot share batches of {recipe.batch}: name fewer accelerators, or take larger "
+                f"batches (--set batch={count})"
+            )
         start = keeper.last() if keeper else None
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name:
-            files, threads = Path(name), max(1, torch.get_num_threads() // len(self.devices))
+            files, threads = Path(name), max(1, torch.get_num_threads() // count)
             if start is not None:
                 saved_state.write(start, files / START)
-            orders = Orders(assignment, self.devices, self.find, self.folders, files, threads)
+            orders = Orders(assignment, self.accelerators, self.find, self.folders, files, threads)
             with started(orders, on_progress or (lambda _progress, _message: True)) as ranks:
                 end = _follow(ranks, keeper, files / STATE) or start
         assert end is not None  # or a step would have been made

@@ -54,7 +54,7 @@ class Orders:
     """What every process of a training is told."""
 
     assignment: Assignment
-    devices: tuple[str, ...]
+    accelerators: tuple[str, ...]
     find: Callable[[], Task]
     folders: tuple[Path, ...]
     """The domains' folders, the new one's last."""
@@ -113,12 +113,14 @@ def work(rank: int, orders: Orders, end: Connection) -> None:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    said: Done | Failure = Done()
     try:
         _train(rank, orders, end)
-        end.send(Done())
-    except Exception as error:
-        end.send(_failure(error))
-        sys.exit(1)
+    except BaseException as error:  # a task's code may call sys.exit
+        said = _failure(error)
+    end.send(said)
+    sys.stdout.flush()
+    os._exit(isinstance(said, Failure))  # to tidy up an interpreter with torch may take seconds
 
 
 def _end_with_parent() -> None:
@@ -128,7 +130,7 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: BaseException) -> Failure:
     if isinstance(error, (UnfitState, *EXPECTED)):
         kind: type[Exception] = UnfitState if isinstance(error, UnfitState) else MethodError
         return Failure(monotonic(), kind, str(error), "")
@@ -141,17 +143,17 @@ def _train(rank: int, orders: Orders, end: Connection) -> None:
     link = Link(rank, end, orders.files)
     task = orders.find()
     lesson = _lesson(task, orders.folders, link)
-    share = Share(task, orders.assignment.seed, rank, len(orders.devices), link.here)
+    share = Share(task, orders.assignment.seed, rank, len(orders.accelerators), link.here)
     orders.assignment.train(
         orders.assignment.setting(task), share, lesson,
-        device=orders.devices[rank], on_progress=link.note, keeper=link,
+        device=orders.accelerators[rank], on_progress=link.note, keeper=link,
     )  # fmt: skip
     dist.destroy_process_group()
 
 
 def _meet(rank: int, orders: Orders) -> None:
     """Join the other processes, by a file and the loopback interface: two workers on a machine need no ports."""
-    device = torch.device(orders.devices[rank])
+    device = torch.device(orders.accelerators[rank])
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     for library in ("GLOO", "NCCL"):
         os.environ.setdefault(f"{library}_SOCKET_IFNAME", loopback)
@@ -159,7 +161,7 @@ def _meet(rank: int, orders: Orders) -> None:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     store = f"file://{orders.files / MEETING}"
-    dist.init_process_group(backend, store, rank=rank, world_size=len(orders.devices), timeout=PATIENCE)
+    dist.init_process_group(backend, store, rank=rank, world_size=len(orders.accelerators), timeout=PATIENCE)
 
 
 def _lesson(task: Task, folders: Sequence[Path], link: Link) -> Lesson:

@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.5
 SILENT_SECONDS = 600.0
 """Once one process trains and none has said anything for so long, one hangs."""
 
-LAST_WORDS_SECONDS = 1.0
+CAUSE_SECONDS = 1.0
 """How long others are heard after a process has failed: they may know the cause."""
 
 GRACE_SECONDS = 10.0
@@ -59,13 +59,13 @@ class _Rank:
 @contextmanager
 def started(orders: Orders, on_progress: OnProgress) -> Iterator[Ranks]:
     """Start the processes of a training; none is left after the block."""
-    spawn, count = multiprocessing.get_context("spawn"), len(orders.devices)
+    spawn, count = multiprocessing.get_context("spawn"), len(orders.accelerators)
     ranks = list[_Rank]()
     try:
-        for number, device in enumerate(orders.devices):
+        for number, accelerator in enumerate(orders.accelerators):
             end, their_end = spawn.Pipe()
             process = spawn.Process(target=work, args=(number, orders, their_end), name=f"rank {number}")
-            ranks.append(_Rank(f"process {number + 1} of {count} ({device})", process, end))
+            ranks.append(_Rank(f"process {number + 1} of {count} ({accelerator})", process, end))
             process.start()
             their_end.close()
         yield Ranks(ranks, on_progress)
@@ -147,16 +147,16 @@ class Ranks:
         behind = min(rank.heard for rank in self._ranks)
         late = [rank.name for rank in self._ranks if rank.heard == behind]
         who = ", ".join(late) if len(late) < len(self._ranks) else "every process, each waiting for the others,"
-        raise MethodError(f"{who} hangs since {self._latest.message}: nothing was heard for {SILENT_SECONDS:g} s")
+        raise MethodError(f"{who} hangs: nothing was heard for {SILENT_SECONDS:g} s after: {self._latest.message}")
 
     def _fail(self) -> NoReturn:
         """Raise the cause: a process that ended without a word, else what failed first; others fail as they lose it."""
-        until = monotonic() + LAST_WORDS_SECONDS
+        until = monotonic() + CAUSE_SECONDS
         while not all(rank.end.closed for rank in self._ranks) and (left := until - monotonic()) > 0:
             self._listen(left)
         if silent := next((rank for rank in self._ranks if rank.silent), None):
             silent.process.join(GRACE_SECONDS)
-            raise MethodError(f"{silent.name} {_ending(silent.process.exitcode)} at {self._latest.message}")
+            raise MethodError(f"{silent.name} {_ending(silent.process.exitcode)} after: {self._latest.message}")
         failed = [(rank.failure, rank.name) for rank in self._ranks if rank.failure]
         failure, name = min(failed, key=lambda one: one[0].moment)
         if failure.kind is not Exception:

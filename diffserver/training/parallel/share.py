@@ -13,7 +13,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from diffserver.methods.method import MethodError
 from diffserver.tasks import Batch, Example, Forward
 from diffserver.training.batches import Subject
 
@@ -36,11 +35,6 @@ class Share:
         Dropout is seeded here, too: who goes on from a state, which is that of one process, draws the same numbers.
         """
         own = examples[self._rank :: self._count]
-        if not own:
-            raise MethodError(
-                f"{self._count} processes cannot share batches of {len(examples)}: "
-                f"take fewer, or larger batches (--set batch={self._count})"
-            )
         rng = np.random.default_rng([self._seed, self._here(), self._rank])
         torch.manual_seed(int(rng.integers(1 << 62)))
         return len(own) * self._count / len(examples), self._task.batch(own, rng, device)
