@@ -15,6 +15,8 @@ from starlette.responses import HTMLResponse, Response
 
 from diffserver import __version__
 from diffserver.api.failures import Failure
+from diffserver.choices import rollouts
+from diffserver.choices.channels import STABLE
 from diffserver.console import charts
 
 
@@ -36,7 +38,7 @@ def environment() -> Environment:
         "short": short,
         "plain": plain,
     }
-    made.globals |= {"charts": charts, "version": __version__}
+    made.globals |= {"charts": charts, "version": __version__, "usual": rollouts, "stable": STABLE}
     return made
 
 

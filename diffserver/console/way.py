@@ -1,4 +1,4 @@
-"""How a candidate is to be published, as it was typed, and how many devices and bytes that takes."""
+"""How a version is to reach a channel, as it was typed on a page, and how many devices its first stage comes to."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from diffserver.console import fields
 from diffserver.console.fields import Given
 from diffserver.rollouts.plan import Stage, stages_of
 
-KNOWN = (
-    "channel", "stages", "only", "gate", "wait_hours", "window", "by", "margin", "least", "most_failures", "force"
-)  # fmt: skip
-"""The form's fields."""
+KNOWN = ("channel", "stages", "only", "gate", "wait_hours", "window", "by", "margin", "least", "most_failures")
+"""The form's fields, which `way.html` shows."""
 
 HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Plan:
+class Way:
     """A channel, the stages in which it is led to the version, and what was typed."""
 
     channel: str
@@ -29,11 +27,11 @@ class Plan:
     typed: Given
 
     def body(self) -> dict[str, Any]:
-        """Return the API's request; raises Invalid."""
+        """Return the members of the API's request: what was not typed is left to its defaults. Raises Invalid."""
         wait = fields.number(self.typed, "wait_hours")
         conditions = {
             "evidence": fields.text(self.typed, "gate"),
-            "wait_seconds": None if wait is None else int(HOUR * wait),
+            "wait_seconds": None if wait is None else round(HOUR * wait),
             "window": fields.text(self.typed, "window"),
             "by": fields.text(self.typed, "by"),
             "margin": fields.number(self.typed, "margin"),
@@ -42,8 +40,8 @@ class Plan:
             "only": fields.parts(self.typed, "only") or None,
         }
         said = {name: value for name, value in conditions.items() if value is not None}
-        led = {"channel": self.channel, "stages": [stage.text for stage in self.stages], "conditions": said}
-        return {**led, "force": "force" in self.typed}
+        led = {"stages": [stage.text for stage in self.stages]} if self.stages else {}
+        return {"channel": self.channel, "conditions": said, **led}
 
     @property
     def for_some(self) -> bool:
@@ -58,8 +56,8 @@ class Plan:
         return None if stage.count is None else min(stage.count, devices)
 
 
-def plan_of(typed: Mapping[str, str]) -> Plan:
-    """Return the plan that was typed; raises Invalid."""
+def way_of(typed: Mapping[str, str]) -> Way:
+    """Return the way that was typed; raises Invalid."""
     stages = fields.parts(typed, "stages")
     known = {name: typed[name] for name in KNOWN if typed.get(name)}
-    return Plan(fields.text(typed, "channel") or STABLE, stages_of(stages) if stages else (), known)
+    return Way(fields.text(typed, "channel") or STABLE, stages_of(stages) if stages else (), known)
