@@ -13,7 +13,7 @@ from diffserver.console import measured
 from diffserver.console.fields import Given
 from diffserver.console.guard import Caller, ConsoleRoute, Operator
 from diffserver.console.link import Link
-from diffserver.console.way import way_of
+from diffserver.console.publishing import plan_of
 from diffserver.errors import DiffServerError
 
 NAV = Link("Candidates", "/console/candidates")
@@ -52,13 +52,13 @@ async def confirm(who: Operator, candidate_id: RowId) -> Response:
     who.require("publisher")
     typed = who.request.query_params
     try:
-        way = way_of(typed)
+        plan = plan_of(typed)
     except DiffServerError as error:
         return await _page(who, candidate_id, typed, error)
     found = await who.get(f"/v1/candidates/{candidate_id}")
     channels = (await who.get(f"/v1/models/{found['model']}/channels"))["items"]
-    channel = next((row for row in channels if row["name"] == way.channel), None)
-    return who.show("candidate_publish.html", found=found, way=way, channel=channel, force="force" in typed)
+    channel = next((row for row in channels if row["name"] == plan.channel), None)
+    return who.show("candidate_publish.html", found=found, plan=plan, channel=channel)
 
 
 @router.post("/console/candidates/{candidate_id}/publish")
@@ -66,8 +66,7 @@ async def publish(who: Operator, candidate_id: RowId) -> Response:
     """Make the candidate its model's next version; what speaks against it is said above the form."""
     who.require("publisher")
     try:
-        body = {**way_of(who.form).body(), "force": "force" in who.form}
-        made = await who.send("POST", f"/v1/candidates/{candidate_id}/publish", body)
+        made = await who.send("POST", f"/v1/candidates/{candidate_id}/publish", plan_of(who.form).body())
     except DiffServerError as error:
         return await _page(who, candidate_id, who.form, error)
     return who.go(f"/console/models/{made['model']}/versions/{made['number']}")

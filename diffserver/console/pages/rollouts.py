@@ -12,7 +12,7 @@ from diffserver.console import fields
 from diffserver.console.fields import Given
 from diffserver.console.guard import Caller, ConsoleRoute, Operator
 from diffserver.console.link import Link
-from diffserver.console.way import way_of
+from diffserver.console.publishing import plan_of
 from diffserver.errors import DiffServerError
 
 NAV = Link("Rollouts", "/console/rollouts")
@@ -41,7 +41,7 @@ async def start_rollout(who: Operator, model: ModelName) -> Response:
     """Start a rollout; what speaks against it is said above the form."""
     who.require("publisher")
     try:
-        body = {"version": fields.whole(who.form, "version"), **way_of(who.form).body()}
+        body = {"version": fields.whole(who.form, "version"), **plan_of(who.form).way()}
         started = await who.send("POST", f"/v1/models/{model}/rollouts", body)
     except DiffServerError as error:
         return await _form(who, model, who.form, error)

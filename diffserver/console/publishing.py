@@ -1,4 +1,4 @@
-"""How a version is to reach a channel, as it was typed on a page, and how many devices its first stage comes to."""
+"""How a version is to reach a channel, as it was typed, and how many devices and bytes that takes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from diffserver.console import fields
 from diffserver.console.fields import Given
 from diffserver.rollouts.plan import Stage, stages_of
 
-KNOWN = ("channel", "stages", "only", "gate", "wait_hours", "window", "by", "margin", "least", "most_failures")
-"""The form's fields, which `way.html` shows."""
+KNOWN = (
+    "channel", "stages", "only", "gate", "wait_hours", "window", "by", "margin", "least", "most_failures", "force"
+)  # fmt: skip
+"""The fields of `way.html`, and whether a candidate is published in spite of its refusals."""
 
 HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Way:
+class Plan:
     """A channel, the stages in which it is led to the version, and what was typed."""
 
     channel: str
@@ -27,7 +29,11 @@ class Way:
     typed: Given
 
     def body(self) -> dict[str, Any]:
-        """Return the members of the API's request: what was not typed is left to its defaults. Raises Invalid."""
+        """Return the API's request to publish; raises Invalid."""
+        return {**self.way(), "force": "force" in self.typed}
+
+    def way(self) -> dict[str, Any]:
+        """Return what the API is told of the way: what was not typed is left to its defaults. Raises Invalid."""
         wait = fields.number(self.typed, "wait_hours")
         conditions = {
             "evidence": fields.text(self.typed, "gate"),
@@ -40,8 +46,8 @@ class Way:
             "only": fields.parts(self.typed, "only") or None,
         }
         said = {name: value for name, value in conditions.items() if value is not None}
-        led = {"stages": [stage.text for stage in self.stages]} if self.stages else {}
-        return {"channel": self.channel, "conditions": said, **led}
+        stages = {"stages": [stage.text for stage in self.stages]} if self.stages else {}
+        return {"channel": self.channel, "conditions": said, **stages}
 
     @property
     def for_some(self) -> bool:
@@ -56,8 +62,8 @@ class Way:
         return None if stage.count is None else min(stage.count, devices)
 
 
-def way_of(typed: Mapping[str, str]) -> Way:
-    """Return the way that was typed; raises Invalid."""
+def plan_of(typed: Mapping[str, str]) -> Plan:
+    """Return the plan that was typed; raises Invalid."""
     stages = fields.parts(typed, "stages")
     known = {name: typed[name] for name in KNOWN if typed.get(name)}
-    return Way(fields.text(typed, "channel") or STABLE, stages_of(stages) if stages else (), known)
+    return Plan(fields.text(typed, "channel") or STABLE, stages_of(stages) if stages else (), known)
