@@ -4,7 +4,7 @@ Unknown fields are refused as well, but for those of devices: a newer client may
 """
 
 from dataclasses import fields
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -33,12 +33,11 @@ from diffserver.catalog.devices import MOST_ATTRIBUTES
 from diffserver.catalog.names import ALPHABET
 from diffserver.catalog.tokens import MadeFor
 from diffserver.catalog.training_request import BUDGET, BUDGET_WITHIN_DRIFT, Kind, TrainingSpec, methods_to_ask_for
-from diffserver.choices import hardware
+from diffserver.choices import hardware, rollouts
 from diffserver.choices.channels import STABLE
 from diffserver.choices.delivery import DELIVERY
 from diffserver.choices.methods import AUTO, DEFAULT, Use, method_names
-from diffserver.gate.judge import Terms
-from diffserver.rollouts.plan import USUAL, Conditions
+from diffserver.rollouts.plan import Conditions
 from diffserver.trust.releases import Way
 
 HELD = tuple(field.name for field in fields(Holding))
@@ -237,19 +236,23 @@ class ConditionsRequest(_Request):
         description="For devices with one of the values of each attribute only; the channel moves when it is approved "
         "after its last stage. None for all devices.",
     )
-    evidence: Literal["field", "failures", "none"] = Field(
-        default="field",
+    evidence: rollouts.Evidence = Field(
+        default=rollouts.EVIDENCE,
         description="What the gate looks at: failures and errors that devices count in the field; failures; nothing.",
     )
-    wait_seconds: int = Field(default=0, ge=0, le=365 * 86400, description="The least time that a stage lasts.")
+    wait_seconds: int = Field(
+        default=rollouts.WAIT_SECONDS, ge=0, le=365 * 86400, description="The least time that a stage lasts."
+    )
     window: str | None = Field(
         default=None, examples=["22:00-05:00"], description="Hours, in UTC, in which devices are given the version."
     )
     by: AttributeName | None = Field(default=None, examples=["cpu"], description="Harm is looked for by its values.")
     measure: GivenName | None = Field(default=None, description="What devices count, if not the model's metric.")
-    margin: float = Field(default=Terms.margin, gt=0, le=100, description="The worsening that is borne, in points.")
-    least: int = Field(default=Terms.least, ge=2, le=INT32, description="Devices that must have reported, each side.")
-    most_failures: float = Field(default=Terms.most_failures, gt=0, lt=0.5, description="The share that is borne.")
+    margin: float = Field(default=rollouts.MARGIN, gt=0, le=100, description="The worsening that is borne, in points.")
+    least: int = Field(
+        default=rollouts.LEAST, ge=2, le=INT32, description="Devices that must have reported, each side."
+    )
+    most_failures: float = Field(default=rollouts.MOST_FAILURES, gt=0, lt=0.5, description="The share that is borne.")
 
     def value(self) -> Conditions:
         """Return them as a rollout keeps them."""
@@ -263,7 +266,7 @@ class WayFields(_Request):
     stages: list[StageText] = Field(
         default=[],
         max_length=100,
-        examples=[list(USUAL)],
+        examples=[list(rollouts.STAGES)],
         description="Shares, counts, or attributes of devices, the last 100%; none for all devices at once.",
     )
     conditions: ConditionsRequest = ConditionsRequest()
@@ -291,7 +294,7 @@ class RolloutRequest(ChangeRequest, WayFields):
 
     version: Count
     stages: list[StageText] = Field(
-        default=list(USUAL), min_length=1, max_length=100, description="As when a version is published."
+        default=list(rollouts.STAGES), min_length=1, max_length=100, description="As when a version is published."
     )
 
 

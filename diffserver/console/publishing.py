@@ -1,4 +1,4 @@
-"""How a candidate is to be published, as it was typed."""
+"""How a version is to reach a channel, as it was typed, and how many devices and bytes that takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffserver.rollouts.plan import Conditions, Stage, stages_of
 KNOWN = (
     "channel", "stages", "only", "gate", "wait_hours", "window", "by", "margin", "least", "most_failures", "force"
 )  # fmt: skip
-"""The form's fields."""
+"""The fields of `way.html`, and whether a candidate is published in spite of its refusals."""
 
 HOUR = 3600
 
@@ -28,11 +28,15 @@ class Plan:
     typed: Given
 
     def body(self) -> dict[str, Any]:
-        """Return the API's request; raises Invalid."""
+        """Return the API's request to publish; raises Invalid."""
+        return {**self.way(), "force": "force" in self.typed}
+
+    def way(self) -> dict[str, Any]:
+        """Return what the API is told of the way: what was not typed is left to its defaults. Raises Invalid."""
         wait = fields.number(self.typed, "wait_hours")
         conditions = {
             "evidence": fields.text(self.typed, "gate"),
-            "wait_seconds": None if wait is None else int(HOUR * wait),
+            "wait_seconds": None if wait is None else round(HOUR * wait),
             "window": fields.text(self.typed, "window"),
             "by": fields.text(self.typed, "by"),
             "margin": fields.number(self.typed, "margin"),
@@ -41,8 +45,8 @@ class Plan:
             "only": fields.parts(self.typed, "only") or None,
         }
         said = {name: value for name, value in conditions.items() if value is not None}
-        led = {"channel": self.channel, "stages": [stage.text for stage in self.stages], "conditions": said}
-        return {**led, "force": "force" in self.typed}
+        stages = {"stages": [stage.text for stage in self.stages]} if self.stages else {}
+        return {"channel": self.channel, "conditions": said, **stages}
 
     def terms(self) -> Conditions:
         """Return what must hold before the next stage, with what is usual where nothing was typed; raises Invalid."""

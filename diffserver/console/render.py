@@ -15,6 +15,8 @@ from starlette.responses import HTMLResponse, Response
 
 from diffserver import __version__
 from diffserver.api.failures import Failure
+from diffserver.choices import rollouts
+from diffserver.choices.channels import STABLE
 from diffserver.console import charts
 from diffserver.console.terms import terms_of
 
@@ -39,7 +41,7 @@ def environment() -> Environment:
         "terms_of": terms_of,
         "begun": begun,
     }
-    made.globals |= {"charts": charts, "version": __version__}
+    made.globals |= {"charts": charts, "version": __version__, "usual": rollouts, "stable": STABLE}
     return made
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from diffserver.choices.rollouts import LEAST, MARGIN, MOST_FAILURES
 from diffserver.errors import Invalid
 from diffserver.gate.boundary import evidence, half_width
 from diffserver.gate.difference import Difference
@@ -24,14 +25,11 @@ _PATIENCE = 80
 class Terms:
     """What an operator asks of a version, and how often the gate may err; raises Invalid."""
 
-    margin: float = 0.5
-    """The worsening of the error rate that is borne, in points."""
+    margin: float = MARGIN
     small: float = 0.1
     """The share of a channel that a version may reach without having passed."""
-    least: int = 10
-    """The number of devices on either side that must have reported before anything is said."""
-    most_failures: float = 0.02
-    """The share of devices that may fail by the version's own fault."""
+    least: int = LEAST
+    most_failures: float = MOST_FAILURES
     false_abort: float = 0.005
     """The probability that a version that does no harm is aborted, for a whole rollout."""
     false_pass: float = 0.025

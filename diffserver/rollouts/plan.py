@@ -11,8 +11,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, time
 from itertools import pairwise
-from typing import Any, Literal, Never, get_args
+from typing import Any, Never, get_args
 
+from diffserver.choices.rollouts import EVIDENCE, LEAST, MARGIN, MOST_FAILURES, STAGES, WAIT_SECONDS, Evidence
 from diffserver.errors import Invalid
 from diffserver.gate.judge import Terms
 from diffserver.storage.functions import leading_bits_of
@@ -20,11 +21,7 @@ from diffserver.storage.functions import leading_bits_of
 PLACES = 1 << 32
 """A device's place is a whole number below this."""
 
-USUAL = ("1%", "10%", "50%", "100%")
-
-EXAMPLE = "1%,10%,50%,100%; a stage may be a count (20) or an attribute (group=pilots), and the last is 100%"
-
-Evidence = Literal["field", "failures", "none"]
+EXAMPLE = f"{','.join(STAGES)}; a stage may be a count (20) or an attribute (group=pilots), and the last is 100%"
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,8 @@ class Conditions:
     nothing, where a stage ends after its wait.
     """
 
-    evidence: Evidence = "field"
-    wait_seconds: int = 0
+    evidence: Evidence = EVIDENCE
+    wait_seconds: int = WAIT_SECONDS
     """The least time that a stage lasts."""
     window: str | None = None
     """As `22:00-05:00`, in UTC; outside of it no further device is given the version."""
@@ -80,9 +77,9 @@ class Conditions:
     """The attribute of devices by whose values harm is looked for."""
     measure: str | None = None
     """What the application counts in the field, if not the model's metric."""
-    margin: float = Terms.margin
-    least: int = Terms.least
-    most_failures: float = Terms.most_failures
+    margin: float = MARGIN
+    least: int = LEAST
+    most_failures: float = MOST_FAILURES
     only: tuple[str, ...] = ()
     """Attributes as `region=eu`: the rollout is for devices with one of the values of each; none for all devices."""
 

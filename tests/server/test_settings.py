@@ -181,6 +181,10 @@ def reads_of_the_environment(code: str) -> Iterator[int]:
         if isinstance(node, ast.keyword) and node.arg == "env"
         for inner in ast.walk(node)
     }
+    # What a library is to find there is set, not read.
+    handed_on |= {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "setdefault"
+    }
     for node in ast.walk(tree):
         named = {getattr(node, part, None) for part in ("attr", "id", "name")}
         if named & {"environ", "environb", "getenv", "getenvb"} and id(node) not in handed_on:
@@ -193,6 +197,7 @@ def reads_of_the_environment(code: str) -> Iterator[int]:
         ("import os\nos.environ['A']", [2]),
         ("from os import getenv\n", [1]),
         ("import os\nrun(words, env=os.environ | {})", []),
+        ("import os\nos.environ.setdefault('A', 'b')", []),
     ],
 )
 def test_reads_are_found(code: str, lines: list[int]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from diffserver.choices.channels import STABLE
 from diffserver.choices.methods import SNAPSHOT, Use, method_names
+from diffserver.choices.rollouts import EVIDENCE, LEAST, MARGIN, MOST_FAILURES
 from diffserver.cli.connection import URL, Channel, MaxRegression, ModelName, Server, Token, connected
 from diffserver.cli.output import NO_METRIC, AsJson, console, listing, share, show, travel_line
 from diffserver.cli.release import way
@@ -103,14 +104,14 @@ def publish(
     channel: Channel = STABLE,
     stages: way.Stages = None,
     only: way.Only = None,
-    gate: way.Gate = "field",
-    wait: way.Wait = "0s",
+    gate: way.Gate = EVIDENCE,
+    wait: way.Wait = way.NO_WAIT,
     window: way.Hours = None,
     by: way.By = None,
     measure: way.Measure = None,
-    margin: way.Margin = 0.5,
-    least: way.Least = 10,
-    most_failures: way.MostFailures = 0.02,
+    margin: way.Margin = MARGIN,
+    least: way.Least = LEAST,
+    most_failures: way.MostFailures = MOST_FAILURES,
     keys: Keys = None,
     server: Server = URL,
     token: Token = None,

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.live import Live
 
 from diffserver.choices.channels import STABLE
+from diffserver.choices.rollouts import EVIDENCE, LEAST, MARGIN, MOST_FAILURES
 from diffserver.cli.connection import URL, Channel, ModelName, Server, Token, connected
 from diffserver.cli.output import AsJson, console, line, listing, show
 from diffserver.cli.release import way
@@ -29,17 +30,17 @@ def add_to(group: typer.Typer) -> None:
 def start(
     model: ModelName,
     version: Annotated[int, typer.Option("--version", help="The published version to lead the channel to.", min=0)],
-    stages: way.Stages = "1%,10%,50%,100%",
+    stages: way.Stages = way.STAGES,
     only: way.Only = None,
     channel: Channel = STABLE,
-    gate: way.Gate = "field",
-    wait: way.Wait = "0s",
+    gate: way.Gate = EVIDENCE,
+    wait: way.Wait = way.NO_WAIT,
     window: way.Hours = None,
     by: way.By = None,
     measure: way.Measure = None,
-    margin: way.Margin = 0.5,
-    least: way.Least = 10,
-    most_failures: way.MostFailures = 0.02,
+    margin: way.Margin = MARGIN,
+    least: way.Least = LEAST,
+    most_failures: way.MostFailures = MOST_FAILURES,
     keys: Keys = None,
     server: Server = URL,
     token: Token = None,

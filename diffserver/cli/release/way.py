@@ -1,16 +1,20 @@
 """How a version reaches a channel, as it is typed: at once, or in stages behind a gate."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from diffserver.choices import rollouts
 from diffserver.cli.durations import seconds
+
+STAGES, NO_WAIT = ",".join(rollouts.STAGES), f"{rollouts.WAIT_SECONDS}s"
+"""What holds where nothing is typed, as it would be typed."""
 
 Stages = Annotated[
     str | None,
     typer.Option(
         "--stages",
-        metavar="1%,10%,50%,100%",
+        metavar=STAGES,
         help="Lead devices there stage by stage: shares, counts (20) or attributes (group=pilots); the last is 100%.",
     ),
 ]
@@ -27,7 +31,7 @@ Gate = Annotated[
     str,
     typer.Option(
         "--gate",
-        metavar="field|failures|none",
+        metavar="|".join(get_args(rollouts.Evidence)),
         help="What a stage is judged by: errors that devices count in the field, and failures; failures; nothing.",
     ),
 ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from diffserver.api.fields import RowId
 from diffserver.console import measured
+from diffserver.console.fields import Given
 from diffserver.console.guard import Caller, ConsoleRoute, Operator
 from diffserver.console.link import Link
 from diffserver.console.publishing import plan_of
+from diffserver.errors import DiffServerError
 
 NAV = Link("Candidates", "/console/candidates")
 router = APIRouter(route_class=ConsoleRoute)
@@ -44,16 +46,20 @@ async def beside(who: Operator, c: Annotated[Sequence[RowId], Query(max_length=B
 @router.get("/console/candidates/{candidate_id}")
 async def candidate(who: Operator, candidate_id: RowId) -> Response:
     """Show one candidate, and how it can be published."""
-    found = await who.get(f"/v1/candidates/{candidate_id}")
-    return who.show("candidate.html", found=found, measured=measured, **await _way_to_publish(who, found))
+    return await _page(who, candidate_id, {})
 
 
 @router.get("/console/candidates/{candidate_id}/publish")
 async def confirm(who: Operator, candidate_id: RowId) -> Response:
     """Say what publishing would do, to how many devices and with how many bytes, before it is done."""
     who.require("publisher")
-    found, plan = await who.get(f"/v1/candidates/{candidate_id}"), plan_of(who.request.query_params)
-    terms = plan.terms()
+    typed = who.request.query_params
+    try:
+        plan = plan_of(typed)
+        terms = plan.terms()
+    except DiffServerError as error:
+        return await _page(who, candidate_id, typed, error)
+    found = await who.get(f"/v1/candidates/{candidate_id}")
     channels = (await who.get(f"/v1/models/{found['model']}/channels"))["items"]
     channel = next((row for row in channels if row["name"] == plan.channel), None)
     path = f"/v1/models/{found['model']}/channels/{plan.channel}/reach"
@@ -63,10 +69,13 @@ async def confirm(who: Operator, candidate_id: RowId) -> Response:
 
 @router.post("/console/candidates/{candidate_id}/publish")
 async def publish(who: Operator, candidate_id: RowId) -> Response:
-    """Make the candidate its model's next version."""
+    """Make the candidate its model's next version; what speaks against it is said above the form."""
     who.require("publisher")
-    plan = plan_of(who.form)
-    made = await who.send("POST", f"/v1/candidates/{candidate_id}/publish", plan.body())
+    try:
+        plan = plan_of(who.form)
+        made = await who.send("POST", f"/v1/candidates/{candidate_id}/publish", plan.body())
+    except DiffServerError as error:
+        return await _page(who, candidate_id, who.form, error)
     if plan.stages:
         rollouts = await who.all("/v1/rollouts", model=made["model"])
         begun = next(row for row in reversed(rollouts) if row["to_version"] == made["number"])
@@ -82,8 +91,14 @@ async def delete(who: Operator, candidate_id: RowId) -> Response:
     return who.go("/console/candidates")
 
 
-async def _way_to_publish(who: Caller, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's channels, and whether the server signs for it; a new model's role is signed by `targets`."""
-    roles = {row["role"]: row["signs_here"] for row in (await who.get("/v1/roles"))["items"]}
+async def _page(who: Caller, number: int, given: Given, problem: DiffServerError | None = None) -> Response:
+    found = await who.get(f"/v1/candidates/{number}")
     channels = (await who.get(f"/v1/models/{found['model']}/channels"))["items"]
-    return {"signs_here": roles.get(found["model"], roles.get("targets", False)), "channels": channels}
+    values = {"found": found, "measured": measured, "channels": channels, "given": given}
+    return who.show("candidate.html", problem=problem, signs_here=await _signs_here(who, found["model"]), **values)
+
+
+async def _signs_here(who: Caller, model: str) -> bool:
+    """Tell whether the server signs for a model; a new model's role is signed by `targets`."""
+    roles = {row["role"]: bool(row["signs_here"]) for row in (await who.get("/v1/roles"))["items"]}
+    return roles.get(model, roles.get("targets", False))

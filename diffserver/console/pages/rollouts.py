@@ -8,9 +8,12 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from diffserver.api.fields import ModelName, RowId
+from diffserver.console import fields
+from diffserver.console.fields import Given
 from diffserver.console.guard import Caller, ConsoleRoute, Operator
 from diffserver.console.link import Link
-from diffserver.errors import Invalid
+from diffserver.console.publishing import plan_of
+from diffserver.errors import DiffServerError
 
 NAV = Link("Rollouts", "/console/rollouts")
 router = APIRouter(route_class=ConsoleRoute)
@@ -30,21 +33,18 @@ async def all_rollouts(who: Operator) -> Response:
 async def new_rollout(who: Operator, model: ModelName, version: Number = None) -> Response:
     """Ask how a version shall reach a channel."""
     who.require("publisher")
-    versions = (await who.all(f"/v1/models/{model}/versions"))[::-1]
-    channels = (await who.get(f"/v1/models/{model}/channels"))["items"]
-    return who.show("rollout_new.html", model=model, versions=versions, channels=channels, chosen=version)
+    return await _form(who, model, {} if version is None else {"version": str(version)})
 
 
 @router.post("/console/rollouts/new/{model}")
 async def start_rollout(who: Operator, model: ModelName) -> Response:
-    """Start a rollout."""
-    body = {
-        "version": whole(who.form, "version"),
-        "channel": who.form.get("channel", ""),
-        "stages": [stage.strip() for stage in who.form.get("stages", "").split(",")],
-        "conditions": _conditions(who.form),
-    }
-    started = await who.send("POST", f"/v1/models/{model}/rollouts", body)
+    """Start a rollout; what speaks against it is said above the form."""
+    who.require("publisher")
+    try:
+        body = {"version": fields.whole(who.form, "version"), **plan_of(who.form).way()}
+        started = await who.send("POST", f"/v1/models/{model}/rollouts", body)
+    except DiffServerError as error:
+        return await _form(who, model, who.form, error)
     return who.go(f"/console/rollouts/{started['id']}")
 
 
@@ -72,8 +72,8 @@ async def ask_before(who: Operator, rollout_id: RowId, act: Act) -> Response:
 @router.post("/console/rollouts/{rollout_id}/{act}")
 async def do(who: Operator, rollout_id: RowId, act: Act) -> Response:
     """Do it."""
-    body = {"reason": who.form.get("reason") or "by hand"} if act in ("pause", "abort") else None
-    await who.send("POST", f"/v1/rollouts/{rollout_id}/{act}", body)
+    reason = fields.text(who.form, "reason")
+    await who.send("POST", f"/v1/rollouts/{rollout_id}/{act}", {"reason": reason} if reason else {})
     return who.go(f"/console/rollouts/{rollout_id}")
 
 
@@ -101,29 +101,16 @@ async def ask_where_to(who: Operator, model: ModelName, channel: str, version: N
 @router.post("/console/models/{model}/recall/{channel}")
 async def recall(who: Operator, model: ModelName, channel: str) -> Response:
     """Move the channel."""
-    body = {"version": whole(who.form, "version"), "channel": channel}
+    body = {"version": fields.whole(who.form, "version"), "channel": channel}
     await who.send("POST", f"/v1/models/{model}/channel", body)
     return who.go("/")
 
 
-def whole(form: Any, name: str) -> int:
-    """Return a field that is a whole number; raises Invalid."""
-    text = form.get(name, "")
-    if not text.isascii() or not text.isdigit() or len(text) > 10:
-        raise Invalid(f"{name} has to be a whole number", "go back and correct it")
-    return int(text)
-
-
-def _conditions(form: Any) -> dict[str, Any]:
-    try:
-        numbers: dict[str, Any] = {"wait_seconds": round(60 * float(form.get("wait_minutes") or 0))}
-        if form.get("margin"):
-            numbers["margin"] = float(form["margin"])
-    except (ValueError, OverflowError) as error:
-        raise Invalid("the margin and the least time have to be numbers", "go back and correct them") from error
-    least = {"least": whole(form, "least")} if form.get("least") else {}
-    window = {"window": form["window"]} if form.get("window") else {}
-    return {"evidence": form.get("evidence", "field"), **numbers, **least, **window}
+async def _form(who: Caller, model: str, given: Given, problem: DiffServerError | None = None) -> Response:
+    versions = (await who.all(f"/v1/models/{model}/versions"))[::-1]
+    channels = (await who.get(f"/v1/models/{model}/channels"))["items"]
+    values = {"model": model, "versions": versions, "channels": channels, "given": given}
+    return who.show("rollout_new.html", problem=problem, **values)
 
 
 async def _found(who: Caller, rollout_id: int) -> dict[str, Any]:

@@ -81,9 +81,10 @@ def test_a_server_without_anything_has_pages(service: Service, path: str) -> Non
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"version": "one", "stages": "100%"}, "version has to be a whole number"),
-        ({"version": "1", "stages": "100%", "margin": "much"}, "have to be numbers"),
-        ({"version": "1", "stages": "100%", "wait_minutes": "inf"}, "have to be numbers"),
+        ({"version": "one", "stages": "100%"}, "version: &#39;one&#39; is no whole number"),
+        ({"version": "1", "stages": "100%", "margin": "much"}, "margin: &#39;much&#39; is no number"),
+        ({"version": "1", "stages": "100%", "wait_hours": "inf"}, "wait hours: &#39;inf&#39; is no number"),
+        ({"version": "1", "only": "region"}, "&#39;region&#39; is no attribute of devices"),
         ({"version": "1", "stages": "50%"}, "a rollout ends with all devices"),
         ({"version": "7", "stages": "100%", "channel": "stable"}, "version 7"),
     ],
@@ -95,6 +96,8 @@ def test_what_is_wrong_with_a_form_is_said(service: Service, fields: dict[str, s
     )
     assert said in answer.text
     assert answer.status_code in (404, 422)
+    assert "What to do:" in answer.text
+    assert f'value="{fields.get("stages", "")}"' in answer.text, "what was typed stays"
 
 
 def test_a_channel_is_recalled(service: Service) -> None:

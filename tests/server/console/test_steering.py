@@ -109,6 +109,30 @@ def test_what_makes_no_sense_is_said_with_a_remedy(publisher: Browser, typed: di
     answer = publisher.post(f"/console/candidates/{OPEN}/publish", None, **typed)
     assert answer.status_code == 422
     assert "What to do:" in answer.text
+    for name, value in typed.items():
+        assert f'name="{name}" value="{value}"' in answer.text, "what was typed stays"
+
+
+@pytest.mark.parametrize("path", [f"/console/candidates/{OPEN}", "/console/rollouts/new/speech"])
+def test_what_holds_where_nothing_is_typed_is_shown_as_the_api_has_it(publisher: Browser, path: str) -> None:
+    text = publisher.get(path).text
+    schema = publisher.client.get("/openapi.json").json()["components"]["schemas"]
+    asked = {name: about.get("default") for name, about in schema["ConditionsRequest"]["properties"].items()}
+    shown = dict(re.findall(r'<input id="(\w+)"[^>]* placeholder="([^"]*)"', text))
+    assert (float(shown["margin"]), int(shown["least"])) == (asked["margin"], asked["least"])
+    assert float(shown["most_failures"]) == 100 * asked["most_failures"]
+    assert float(shown["wait_hours"]) * 3600 == asked["wait_seconds"]
+    assert f'<option value="{asked["evidence"]}" selected>' in text
+    assert shown["stages"].split(",") == schema["RolloutRequest"]["properties"]["stages"]["default"]
+
+
+def test_a_rollout_of_which_nothing_is_typed_is_as_the_api_starts_it(publisher: Browser, filled: Service) -> None:
+    typed = {"version": "3", "channel": "stable", "stages": "", "gate": "field", "margin": "", "least": ""}
+    path = publisher.post("/console/rollouts/new/speech", None, **typed).headers["location"]
+    on_page = filled.operator.get(f"/v1/{path.removeprefix('/console/')}").json()
+    filled.operator.post(f"/v1/rollouts/{on_page['id']}/abort", json={})
+    plain = filled.operator.post("/v1/models/speech/rollouts", json={"version": 3}).json()
+    assert [on_page[what] for what in ("stages", "conditions")] == [plain[what] for what in ("stages", "conditions")]
 
 
 def test_where_the_key_is_elsewhere_the_command_is_named(publisher: Browser, filled: Service) -> None:

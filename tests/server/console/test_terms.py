@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import get_args
 
+from diffserver.choices.rollouts import Evidence
 from diffserver.console.terms import EVIDENCE, TERMS, terms_of
-from diffserver.rollouts.plan import Conditions, Evidence
+from diffserver.rollouts.plan import Conditions
 
 
 def test_every_condition_has_a_name() -> None:
