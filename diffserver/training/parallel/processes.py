@@ -20,7 +20,9 @@ from diffserver.tasks import Task
 from diffserver.training import saved_state
 from diffserver.training.assignment import Assignment
 from diffserver.training.loop import choose_device
-from diffserver.training.parallel.rank import START, STATE, Done, Orders, Saved, Step
+from diffserver.training.parallel.link import START, STATE
+from diffserver.training.parallel.messages import Done, Saved, Step
+from diffserver.training.parallel.rank import Orders
 from diffserver.training.parallel.ranks import Ranks, started
 from diffserver.training.progress import OnProgress
 from diffserver.training.saved_state import Keeper, State

@@ -18,7 +18,8 @@ from time import monotonic
 from typing import NoReturn
 
 from diffserver.methods.method import MethodError
-from diffserver.training.parallel.rank import GO, SAVE, Done, Failure, Here, Orders, Progress, Saved, Step, work
+from diffserver.training.parallel.messages import GO, SAVE, Done, Failure, Here, Progress, Saved, Step
+from diffserver.training.parallel.rank import Orders, work
 from diffserver.training.progress import Cancelled, OnProgress
 
 LOOK_SECONDS = 0.5
@@ -150,9 +151,12 @@ class Ranks:
         raise MethodError(f"{who} hangs: nothing was heard for {SILENT_SECONDS:g} s after: {self._latest.message}")
 
     def _fail(self) -> NoReturn:
-        """Raise the cause: a process that ended without a word, else what failed first; others fail as they lose it."""
+        """Raise the cause: a process that ended without a word, else what failed first; others fail as they lose it.
+
+        If the whole group is told to end, this process hears of it meanwhile, and the training has not failed.
+        """
         until = monotonic() + CAUSE_SECONDS
-        while not all(rank.end.closed for rank in self._ranks) and (left := until - monotonic()) > 0:
+        while (left := until - monotonic()) > 0:
             self._listen(left)
         if silent := next((rank for rank in self._ranks if rank.silent), None):
             silent.process.join(GRACE_SECONDS)
