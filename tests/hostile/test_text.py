@@ -138,11 +138,13 @@ LOGS = {ROOT / "diffserver/logs.py"}
 
 
 def printing(path: Path) -> Iterator[str]:
-    """Where a module prints by itself, or makes something that parses markup."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Where a module prints by itself, or makes something that parses markup; to flush is to print nothing."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    flushed = [node.value for node in nodes if isinstance(node, ast.Attribute) and node.attr == "flush"]
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PRINTERS | {"Progress"}:
             yield f"{path}:{node.lineno} {node.func.id}"
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) in STREAMS:
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in STREAMS and node not in flushed:
             yield f"{path}:{node.lineno} {ast.unparse(node)}"
         elif isinstance(node, ast.Attribute) and node.attr in (PRINTERS | MARKUP) - {"print"}:
             yield f"{path}:{node.lineno} .{node.attr}"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffserver.methods.method import MethodError
 from diffserver.training import saved_state
-from diffserver.training.parallel.messages import SAVE, Here, Progress, Saved, Step
+from diffserver.training.parallel.messages import SAVE, Advance, Here, Saved, Step
 from diffserver.training.saved_state import State
 
 START, STATE = "start", "state"
@@ -43,7 +43,7 @@ class Link:
     def reads(self, folder: Path) -> None:
         """Say that a folder is read."""
         if self._rank == 0:
-            self._end.send(Progress(0.0, f"reads {folder.name}"))
+            self._end.send(Advance(0.0, f"reads {folder.name}"))
 
     def note(self, progress: float, message: str) -> bool:
         """Keep the progress for the end of the step. A training is cancelled by the parent, who ends its processes."""

@@ -11,7 +11,7 @@ class Here:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Advance:
     """How far the training is; the first process says it."""
 
     progress: float
@@ -19,7 +19,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Step(Progress):
+class Step(Advance):
     """A step was made; the process goes on when it is answered. After the last one the state is saved."""
 
     ended: bool

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import NoReturn
 
 from diffserver.methods.method import MethodError
-from diffserver.training.parallel.messages import GO, SAVE, Done, Failure, Here, Progress, Saved, Step
+from diffserver.training.parallel.messages import GO, SAVE, Advance, Done, Failure, Here, Saved, Step
 from diffserver.training.parallel.rank import Orders, work
 from diffserver.training.progress import Cancelled, OnProgress
 
@@ -87,7 +87,7 @@ class Ranks:
 
     def __init__(self, ranks: Sequence[_Rank], on_progress: OnProgress) -> None:
         self._ranks, self._on_progress = ranks, on_progress
-        self._latest = Progress(0.0, f"starts {len(ranks)} processes")
+        self._latest = Advance(0.0, f"starts {len(ranks)} processes")
         self._said: deque[Step | Saved | Done] = deque()
         self._heard = monotonic()
 
@@ -129,7 +129,7 @@ class Ranks:
         if isinstance(said, Failure):
             rank.failure = said
         rank.done = rank.done or isinstance(said, Done)
-        if isinstance(said, Progress):
+        if isinstance(said, Advance):
             self._latest = said
             self._go_on()
         if isinstance(said, (Step, Saved, Done)) and rank is self._ranks[0]:
