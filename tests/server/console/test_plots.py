@@ -13,7 +13,7 @@ RANKS = {"5": 2.0, "25": 2.5, "50": 3.0, "75": 3.5, "95": 4.0}
 
 def test_lines_have_their_names_at_their_ends() -> None:
     drawn = ET.fromstring(plots.lines("Drift", {SCRIPT: {0: 1.0, 1: 2.0}, "base": {0: 1.0, 1: 1.9}}, "version"))
-    texts = {node.text: float(node.get("y", 0)) for node in drawn.iter("text")}
+    texts = {node.text: float(node.get("y", 0)) for node in drawn.findall(".//{*}text")}
     assert drawn.get("aria-label") == "Drift"
     assert abs(texts[f"{SCRIPT[:13]}…"] - texts["base"]) >= 13
     assert plots.lines("Drift", {"base": {0: 1.0}}, "version") == ""
@@ -22,11 +22,11 @@ def test_lines_have_their_names_at_their_ends() -> None:
 def test_spreads_stand_beside_a_value() -> None:
     drawn = ET.fromstring(plots.spreads("WER", [(SCRIPT, RANKS)], "server: 1.00", 1.0, "%"))
     median, beside = (
-        float(next(node for node in drawn.iter("line") if node.get("class") == kind).get("x1", 0))
-        for kind in ("median", "server")
+        float(next(node for node in drawn.findall(".//{*}line") if node.get("class") == kind).get("x1", 0))
+        for kind in ("median", "limit")
     )
     assert beside < median
-    assert {SCRIPT, "server: 1.00", "1.00 %", "4.00 %"} <= {node.text for node in drawn.iter("text")}
+    assert {SCRIPT, "server: 1.00", "1.00 %", "4.00 %"} <= {node.text for node in drawn.findall(".//{*}text")}
     assert plots.spreads("WER", [], "server: 1.00", 1.0, "%") == ""
 
 
