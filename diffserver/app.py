@@ -131,6 +131,8 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
         responses=problems.declared(400, 413, 422, 503),
+        # Else it looks for providers of OpenTelemetry at each request, for an eighth of an idle poll's time.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
@@ -157,7 +159,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     app.add_middleware(
         BodyLimit, limit=settings.max_body, large=checkpoints.router.prefix, large_limit=settings.max_checkpoint
     )
-    app.add_middleware(RequestLog, log=log, on_error=problems.answer)
+    app.add_middleware(RequestLog, log=log, idle_polls=settings.log_idle_polls, on_error=problems.answer)
     app.add_middleware(RequestCounter, counts=app.state.counts)
     return app
 

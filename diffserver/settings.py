@@ -75,8 +75,9 @@ class Settings:
     """The settings of one process of the service.
 
     `database` is a SQLAlchemy URL (SQLite or PostgreSQL), `objects` the URL of an object store. `max_polls`
-    caps the polls answered at once; those of `remembered_devices`, at least, need no query. `max_body` caps a request's
-    body, in bytes, `max_checkpoint` an uploaded file.
+    caps the polls answered at once; those of `remembered_devices`, at least, need no query where nothing is new, and
+    are in the log only with `log_idle_polls`. `max_body` caps a request's body, in bytes, `max_checkpoint` an uploaded
+    file.
     A request that writes waits `write_seconds` for its turn, and again for the database.
     `max_connections` caps what is open at once, by half of the files that the process may open, too. A request's head
     has to be there in `header_seconds`; a body, or an answer, has to move by `least_speed` bytes a second, judged every
@@ -113,6 +114,7 @@ class Settings:
     remembered_devices: int = 200_000
     drain_seconds: int = 0
     redirects: bool = False
+    log_idle_polls: bool = False
     quotas: Quotas = Quotas()
     keep: Retention = Retention()
     webhook: Webhook | None = None
@@ -160,6 +162,7 @@ class Settings:
             rollout_seconds=read("ROLLOUT_SECONDS", _between(1, 86400), cls.rollout_seconds),
             drain_seconds=read("DRAIN_SECONDS", _between(0, 3600), cls.drain_seconds),
             redirects=_redirects(read, objects),
+            log_idle_polls=read("LOG_IDLE_POLLS", _between(0, 1), 0) == 1,
             task_files=read("TASK_FILES", _task_files, cls.task_files),
             keys_folder=read("KEYS", _folder, None),
             quotas=Quotas(**_counts(read, Quotas(), "", 1_000_000)),

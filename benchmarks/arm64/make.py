@@ -58,7 +58,7 @@ def main() -> None:
 def describe(data: bytes, table: Table, parent_digest: str) -> dict[str, Any]:
     """Return the features of the format that a payload uses."""
     parsed = frame.read(data, len(table), parent_digest)
-    layouts = records.read(parsed.records, parsed.kind, table, regrids=parsed.version == frame.FREE).layouts
+    layouts = records.read(parsed.records, parsed.kind, table, parsed.version).layouts
     return {
         "kind": parsed.kind,
         "alpha": parsed.alpha / ONE,

@@ -293,6 +293,14 @@ class LineAnswer(_Answer):
     text: str = Field(examples=["step 400 of 1250, loss 0.312"])
 
 
+class LossAnswer(_Answer):
+    """The loss of a training at one of its steps."""
+
+    part: str = Field(examples=["2-sparse"], description="Which of the request's trainings; empty if it takes one.")
+    step: int = Field(examples=[400])
+    loss: float = Field(examples=[0.312])
+
+
 class TryAnswer(_Answer):
     """A diff that was tried, or the reference of drift: error rate in percent, drift and regression in points."""
 
@@ -430,6 +438,13 @@ class WayAnswer(_Answer):
     devices: int = Field(description="Those that run another version, or none.")
     keep_it: int = Field(description="Of them, those that keep the version and need only go back to it.")
     bytes: int = Field(description="At most: a snapshot for each of the others.")
+
+
+class ReachAnswer(_Answer):
+    """How many devices a rollout would be for."""
+
+    devices: int = Field(description="Those that it is for, in the end.")
+    stage: int = Field(description="Of them, those that the stage comes to; of a share about so many.")
 
 
 class TokenAnswer(_Answer):

@@ -54,7 +54,7 @@ class QuickPolls:
             await self._app(scope, _again(message, receive), send)
             return
         scope["route"] = self.route
-        scope["state"].update(token_id=known.token, device_id=known.device)
+        scope["state"].update(token_id=known.token, device_id=known.device, idle=True)
         await Response(found, media_type="application/json")(scope, receive, send)
 
     def _known(self, scope: Scope) -> Known | None:

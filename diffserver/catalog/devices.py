@@ -218,19 +218,25 @@ def standings(
     A device may be silent for as long as `longest` in the middle of an update.
     """
     which = which or Which()
-    query = _standings().where(Device.model == model, Device.id > after).order_by(Device.id).limit(limit)
-    query = query.where(*which.conditions)
+    chosen = select(Device.id).where(Device.model == model, Device.id > after).order_by(Device.id).limit(limit)
+    chosen = chosen.where(*which.conditions)
     if not which.left:
-        query = query.where(Device.left_at.is_(None))
+        chosen = chosen.where(Device.left_at.is_(None))
     if which.channel is not None:
-        query = query.where(Device.channel == which.channel)
-    query = query.where(*(has_attribute(name, [value]) for name, value in which.attributes.items()))
-    return _standing(session, query, longest)
+        chosen = chosen.where(Device.channel == which.channel)
+    chosen = chosen.where(*(has_attribute(name, [value], after) for name, value in which.attributes.items()))
+    # Chosen first, so that only a page's devices are joined with their versions and reports.
+    page = chosen.subquery()
+    return _standing(session, _standings().join(page, page.c.id == Device.id).order_by(Device.id), longest)
 
 
-def has_attribute(name: str, values: Iterable[str]) -> ColumnElement[bool]:
-    """Tell which devices have an attribute of one of these values, as a condition of a query."""
-    return Device.attributes.any(and_(Attribute.name == name, Attribute.value.in_(sorted(values))))
+def has_attribute(name: str, values: Iterable[str], after: str = "") -> ColumnElement[bool]:
+    """Tell which devices have an attribute of one of these values, as a condition of a query.
+
+    A query of devices whose ids come after one says so here as well: PostgreSQL does not conclude it for attributes.
+    """
+    have = and_(Attribute.name == name, Attribute.value.in_(sorted(values)))
+    return Device.attributes.any(and_(have, Attribute.device_id > after) if after else have)
 
 
 def standing(session: Session, device_id: str, longest: timedelta) -> Standing:

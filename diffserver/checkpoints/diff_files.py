@@ -1,21 +1,25 @@
 """Diffs as files: a payload, and its description beside it; made, applied and inspected without a server.
 
 `v1.ndiff` holds the payload alone, as devices fetch it; `v1.ndiff.json` holds the digests of both versions, the
-payload's own, and how it was made. Needs no torch; training a diff is left to `diffserver.diffs`.
+payload's own, and how it was made. Needs no torch but for torch's own files; training a diff is left to
+`diffserver.diffs`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from diffclient.diff.apply import apply as apply_chain
 from diffclient.diff.streams import Diff
+from diffclient.errors import RangeError
 from diffclient.payload import frame
 from diffclient.payload.decode import open_payload
 from diffclient.payload.encode import encode as encode_payload
@@ -23,6 +27,7 @@ from diffclient.tensors.snapshot import Snapshot, fp32_bytes, write_pieces
 from diffserver.checkpoints import changes, nearest_sparse
 from diffserver.checkpoints.checkpoint_file import Checkpoint
 from diffserver.checkpoints.fit import fit
+from diffserver.checkpoints.open_model import opened
 from diffserver.checkpoints.tensors import entry
 from diffserver.errors import Invalid
 
@@ -87,32 +92,45 @@ def read(path: Path) -> tuple[bytes, About | None]:
     return payload, about
 
 
-def snapshot(checkpoint: FilePath, out: FilePath) -> str:
+def snapshot(checkpoint: FilePath, out: FilePath, constants: Collection[str] = ()) -> str:
     """Write a checkpoint as version 0 of a line, its weights on grids; return the version's digest.
 
-    Raises CheckpointError, RangeError, SnapshotError.
+    It may be what `open_model` takes. Tensors that are `constants`, which no one trains, may hold infinities and NaN.
+    Raises CheckpointError, Invalid, SnapshotError.
     """
-    source = Checkpoint(Path(checkpoint))
-    entries = [entry.enter(source, spec, (), ()) for spec in source.table]
-    table = tuple(entered.spec for entered in entries)
-    return write_pieces(_new(Path(out)), table, (entered.pieces() for entered in entries))
+    with _weights(checkpoint) as source:
+        if unknown := set(constants) - {spec.name for spec in source.table}:
+            raise Invalid(f"{checkpoint} has no tensor {min(unknown)}", "name tensors as the file does")
+        try:
+            entries = [entry.enter(source, spec, (), constants) for spec in source.table]
+        except RangeError as error:
+            raise Invalid(str(error), "if no one trains it, name it as a constant: --constant TENSOR") from error
+        table = tuple(entered.spec for entered in entries)
+        return write_pieces(_new(Path(out)), table, (entered.pieces() for entered in entries))
 
 
 def encode(old: FilePath, new: FilePath, out: FilePath, budget: float | None = None) -> About:
-    """Write the diff that leads from the snapshot `old` to the weights of `new`, a snapshot or a checkpoint.
+    """Write the diff from the snapshot `old` to the weights of `new`: a snapshot, or what `open_model` takes.
 
     With a budget it is the nearest sparse diff of so many bytes, with a warning: it is not trained, and one that is
     keeps far more. Without, it is exact. Raises CheckpointError, Invalid, SnapshotError, and what encoding raises.
     """
     parent, path = Snapshot(Path(old)), Path(out)
-    moved = list(changes.find_changes(fit(Checkpoint(Path(new)), parent.table), parent))
-    diff = changes.exact(moved) if budget is None else _nearest(moved, int(budget * fp32_bytes(parent.table)))
     digest = parent.digest()
-    payload = encode_payload(diff, parent.table, digest)
+    with _weights(new) as weights:
+        moved = list(changes.find_changes(fit(weights, parent.table), parent))
+        diff = changes.exact(moved) if budget is None else _nearest(moved, int(budget * fp32_bytes(parent.table)))
+        payload = encode_payload(diff, parent.table, digest)
     after = _applied(parent, payload, digest, path.with_name(f".{path.name}.applied"), keep=False)
     about = About.of(payload, digest, after, budget, "exact" if budget is None else "nearest")
     write(path, payload, about)
     return about
+
+
+@contextmanager
+def _weights(path: FilePath) -> Iterator[Checkpoint]:
+    with tempfile.TemporaryDirectory() as scratch, opened(Path(path), Path(scratch)) as model:
+        yield Checkpoint(model.weights)
 
 
 def _nearest(moved: list[changes.Change], limit: int) -> Diff:

@@ -3,7 +3,10 @@
 Pure: counting CUDA devices is left to torch.
 """
 
-PATTERN = r"^(auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?)$"
+ALL = "cuda:all"
+
+_NUMBERED = r"cuda:(0|[1-9][0-9]{0,2})"
+PATTERN = rf"^(auto|cpu(,cpu){{0,63}}|cuda|{ALL}|{_NUMBERED}(,{_NUMBERED}){{0,63}})$"
 """The pattern of all names, whether this machine has such a device or not."""
 
 
@@ -11,3 +14,10 @@ def names(cuda_devices: int) -> tuple[str, ...]:
     """Return the names for a machine with this number of CUDA devices; `cuda` is torch's first one."""
     numbered = tuple(f"cuda:{number}" for number in range(cuda_devices))
     return ("auto", "cpu", *(("cuda", *numbered) if numbered else ()))
+
+
+def listed(name: str, cuda_devices: int) -> tuple[str, ...]:
+    """Return the devices that a name lists, one for each process; of `cuda:all` every one of this machine."""
+    if name == ALL and cuda_devices:
+        return tuple(f"cuda:{number}" for number in range(cuda_devices))
+    return tuple(name.split(","))

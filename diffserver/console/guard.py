@@ -6,7 +6,7 @@ carry its session's form token. Failures become pages, those that nothing expect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -95,16 +95,16 @@ class Caller:
     def _api(self) -> Api:
         return Api(self.request.app, self.token, self.request.state.request_id)
 
-    async def get(self, path: str, **params: str | int | bool | None) -> Any:
+    async def get(self, path: str, **params: str | int | bool | Sequence[str] | None) -> Any:
         """Return what the API answers; raises Failed."""
         return await self._api().call("GET", path, params)
 
-    async def all(self, path: str) -> list[Any]:
+    async def all(self, path: str, **params: Any) -> list[Any]:
         """Return the items of all pages of a list; raises Failed."""
         items: list[Any] = []
         after = None
         while True:
-            found = await self.get(path, limit=500, after=after)
+            found = await self.get(path, **params, limit=500, after=after)
             items += found["items"]
             after = found["next"]
             if after is None:

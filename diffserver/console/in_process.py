@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from diffserver.api.failures import Failed, Failure
 from diffserver.storage.tables import Token
 
-Params = Mapping[str, str | int | bool | None]
+Params = Mapping[str, str | int | bool | Sequence[str] | None]
 
 
 class Api:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from diffserver.choices.channels import STABLE
 from diffserver.console import fields
 from diffserver.console.fields import Given
-from diffserver.rollouts.plan import Stage, stages_of
+from diffserver.rollouts.plan import Conditions, Stage, stages_of
 
 KNOWN = (
     "channel", "stages", "only", "gate", "wait_hours", "window", "by", "margin", "least", "most_failures", "force"
@@ -49,17 +48,15 @@ class Plan:
         stages = {"stages": [stage.text for stage in self.stages]} if self.stages else {}
         return {"channel": self.channel, "conditions": said, **stages}
 
-    @property
-    def for_some(self) -> bool:
-        """Whether it is for devices of some attributes only."""
-        return bool(fields.parts(self.typed, "only"))
+    def terms(self) -> Conditions:
+        """Return what must hold before the next stage, with what is usual where nothing was typed; raises Invalid."""
+        said = self.body()["conditions"]
+        return Conditions(**said | {"only": tuple(said.get("only", ()))})
 
-    def first(self, devices: int) -> int | None:
-        """Return how many of so many devices the first stage comes to; None if that is not known beforehand."""
-        stage = self.stages[0] if self.stages else Stage("100%", share=1.0)
-        if stage.share is not None:
-            return ceil(devices * stage.share)
-        return None if stage.count is None else min(stage.count, devices)
+    @property
+    def first(self) -> str:
+        """The stage that comes first; without stages all devices."""
+        return self.stages[0].text if self.stages else "100%"
 
 
 def plan_of(typed: Mapping[str, str]) -> Plan:

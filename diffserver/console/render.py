@@ -18,6 +18,7 @@ from diffserver.api.failures import Failure
 from diffserver.choices import rollouts
 from diffserver.choices.channels import STABLE
 from diffserver.console import charts
+from diffserver.console.terms import terms_of
 
 
 @functools.cache
@@ -37,6 +38,8 @@ def environment() -> Environment:
         "when": when,
         "short": short,
         "plain": plain,
+        "terms_of": terms_of,
+        "begun": begun,
     }
     made.globals |= {"charts": charts, "version": __version__, "usual": rollouts, "stable": STABLE}
     return made
@@ -93,6 +96,11 @@ def when(text: str | datetime | None) -> str | Markup:
 def short(digest: str | None) -> str:
     """Return the beginning of a digest."""
     return digest[:12] if digest else "–"
+
+
+def begun(text: str) -> str:
+    """Return a text as it begins a line: its first letter is a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def plain(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -19,7 +19,7 @@ from diffserver.evaluation import Evaluation
 from diffserver.pipeline.job.keeping import States
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.object_store import Objects
-from diffserver.tasks import Example, Task
+from diffserver.tasks import Example, Task, load_task
 from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import Cancelled, OnProgress
 
@@ -42,6 +42,8 @@ class Work:
     """The name of the training among those of its request."""
     number: int = 0
     """The number of the new version."""
+    find: Callable[[str], Task] = load_task
+    """Finds the task again in other processes."""
 
     @property
     def seed(self) -> int:

@@ -41,7 +41,7 @@ def make_candidate(
 
     Raises Invalid, TaskError, MethodError, RangeError, Cancelled once `on_progress` answers False, and JobLost.
     """
-    work = Work(spec, find(spec.task), objects, folder, on_progress, states)
+    work = Work(spec, find(spec.task), objects, folder, on_progress, states, find=find)
     if spec.kind == "base":
         return _base(work)
     parent = load_parent(spec, engine, objects, folder)

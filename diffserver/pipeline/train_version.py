@@ -6,6 +6,7 @@ Making the version is left to `training.make_version`, the choice of trainings t
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
 from time import monotonic
@@ -20,6 +21,7 @@ from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.batches import Lesson
 from diffserver.training.make_version import make_version
 from diffserver.training.new_version import NewVersion
+from diffserver.training.parallel.processes import Processes, choose_accelerators
 from diffserver.training.task_recipes import definition_of
 from diffserver.training.trainable import untrained
 
@@ -50,14 +52,21 @@ def require_recipes(work: Work, methods: Sequence[str]) -> None:
         _definition(work, method)
 
 
-def _lesson(work: Work, domains: Sequence[str]) -> Lesson:
-    """Return the lesson of these domains: the last is new, those before it are replayed."""
+def _lesson(work: Work, domains: Sequence[str]) -> Lesson | Processes:
+    """Return the lesson of these domains: the last is new, those before it are replayed.
+
+    Where several accelerators are asked for, it is their processes, which read the domains themselves.
+    """
+    accelerators = choose_accelerators(work.spec.device)
+    if len(accelerators) > 1:
+        folders = tuple(Path(work.spec.data) / domain for domain in domains)
+        return Processes(accelerators, partial(work.find, work.spec.task), folders)
     *earlier, new = (work.examples(domain, "train") for domain in domains)
     return Lesson(new, earlier)
 
 
 def _train(
-    work: Work, method: str, lesson: Lesson, parent: Parent | None, domains: Sequence[str]
+    work: Work, method: str, lesson: Lesson | Processes, parent: Parent | None, domains: Sequence[str]
 ) -> tuple[NewVersion, float]:
     """Return the version, and the seconds that workers before have trained for it."""
     keeper = work.states.of(work.part, _about(work, method, parent, domains)) if work.states else None
@@ -69,7 +78,7 @@ def _train(
         seed=work.seed,
         parent=parent,
         budget=work.spec.budget,
-        device=work.spec.device,
+        device=choose_accelerators(work.spec.device)[0],
         on_progress=lambda progress, message: work.on_progress(TRAINING_SHARE * progress, message),
         keeper=keeper,
     )
@@ -96,6 +105,8 @@ def _definition(work: Work, method: str) -> Definition:
 
 
 def _notes(work: Work, method: str) -> Iterator[str]:
-    """Yield the parameters with which a method was trained, where they are not the package's own."""
+    """Yield the parameters with which a method was trained, where they are not the package's own, and its processes."""
     if changes := ", ".join(_definition(work, method).changes(load_definition(method))):
         yield f"{method} was trained with {changes}"
+    if len(accelerators := choose_accelerators(work.spec.device)) > 1:
+        yield f"{method} was trained in {len(accelerators)} processes: {', '.join(accelerators)}"

@@ -25,6 +25,7 @@ from diffserver.pipeline.job.heartbeat import heartbeats, presence, repeating
 from diffserver.pipeline.job.interrupt import Interrupt, interruptible
 from diffserver.pipeline.job.job_log import FLUSH_SECONDS, JobLog, Lines
 from diffserver.pipeline.job.keeping import AWAY, States, remove_ended
+from diffserver.pipeline.job.loss_curve import loss_curve
 from diffserver.pipeline.job.work_folder import work_folder
 from diffserver.pipeline.run import make_candidate
 from diffserver.settings import Settings
@@ -120,12 +121,14 @@ class Worker:
             tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name,
             interruptible() as self._interrupt,
             heartbeats(self._engine, self.name, training.id, self._lease_s, self._interrupt) as pulse,
+            loss_curve(self._engine, self.name, training.id) as curve,
         ):
             files = Path(name)
             states = States(self._engine, self._objects, job, training.id, self.name, self._save_s, files)
 
             def on_progress(progress: float, message: str) -> bool:
                 job.progress(message)
+                curve.note(message)
                 return pulse.note(progress, message)
 
             return make_candidate(spec, self._engine, self._objects, files, on_progress, self._find, states)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from diffserver.catalog.devices import has_attribute
 from diffserver.gate.difference import Changes, Difference, changes, compare
 from diffserver.gate.judge import Reports
-from diffserver.rollouts.plan import from_json, stages_of
+from diffserver.rollouts.plan import Filter, from_json, stages_of
 from diffserver.rollouts.target import reached
 from diffserver.storage.tables import Attribute, Device, Report, Rollout
 
@@ -133,9 +133,13 @@ def attributes_of(session: Session, rollout: Rollout) -> defaultdict[str, set[tu
 
 def here(rollout: Rollout) -> tuple[ColumnElement[bool], ...]:
     """Return what is true of the devices that a rollout is for: those of its channel that its filter admits."""
-    only = from_json(rollout.terms).filter().values.items()
-    of_channel = (Device.model == rollout.model, Device.channel == rollout.channel, Device.left_at.is_(None))
-    return (*of_channel, *(has_attribute(name, values) for name, values in only))
+    return among(rollout.model, rollout.channel, from_json(rollout.terms).filter())
+
+
+def among(model: str, channel: str, only: Filter) -> tuple[ColumnElement[bool], ...]:
+    """Return what is true of a channel's devices that a filter admits."""
+    of_channel = (Device.model == model, Device.channel == channel, Device.left_at.is_(None))
+    return (*of_channel, *(has_attribute(name, values) for name, values in only.values.items()))
 
 
 def _sum(when: ColumnElement[bool], what: str) -> ColumnElement[int]:

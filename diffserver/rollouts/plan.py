@@ -122,7 +122,7 @@ def from_json(value: Mapping[str, Any]) -> Conditions:
 
 def stages_of(texts: Sequence[str]) -> tuple[Stage, ...]:
     """Return the stages that texts name; raises Invalid unless they grow up to 100%."""
-    stages = tuple(map(_stage, texts))
+    stages = tuple(map(stage_of, texts))
     shares = [stage.share for stage in stages if stage.share is not None]
     counts = [stage.count for stage in stages if stage.count is not None]
     if not stages or stages[-1].share != 1:
@@ -146,7 +146,8 @@ def reach(stage: Stage, places: Sequence[int]) -> int:
     return PLACES if stage.count >= len(places) else sorted(places)[stage.count]
 
 
-def _stage(text: str) -> Stage:
+def stage_of(text: str) -> Stage:
+    """Return the stage that a text names; raises Invalid."""
     if parts := re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?) ?%", text):
         share = float(parts[1]) / 100
         if 0 < share <= 1:

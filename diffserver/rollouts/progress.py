@@ -1,13 +1,17 @@
-"""How far a rollout has come, as operators are shown it."""
+"""How far a rollout has come, and how far one would come, as operators are shown it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from diffserver.rollouts.evidence import Tried, here, tried
+from diffserver.catalog.devices import has_attribute
+from diffserver.catalog.versions import find_channel
+from diffserver.rollouts.evidence import Tried, among, here, tried
+from diffserver.rollouts.plan import Filter, Stage
 from diffserver.storage.tables import Device, Rollout, Version
 
 
@@ -45,3 +49,28 @@ def progress(session: Session, rollout: Rollout) -> Standing:
     running = select(func.count()).select_from(Device).where(*here(rollout), Device.digest == rollout.to_digest)
     trials = tried(session, rollout) if rollout.started_at else []
     return Standing(rollout, numbers[before], numbers[after], session.scalar(running) or 0, tuple(trials))
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The devices that a rollout is for, and of them those of a stage; of a share about so many."""
+
+    devices: int
+    stage: int
+
+
+def foreseen(session: Session, model: str, channel: str, only: Filter, stage: Stage) -> Foreseen:
+    """Return how many devices of a channel a stage would come to. Raises NotFound."""
+    find_channel(session, model, channel)
+    those = among(model, channel, only)
+    devices = _count(session, *those)
+    if stage.attribute is not None:
+        name, value = stage.attribute
+        return Foreseen(devices, _count(session, *those, has_attribute(name, [value])))
+    if stage.share is not None:
+        return Foreseen(devices, ceil(devices * stage.share))
+    return Foreseen(devices, min(devices, stage.count or 0))
+
+
+def _count(session: Session, *which: ColumnElement[bool]) -> int:
+    return session.scalars(select(func.count()).select_from(Device).where(*which)).one()

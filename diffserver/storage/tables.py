@@ -273,6 +273,17 @@ class TrainingLine(Base):
     text: Mapped[str] = mapped_column(Prose)
 
 
+class Loss(Base):
+    """The loss of a training at a step; `part` is one of the trainings that its request takes, or empty."""
+
+    __tablename__ = "losses"
+
+    training_id: Mapped[int] = mapped_column(ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[str] = mapped_column(String(64), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    loss: Mapped[float]
+
+
 class Worker(Base):
     """A process that takes trainings: there until `until`, unless it is seen again before."""
 

@@ -8,18 +8,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from diffserver.methods.recipe import Recipe
-from diffserver.tasks import Example, Task
+from diffserver.tasks import Batch, Example, Forward
 
 SORTED_TOGETHER = 16  # batches' worth of examples that are sorted by size before they are cut into batches
 
 Place = tuple[int, int]
 """Where an example stands: the number of its domain among those of its group, and its own in there."""
+
+
+class Subject(Protocol):
+    """The part of a task that training needs."""
+
+    def size(self, example: Example) -> int:
+        """Return an example's size."""
+
+    def batch(self, examples: Sequence[Example], rng: np.random.Generator, device: str) -> Batch:
+        """Return these examples as one training batch on `device`, augmented with `rng`."""
+
+    def loss(self, forward: Forward, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch, a differentiable scalar."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ def _replayed(lesson: Lesson, recipe: Recipe) -> int:
 class Batches:
     """One batch after another, without end."""
 
-    def __init__(self, task: Task, lesson: Lesson, recipe: Recipe, rng: np.random.Generator) -> None:
+    def __init__(self, task: Subject, lesson: Lesson, recipe: Recipe, rng: np.random.Generator) -> None:
         self._rng, replayed = rng, _replayed(lesson, recipe)
         self._groups = [_Group(task, [lesson.new], lambda: 0, recipe.batch - replayed, rng)]
         if replayed:
@@ -78,7 +92,7 @@ class _Group:
 
     def __init__(
         self,
-        task: Task,
+        task: Subject,
         domains: Sequence[Sequence[Example]],
         choose: Callable[[], int],
         size: int,

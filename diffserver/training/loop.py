@@ -17,14 +17,13 @@ from diffserver.choices import hardware
 from diffserver.methods.method import Method, MethodError
 from diffserver.methods.parametrised import Parametrised
 from diffserver.methods.recipe import Recipe
-from diffserver.tasks import Task
-from diffserver.training.batches import Batches, Lesson, steps_of
+from diffserver.training.batches import Batches, Lesson, Subject, steps_of
 from diffserver.training.progress import Cancelled, OnProgress
 from diffserver.training.saved_state import Keeper, Running
 
 
 def train(
-    task: Task,
+    task: Subject,
     network: nn.Module,
     method: Method,
     lesson: Lesson,

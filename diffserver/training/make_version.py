@@ -10,8 +10,6 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
-from torch import nn
-
 from diffclient.diff.apply import apply
 from diffclient.diff.streams import Diff
 from diffclient.payload.decode import open_payload
@@ -22,13 +20,13 @@ from diffserver.methods.method import Method, MethodError, Packed, Result, Weigh
 from diffserver.methods.setting import Setting
 from diffserver.tasks import Task
 from diffserver.training import clip_to_grid
+from diffserver.training.assignment import Assignment
 from diffserver.training.batches import Lesson
-from diffserver.training.loop import train
 from diffserver.training.new_version import NewVersion
 from diffserver.training.progress import OnProgress
 from diffserver.training.saved_state import Keeper, UnfitState
 from diffserver.training.state_arrays import state_of
-from diffserver.training.trainable import require_trainable, require_unmoved
+from diffserver.training.trainable import require_unmoved
 
 
 class ExistingVersion(Protocol):
@@ -43,10 +41,24 @@ class ExistingVersion(Protocol):
         """Its digest."""
 
 
+class Elsewhere(Protocol):
+    """Other processes, which find the task and its examples by themselves."""
+
+    def train(
+        self,
+        assignment: Assignment,
+        setting: Setting,
+        folder: Path,
+        on_progress: OnProgress | None,
+        keeper: Keeper | None,
+    ) -> Method:
+        """Return the trained method; files may go to `folder`. Raises as training here does."""
+
+
 def make_version(
     task: Task,
     definition: Definition,
-    lesson: Lesson,
+    lesson: Lesson | Elsewhere,
     out: Path,
     *,
     seed: int,
@@ -60,23 +72,19 @@ def make_version(
     """Train by a method from a parent, or version 0 from nothing, and write the weights of devices to `out`.
 
     `full` is the fully retrained model that some methods compress. With a `keeper`, training goes on from its last
-    state; one that does not fit is refused, and training begins anew.
+    state; one that does not fit is refused, and training begins anew. `device` is where a lesson is trained here.
 
     Raises TaskError, MethodError, RangeError, PayloadError, and Cancelled once `on_progress` answers False.
     """
-    network = task.network(seed)
-    require_trainable(network, first=parent is None)
-    table, weights = _start(network, parent)
-    teacher = None if full is None else full.snapshot.read_all()
+    assignment = Assignment(
+        definition, seed, parent.snapshot if parent else None, budget, full.snapshot if full else None
+    )
+    setting = assignment.setting(task)
 
     def trained() -> Method:
-        method = definition.make(Setting(weights, table, budget, seed, network, teacher))
-        if recipe := definition.recipe:
-            train(
-                task, network, method, lesson, recipe, seed=seed, device=device,
-                hold_statistics=parent is not None, on_progress=on_progress, keeper=keeper,
-            )  # fmt: skip
-        return method
+        if not isinstance(lesson, Lesson):
+            return lesson.train(assignment, setting, out.parent, on_progress, keeper)
+        return assignment.train(setting, task, lesson, device=device, on_progress=on_progress, keeper=keeper)
 
     try:
         method = trained()
@@ -85,16 +93,8 @@ def make_version(
         keeper.refuse(str(error))
         method = trained()
     if definition.recipe and parent is not None:
-        require_unmoved(weights, state_of(network))
-    return write_version(method.result(), parent, out, state_of(network).constants)
-
-
-def _start(network: nn.Module, parent: ExistingVersion | None) -> tuple[Table, Weights]:
-    """Return the table and weights that training starts from: the parent's, or the network's with grids chosen anew."""
-    if parent is not None:
-        return parent.snapshot.table, parent.snapshot.read_all()
-    state = state_of(network)
-    return enter_grid(state.arrays, off_grid=state.constants, constants=state.constants)[0], state.arrays
+        require_unmoved(setting.parent, state_of(setting.network))
+    return write_version(method.result(), parent, out, state_of(setting.network).constants)
 
 
 def write_version(

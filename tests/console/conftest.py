@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,9 @@ from tests.console.fleet import Visited, fleet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+PICTURES = "DIFFSERVER_TEST_PICTURES"
+"""The variable that names a folder for pictures of pages, as those of docs; without it none are taken."""
 
 FLAGS = [
     "--no-sandbox",
@@ -59,6 +64,12 @@ class Tab:
         """Open a page, and wait for its parts."""
         self.page.goto(self.url + path, wait_until="load")
         self.page.wait_for_selector("main:not(:has([aria-busy]))")
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the page, if pictures are wanted."""
+        if folder := os.environ.get(PICTURES):
+            self.page.wait_for_selector("main:not(:has([aria-busy]))")
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
     @property
     def foreign(self) -> list[str]:

@@ -19,19 +19,17 @@ from diffserver.catalog import tokens
 from diffserver.catalog.tokens import Role
 from diffserver.logs import make_log
 from diffserver.rollouts import tallies
-from diffserver.rollouts.plan import PLACES, place
 from diffserver.rollouts.target import reached
 from diffserver.settings import Settings
-from diffserver.storage import migrate
+from diffserver.storage import leases, migrate
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Attribute, Device, Report, Rollout, Tally
 from diffserver.trust.bootstrap import establish
-from diffserver.upkeep.rollouts import move_on
+from diffserver.upkeep.rollouts import LEASE, move_on
 from tests.server import factories
 from tests.server.conftest import Service, closing_engine, listening
-from tests.server.rollouts.fleet import PollingDevice, enrolled
 
 DEVICES = 10_000
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>"
@@ -49,16 +47,14 @@ class Visited:
     url: str
     tokens: dict[Role, str]
     rollout: int
-    devices: list[PollingDevice]
-    """Some that poll and do what they are told."""
 
 
 @contextmanager
-def fleet(home: Path, devices: int = DEVICES) -> Iterator[Visited]:
-    """Serve a fleet whose channel is being led from version 1 to 2."""
+def fleet(home: Path, devices: int = DEVICES, rollout_seconds: int = 3600) -> Iterator[Visited]:
+    """Serve a fleet whose channel is being led from version 1 to 2; the server looks at rollouts so often."""
     database = f"sqlite:///{home / 'server.db'}"
     objects = (home / "objects").as_uri()
-    settings = replace(Settings.under(home), database=database, objects=objects, rollout_seconds=3600)
+    settings = replace(Settings.under(home), database=database, objects=objects, rollout_seconds=rollout_seconds)
     with closing_engine(database) as engine:
         migrate.upgrade(engine)
         establish(engine, settings)
@@ -72,10 +68,9 @@ def fleet(home: Path, devices: int = DEVICES) -> Iterator[Visited]:
         versions = service.publish_chain(1)
         with writing(told) as session:
             _enrol(session, devices, versions[1].digest, versions[0].digest)
-        polling = _polling(service)
-        rollout = _in_rollout(service, polling)
+        rollout = _in_rollout(service)
         with listening(app) as url:
-            yield Visited(service, url, secrets, rollout, polling)
+            yield Visited(service, url, secrets, rollout)
 
 
 def _enrol(session: Session, devices: int, digest: str, before: str) -> None:
@@ -121,15 +116,7 @@ def _field(device: str, digest: str, chance: random.Random, about: dict[str, obj
     return about | {"device_id": device, "stage": "field", "to_digest": digest, "errors": errors, "total": 40}
 
 
-def _polling(service: Service) -> list[PollingDevice]:
-    """Devices of which the first stage of the first rollout comes to two at least."""
-    found: list[PollingDevice] = []
-    while sum(place(1, device.id) < PLACES // 10 for device in found) < 2:
-        found += enrolled(service, 5)
-    return found
-
-
-def _in_rollout(service: Service, polling: list[PollingDevice]) -> int:
+def _in_rollout(service: Service) -> int:
     """Publish version 2 in stages, and let the first stage's devices install it and count in the field."""
     candidate = service.record(factories.update("v1", "v2", 2)).id
     way = {"stages": ["10%", "50%", "100%"], "conditions": {"margin": 0.5}}
@@ -139,9 +126,7 @@ def _in_rollout(service: Service, polling: list[PollingDevice]) -> int:
         assert rollout is not None
         come = reached(rollout)
         ids = session.scalars(select(Device.id).order_by(Device.id)).all()
-    for one in polling:
-        one.poll()
-    took = [device for device in ids if come.has(device, ()) and device not in {one.id for one in polling}]
+    took = [device for device in ids if come.has(device, ())]
     install(service, took, rollout)
     chance, about = random.Random(2), {"downloaded_bytes": 0, "created_at": utc_now()}
     fresh = [device for device in took if int(device, 16) < 2000]
@@ -151,6 +136,7 @@ def _in_rollout(service: Service, polling: list[PollingDevice]) -> int:
             with writing(service.engine) as session:
                 session.execute(insert(Report), [_field(device, digest, chance, about) for device in side])
         move_on(service.engine, service.keyring, "test")
+    leases.release(service.engine, LEASE, "test")  # from now on the server itself looks
     return rollout.id
 
 

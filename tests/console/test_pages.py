@@ -1,17 +1,13 @@
-"""Every page in Chromium, with a fleet of 10,000: it opens, escapes, is accessible and light; one story by mouse."""
+"""Every page in Chromium, with a fleet of 10,000: it opens, escapes, is accessible and light."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select
 
-from diffserver.storage.database import reading
-from diffserver.storage.tables import Device
 from tests.console.conftest import Open
-from tests.console.fleet import DEVICES, HOSTILE, Visited
-from tests.server import factories
+from tests.console.fleet import HOSTILE, Visited
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -111,42 +107,6 @@ def test_a_viewer_sees_no_way_to_change_anything(tab: Open) -> None:
     for path in ("/", "/console/rollouts", "/console/rollouts/1"):
         seen.open(path)
         assert seen.page.locator("main a.button, main button, main a:has-text('recall')").count() == 0
-
-
-def test_the_story_by_mouse(tab: Open, visited: Visited) -> None:
-    """A rollout is under way: it is watched, aborted, and the devices return."""
-    seen = tab("publisher")
-    page = seen.page
-    page.get_by_role("link", name="Rollouts", exact=True).click()
-    page.get_by_role("link", name=str(visited.rollout), exact=True).click()
-    assert "10%" in page.inner_text("ol.stages li.now")
-    assert page.locator("svg.chart[role=img]").count() == 1, "the gate's interval"
-    page.get_by_role("link", name="Pause").click()
-    page.get_by_label("Why, for the record").fill("lunch")
-    page.get_by_role("button", name="Pause").click()
-    assert "lunch" in page.inner_text("main")
-    page.get_by_role("link", name="Resume").click()
-    page.get_by_role("button", name="Resume").click()
-    page.get_by_role("link", name="Abort").click()
-    with reading(visited.service.engine) as session:
-        stands = factories.digest("v1")
-        elsewhere = session.scalar(select(func.count()).where(Device.digest != stands)) or 0
-    assert 0 < elsewhere < DEVICES
-    assert f"{elsewhere:,}" in page.inner_text(".figures")
-    page.get_by_role("button", name="Abort").click()
-    assert "aborted" in page.inner_text("main")
-    moved = next(device for device in visited.devices if device.heard[-1] == 2)
-    assert moved.poll()["version"] == 1
-    seen.open(f"/console/devices/{moved.id}")
-    assert "Runs version\n1" in page.inner_text(".figures")
-    page.get_by_role("link", name="Rollouts", exact=True).click()
-    page.get_by_role("link", name="Start a rollout of speech").click()
-    page.get_by_label("Version", exact=True).select_option("2")
-    page.get_by_label("Stages").fill("5%,100%")
-    page.get_by_role("button", name="Start").click()
-    assert "5%" in page.inner_text("ol.stages li.now")
-    page.get_by_role("button", name="Sign out").click()
-    page.wait_for_selector("text=An operator's token")
 
 
 def test_an_act_of_a_viewer_is_refused(visited: Visited, chromium: Browser) -> None:

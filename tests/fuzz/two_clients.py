@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffclient.diff.apply import apply
-from diffclient.diff.apply_chunk import change, regrid
+from diffclient.diff.apply_chunk import change, prepare
 from diffclient.diff.streams import Source, chunks
 from diffclient.errors import PayloadError, PayloadTooNew, RangeError, WrongParent
 from diffclient.payload.decode import decode, open_payload
@@ -73,7 +73,7 @@ class Parent:
                 for start, stop in chunks(before.size):
                     piece = next(pieces)
                     if source.touches(index):
-                        regrid(weights[index][start:stop], before, after)
+                        prepare(weights[index][start:stop], before, after, source.first_scaled(index))
                         change(weights[index][start:stop], after, source, piece)
             assert next(pieces, self) is self, "more pieces than chunks"
         except ERRORS as error:

@@ -27,7 +27,7 @@ from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Candidate, SavedState, Training
 from tests.hostile.doomed_worker import HANGS
-from tests.hostile.with_workers import ROOT, Home, wait_for
+from tests.hostile.with_workers import ROOT, Home, alive, children, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -199,3 +199,34 @@ def test_a_training_is_cancelled_at_once_in_any_phase_and_for_good(site: Site, p
     assert site.worker().wait(60) == 0
     assert (site.candidates()[before:], site.states()) == ([], 0)
     assert site.home.training(number).state == "cancelled"
+
+
+def test_another_number_of_processes_goes_on_where_a_worker_and_its_processes_die(site: Site) -> None:
+    before, number, hung = len(site.candidates()), site.submit(device="cpu,cpu"), site.hung()
+    worker = site.worker(f"{ROW}@9!", "hang")
+    wait_for(lambda: site.hung() > hung)
+    processes = children(worker.pid)
+    assert len(processes) >= 2
+    worker.kill()
+    worker.wait(60)
+    wait_for(lambda: not any(map(alive, processes)), 15)
+    with writing(site.engine) as session:
+        training = training_queue.find(session, number)
+        training.spec = {**training.spec, "device": "cpu,cpu,cpu"}
+    site.expire()
+    assert site.worker().wait(90) == 0
+    assert site.home.training(number).state == "done"
+    assert site.resumed(number) == ["1-sparse goes on from step 9"]
+    assert (len(site.candidates()) - before, site.states()) == (1, 0)
+
+
+def test_a_stop_of_the_whole_group_puts_a_training_of_several_processes_back(site: Site) -> None:
+    number = site.submit(device="cpu,cpu", parameters={"steps": "100000"})
+    worker = site.worker()
+    wait_for(lambda: site.home.training(number).message.startswith("step "))
+    for pid in (*children(worker.pid), worker.pid):
+        os.kill(pid, signal.SIGTERM)
+    worker.wait(30)
+    assert (site.home.training(number).state, site.home.training(number).error) == ("queued", None)
+    with writing(site.engine) as session:
+        training_queue.cancel(session, number)

@@ -42,6 +42,8 @@ def change(payload: Payload, number: int, tensor: Tensor, stream: Stream, data: 
     old = [int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width)]
     if tensor.grid is not None and after.grid not in (None, tensor.grid):
         old = [coarsened(bits, tensor.grid, after.grid) for bits in old]
+    if stream.alpha != ONE:
+        old = [scaled(bits, after.grid, stream.alpha) for bits in old]
     return b"".join(rule(bits, value(position)).to_bytes(width, "little") for position, bits in enumerate(old))
 
 
@@ -108,6 +110,11 @@ def coarsened(bits: int, old: int, new: int) -> int:
     if abs(units) > 1 << 24:
         raise RangeError("the parent's weight is not on its grid")
     return to_bits(round(units / Fraction(2) ** (old - new)) / Fraction(2) ** new, "F32")
+
+
+def scaled(bits: int, grid: int | None, alpha: int) -> int:
+    """The bits of a weight that exact scales before it adds anything: F32 on a grid, or I8."""
+    return int8(bits, 0, alpha, ONE) if grid is None else on_grid(bits, 0, alpha, ONE, grid)
 
 
 def on_grid(bits: int, value: int, alpha: int, beta: int, grid: int) -> int:

@@ -40,6 +40,7 @@ BASES: Mapping[str, Sample] = {
     "hashed": sample("hashed", HASHED, MODEL, {"weight": Part(levels=[4, -1, 0], step=9)}, seed=3),
     "exact": sample("exact", EXACT, MODEL, {"weight": Part({4: 3}), "x.i8": Part({1: 5, 2: -1})}),
     "free": sample("format 3", EXACT, MODEL, {"weight": Part({4: 3}, grid=3), "x.i8": Part({1: 5})}, version=3),
+    "scaled": sample("format 4", EXACT, MODEL, {"weight": Part({4: 3}, alpha=3), "x.i8": Part(alpha=0)}, version=4),
     "classes": sample("classes", SPARSE, TABLE_OF_ROWS, {"rows": CLASSES}),
     "words": sample("words", SPARSE, MODEL, {"weight": Part({n: n * n + 1 for n in range(10)})}, lanes=1),
     "nothing": sample("nothing is touched", SPARSE, MODEL, {}),

@@ -26,6 +26,8 @@ class Stream(NamedTuple):
 
     step: int
     exponent: int
+    alpha: int
+    """exact: the factor by which the weights are scaled first."""
     numbers: dict[int, int]
     """sparse: level of every position that has one; exact: difference of ordinals."""
     levels: list[int]
@@ -64,7 +66,7 @@ def decode(data: bytes, table: Sequence[Tensor], parent_digest: str) -> Payload:
     )
     coder.symbols.end()
     coder.bits.end()
-    return Payload(header.kind, header.alpha, header.beta, header.seed, streams, after, header.version == 3)
+    return Payload(header.kind, header.alpha, header.beta, header.seed, streams, after, header.version >= 3)
 
 
 class Coder(NamedTuple):
@@ -90,7 +92,7 @@ def stream(coder: Coder, tensor: Tensor, layout: Layout, kind: int) -> Stream:
         numbers = dict(changes(coder, tensor, layout))
     for value in levels or numbers.values():
         check_value(value, tensor, layout, kind)
-    return Stream(layout.step, layout.exponent, numbers, levels)
+    return Stream(layout.step, layout.exponent, layout.alpha, numbers, levels)
 
 
 def changes(coder: Coder, tensor: Tensor, layout: Layout) -> Iterator[tuple[int, int]]:

@@ -29,6 +29,8 @@ class Part:
     exponent: int = 0
     grid: int = 0
     """Format 3: 0 keeps the grid, 1 takes the tensor off it, 2 makes it coarser by a bit, 3 by two …"""
+    alpha: int = 16
+    """Format 4: sixteenths of the weights that are kept before anything is added."""
     every: bool = False
     """With B = 1: where some weight of a chunk changes, every weight gets a value, most of them 0."""
     widths: tuple[int, ...] = ()
@@ -67,9 +69,15 @@ def document(
         lines=tuple(number for _, part in touched for number in (*part.rows, *part.columns)),
         steps=tuple(part.step for _, part in touched) if kind != EXACT else (),
         exponents=tuple(part.exponent for tensor, part in touched if tensor.half) if kind != EXACT else (),
-        grids=tuple(part.grid for tensor, part in touched if tensor.grid is not None) if version == 3 else (),
+        grids=tuple(part.grid for tensor, part in touched if tensor.grid is not None) if version >= 3 else (),
+        alphas=tuple(part.alpha for tensor, part in touched if scalable(tensor, part)) if version == 4 else (),
         uses=tuple(uses), counts=tuple(counts), runs=tuple(runs),
     )  # fmt: skip
+
+
+def scalable(tensor: Tensor, part: Part) -> bool:
+    """Whether format 4 has a factor for the tensor: on a grid after the diff, or I8."""
+    return tensor.dtype == "I8" or (tensor.grid is not None and part.grid != 1)
 
 
 Cell = list[tuple[int, ...]]

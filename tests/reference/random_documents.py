@@ -29,7 +29,7 @@ def payload(chance: Random, tensors: Sequence[Tensor], parent: str) -> Document:
     """A sound payload for this table."""
     kind = chance.choice([SPARSE, HASHED, EXACT])
     touched = [allowed(kind, each) and chance.random() < 0.7 for each in tensors]
-    version = 3 if kind == EXACT and chance.random() < 0.5 else 2
+    version = chance.choice([2, 3, 4]) if kind == EXACT else 2
     parts = [part(chance, kind, each, version) if touch else None for each, touch in zip(tensors, touched, strict=True)]
     lanes = chance.randint(1, 9) if chance.random() < 0.9 else chance.randint(1, 300)
     alpha, beta = (ONE, ONE) if kind == EXACT else (factor(chance), factor(chance))
@@ -55,13 +55,14 @@ def grid_code(chance: Random, grid: int) -> int:
 
 def part(chance: Random, kind: int, each: Tensor, version: int) -> Part:
     """What is done to a tensor."""
-    code = grid_code(chance, each.grid) if version == 3 and each.grid is not None else 0
+    code = grid_code(chance, each.grid) if version >= 3 and each.grid is not None else 0
     step = 1 if kind == EXACT else chance.choice([1, chance.randint(1, 40), chance.randint(1, 1 << 24)])
     limit = (1 << (24 if each.half else 25)) // step
     if kind == EXACT and (each.grid is None or code == 1):
         limit = (1 << BITS[each.dtype] - 1) - 1
     limit = chance.choice([limit, min(limit, 20), min(limit, 300)])
     fields: dict[str, Any] = {"step": step, "widths": widths(chance), "grid": code}
+    fields["alpha"] = chance.choice([16, 0, chance.randint(0, 16)]) if version == 4 else 16
     fields["exponent"] = chance.choice([chance.randint(5, 20), chance.randint(-100, 126)]) if each.half else 0
     if kind == HASHED:
         buckets = chance.randint(1, min(each.size, 40))

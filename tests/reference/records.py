@@ -24,7 +24,7 @@ CHUNK = 1_048_320
 ONE = 65536
 SPARSE, HASHED, EXACT = 1, 2, 3
 BITS = {"F32": 32, "F16": 16, "BF16": 16, "F64": 64, "I8": 8, "I16": 16, "I32": 32, "I64": 64, "U8": 8, "BOOL": 8}
-FORMATS = ((2, SPARSE), (2, HASHED), (2, EXACT), (3, EXACT))
+FORMATS = ((2, SPARSE), (2, HASHED), (2, EXACT), (3, EXACT), (4, EXACT))
 HEADER = struct.Struct("<4sBB8siiIIH3I")
 
 
@@ -68,6 +68,8 @@ class Layout:
     """By class, then gaps, patterns, values in their contexts; or gaps, values; or values."""
     grid: int | None = None
     """The tensor's exponent from this version on; None off the grid."""
+    alpha: int = ONE
+    """exact: the factor by which the weights are scaled first."""
     counts: tuple[int, ...] = ()
     """sparse and exact: blocks that hold a change, by chunk and class; hashed: one entry, the number of buckets."""
 
@@ -166,8 +168,11 @@ def read_records(content: bytes, table: Sequence[Tensor], kind: int, version: in
         demand(-100 <= layout.exponent <= 126, "exponent out of range")
     for tensor, layout in touched:
         layout.grid = tensor.grid
-        if version == 3 and tensor.grid is not None:
+        if version >= 3 and tensor.grid is not None:
             layout.grid = read_grid(numbers, tensor.grid)
+    for tensor, layout in touched:
+        if version == 4 and (layout.grid is not None or tensor.dtype == "I8"):
+            layout.alpha = numbers.within(0, 16, "alpha") * ONE // 16
     for _, layout in touched:
         layout.books = tuple(read_books(numbers, books, layout, kind) for _ in range(layout.classes))
     for tensor, layout in touched:

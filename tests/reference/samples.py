@@ -98,6 +98,27 @@ def new_grid_chunks() -> Sample:
     return sample("exact, format 3: a new grid for a tensor of two chunks", EXACT, table, parts, version=3)
 
 
+def scaled() -> Sample:
+    """Halves in both directions, weights forgotten, weights on a new grid; no factor where a tensor leaves its own."""
+    units = struct.pack("<9f", *(number * 2.0**-20 for number in (0, 1, 2, 3, -1, -2, -3, 5, -5)))
+    parts = {
+        "coarser": Part(scattered(63, 2, 6), grid=6, alpha=5),
+        "leaves": Part({0: 1 << 30}, grid=1, widths=WIDE),
+        "rounded": Part({7: 2, 8: 2}, alpha=8),
+        "stays": Part({2: -5}, alpha=0),
+    }
+    return sample("exact, format 4: scaled on grids", EXACT, FREE, parts, given={"rounded": units}, version=4)
+
+
+def scaled_int8() -> Sample:
+    """Around the end of int8, halves, and a chunk without changes that is scaled all the same."""
+    parts = {
+        "large": Part({0: 127, 1: -128, 2: 5, 3: 1, 4: 1, 5: 1, 6: 1}, alpha=8),
+        "small": Part({1: 3}, every=True),
+    }
+    return sample("exact, format 4: int8 scaled, two chunks", EXACT, LARGE, parts, version=4)
+
+
 def hashed() -> Sample:
     """Two tensors on the grid, as many buckets as weights, and one."""
     parts = {
@@ -190,4 +211,6 @@ SAMPLES: Mapping[str, Callable[[], Sample]] = {
     "exact-late-chunk": late_chunk,
     "exact-new-grids": new_grids,
     "exact-new-grid-chunks": new_grid_chunks,
+    "exact-scaled": scaled,
+    "exact-scaled-chunks": scaled_int8,
 }  # fmt: skip

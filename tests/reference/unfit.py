@@ -59,6 +59,8 @@ UNFIT: Mapping[str, Sample] = {
     "exact off the bottom of a new grid": grid(-TOP, EXACT, Part({0: -(1 << 24)}, grid=10), version=3),
     "exact to -0 off the grid that it leaves": grid(1, EXACT, Part({0: -0x35800001}, grid=1), version=3),
     "exact, a parent beyond its grid": grid(2 * TOP, EXACT, Part(grid=9), version=3),
+    "exact, scaled, off the top of the grid": grid(TOP, EXACT, Part({0: TOP}, alpha=1), version=4),
+    "exact, scaled, a parent beyond its grid": grid(2 * TOP, EXACT, Part(alpha=15), version=4),
     "off the top of the grid": grid(TOP, SPARSE, Part({0: 1})),
     "off the bottom of the grid": grid(-TOP, SPARSE, Part({0: -1})),
     "off the grid by a half": grid(TOP - 1, SPARSE, Part({0: 5}), beta=ONE // 2),

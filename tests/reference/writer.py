@@ -62,7 +62,9 @@ class Document:
     steps: tuple[int, ...] = ()
     exponents: tuple[int, ...] = ()
     grids: tuple[int, ...] = ()
-    """Format 3: codes of the touched tensors on a grid."""
+    """Formats 3 and 4: codes of the touched tensors on a grid."""
+    alphas: tuple[int, ...] = ()
+    """Format 4: sixteenths of the touched tensors that are then on a grid, or I8."""
     uses: tuple[int, ...] = ()
     """Numbers of the touched tensors' codebooks."""
     counts: tuple[int, ...] = ()
@@ -100,7 +102,7 @@ def content(document: Document) -> bytes:
         parts += [leb(len(book.widths)), zigzag(book.start), *map(leb, book.widths), *map(leb, book.frequencies)]
     parts += [*map(leb, document.blocks), *map(leb, document.classes), *map(leb, document.lines)]
     parts += [*map(leb, document.steps), *map(zigzag, document.exponents), *map(leb, document.grids)]
-    parts += [*map(leb, document.uses), *map(leb, document.counts)]
+    parts += [*map(leb, document.alphas), *map(leb, document.uses), *map(leb, document.counts)]
     return b"".join(parts)
 
 

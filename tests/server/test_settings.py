@@ -49,6 +49,7 @@ def test_reads_every_variable(tmp_path: Path) -> None:
         "DIFFSERVER_REMEMBERED_DEVICES": "8",
         "DIFFSERVER_DRAIN_SECONDS": "9",
         "DIFFSERVER_REDIRECTS": "1",
+        "DIFFSERVER_LOG_IDLE_POLLS": "1",
         "DIFFSERVER_REPORTS_PER_HOUR": "1",
         "DIFFSERVER_REPORTS_PER_DAY": "2",
         "DIFFSERVER_WRONG_TOKENS": "3",
@@ -67,8 +68,8 @@ def test_reads_every_variable(tmp_path: Path) -> None:
     }
     assert Settings.from_environment(environment) == Settings(
         tmp_path, "postgresql+psycopg://user:pass@db/diffs", "s3://bucket/prefix", "0.0.0.0", 9000, 60, 7, 2048, 4096,
-        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, True, Quotas(1, 2, 3),
-        Retention(4, 5, 6, 7, 8, 9, 10, 11, 12), Webhook("https://hooks.example.org/a/path", SECRET),
+        ("/tasks/one.py", "/tasks/two.py:Two"), Path("/keys"), 30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, True, True,
+        Quotas(1, 2, 3), Retention(4, 5, 6, 7, 8, 9, 10, 11, 12), Webhook("https://hooks.example.org/a/path", SECRET),
     )  # fmt: skip
 
 
@@ -180,6 +181,10 @@ def reads_of_the_environment(code: str) -> Iterator[int]:
         if isinstance(node, ast.keyword) and node.arg == "env"
         for inner in ast.walk(node)
     }
+    # What a library is to find there is set, not read.
+    handed_on |= {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "setdefault"
+    }
     for node in ast.walk(tree):
         named = {getattr(node, part, None) for part in ("attr", "id", "name")}
         if named & {"environ", "environb", "getenv", "getenvb"} and id(node) not in handed_on:
@@ -192,6 +197,7 @@ def reads_of_the_environment(code: str) -> Iterator[int]:
         ("import os\nos.environ['A']", [2]),
         ("from os import getenv\n", [1]),
         ("import os\nrun(words, env=os.environ | {})", []),
+        ("import os\nos.environ.setdefault('A', 'b')", []),
     ],
 )
 def test_reads_are_found(code: str, lines: list[int]) -> None:

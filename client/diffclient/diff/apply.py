@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffclient.diff.apply_chunk import change, regrid
+from diffclient.diff.apply_chunk import change, prepare
 from diffclient.diff.hashing_writer import Writer
 from diffclient.diff.streams import CHUNK, Piece, Source, chunks
 from diffclient.errors import RangeError
@@ -73,7 +73,7 @@ def _combine(weights: Array, steps: Sequence[Step], index: int) -> None:
             continue
         before, after = step.before[index], step.after[index]
         try:
-            regrid(weights, before, after)
+            prepare(weights, before, after, step.source.first_scaled(index))
             change(weights, after, step.source, piece)
         except RangeError as error:
             raise RangeError(f"{after.name}: {error}") from error

@@ -22,21 +22,26 @@ BLOCK = 1 << 15
 """Weights that are combined at once where all of them change, so that intermediate results stay in the cache."""
 
 
-def regrid(weights: Array, before: TensorSpec, after: TensorSpec) -> None:
-    """Round a chunk of weights (flat) to its tensor's new grid, if there is one, in place.
+def prepare(weights: Array, before: TensorSpec, after: TensorSpec, alpha: int) -> None:
+    """Round a chunk of weights (flat) to its tensor's new grid, if there is one, and scale them by `alpha`, in place.
 
     Raises RangeError if they are not on the grid that they leave.
     """
-    if before.grid is not None and after.grid is not None and before.grid != after.grid:
-        for start in range(0, weights.size, BLOCK):
-            block = slice(start, start + BLOCK)
+    regrids = before.grid is not None and after.grid is not None and before.grid != after.grid
+    if not regrids and alpha == ONE:
+        return
+    for start in range(0, weights.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        if before.grid is not None and after.grid is not None and regrids:
             weights[block] = arithmetic.coarsen(weights[block], before.grid, after.grid)
+        if alpha != ONE:
+            weights[block] = _scaled(weights[block], after.grid, alpha)
 
 
 def change(weights: Array, spec: TensorSpec, source: Source, piece: Piece | None) -> None:
     """Combine a chunk of weights (flat) of a tensor that `source` touches with its piece, in place.
 
-    A tensor that leaves its grid went through `regrid` before, and `spec` is what it is then.
+    The weights went through `prepare` before, and `spec` is what the tensor is then.
     Where no factor scales the weights, those that the piece does not name are not read. Raises RangeError.
     """
     scaled = source.kind != "exact" and source.alpha != ONE
@@ -52,6 +57,12 @@ def change(weights: Array, spec: TensorSpec, source: Source, piece: Piece | None
     for start in range(0, weights.size, BLOCK):
         block = slice(start, start + BLOCK)
         weights[block] = rule(weights[block], values[block])
+
+
+def _scaled(weights: Array, grid: int | None, alpha: int) -> Array:
+    if grid is None:
+        return arithmetic.scale(weights.astype(np.int32), alpha).astype(np.int8)
+    return arithmetic.from_grid(arithmetic.scale(arithmetic.to_grid(weights, grid), alpha), grid)
 
 
 def _changed(piece: Piece) -> tuple[npt.NDArray[np.int64], Values]:

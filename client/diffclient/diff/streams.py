@@ -69,6 +69,8 @@ class Exact:
     """int64[k], flat (C order), strictly increasing."""
     deltas: Values
     """int64[k], never 0: differences of `ordinals`, or of grid units where there is a grid (the new one, if it is)."""
+    alpha: int = ONE
+    """16.16 fixed-point factor, 0 to 1, by which all weights of a tensor that `may_scale` are scaled first."""
 
     def part(self, start: int, stop: int) -> Part:
         """Return the changes from position `start` up to `stop`."""
@@ -83,6 +85,8 @@ class Computed:
     """The tensor's weights."""
     compute: Callable[[int, int], npt.NDArray[np.signedinteger[Any]]]
     """Return the deltas from one position up to another, 0 where nothing changes."""
+    alpha: int = ONE
+    """As in `Exact`."""
 
     def part(self, start: int, stop: int) -> Part:
         """Return the changes from position `start` up to `stop`."""
@@ -136,6 +140,9 @@ class Source(Protocol):
     def touches(self, tensor: int) -> bool:
         """Tell whether tensor number `tensor` has a stream."""
 
+    def first_scaled(self, tensor: int) -> int:
+        """Return the 16.16 fixed-point factor by which exact scales a tensor's weights before it adds anything."""
+
     def pieces(self, table: Table) -> Iterator[Piece | None]:
         """Yield a piece for every chunk of every tensor, in order; None where nothing is added.
 
@@ -170,6 +177,11 @@ class Diff:
         """Tell whether tensor number `tensor` has a stream."""
         return self.streams[tensor] is not None
 
+    def first_scaled(self, tensor: int) -> int:
+        """Return the 16.16 fixed-point factor by which exact scales a tensor's weights before it adds anything."""
+        stream = self.streams[tensor]
+        return stream.alpha if isinstance(stream, Exact | Computed) else ONE
+
     def pieces(self, table: Table) -> Iterator[Piece | None]:
         """Yield a piece for every chunk of every tensor, in order; None where nothing is added."""
         for index, (spec, stream) in enumerate(zip(table, self.streams, strict=True)):
@@ -179,6 +191,11 @@ class Diff:
                 yield from spread(stream, self.seed, index, spec)
             else:
                 yield from _cut(stream, spec.size)
+
+
+def may_scale(spec: TensorSpec) -> bool:
+    """Tell whether an exact diff may scale the tensor's weights, which are integers then."""
+    return spec.grid is not None or spec.dtype == "I8"
 
 
 def numbers(stream: Stream) -> Values:

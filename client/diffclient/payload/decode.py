@@ -13,9 +13,10 @@ import numpy as np
 from diffclient.diff.streams import Diff, Exact, Grids, Kind, Piece, Sparse, Stream, chunks, spread
 from diffclient.errors import PayloadError
 from diffclient.payload import frame, records
-from diffclient.payload.frame import Frame
+from diffclient.payload.frame import FREE, Frame
 from diffclient.payload.read_runs import Sections
 from diffclient.payload.records import Layout, Records
+from diffclient.tensors.arithmetic import ONE
 from diffclient.tensors.tensor_table import Table, TensorSpec, regridded
 
 
@@ -31,7 +32,7 @@ def decode(data: bytes, table: Table, parent_digest: str) -> Diff:
 def open_payload(data: bytes, table: Table, parent_digest: str) -> Payload:
     """Return a payload with checked header and records; raises like `decode`."""
     header = frame.read(data, len(table), parent_digest)
-    payload_records = records.read(header.records, header.kind, table, regrids=header.version == frame.FREE)
+    payload_records = records.read(header.records, header.kind, table, header.version)
     if (header.lanes > 0) != any(payload_records.layouts):
         raise PayloadError("a payload has lanes if and only if it touches a tensor")
     return Payload(header, payload_records, table)
@@ -44,14 +45,19 @@ class Payload:
         self._frame, self._records = frame, payload_records
         self.kind: Kind = frame.kind
         self.alpha, self.beta = frame.alpha, frame.beta
-        self.grids: Grids = payload_records.grids or {}
-        self.nonfinite = payload_records.grids is not None
+        self.grids: Grids = payload_records.grids
+        self.nonfinite = frame.version >= FREE
         self.table_after = regridded(table, self.grids)
         """The table of the version that the diff makes."""
 
     def touches(self, tensor: int) -> bool:
         """Tell whether tensor number `tensor` has a stream."""
         return self._records.layouts[tensor] is not None
+
+    def first_scaled(self, tensor: int) -> int:
+        """Return the 16.16 fixed-point factor by which exact scales a tensor's weights before it adds anything."""
+        layout = self._records.layouts[tensor]
+        return ONE if layout is None else layout.alpha
 
     def pieces(self, table: Table) -> Iterator[Piece | None]:
         """Yield each chunk's changes, None where it has none; raises PayloadError when decoding reaches an error."""
@@ -86,6 +92,6 @@ class Payload:
                 places.append(positions + start)
                 numbers.append(changes[1][changes[1] != 0])
         if self.kind == "exact":
-            return Exact(np.concatenate(places), np.concatenate(numbers))
+            return Exact(np.concatenate(places), np.concatenate(numbers), layout.alpha)
         levels = np.concatenate(numbers).astype(np.int32)
         return Sparse(np.concatenate(places), levels, layout.step, layout.exponent)

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from diffclient.diff.streams import Computed, Diff, Exact, Hashed, Positions, Sparse, Stream, chunks, numbers
+from diffclient.diff.streams import Computed, Diff, Exact, Hashed, Positions, Sparse, Stream, chunks, may_scale, numbers
 from diffclient.errors import PayloadError
-from diffclient.payload import bits, choose_coding, frame, rans, records
+from diffclient.payload import bits, choose_coding, frame, own_alphas, rans, records
 from diffclient.payload.bits import Fields, Widths
 from diffclient.payload.choose_coding import Coding
 from diffclient.payload.codebook import Integers
 from diffclient.payload.read_runs import value_range
 from diffclient.payload.records import Layout, Records
-from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
+from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT, ONE
 from diffclient.tensors.tensor_table import Table, TensorSpec, regridded
 
 STREAMS = {"sparse": Sparse, "hashed": Hashed, "exact": Exact | Computed}
@@ -56,7 +56,7 @@ def _chosen(diff: Diff, table: Table) -> tuple[Coding, bytes]:
     check(diff, table)
     touched = [(spec, stream) for spec, stream in zip(table, diff.streams, strict=True) if stream is not None]
     coding = choose_coding.choose(touched)
-    return coding, records.write(_records(coding, diff), diff.kind, table)
+    return coding, records.write(_records(coding, diff), diff.kind, table, _version(diff))
 
 
 def _lanes(coding: Coding, symbols: int) -> int:
@@ -68,15 +68,18 @@ def _records(coding: Coding, diff: Diff) -> Records:
 
     def layout(stream: Stream) -> Layout:
         plan, books = next(plans)
-        step, exponent = (stream.step, stream.exponent) if isinstance(stream, Sparse | Hashed) else (1, None)
-        return Layout(plan.block, step, exponent, plan.classes, books, plan.counts)
+        if isinstance(stream, Sparse | Hashed):
+            return Layout(plan.block, stream.step, stream.exponent, plan.classes, books, plan.counts)
+        return Layout(plan.block, 1, None, plan.classes, books, plan.counts, stream.alpha)
 
     layouts = tuple(None if stream is None else layout(stream) for stream in diff.streams)
-    return Records(coding.books, layouts, diff.grids if _version(diff) == frame.FREE else None)
+    return Records(coding.books, layouts, diff.grids)
 
 
 def _version(diff: Diff) -> int:
     """Return the earliest format that has what the diff needs."""
+    if any(isinstance(stream, Exact | Computed) and stream.alpha != ONE for stream in diff.streams):
+        return frame.SCALED
     return frame.FREE if diff.grids or diff.nonfinite else frame.PLAIN
 
 
@@ -133,6 +136,8 @@ def _check_numbers(spec: TensorSpec, stream: Stream, diff: Diff) -> None:
             raise PayloadError(f"{spec.name}: an exponent is for F16 and BF16, and needed there")
         if not 0 < step <= LIMIT or not GRID_MIN <= (stream.exponent or 0) <= GRID_MAX:
             raise PayloadError(f"{spec.name}: step or exponent out of range")
+    elif stream.alpha != ONE and not (may_scale(spec) and stream.alpha in range(0, ONE, own_alphas.UNIT)):
+        raise PayloadError(f"{spec.name}: alpha is a whole number of sixteenths, up to 1, and for integers only")
     low, high = value_range(spec, diff.kind, step)
     parts = [numbers(stream)] if not isinstance(stream, Computed) else (stream.part(*c)[1] for c in chunks(spec.size))
     for values in parts:

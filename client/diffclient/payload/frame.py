@@ -17,12 +17,14 @@ from diffclient.payload.rans import LANE_LIMIT
 from diffclient.tensors.arithmetic import FACTOR_LIMIT, ONE
 
 MAGIC = b"NDIF"
-PLAIN, FREE = 2, 3
-"""The formats: in the later one, tensors may leave their grids, and weights off the grid need not be finite."""
+PLAIN, FREE, SCALED = 2, 3, 4
+"""The formats: from FREE on, tensors may leave their grids, and weights off the grid need not be finite; in SCALED,
+tensors have factors of their own.
+"""
 
 KINDS: dict[int, Kind] = {1: "sparse", 2: "hashed", 3: "exact"}
 CODES = {kind: code for code, kind in KINDS.items()}
-KNOWN: Mapping[int, Sequence[Kind]] = {PLAIN: tuple(KINDS.values()), FREE: ("exact",)}
+KNOWN: Mapping[int, Sequence[Kind]] = {PLAIN: tuple(KINDS.values()), FREE: ("exact",), SCALED: ("exact",)}
 """The kinds of each format."""
 
 HEADER = struct.Struct("<4sBB8siiIIHIII")

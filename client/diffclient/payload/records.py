@@ -7,7 +7,7 @@ well. The table limits the memory that a reader takes, before anything is decomp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import zstandard
@@ -15,11 +15,12 @@ import zstandard
 from diffclient.diff.bucket_hash import POSITION_LIMIT
 from diffclient.diff.streams import CHUNK, Grids, Kind, chunks
 from diffclient.errors import PayloadError
-from diffclient.payload import block_classes, leb128, new_grids
+from diffclient.payload import block_classes, leb128, new_grids, own_alphas
 from diffclient.payload.block_classes import BLOCK_LIMIT, Classes
 from diffclient.payload.codebook import BEYOND, LOWEST, RANGE_LIMIT, TOTAL, WIDTH_LIMIT, Codebook
-from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT
-from diffclient.tensors.tensor_table import HALVES, Table, TensorSpec
+from diffclient.payload.frame import FREE, SCALED
+from diffclient.tensors.arithmetic import GRID_MAX, GRID_MIN, LIMIT, ONE
+from diffclient.tensors.tensor_table import HALVES, Table, TensorSpec, regridded
 
 BOOK_LIMIT = 255
 ZSTD_LEVEL = 19
@@ -47,6 +48,8 @@ class Layout:
     """Numbers of the codebooks, class by class: gaps (not hashed), patterns (if block > 1), values (one, or three)."""
     counts: tuple[int, ...]
     """Per chunk, and in it per class, the blocks that hold a change; for hashed, the number of buckets."""
+    alpha: int = ONE
+    """16.16 fixed-point factor by which exact scales the weights first; ONE elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Records:
     books: tuple[Codebook, ...]
     layouts: tuple[Layout | None, ...]
     """One a tensor, in the table's order; None: untouched."""
-    grids: Grids | None = None
-    """New grids of touched tensors; None: the format has none."""
+    grids: Grids = field(default_factory=dict)
+    """New grids of touched tensors."""
 
 
 def scales(kind: Kind, spec: TensorSpec) -> bool:
@@ -78,8 +81,8 @@ def blocks(start: int, stop: int, block: int) -> int:
     return -((start - stop) // block)
 
 
-def write(records: Records, kind: Kind, table: Table) -> bytes:
-    """Return the bytes of the records' section."""
+def write(records: Records, kind: Kind, table: Table, version: int) -> bytes:
+    """Return the bytes of the records' section in a format."""
     touched = [(spec, layout) for spec, layout in zip(table, records.layouts, strict=True) if layout]
     numbers = [len(records.books)]
     for book in records.books:
@@ -89,16 +92,20 @@ def write(records: Records, kind: Kind, table: Table) -> bytes:
     numbers += [number for _, layout in touched if layout.classes for number in layout.classes.lines.tolist()]
     numbers += [layout.step for _, layout in touched if kind != "exact"]
     numbers += [leb128.zigzag(layout.exponent or 0) for spec, layout in touched if scales(kind, spec)]
-    if records.grids is not None:
+    if version >= FREE:
         numbers += new_grids.write(records.grids, table, records.layouts)
+    if version >= SCALED:
+        numbers += own_alphas.write(
+            regridded(table, records.grids), [each.alpha if each else None for each in records.layouts]
+        )
     numbers += [number for _, layout in touched for number in layout.books]
     numbers += [count for _, layout in touched for count in layout.counts]
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False, write_content_size=True)
     return compressor.compress(leb128.write(numbers))
 
 
-def read(section: memoryview, kind: Kind, table: Table, regrids: bool = False) -> Records:
-    """Return the records of a section, in a format with new grids or without.
+def read(section: memoryview, kind: Kind, table: Table, version: int) -> Records:
+    """Return the records of a section, in a format.
 
     Raises PayloadError unless they are whole and fit the table.
     """
@@ -112,12 +119,14 @@ def read(section: memoryview, kind: Kind, table: Table, regrids: bool = False) -
         numbers.take_signed(f"{spec.name}: exponent", GRID_MIN, GRID_MAX) if scales(kind, spec) else None
         for spec, _ in touched
     ]
-    grids = new_grids.read(numbers, table, sizes) if regrids else None
+    grids = new_grids.read(numbers, table, sizes) if version >= FREE else {}
+    alphas = own_alphas.read(numbers, regridded(table, grids), sizes) if version >= SCALED else [ONE] * len(touched)
     classed = list(zip(touched, classes, strict=True))
     book_numbers = [_books(numbers, tensor, tensor_classes, kind, books) for tensor, tensor_classes in classed]
     counts = [_counts(numbers, tensor, tensor_classes, kind) for tensor, tensor_classes in classed]
     numbers.finish()
-    layouts = iter(map(Layout, [block for _, block in touched], steps, exponents, classes, book_numbers, counts))
+    columns = ([block for _, block in touched], steps, exponents, classes, book_numbers, counts, alphas)
+    layouts = iter(map(Layout, *columns))
     return Records(books, tuple(next(layouts) if block else None for block in sizes), grids)
 
 

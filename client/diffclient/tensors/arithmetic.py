@@ -124,6 +124,11 @@ def combine(units: Ints, values: Values, alpha: int = ONE, beta: int = ONE) -> I
     return _combine(units, values, alpha, beta, -LIMIT, LIMIT)
 
 
+def scale(units: Ints, alpha: int) -> Ints:
+    """Return round_half_even(alpha × units); `alpha` is a 16.16 fixed-point number."""
+    return combine(units, np.zeros_like(units), alpha)
+
+
 def combine_int8(weights: npt.NDArray[np.int8], values: Values, alpha: int, beta: int) -> npt.NDArray[np.int8]:
     """Return `combine` for int8 weights, which are their own grid; raises RangeError outside int8."""
     return _combine(weights.astype(np.int32), values, alpha, beta, -128, 127).astype(np.int8)

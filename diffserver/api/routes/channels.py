@@ -3,14 +3,18 @@
 Moving one is left to `trust` and to rollouts.
 """
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from diffserver.api.access import Admin, Database, Keys, TokenFirst, Viewer, Writing
-from diffserver.api.answers import ChannelAnswer, Page, WayAnswer
+from diffserver.api.answers import ChannelAnswer, Page, ReachAnswer, WayAnswer
 from diffserver.api.fields import ChannelName, ModelName, VersionNumber
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.requests import ChannelChangeRequest, NewChannelRequest
 from diffserver.catalog import audit, channels, versions
+from diffserver.rollouts.plan import Conditions, stage_of
+from diffserver.rollouts.progress import foreseen
 from diffserver.storage.database import reading, writing
 from diffserver.trust import releases
 
@@ -20,6 +24,12 @@ router = APIRouter(
     route_class=TokenFirst,
     responses=declared(*CALLER, 404),
 )
+
+
+FirstStage = Annotated[str, Query(max_length=200, examples=["10%"], description="As one of a rollout's stages.")]
+Only = Annotated[
+    list[str], Query(max_length=100, examples=[["region=eu"]], description="As in a rollout's conditions.")
+]
 
 
 @router.get("")
@@ -35,6 +45,21 @@ def get_way(model: ModelName, channel: ChannelName, number: VersionNumber, engin
     """What it would take to bring the channel's devices to a version, before it is asked of them."""
     with reading(engine) as session:
         return WayAnswer.model_validate(channels.way(session, model, channel, number))
+
+
+@router.get("/{channel}/reach")
+def get_reach(
+    model: ModelName,
+    channel: ChannelName,
+    engine: Database,
+    _who: Viewer,
+    stage: FirstStage = "100%",
+    only: Only = [],  # noqa: B006  # a query parameter's default, which no one changes
+) -> ReachAnswer:
+    """How many of the channel's devices a rollout would be for, and one of its stages come to, before it begins."""
+    of_them, first = Conditions(only=tuple(only)).filter(), stage_of(stage)
+    with reading(engine) as session:
+        return ReachAnswer.model_validate(foreseen(session, model, channel, of_them, first))
 
 
 @router.post("", status_code=201, dependencies=[Writing], responses=declared(409))

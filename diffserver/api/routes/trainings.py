@@ -21,14 +21,14 @@ from diffserver.api.access import (
     numbered,
     page,
 )
-from diffserver.api.answers import CandidateAnswer, LineAnswer, Page, TrainingAnswer, VersionAnswer
+from diffserver.api.answers import CandidateAnswer, LineAnswer, LossAnswer, Page, TrainingAnswer, VersionAnswer
 from diffserver.api.fields import Name, RowId
 from diffserver.api.problems import CALLER, declared
 from diffserver.api.proofs import proof_of
 from diffserver.api.requests import PublishRequest, TrainingRequest
 from diffserver.catalog import audit, training_queue, versions
 from diffserver.catalog.admin import model_changes
-from diffserver.catalog.jobs import lines
+from diffserver.catalog.jobs import lines, losses
 from diffserver.catalog.workers import workforce
 from diffserver.errors import NotFound
 from diffserver.storage.database import reading, writing
@@ -93,6 +93,15 @@ def list_training_lines(
         training_queue.find(session, training_id)
         rows = lines.entries(session, training_id, after, limit + 1, newest)
     return page(rows, limit, LineAnswer, lambda row: row.number)
+
+
+@router.get("/trainings/{training_id}/losses", responses=declared(404))
+def list_losses(training_id: RowId, engine: Database, _who: Viewer) -> Page[LossAnswer]:
+    """The loss by step, of each training that the request takes: about 200 steps of each, evenly chosen."""
+    with reading(engine) as session:
+        training_queue.find(session, training_id)
+        rows = losses.entries(session, training_id)
+    return Page(items=[LossAnswer.model_validate(row) for row in rows], next=None)
 
 
 @router.delete("/trainings/{training_id}", dependencies=[Writing], responses=declared(404, 409))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from diffclient.diff.streams import Computed, Exact, chunks
+from diffclient.diff.streams import Computed, Exact, chunks, may_scale
 from diffclient.tensors import ordinals
+from diffclient.tensors.arithmetic import ONE, Values
 from diffclient.tensors.tensor_table import TensorSpec
+from diffserver.checkpoints.tensors import old_share
 from diffserver.checkpoints.tensors.flat import Flat
 
 HELD = 1 << 14
@@ -21,19 +19,25 @@ Stream = Exact | Computed
 
 def of_ordinals(spec: TensorSpec, old: Flat, new: Flat) -> Stream:
     """Return the stream between weights off the grid."""
-    return _stream(spec.size, lambda start, stop: ordinals.subtract(new[start:stop], old[start:stop], spec.dtype))
+    alpha = old_share.choose(spec.size, old, new) if may_scale(spec) else ONE
+    from_there = old_share.of(old, alpha)
+    return _stream(
+        spec.size, lambda start, stop: ordinals.subtract(new[start:stop], from_there[start:stop], spec.dtype), alpha
+    )
 
 
 def of_units(spec: TensorSpec, old: Flat, new: Flat) -> Stream:
     """Return the stream between weights on one grid, in its units (int32)."""
-    return _stream(spec.size, lambda start, stop: new[start:stop] - old[start:stop])
+    alpha = old_share.choose(spec.size, old, new)
+    from_there = old_share.of(old, alpha)
+    return _stream(spec.size, lambda start, stop: new[start:stop] - from_there[start:stop], alpha)
 
 
 def change_anything(stream: Stream, spec: TensorSpec) -> bool:
-    """Tell whether a stream holds a delta."""
-    return any(len(stream.part(*chunk)[0]) for chunk in chunks(spec.size))
+    """Tell whether a stream holds a delta, or scales weights."""
+    return stream.alpha != ONE or any(len(stream.part(*chunk)[0]) for chunk in chunks(spec.size))
 
 
-def _stream(size: int, compute: Callable[[int, int], npt.NDArray[np.signedinteger[Any]]]) -> Stream:
-    computed = Computed(size, compute)
-    return Exact(*computed.part(0, size)) if size <= HELD else computed
+def _stream(size: int, compute: Callable[[int, int], Values], alpha: int) -> Stream:
+    computed = Computed(size, compute, alpha)
+    return Exact(*computed.part(0, size), alpha) if size <= HELD else computed

@@ -15,6 +15,7 @@ from diffserver.cli.output import AsJson, show, warn
 
 Old = Annotated[Path, typer.Argument(help="The snapshot that the diff starts from.")]
 Out = Annotated[Path, typer.Argument(help="The file to write.")]
+WAYS_IN = "safetensors, whole or in shards, .pth, .onnx, or a folder with one of them"
 DiffFile = Annotated[Path, typer.Argument(metavar="DIFF", help="The payload, `.ndiff`.")]
 
 
@@ -25,19 +26,27 @@ def add_to(group: typer.Typer) -> None:
 
 
 def snapshot(
-    checkpoint: Annotated[Path, typer.Argument(help="A safetensors file.")], out: Out, as_json: AsJson = False
+    checkpoint: Annotated[Path, typer.Argument(help=f"A checkpoint: {WAYS_IN}.")],
+    out: Out,
+    constant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TENSOR", help="A tensor that no one trains, like a mask: it may hold infinities. Repeat."
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a checkpoint as version 0 of a line, its weights on grids.
 
-    Example: `diffserver diff snapshot model.safetensors v0.safetensors`
+    Example: `diffserver diff snapshot model.safetensors v0.safetensors --constant attention.mask`
     """
-    digest = diff_files.snapshot(checkpoint, out)
+    digest = diff_files.snapshot(checkpoint, out, constant or ())
     show({"digest": digest, "path": str(out)}, as_json, f"{out} is version {digest[:12]}.")
 
 
 def encode(
     old: Old,
-    new: Annotated[Path, typer.Argument(help="The new weights: a snapshot or a checkpoint.")],
+    new: Annotated[Path, typer.Argument(help=f"The new weights: a snapshot, or a checkpoint ({WAYS_IN}).")],
     out: Out,
     budget: Annotated[
         float | None, typer.Option(help="The most payload bytes, as a share of the fp32 bytes; without, exact.")

@@ -26,7 +26,10 @@ Parameters = Annotated[
     typer.Option("--set", help="A parameter of the recipe, learning_rate=0.002, as in an experiment. Repeatable."),
 ]
 Accelerator = Annotated[
-    str, typer.Option("--accelerator", help="What it is trained on: auto, cpu, cuda, or cuda:N, one of several.")
+    str,
+    typer.Option(
+        "--accelerator", help="What it is trained on: auto, cpu, cuda, cuda:N, several as cuda:0,cuda:1, or cuda:all."
+    ),
 ]
 Priority = Annotated[int, typer.Option("--priority", min=-1000, max=1000, help="Trainings of a higher one come first.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Submit only; do not wait for the candidate.")]

@@ -22,6 +22,9 @@ router = APIRouter(route_class=ConsoleRoute)
 SHOWN, BESIDE = 25, 6
 """Candidates on a page, and the most that stand side by side."""
 
+NOBODY = {"devices": 0, "stage": 0}
+"""Whom a version reaches in a channel that is not there yet."""
+
 
 @router.get("/console/candidates")
 async def candidates(who: Operator, model: str = "", after: int = 0) -> Response:
@@ -53,12 +56,15 @@ async def confirm(who: Operator, candidate_id: RowId) -> Response:
     typed = who.request.query_params
     try:
         plan = plan_of(typed)
+        terms = plan.terms()
     except DiffServerError as error:
         return await _page(who, candidate_id, typed, error)
     found = await who.get(f"/v1/candidates/{candidate_id}")
     channels = (await who.get(f"/v1/models/{found['model']}/channels"))["items"]
     channel = next((row for row in channels if row["name"] == plan.channel), None)
-    return who.show("candidate_publish.html", found=found, plan=plan, channel=channel)
+    path = f"/v1/models/{found['model']}/channels/{plan.channel}/reach"
+    reach = await who.get(path, stage=plan.first, only=terms.only) if channel else NOBODY
+    return who.show("candidate_publish.html", found=found, plan=plan, channel=channel, reach=reach, terms=terms)
 
 
 @router.post("/console/candidates/{candidate_id}/publish")
@@ -66,9 +72,14 @@ async def publish(who: Operator, candidate_id: RowId) -> Response:
     """Make the candidate its model's next version; what speaks against it is said above the form."""
     who.require("publisher")
     try:
-        made = await who.send("POST", f"/v1/candidates/{candidate_id}/publish", plan_of(who.form).body())
+        plan = plan_of(who.form)
+        made = await who.send("POST", f"/v1/candidates/{candidate_id}/publish", plan.body())
     except DiffServerError as error:
         return await _page(who, candidate_id, who.form, error)
+    if plan.stages:
+        rollouts = await who.all("/v1/rollouts", model=made["model"])
+        begun = next(row for row in reversed(rollouts) if row["to_version"] == made["number"])
+        return who.go(f"/console/rollouts/{begun['id']}")
     return who.go(f"/console/models/{made['model']}/versions/{made['number']}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,9 +20,7 @@ NAV = Link("Trainings", "/console/trainings")
 router = APIRouter(route_class=ConsoleRoute)
 
 SHOWN, LINES = 25, 500
-"""Trainings on a page, and the lines of a log that are looked at, the latest ones."""
-
-LOSS = re.compile(r"step (\d{1,9}) of \d{1,9}, loss (\d{1,9}(?:\.\d{1,9})?)$")
+"""Trainings on a page, and the lines of a log, the latest ones."""
 
 
 @router.get("/console/trainings")
@@ -84,18 +81,15 @@ async def _listed(who: Caller, model: str, after: int) -> dict[str, Any]:
 async def _state(who: Caller, training_id: int) -> dict[str, Any]:
     found = await who.get(f"/v1/trainings/{training_id}")
     said = (await who.get(f"/v1/trainings/{training_id}/log", limit=LINES, newest=True))["items"]
-    return {"found": found, "said": said, "loss": plots.lines("Loss by step", {"loss": losses(said)}, "step")}
+    losses = (await who.get(f"/v1/trainings/{training_id}/losses"))["items"]
+    return {"found": found, "said": said, "loss": plots.lines("Loss by step", _curves(losses), "step")}
 
 
-def losses(said: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Return the loss by step of the training that a log's latest lines tell of."""
-    found: dict[int, float] = {}
-    for line in said:  # the newest first: where steps begin anew, it was another trial
-        told = LOSS.search(line["text"])
-        if told and found and int(told[1]) >= min(found):
-            break
-        if told:
-            found[int(told[1])] = float(told[2])
+def _curves(losses: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """Return the loss by step, for each training that the request takes."""
+    found: dict[str, dict[int, float]] = {}
+    for point in losses:
+        found.setdefault(point["part"] or "loss", {})[point["step"]] = point["loss"]
     return found
 
 

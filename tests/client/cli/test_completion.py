@@ -26,6 +26,35 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": paths}
 
 
+ASKED = {
+    "bash": """
+        eval "$(diffclient completion bash)"
+        complete -p diffclient >/dev/null || exit 3
+        COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _diffclient
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """,
+    # What zsh has while it completes; compadd itself works then only.
+    "zsh": """
+        autoload -U compinit && compinit -u -D
+        eval "$(diffclient completion zsh)"
+        [ "$_comps[diffclient]" = _diffclient ] || exit 3
+        words=({words}); CURRENT=$#words
+        compadd() {{ shift; print -l -- ${{(M)@:#$words[CURRENT]*}}; }}
+        _files() {{ }}
+        _diffclient
+    """,
+    "fish": """
+        diffclient completion fish | source
+        set words {words}
+        complete -C "$words" | cut -f 1
+    """,
+}
+"""By a shell: how it is asked what it would offer for the last word."""
+BARE = {"bash": "--norc", "zsh": "-f", "fish": "--no-config"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
@@ -37,19 +66,22 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (["update", "--store", ""], set()),
     ],
 )
-def test_bash_offers_commands_options_and_choices(
-    typed: list[str], offered: set[str], environment: dict[str, str]
+def test_shells_offer_commands_options_and_choices(
+    typed: list[str], offered: set[str], shell: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
+    (empty := tmp_path / "empty").mkdir()
     words = " ".join(f"'{word}'" for word in ["diffclient", *typed])
-    script = f"""
-        eval "$(diffclient completion bash)"
-        complete -p diffclient >/dev/null || exit 3
-        COMP_WORDS=({words}); COMP_CWORD={len(typed)}
-        _diffclient
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(["bash", "--norc", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == offered, done.stderr
+    done = subprocess.run(
+        [shell, BARE[shell], "-c", ASKED[shell].format(words=words)],
+        env={**environment, "HOME": str(tmp_path)},
+        cwd=empty,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(done.stdout.split()) == offered
 
 
 @pytest.mark.parametrize("shell", SHELLS)

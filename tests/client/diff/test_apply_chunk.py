@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diffclient.diff.apply_chunk import BLOCK, change
+from diffclient.diff.apply_chunk import BLOCK, change, prepare
 from diffclient.diff.streams import Diff, Kind, Piece
 from diffclient.errors import RangeError
 from diffclient.tensors.arithmetic import ONE
@@ -12,6 +12,7 @@ from diffclient.tensors.snapshot import Array, TensorSpec
 NAN, MINUS_ZERO = np.float32(np.nan), np.float32(-0.0)
 FREE = TensorSpec("free", (4,), "F32", None)
 GRID = TensorSpec("grid", (4,), "F32", 0)
+INT8 = TensorSpec("int8", (4,), "I8", None)
 
 
 def empty(kind: Kind, alpha: int = ONE, beta: int = ONE) -> Diff:
@@ -31,6 +32,24 @@ def test_exact_does_not_look_at_what_it_leaves_alone(piece: Piece) -> None:
     change(weights, FREE, empty("exact"), piece)
     assert weights[1] == np.nextafter(np.float32(1), np.float32(2))
     assert np.array_equal(np.delete(weights.view(np.uint32), 1), np.delete(before, 1))
+
+
+def test_weights_that_are_scaled_first_are_rounded_half_to_even() -> None:
+    weights = np.array([1, -1, 3, -127], np.int8)
+    prepare(weights, INT8, INT8, ONE // 2)
+    assert weights.tolist() == [0, 0, 2, -64]
+
+
+def test_a_new_grid_comes_before_the_factor() -> None:
+    weights = np.array([7, 8, 9, 10], np.float32)
+    prepare(weights, GRID, TensorSpec("grid", (4,), "F32", -2), ONE // 4)
+    assert weights.tolist() == [0, 0, 0, 0], "8, 8, 8, 8 in units of 4, a quarter of which is half a unit"
+
+
+def test_weights_that_are_kept_whole_are_not_looked_at() -> None:
+    weights = np.full(4, NAN)
+    prepare(weights, GRID, GRID, ONE)
+    assert np.isnan(weights).all()
 
 
 def test_where_nothing_is_scaled_no_piece_is_no_change() -> None:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffclient.diff.streams import CHUNK, Diff, Exact, Hashed, Levels, Sparse, Stream
+from diffclient.diff.streams import CHUNK, Diff, Exact, Hashed, Levels, Sparse, Stream, may_scale
 from diffclient.errors import PayloadError
 from diffclient.payload import frame
 from diffclient.payload.decode import decode
 from diffclient.payload.encode import encode, estimated_length, payload_length
 from diffclient.payload.fit_codebooks import entropy
+from diffclient.payload.own_alphas import UNIT, WHOLE
 from diffclient.tensors.arithmetic import LIMIT, ONE
 from diffclient.tensors.snapshot import DTYPES, Table, TensorSpec
 from tests.factories import hashed_diff, sparse_stream
@@ -75,6 +76,12 @@ def exact_streams(draw: st.DrawFn, spec: TensorSpec) -> Exact:
     return Exact(np.array(places, np.int64), np.array(deltas, np.int64))
 
 
+@st.composite
+def scaled_streams(draw: st.DrawFn, spec: TensorSpec) -> Exact:
+    alpha = UNIT * draw(st.integers(0, WHOLE)) if may_scale(spec) else ONE
+    return replace(draw(exact_streams(spec)), alpha=alpha)
+
+
 factors = st.integers(-16 * ONE, 16 * ONE)
 
 
@@ -97,7 +104,25 @@ def test_new_grids_come_back(streams: tuple[Exact, ...], grid: int | None, nonfi
     assert (decoded.grids, decoded.nonfinite) == (grids, bool(grids) or nonfinite)
 
 
-EVERY_TENSOR = Diff("exact", tuple(Exact(np.array([0]), np.array([1])) for _ in TABLE))
+@given(st.tuples(*map(scaled_streams, TABLE)), st.integers(-100, 19) | st.none())
+def test_scaled_tensors_come_back(streams: tuple[Exact, ...], grid: int | None) -> None:
+    grids = {} if grid is None or streams[0].alpha == ONE else {0: grid}
+    data = assert_comes_back(Diff("exact", streams, grids=grids))
+    scaled = any(stream.alpha != ONE for stream in streams)
+    assert data[4] == (frame.SCALED if scaled else frame.PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "alpha"), [(1, 0), (4, 8 * UNIT), (0, ONE + UNIT), (0, UNIT // 2), (3, -UNIT)], ids=str
+)
+def test_factors_that_no_payload_can_say_are_refused(tensor: int, alpha: int) -> None:
+    streams = [replace(stream, alpha=alpha if at == tensor else ONE) for at, stream in enumerate(EVERY_STREAM)]
+    with pytest.raises(PayloadError, match="alpha is a whole number of sixteenths"):
+        encode(Diff("exact", tuple(streams)), TABLE, PARENT)
+
+
+EVERY_STREAM = tuple(Exact(np.array([0]), np.array([1])) for _ in TABLE)
+EVERY_TENSOR = Diff("exact", EVERY_STREAM)
 
 
 @pytest.mark.parametrize(

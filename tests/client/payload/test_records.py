@@ -11,6 +11,8 @@ from diffclient.errors import PayloadError
 from diffclient.payload import leb128, records
 from diffclient.payload.block_classes import Classes
 from diffclient.payload.codebook import TOTAL, Codebook
+from diffclient.payload.frame import FREE, PLAIN, SCALED
+from diffclient.payload.own_alphas import UNIT
 from diffclient.payload.records import Layout, Records
 from diffclient.tensors.arithmetic import LIMIT
 from diffclient.tensors.snapshot import Table, TensorSpec
@@ -45,23 +47,33 @@ EXACT = Records((GAPS,), (None, None, None, Layout(1, 1, None, None, (0, 0), (2,
 
 
 REGRIDDED = Records((GAPS,), (Layout(1, 1, None, None, (0, 0), (24,)), None, EXACT.layouts[3], None), {0: 17, 2: None})
-KEPT = Records(EXACT.books, EXACT.layouts, {})
+RESCALED = Records(
+    (GAPS,), (Layout(1, 1, None, None, (0, 0), (24,), 3 * UNIT), None, EXACT.layouts[3], None), REGRIDDED.grids
+)
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("sparse", SPARSE), ("hashed", HASHED), ("exact", EXACT), ("exact", REGRIDDED), ("exact", KEPT)],
+    ("kind", "version", "expected"),
+    [
+        ("sparse", PLAIN, SPARSE),
+        ("hashed", PLAIN, HASHED),
+        ("exact", PLAIN, EXACT),
+        ("exact", FREE, REGRIDDED),
+        ("exact", FREE, EXACT),
+        ("exact", SCALED, RESCALED),
+        ("exact", SCALED, EXACT),
+    ],
 )
-def test_records_come_back(kind: Kind, expected: Records) -> None:
-    written = memoryview(records.write(expected, kind, TABLE))
-    assert same(records.read(written, kind, TABLE, regrids=expected.grids is not None), expected)
+def test_records_come_back(kind: Kind, version: int, expected: Records) -> None:
+    written = memoryview(records.write(expected, kind, TABLE, version))
+    assert same(records.read(written, kind, TABLE, version), expected)
 
 
 @pytest.mark.parametrize(("codes", "flaw"), [([122, 0], "conv: grid: 122"), ([1, 122], "none: grid: 122")])
 def test_flawed_grids_are_refused(codes: list[int], flaw: str) -> None:
     columns = [[1, 2, 0, 0, 2, TOTAL - 1, 1], [1, 0, 1, 0], [0, 0], codes, [0] * 4, [24, 2]]
     with pytest.raises(PayloadError, match=flaw):
-        records.read(memoryview(section(columns)), "exact", TABLE, regrids=True)
+        records.read(memoryview(section(columns)), "exact", TABLE, FREE)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +96,7 @@ def section(columns: Sequence[Sequence[int]]) -> bytes:
 
 
 def test_numbers_stand_column_by_column() -> None:
-    assert same(records.read(memoryview(section(COLUMNS)), "sparse", TABLE), SPARSE)
+    assert same(records.read(memoryview(section(COLUMNS)), "sparse", TABLE, PLAIN), SPARSE)
 
 
 def instead(column: Sequence[int], at: int, number: int) -> list[list[int]]:
@@ -117,7 +129,7 @@ FLAWS: dict[str, tuple[list[list[int]], str]] = {
 @pytest.mark.parametrize(("columns", "flaw"), FLAWS.values(), ids=FLAWS.keys())
 def test_flawed_records_are_refused(columns: list[list[int]], flaw: str) -> None:
     with pytest.raises(PayloadError, match=flaw):
-        records.read(memoryview(section(columns)), "sparse", TABLE)
+        records.read(memoryview(section(columns)), "sparse", TABLE, PLAIN)
 
 
 def unsized(data: bytes) -> bytes:
@@ -139,4 +151,4 @@ FRAMES: dict[str, Callable[[bytes], bytes]] = {
 def test_hostile_frames_are_refused(wrap: Callable[[bytes], bytes]) -> None:
     data = leb128.write(number for column in COLUMNS for number in column)
     with pytest.raises(PayloadError, match=r"decompressed|declare"):
-        records.read(memoryview(wrap(data)), "sparse", TABLE)
+        records.read(memoryview(wrap(data)), "sparse", TABLE, PLAIN)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from diffclient.errors import DiffClientError
@@ -38,6 +39,29 @@ def files(tmp_path: Path) -> Files:
         save(tmp_path / name, weights)
     diff_files.snapshot(tmp_path / "old", tmp_path / "0")
     return Files(tmp_path, tmp_path / "0", tmp_path / "new")
+
+
+MASK = np.array([0, -np.inf, -np.inf], np.float32)
+
+
+def test_a_mask_may_be_infinite_if_it_is_named(tmp_path: Path) -> None:
+    checkpoint = save(tmp_path / "masked", OLD | {"mask": MASK})
+    with pytest.raises(Invalid, match="mask: the tensor holds a weight that is not finite") as caught:
+        diff_files.snapshot(checkpoint, tmp_path / "0")
+    assert "--constant" in caught.value.remedy
+    with pytest.raises(Invalid, match="no tensor masks"):
+        diff_files.snapshot(checkpoint, tmp_path / "0", ["masks"])
+    command = ["diff", "snapshot", str(checkpoint), str(tmp_path / "0"), "--constant", "mask"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert np.array_equal(Snapshot(tmp_path / "0").read("mask"), MASK)
+
+
+def test_checkpoints_of_torch_enter_as_well(tmp_path: Path, files: Files) -> None:
+    for name, weights in (("old", OLD), ("new", NEW)):
+        torch.save({key: torch.from_numpy(array) for key, array in weights.items()}, tmp_path / f"{name}.pth")
+    assert diff_files.snapshot(tmp_path / "old.pth", tmp_path / "pth") == Snapshot(files.old).digest()
+    from_torch = diff_files.encode(files.old, tmp_path / "new.pth", tmp_path / "pth.ndiff")
+    assert from_torch == diff_files.encode(files.old, files.new, tmp_path / "1.ndiff")
 
 
 def test_an_exact_diff_leads_to_the_new_weights_on_their_grids(files: Files) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +12,6 @@ from typer.main import get_command
 
 from diffserver import main as program
 from diffserver.main import app
-
-ROOT = Path(__file__).parents[3]
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -119,27 +114,3 @@ def test_without_a_command_the_help_is_shown(
         program.main()
     assert left.value.code == 2
     assert "Commands" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [(["pub"], {"publish"}), (["keys", "rot"], {"rotate"}), (["train", "m", "--budg"], {"--budget"})],
-    ids=str,
-)
-def test_bash_offers_commands_and_options(typed: list[str], offered: set[str], tmp_path: Path) -> None:
-    """A real bash, with the script that the program shows."""
-    command = tmp_path / "diffserver"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m diffserver "$@"\n')
-    command.chmod(0o755)
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "client")])
-    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": paths}
-    words = " ".join(["diffserver", *typed])
-    script = f"""
-        eval "$(diffserver --show-completion)"
-        complete -p diffserver >/dev/null || exit 3
-        COMP_WORDS=({words}); COMP_CWORD={len(typed)}
-        _diffserver_completion diffserver
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(["bash", "--norc", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert {word.split()[0] for word in done.stdout.splitlines() if word} == offered, done.stderr

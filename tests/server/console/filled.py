@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from diffserver.catalog import training_queue, workers
+from diffserver.catalog.jobs import losses
 from diffserver.catalog.jobs.lines import NewLine, append
+from diffserver.catalog.jobs.losses import NewLoss
 from diffserver.storage.column_types import utc_now
 from tests.server import factories
 from tests.server.conftest import Service
@@ -74,7 +76,9 @@ def _train(service: Service) -> None:
         claimed = training_queue.claim(service.engine, f"worker {number}", 600)
         assert claimed is not None
         assert claimed.id == number
-    texts = [f"step {step} of 400, loss {2 / (1 + step / 40):.3f}" for step in range(1, 240, 20)]
+    points = [NewLoss("", step, round(2 / (1 + step / 40), 3)) for step in range(1, 240)]
+    texts = [f"step {point.step} of 400, loss {point.loss}" for point in points[::20]]
+    losses.append(service.engine, runs, f"worker {runs}", points)
     said = [NewLine(runs, utc_now(), "info", f"worker {runs}", text) for text in [*texts, SCRIPT]]
     append(service.engine, said)
     training_queue.heartbeat(service.engine, runs, f"worker {runs}", 0.55, texts[-1])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from diffserver.console import plots
-from diffserver.console.pages.trainings import losses
+from diffserver.console import charts, plots
 from tests.server.console.filled import SCRIPT
 
 RANKS = {"5": 2.0, "25": 2.5, "50": 3.0, "75": 3.5, "95": 4.0}
@@ -30,6 +29,16 @@ def test_spreads_stand_beside_a_value() -> None:
     assert plots.spreads("WER", [], "server: 1.00", 1.0, "%") == ""
 
 
-def test_losses_are_those_of_the_last_trial() -> None:
-    told = ["step 9 of 9, loss 0.100", "step 1 of 9, loss 2.000", "evaluates", "step 5 of 9, loss 0.5"]
-    assert losses([{"text": text} for text in reversed(told)]) == {1: 2.0, 5: 0.5}
+def test_an_interval_narrows_however_far_it_is_from_the_margin() -> None:
+    ends = [(-42.0, 250.0), (-6.0, 8.0), (-2.0, 3.0), (-1.0, 2.0)]
+    looks = [
+        {"at": f"2026-11-27T0{hour}:00:00+00:00", "low": low, "high": high} for hour, (low, high) in enumerate(ends)
+    ]
+    drawn = ET.fromstring(charts.interval(looks, 0.2))
+    band = next(node for node in drawn.iter("polygon"))
+    edge = [tuple(map(float, point.split(","))) for point in band.get("points", "").split()]
+    heights = [below[1] - above[1] for above, below in zip(edge[:4], reversed(edge[4:]), strict=True)]
+    assert heights[0] >= heights[1] > 1.5 * heights[2] > 1.5 * heights[3] > 10
+    assert drawn.get("aria-label", "").startswith("The worsening lies between -1.00 and 2.00 points")
+    assert {node.text for node in drawn.iter("text")} >= {"0.00", "6.00", "-6.00", "margin 0.2 points"}
+    assert charts.interval(looks[:1], 0.2) == ""

@@ -11,6 +11,7 @@ import pytest
 from tests.server.conftest import Service
 from tests.server.console.browsing import Browser, signed_in
 from tests.server.console.filled import fill
+from tests.server.rollouts.fleet import enrolled
 
 OPEN, REFUSED = 6, 7
 """The candidates that can be published."""
@@ -63,14 +64,29 @@ def test_publishing_says_how_many_before_it_is_done(publisher: Browser, filled: 
     for number in range(40):
         filled.device(f"device {number}")
     asked = publisher.get(f"/console/candidates/{OPEN}/publish?channel=stable&stages=10%25,100%25&gate=failures").text
-    assert "4 <small>devices, 80 kB" in asked
+    assert "about 4 <small>devices, 80 kB" in asked
     assert "40 <small>devices, 800 kB" in asked
     answer = publisher.post(f"/console/candidates/{OPEN}/publish", stages="10%,100%", gate="failures", wait_hours="1.5")
-    assert answer.headers["location"] == "/console/models/speech/versions/5"
     (rollout,) = filled.operator.get("/v1/rollouts").json()["items"]
+    assert answer.headers["location"] == f"/console/rollouts/{rollout['id']}"
     assert (rollout["stages"], rollout["conditions"]["evidence"]) == (["10%", "100%"], "failures")
     assert rollout["conditions"]["wait_seconds"] == 5400
     assert (act(filled)["act"], act(filled)["actor"]) == ("candidate.publish", "a-publisher")
+
+
+def test_publishing_for_some_devices_counts_those(publisher: Browser, filled: Service) -> None:
+    for region, count in (("eu", 30), ("us", 10)):
+        enrolled(filled, count, attributes={"region": region})
+    path = f"/console/candidates/{OPEN}/publish?channel=stable&only=region%3Deu&least=20&stages="
+    asked = publisher.get(f"{path}50%25,100%25").text
+    assert "30 <small>devices, 600 kB" in asked
+    assert "about 15 <small>devices, 300 kB" in asked
+    assert "fewer devices than the 20 that must have reported" in asked
+    assert "fewer devices" not in publisher.get(f"{path}25,100%25").text
+    at_once = publisher.get(f"/console/candidates/{OPEN}/publish?channel=stable").text
+    assert "40 <small>devices, 800 kB" in at_once
+    answer = publisher.post(f"/console/candidates/{OPEN}/publish")
+    assert answer.headers["location"] == "/console/models/speech/versions/5"
 
 
 @pytest.mark.parametrize(("fields", "status"), [({}, 409), ({"force": "on"}, 303), ({"stages": "10%"}, 422)])

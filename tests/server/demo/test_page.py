@@ -90,11 +90,12 @@ def test_a_report_is_read_back() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_it(width: int, scheme: Any, committed: report.Report, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install 'diffserver[dev]'").Axe()
     path = tmp_path / "report.html"
     path.write_text(made(committed))
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        shown = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        shown = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
         asked: list[str] = []
         said: list[str] = []
         shown.on("request", lambda request: asked.append(request.url))
@@ -103,8 +104,10 @@ def test_a_browser_shows_it(width: int, scheme: Any, committed: report.Report, t
         wide = shown.evaluate("document.documentElement.scrollWidth")
         ground = shown.evaluate("getComputedStyle(document.body).backgroundColor")
         lines = shown.evaluate("[...document.querySelectorAll('svg .line')].map(one => getComputedStyle(one).stroke)")
+        violations = axe.run(shown).response["violations"]
         browser.close()
     assert (asked, said) == ([path.as_uri()], [])
     assert wide <= width, "only the tables scroll sideways"
     assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 25, 29)")
     assert "none" not in lines
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in violations] == []

@@ -20,6 +20,7 @@ from diffclient.payload.encode import payload_length
 from diffclient.tensors.snapshot import Snapshot, enter_grid, fp32_bytes
 from diffserver.catalog import versions
 from diffserver.catalog.candidate import NewCandidate
+from diffserver.catalog.jobs import losses
 from diffserver.catalog.training_request import TrainingSpec
 from diffserver.choices.methods import Use, method_names
 from diffserver.evaluation import from_json, mean_error_rate
@@ -32,7 +33,7 @@ from diffserver.pipeline.search.trial_search import Goal, Trial
 from diffserver.pipeline.trials import goal_of
 from diffserver.pipeline.worker import Worker
 from diffserver.storage.database import reading, writing
-from diffserver.storage.tables import Candidate
+from diffserver.storage.tables import Candidate, Training
 from diffserver.tasks import load_task
 from diffserver.tasks.domain_folders import fingerprint
 from diffserver.training.progress import Cancelled
@@ -160,6 +161,15 @@ def test_the_smallest_payload_within_a_bound_takes_three_trainings(home: Home, b
     assert (bounded.budget, bounded.payload_share) == (second["budget"], second["payload_share"])
     assert (full["drift"], full["payload_bytes"], full["levels"]) == (0.0, None, None)
     assert bounded.refusals == []
+
+
+def test_the_loss_of_each_training_is_kept_from_its_first_step(home: Home, bounded: Candidate) -> None:
+    with reading(home.engine) as session:
+        number = session.scalars(select(Training.id).where(Training.candidate_id == bounded.id)).one()
+        points = [(row.part, row.step) for row in losses.entries(session, number)]
+    steps = {part: [step for name, step in points if name == part] for part, _ in points}
+    assert list(steps) == ["1-full", "2-sparse", "3-sparse"]
+    assert all(of_one == list(range(1, len(of_one) + 1)) for of_one in steps.values()), "few steps are all points"
 
 
 def test_drift_is_measured_against_the_model_that_was_fully_retrained_beside_it(home: Home, bounded: Candidate) -> None:

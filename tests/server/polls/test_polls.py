@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from diffserver.catalog.admin import device_changes
 from diffserver.polls.memory import LONGEST_SECONDS
 from diffserver.rollouts import records
 from diffserver.rollouts.plan import Conditions
+from diffserver.settings import Settings
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device
 from diffserver.trust import releases
@@ -86,8 +88,35 @@ def test_an_idle_poll_asks_the_database_nothing(service: Service, device: Pollin
     assert sent == []
     assert answers[0] == answers[-1]
     assert (answers[0]["action"], answers[0]["version"]) == ("none", 1)
-    line = service.logged()[-1]
-    assert (line["path"], line["device_id"], line["status"]) == ("/v1/device/poll", device.id, 200)
+
+
+def test_idle_polls_are_counted_and_have_no_line_in_the_log(service: Service, device: PollingDevice) -> None:
+    counted = 'diffserver_requests_total{method="POST",route="/v1/device/poll",status="200"}'
+    before, lines = count_of(service, counted), len(service.logged())
+    for _ in range(7):
+        assert idle(device).headers["x-request-id"]
+    assert [line for line in service.logged()[lines:] if line.get("path") == "/v1/device/poll"] == []
+    assert count_of(service, counted) - before == 7
+
+
+def count_of(service: Service, series: str) -> float:
+    (line,) = [line for line in service.operator.get("/metrics").text.splitlines() if line.startswith(series)]
+    return float(line.rpartition(" ")[2])
+
+
+class TestWithLines:
+    """A server that is asked to log every poll."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return replace(settings, log_idle_polls=True)
+
+    def test_idle_polls_are_logged_if_that_is_asked_for(self, service: Service, device: PollingDevice) -> None:
+        with queries(service) as sent:
+            idle(device)
+        assert sent == []
+        line = service.logged()[-1]
+        assert (line["path"], line["device_id"], line["status"]) == ("/v1/device/poll", device.id, 200)
 
 
 def test_the_answer_from_memory_is_that_of_the_endpoint(service: Service, device: PollingDevice) -> None:

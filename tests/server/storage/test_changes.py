@@ -16,8 +16,8 @@ from diffserver.storage.tables import Attribute, Change, Channel, Device, Step, 
 from tests.server.conftest import Service, publish_chain
 
 NOBODY_REMEMBERS = {
-    "audit", "candidates", "changes", "events", "leases", "looks", "payloads", "reports", "saved_states", "shortcuts",
-    "sign_ins", "tallies", "training_lines", "trainings", "workers"
+    "audit", "candidates", "changes", "events", "leases", "looks", "losses", "payloads", "reports", "saved_states",
+    "shortcuts", "sign_ins", "tallies", "training_lines", "trainings", "workers"
 }  # fmt: skip
 
 

@@ -58,3 +58,33 @@ def test_a_channel_asks_for_two_persons_or_for_one(service: Service) -> None:
         changed = service.operator.patch(f"{CHANNELS}/stable", json={"two_persons": wanted})
         assert changed.json()["two_persons"] is listed(service)["stable"]["two_persons"] is wanted
     assert service.operator.patch(f"{CHANNELS}/none", json={"two_persons": True}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "reach"),
+    [
+        ({}, (10, 10)),
+        ({"stage": "25%"}, (10, 3)),
+        ({"stage": "4"}, (10, 4)),
+        ({"stage": "40"}, (10, 10)),
+        ({"stage": "25%", "only": ["region=eu"]}, (6, 2)),
+        ({"stage": "group=pilots", "only": ["region=eu"]}, (6, 1)),
+        ({"only": ["region=eu", "region=us"]}, (9, 9)),
+        ({"only": ["region=eu", "group=pilots"]}, (1, 1)),
+    ],
+    ids=str,
+)
+def test_how_many_devices_a_rollout_would_come_to(service: Service, asked: dict[str, Any], reach: Any) -> None:
+    enrolled(service, 5, attributes={"region": "eu"})
+    enrolled(service, 1, attributes={"region": "eu", "group": "pilots"})
+    enrolled(service, 3, attributes={"region": "us"})
+    enrolled(service, 1)
+    service.operator.post(CHANNELS, json={"name": "beta"})
+    enrolled(service, 2, channel="beta", attributes={"region": "eu"})
+    found = service.operator.get(f"{CHANNELS}/stable/reach", params=asked).json()
+    assert (found["devices"], found["stage"]) == reach
+
+
+@pytest.mark.parametrize("asked", [{"stage": "0%"}, {"stage": "soon"}, {"only": ["eu"]}], ids=str)
+def test_what_is_no_stage_or_no_attribute_is_refused(service: Service, asked: dict[str, Any]) -> None:
+    assert service.operator.get(f"{CHANNELS}/stable/reach", params=asked).status_code == 422

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from diffserver.catalog import training_queue
-from diffserver.catalog.jobs import lines
+from diffserver.catalog.jobs import lines, losses
 from diffserver.catalog.jobs.lines import NewLine
+from diffserver.catalog.jobs.losses import NewLoss
 from diffserver.pipeline.search.trial_search import Trial
 from diffserver.storage.column_types import utc_now
 from tests.server import factories
@@ -86,6 +87,16 @@ def test_a_log_is_read_on_from_the_last_line(service: Service) -> None:
         (number, "w", "info") for number in (3, 4, 5)
     ]
     assert rest["next"] is None
+
+
+def test_losses_are_told_by_part_and_step(service: Service) -> None:
+    assert service.operator.get("/v1/trainings/1/losses").status_code == 404
+    submit(service)
+    assert service.operator.get("/v1/trainings/1/losses").json()["items"] == []
+    training_queue.claim(service.engine, "w", 60)
+    losses.append(service.engine, 1, "w", [NewLoss("1-full", 1, 2.5), NewLoss("1-full", 2, 1.5)])
+    told = service.operator.get("/v1/trainings/1/losses").json()
+    assert told["items"] == [{"part": "1-full", "step": 1, "loss": 2.5}, {"part": "1-full", "step": 2, "loss": 1.5}]
 
 
 def test_a_failure_says_why(service: Service) -> None:
