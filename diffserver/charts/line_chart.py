@@ -24,10 +24,19 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A named series of points, from left to right."""
+    """A named series of points, from left to right, with a colour's number if it is not that of its place."""
 
     name: str
     points: Sequence[Point]
+    colour: int | None = None
+
+    def number(self, index: int) -> int:
+        """Return the colour's number at an index of all series."""
+        return style.number(index if self.colour is None else self.colour)
+
+
+MOST_DOTS = 40
+"""A line of more points is drawn without a dot at each."""
 
 
 def lines(
@@ -57,7 +66,7 @@ def lines(
     drawn = [_drawn(frame, index, one, band) for index, one in enumerate(series)]
     across_all = [line(LEFT, up.at(value), right, up.at(value), "limit") for _, value in limits]
     ends = [up.at(one.points[-1].y) for one in series] + [up.at(value) for _, value in limits]
-    classes = [f"f{style.number(index)}" for index in range(len(series))] + [""] * len(limits)
+    classes = [f"f{one.number(index)}" for index, one in enumerate(series)] + [""] * len(limits)
     labelled = [
         text(name, right + 6, y + 4, class_=kind)
         for name, kind, y in zip(names, classes, apart(ends, LEAST_APART, TOP, HEIGHT - BOTTOM), strict=True)
@@ -68,7 +77,7 @@ def lines(
 
 
 def _drawn(frame: Frame, index: int, one: Line, band: bool) -> str:
-    colour, across, up = style.number(index), frame.across, frame.up
+    colour, across, up = one.number(index), frame.across, frame.up
     path = " ".join(f"{across.at(point.x)},{up.at(point.y)}" for point in one.points)
     parts = [element("polyline", points=path, class_=f"line s{colour}")]
     known = [point for point in one.points if point.low is not None or point.high is not None]
@@ -78,7 +87,8 @@ def _drawn(frame: Frame, index: int, one: Line, band: bool) -> str:
         parts.insert(0, element("polygon", points=area, class_=f"band f{colour}"))
     else:
         parts += [_bar(frame, point, f"s{colour}") for point in known]
-    parts += [element("circle", cx=across.at(p.x), cy=up.at(p.y), r=3, class_=f"f{colour}") for p in one.points]
+    if len(one.points) <= MOST_DOTS:
+        parts += [element("circle", cx=across.at(p.x), cy=up.at(p.y), r=3, class_=f"f{colour}") for p in one.points]
     return "".join(parts)
 
 

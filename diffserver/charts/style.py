@@ -11,6 +11,7 @@ _RULES = """\
 .chart .grid { stroke: currentColor; stroke-opacity: .15; }
 .chart .zero { stroke: currentColor; stroke-opacity: .8; }
 .chart .limit { stroke: currentColor; stroke-dasharray: 5 3; }
+.chart .median { stroke: currentColor; stroke-width: 2; }
 .chart .line { fill: none; stroke-width: 2; }
 .chart .band { fill-opacity: .18; stroke: none; }
 .chart .end { text-anchor: end; }

@@ -25,7 +25,7 @@ PAGES = {
     "/console/trainings?model=speech&after=3": "no train.jsonl",
     "/console/trainings/list": "running",
     "/console/trainings/1": "Loss by step",
-    "/console/trainings/1/state": ">239</text>",
+    "/console/trainings/1/state": ">200</text>",
     "/console/trainings/2": "no train.jsonl",
     "/console/trainings/3": "It waits",
     "/console/audit": "token.create",
