@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Engine, Select, Table, and_, bindparam, func, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Engine, Select, Table, and_, func, or_, select, union_all, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -25,6 +25,7 @@ from diffserver.storage.changes import UNTOLD
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
 from diffserver.storage.functions import begins
+from diffserver.storage.given_rows import given_rows
 from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
 
 HEX = re.compile(r"[0-9a-f]+")
@@ -142,18 +143,16 @@ def see(session: Session, seen: Sequence[Seen]) -> None:
     What they said is written as well: another process may have heard something else of them in between.
     """
     table = cast(Table, Device.__table__)
-    earlier = or_(table.c.last_seen.is_(None), table.c.last_seen < bindparam("last_seen"))
-    same = table.c.boot.is_not_distinct_from(bindparam("known_boot", type_=table.c.boot.type))
     in_order = sorted(seen, key=lambda one: one.device)  # so that no two processes wait for each other
     rows = [
-        vars(one.holding) | {"known": one.device, "client": one.client, "known_boot": one.boot, "last_seen": one.moment}
+        vars(one.holding) | {"id": one.device, "client": one.client, "boot": one.boot, "last_seen": one.moment}
         for one in in_order
     ]
-    said = ("digest", "previous", "stage", "client", "last_seen")
-    values = {name: bindparam(name, type_=table.c[name].type) for name in said}
-    session.connection().execute(
-        update(table).where(table.c.id == bindparam("known"), earlier, same).values(values), rows
-    )
+    given = given_rows(session, table, rows)
+    earlier = or_(table.c.last_seen.is_(None), table.c.last_seen < given.c.last_seen)
+    same = table.c.boot.is_not_distinct_from(given.c.boot)
+    values = {name: given.c[name] for name in ("digest", "previous", "stage", "client", "last_seen")}
+    session.connection().execute(update(table).where(table.c.id == given.c.id, earlier, same).values(values))
 
 
 def record_reports(session: Session, reports: Sequence[Report]) -> list[Report]:
