@@ -15,14 +15,14 @@ DEVICES = """
 INSERT INTO devices (id, model, name, channel, digest, client, boot, enrolled_at, last_seen)
 SELECT lpad(to_hex(n), 24, '0'), :model, 'device', 'stable', :digest, :client, lpad(to_hex(n), 32, '0'),
        now() - interval '1 day', now() - interval '1 hour'
-FROM generate_series(0, :count - 1) AS n
+FROM generate_series(:first, :first + :count - 1) AS n
 """
 
 TOKENS = """
 INSERT INTO tokens (role, name, sha256, device_id, used, created_at)
 SELECT 'device', 'device', encode(sha256(convert_to('ds_device_' || lpad(to_hex(n), 32, '0'), 'UTF8')), 'hex'),
        lpad(to_hex(n), 24, '0'), 0, now() - interval '1 day'
-FROM generate_series(0, :count - 1) AS n
+FROM generate_series(:first, :first + :count - 1) AS n
 """
 
 VARIETY = (
@@ -69,10 +69,11 @@ def poll_of(number: int, digest: str) -> dict[str, object]:
     return held | {"client": CLIENT, "boot": f"{number:032x}", "full_fallback": True}
 
 
-def enrol(session: Session, count: int, digest: str) -> None:
-    """Enrol so many devices of the model that hold a version."""
-    session.execute(text(DEVICES), {"model": MODEL, "digest": digest, "client": CLIENT, "count": count})
-    session.execute(text(TOKENS), {"count": count})
+def enrol(session: Session, count: int, digest: str, model: str = MODEL, first: int = 0) -> None:
+    """Enrol so many devices of a model that hold a version, numbered from `first`."""
+    numbers = {"count": count, "first": first}
+    session.execute(text(DEVICES), numbers | {"model": model, "digest": digest, "client": CLIENT})
+    session.execute(text(TOKENS), numbers)
 
 
 def vary(session: Session, before: str) -> None:

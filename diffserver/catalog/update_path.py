@@ -6,14 +6,13 @@ newer or older plays no part. Storing steps and answering devices are left to ot
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from diffserver.errors import NoPath
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """A step of `length` bytes to a version: a diff from another version, or a snapshot from nothing."""
 
     from_digest: str | None
@@ -21,64 +20,57 @@ class Edge:
     length: int
 
 
-def plan(edges: Iterable[Edge], device: str | None, target: str) -> tuple[Edge, ...]:
+Arriving = Callable[[str], Iterable[Edge]]
+"""The steps to a version; the planner asks for those of the versions alone that it comes by."""
+
+
+def arriving(edges: Iterable[Edge]) -> Arriving:
+    """Return the steps of a list by the version that they lead to."""
+    steps: defaultdict[str, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        steps[edge.to_digest].append(edge)
+    return lambda version: steps.get(version, ())
+
+
+def plan(arriving: Arriving, device: str | None, target: str) -> tuple[Edge, ...]:
     """Return the steps of fewest bytes (and then fewest steps) to `target`; none if the device is there.
 
     `device` is what the device holds: None, or a digest, which may be one that no edge mentions. A snapshot
-    needs nothing, so it can only come first. Raises NoPath.
+    needs nothing, so it can only come first. The search begins at the target (Dijkstra), so that it looks at versions
+    between the two and no others, however many there are. Raises NoPath.
     """
-    leaving = _by_start(edges)
-    best: dict[str | None, tuple[int, int]] = {None: (0, 0), device: (0, 0)}
-    arrival: dict[str | None, Edge] = {}
-    queue: list[tuple[int, int, str]] = [(0, 0, start or "") for start in best]
+    best: dict[str | None, tuple[int, int]] = {target: (0, 0)}
+    leaving: dict[str | None, Edge] = {}
+    queue: list[tuple[int, int, str]] = [(0, 0, target)]
     while queue:
         length, steps, name = heapq.heappop(queue)
         here = name or None
-        if here == target:
-            return _walk_back(arrival, target)
+        if here is None or here == device:
+            return _walk(leaving, here, target)
         if (length, steps) > best[here]:
             continue
-        for edge in leaving[here]:
-            cost = (length + edge.length, steps + 1)
-            if edge.to_digest not in best or cost < best[edge.to_digest]:
-                best[edge.to_digest] = cost
-                arrival[edge.to_digest] = edge
-                heapq.heappush(queue, (*cost, edge.to_digest))
-    raise _no_path(edges, device, target)
+        for edge in arriving(here):
+            start, cost = edge.from_digest, (length + edge.length, steps + 1)
+            if start not in best or cost < best[start]:
+                best[start], leaving[start] = cost, edge
+                heapq.heappush(queue, (*cost, start or ""))
+    raise _no_path(device, target, [digest for digest in best if digest])
 
 
-def _by_start(edges: Iterable[Edge]) -> Mapping[str | None, Sequence[Edge]]:
-    leaving: defaultdict[str | None, list[Edge]] = defaultdict(list)
-    for edge in edges:
-        leaving[edge.from_digest].append(edge)
-    return leaving
+def _walk(leaving: Mapping[str | None, Edge], start: str | None, target: str) -> tuple[Edge, ...]:
+    steps, here = [], start
+    while here != target:
+        steps.append(leaving[here])
+        here = leaving[here].to_digest
+    return tuple(steps)
 
 
-def _walk_back(arrival: Mapping[str | None, Edge], target: str) -> tuple[Edge, ...]:
-    steps = []
-    here: str | None = target
-    while here in arrival:
-        steps.append(arrival[here])
-        here = arrival[here].from_digest
-    return tuple(reversed(steps))
-
-
-def _no_path(edges: Iterable[Edge], device: str | None, target: str) -> NoPath:
-    reachable_from = {target}
-    arriving = defaultdict(list)
-    for edge in edges:
-        arriving[edge.to_digest].append(edge.from_digest)
-    queue = [target]
-    while queue:
-        for start in arriving[queue.pop()]:
-            if start is not None and start not in reachable_from:
-                reachable_from.add(start)
-                queue.append(start)
-    links = ", ".join(sorted(digest[:12] for digest in reachable_from))
+def _no_path(device: str | None, target: str, reachable_from: Iterable[str]) -> NoPath:
+    links = sorted(reachable_from)
     held = f"version {device[:12]}" if device else "nothing"
     return NoPath(
         f"no steps lead from {held} to version {target[:12]}: "
-        f"what is missing is a snapshot of, or a diff to, any of {links}",
+        f"what is missing is a snapshot of, or a diff to, any of {', '.join(digest[:12] for digest in links)}",
         target,
-        sorted(reachable_from),
+        links,
     )

@@ -22,7 +22,7 @@ from diffclient.release.manifest import Blob
 from diffclient.tensors.snapshot import Snapshot, Table
 from diffserver.catalog import versions
 from diffserver.catalog.candidate import NewShortcut
-from diffserver.catalog.update_path import Edge, plan
+from diffserver.catalog.update_path import Edge, arriving, plan
 from diffserver.pipeline.job_context import TRAINING_SHARE, Work
 from diffserver.pipeline.parent_version import Parent
 from diffserver.storage.database import reading
@@ -66,7 +66,7 @@ def make(work: Work, engine: Engine, parent: Parent, version: NewVersion) -> tup
         if link.digest not in starts:
             continue
         data = encode(total, table, link.digest)
-        cheapest = sum(edge.length for edge in plan(edges, link.digest, version.digest))
+        cheapest = sum(edge.length for edge in plan(arriving(edges), link.digest, version.digest))
         if len(data) < cheapest and _arrives(work, link, data, version.digest):
             shortcuts.append(NewShortcut(link.digest, link.number, data))
             edges.append(Edge(link.digest, version.digest, len(data)))

@@ -6,21 +6,19 @@ diff leads backwards: a device that shall run an older version returns to the sl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diffclient.network.holding import Holding
-from diffclient.release.manifest import from_json
-from diffclient.release.target_custom import name_of
 from diffserver.catalog.update_path import Edge, plan
 from diffserver.errors import NoPath
-from diffserver.rollouts.book import Answer, Book, Question
+from diffserver.rollouts.book import Answer, Book, Question, Steps, StepsTo
 from diffserver.rollouts.target import Target
 from diffserver.storage.column_types import utc_now
-from diffserver.storage.tables import Attribute, Device, Model, Step, Version
+from diffserver.storage.tables import Attribute, Device, Model, Version
 
 
 def answer(
@@ -45,9 +43,9 @@ def answer(
     if shall.digest == holding.digest:
         return book.keep(question, Answer(shall.number, shall.digest))
     if without:
-        return _answer(session, device.model, book.steps(session), question, without)
+        return _answer(session, device.model, _others(book.arriving(session), without), question)
     known = book.known_answer(question)
-    return known or book.keep(question, _answer(session, device.model, book.steps(session), question))
+    return known or book.keep(question, _answer(session, device.model, book.arriving(session), question))
 
 
 def attributes(session: Session, device: str) -> frozenset[tuple[str, str]]:
@@ -56,23 +54,22 @@ def attributes(session: Session, device: str) -> frozenset[tuple[str, str]]:
     return frozenset((row.name, row.value) for row in rows)
 
 
-def _answer(
-    session: Session, model: str, steps: Mapping[Edge, int], asked: Question, without: Sequence[str] = ()
-) -> Answer:
-    if without:
-        names = dict(zip(steps, _names(session, list(steps.values())), strict=True))
-        steps = {edge: step for edge, step in steps.items() if names[edge] not in without}
-    to = _first(session, model, steps, asked)
+def _others(arriving: StepsTo, without: Sequence[str]) -> StepsTo:
+    return lambda version: {edge: name for edge, name in arriving(version).items() if name not in without}
+
+
+def _answer(session: Session, model: str, arriving: StepsTo, asked: Question) -> Answer:
+    to = _first(session, model, arriving, asked)
     try:
-        way = _way(steps, asked.held, to.digest, asked.snapshot)
+        way = _way(arriving, asked.held, to.digest, asked.snapshot)
     except NoPath:
         if asked.snapshot and to == asked.target:
             raise
         return Answer(to.number, to.digest, notice="snapshot")
-    return Answer(to.number, to.digest, _names(session, [steps[edge] for edge in way]))
+    return Answer(to.number, to.digest, tuple(arriving(edge.to_digest)[edge] for edge in way))
 
 
-def _first(session: Session, model: str, steps: Iterable[Edge], asked: Question) -> Target:
+def _first(session: Session, model: str, arriving: StepsTo, asked: Question) -> Target:
     """Return the version to go to first: the one kept, if that is the cheaper way and the device may go back to it."""
     if asked.kept is None or asked.held is None or asked.kept not in session.get_one(Model, model).returns:
         return asked.target
@@ -80,27 +77,25 @@ def _first(session: Session, model: str, steps: Iterable[Edge], asked: Question)
     kept, runs = numbers.get(asked.kept), numbers.get(asked.held)
     if kept is None or runs is None or kept >= runs:
         return asked.target
-    through = _cost(steps, asked.kept, asked.target.digest, asked.snapshot)
-    direct = _cost(steps, asked.held, asked.target.digest, asked.snapshot)
+    through = _cost(arriving, asked.kept, asked.target.digest, asked.snapshot)
+    direct = _cost(arriving, asked.held, asked.target.digest, asked.snapshot)
     return Target(kept, asked.kept) if through < direct else asked.target
 
 
-def _way(steps: Iterable[Edge], held: str | None, to: str, snapshot: bool) -> tuple[Edge, ...]:
-    return plan(steps if snapshot else [edge for edge in steps if edge.from_digest is not None], held, to)
+def _way(arriving: StepsTo, held: str | None, to: str, snapshot: bool) -> tuple[Edge, ...]:
+    return plan(arriving if snapshot else lambda version: _diffs(arriving(version)), held, to)
 
 
-def _cost(steps: Iterable[Edge], held: str | None, to: str, snapshot: bool) -> float:
+def _diffs(steps: Steps) -> list[Edge]:
+    return [edge for edge in steps if edge.from_digest is not None]
+
+
+def _cost(arriving: StepsTo, held: str | None, to: str, snapshot: bool) -> float:
     """Return the bytes of the cheapest way; infinite where there is none."""
     try:
-        return sum(edge.length for edge in _way(steps, held, to, snapshot))
+        return sum(edge.length for edge in _way(arriving, held, to, snapshot))
     except NoPath:
         return float("inf")
-
-
-def _names(session: Session, chosen: Sequence[int]) -> tuple[str, ...]:
-    rows = session.execute(select(Step.id, Step.manifest).where(Step.id.in_(chosen)))
-    names = {row.id: name_of(from_json(row.manifest)) for row in rows}
-    return tuple(names[step_id] for step_id in chosen)
 
 
 def _numbers(session: Session, model: str, digests: Sequence[str]) -> Mapping[str, int]:

@@ -5,13 +5,13 @@ They would take a snapshot in its place, if their policy allows one. Dropping di
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from diffserver.catalog.update_path import Edge, plan
+from diffserver.catalog.update_path import Arriving, Edge, arriving, plan
 from diffserver.errors import NoPath
 from diffserver.rollouts.target import on_its_way
 from diffserver.storage.tables import Channel, Device, Rollout, Step, Version
@@ -38,10 +38,11 @@ def stranded(session: Session, model: str, before: int) -> list[Stranded]:
     steps = select(Step.from_digest, Step.to_digest, Step.length).where(Step.model == model)
     edges = [Edge(*row) for row in session.execute(steps)]
     left = [edge for edge in edges if edge.from_digest is None or numbers[edge.to_digest] >= before]
+    today, later = arriving(edges), arriving(left)
     targets = _targets(session, model)
     found = []
     for channel, digest, devices in _held(session, model):
-        ways = [(_bytes(edges, digest, to), _bytes(left, digest, to)) for to in targets.get(channel, ())]
+        ways = [(_bytes(today, digest, to), _bytes(later, digest, to)) for to in targets.get(channel, ())]
         lost = [(now, then) for now, then in ways if now is not None and then != now]
         if lost and digest in numbers:
             now, then = max(lost, key=lambda way: (way[1] is None, way[1]))
@@ -63,8 +64,8 @@ def _targets(session: Session, model: str) -> dict[str, set[str]]:
     return {name: {to for to in leads if to} for name, *leads in session.execute(rows.where(Channel.model == model))}
 
 
-def _bytes(edges: Iterable[Edge], held: str, to: str) -> int | None:
+def _bytes(steps: Arriving, held: str, to: str) -> int | None:
     try:
-        return sum(edge.length for edge in plan(edges, held, to))
+        return sum(edge.length for edge in plan(steps, held, to))
     except NoPath:
         return None

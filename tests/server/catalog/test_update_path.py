@@ -1,10 +1,11 @@
+from collections.abc import Iterable
 from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffserver.catalog.update_path import Edge, plan
+from diffserver.catalog.update_path import Edge, arriving, plan
 from diffserver.errors import NoPath
 
 NODES = "abcde"
@@ -30,20 +31,39 @@ CHAIN = [Edge(None, "v0", 1000), Edge("v0", "v1", 20), Edge("v1", "v2", 20), Edg
     ],
 )
 def test_takes_the_cheapest_steps(device: str | None, target: str, more: list[Edge], expected: list[str]) -> None:
-    assert [edge.to_digest for edge in plan([*CHAIN, *more], device, target)] == expected
+    assert [edge.to_digest for edge in plan(arriving([*CHAIN, *more]), device, target)] == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "most"),
+    [pytest.param("v9989", 11, id="ten behind"), pytest.param(None, 51, id="nothing held: no further than it pays")],
+)
+def test_it_looks_at_no_versions_but_those_between(device: str | None, most: int) -> None:
+    versions = [f"v{number}" for number in range(10_000)]
+    steps = arriving(
+        [Edge(None, to, 1000) for to in versions] + [Edge(start, to, 20) for start, to in pairwise(versions)]
+    )
+    asked = []
+
+    def asking(version: str) -> Iterable[Edge]:
+        asked.append(version)
+        return steps(version)
+
+    assert len(plan(asking, device, "v9999")) == (10 if device else 1)
+    assert len(asked) <= most
 
 
 def test_names_the_missing_link() -> None:
     edges = [Edge("v0", "v1", 1), Edge("v2", "v3", 1), Edge("v3", "v4", 1), Edge("v4", "v2", 1)]
     with pytest.raises(NoPath, match="no steps lead from version v1 to version v3") as caught:
-        plan(edges, "v1", "v3")
+        plan(arriving(edges), "v1", "v3")
     assert caught.value.reachable_from == ["v2", "v3", "v4"]
     assert caught.value.target == "v3"
 
 
 def test_no_edges_at_all() -> None:
     with pytest.raises(NoPath, match="from nothing"):
-        plan([], None, "v0")
+        plan(arriving([]), None, "v0")
 
 
 edges_strategy = st.lists(
@@ -78,9 +98,9 @@ def test_agrees_with_brute_force_on_any_graph(edges: list[Edge], device: str | N
     expected = brute_force(edges, device, target)
     if expected is None:
         with pytest.raises(NoPath):
-            plan(edges, device, target)
+            plan(arriving(edges), device, target)
         return
-    steps = plan(edges, device, target)
+    steps = plan(arriving(edges), device, target)
     assert sum(edge.length for edge in steps) == expected
     held = device
     for index, edge in enumerate(steps):

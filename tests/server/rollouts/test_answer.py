@@ -5,6 +5,7 @@ from sqlalchemy import Engine, select
 
 from diffclient.network.holding import Holding
 from diffserver.errors import NoPath
+from diffserver.rollouts import book
 from diffserver.rollouts.answer import answer as find_answer
 from diffserver.rollouts.book import Answer
 from diffserver.storage.database import reading, writing
@@ -77,14 +78,18 @@ def test_steps_that_failed_on_a_device_are_left_out(engine: Engine) -> None:
     assert (unwelcome.steps, unwelcome.notice) == ((), "snapshot")
 
 
-def test_a_plan_finds_its_way_by_graph_when_steps_are_many(engine: Engine) -> None:
+@pytest.mark.parametrize(("together", "queries"), [(32, 6), (2, 8)], ids=["at once", "in three parts"])
+def test_a_plan_finds_its_way_by_graph_when_steps_are_many(
+    engine: Engine, together: int, queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "READ_AT_FIRST", together)
     publish_chain(engine, 12)
     with statements(engine) as sent:
         found = answer(engine, enroll(engine), factories.digest("v2"))
     assert found.steps == tuple(f"speech/v0/{number}.from.{number - 1}" for number in range(3, 13))
     with reading(engine) as session:
         assert session.scalar(select(Channel.digest)) == found.digest
-    assert sent.count("SELECT") <= 6, "enrolling takes some, planning three"
+    assert sent.count("SELECT") <= queries, "enrolling takes some, planning two, and one for each further part"
 
 
 @pytest.fixture
