@@ -94,12 +94,12 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     log = log or make_log()
     engine = connected.execution_options(on_change=memory.outdate)
     quick = engine.execution_options(wait_seconds=settings.write_seconds)
-    notes = Notes(quick)
+    notes, keyring = Notes(quick), Keyring(settings.keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("started", version=__version__, revision=migrate.latest())
-        keyring, replica = Keyring(settings.keys), _replica()
+        replica = _replica()
         renew = Renewal(engine, keyring, replica, log).look
         look = partial(log_moves, engine, keyring, replica, log)
         app.state.renewal = Repeating("renewal", renew, PASS_SECONDS, log, "metadata was not renewed")
@@ -139,6 +139,7 @@ def create_app(settings: Settings, log: Log | None = None, own_worker: Callable[
     )
     app.state.settings, app.state.objects = settings, objects
     app.state.engine, app.state.memory, app.state.notes = quick, memory, notes
+    app.state.keyring = keyring
     app.state.watch, app.state.guesses = ObjectWatch(engine, objects, log), Guesses(settings.quotas.wrong_tokens)
     app.state.drain = Drain(settings.drain_seconds)
     app.state.own_worker = own_worker or (lambda: "none was started with this server")

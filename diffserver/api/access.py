@@ -56,10 +56,6 @@ def _of_app(name: str) -> Any:
     return Depends(find)
 
 
-async def _keyring(request: Request) -> Keyring:
-    return Keyring(request.app.state.settings.keys)
-
-
 async def _own_worker(request: Request) -> str:
     state: str = request.app.state.own_worker()
     return state
@@ -69,7 +65,7 @@ Config = Annotated[Settings, _of_app("settings")]
 Database = Annotated[Engine, _of_app("engine")]
 Store = Annotated[Objects, _of_app("objects")]
 Watch = Annotated[ObjectWatch, _of_app("watch")]
-Keys = Annotated[Keyring, Depends(_keyring)]
+Keys = Annotated[Keyring, _of_app("keyring")]
 Registry = Annotated[CollectorRegistry, _of_app("registry")]
 Counts = Annotated[ProcessCounts, _of_app("counts")]
 Draining = Annotated[Drain, _of_app("drain")]

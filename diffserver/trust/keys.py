@@ -9,7 +9,8 @@ import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from getpass import getpass
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,12 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The keys in a folder and its direct subfolders, read afresh by each method."""
+    """The keys in a folder and its direct subfolders, read afresh by each method; where one was found is remembered."""
 
     folder: Path
     ask: bool = False
+    _paths: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By a key's id. Of a server with a thousand models, a look at all files would cost more than a signature."""
 
     def files(self) -> Iterator[KeyFile]:
         """Return all keys, sorted by path; raises Invalid on a damaged file."""
@@ -109,8 +112,17 @@ class Keyring:
 
     def held(self, keys: Iterable[Key]) -> list[KeyFile]:
         """Return the key files for those of `keys` that are here."""
+        return [file for key in keys if (file := self._of(key.keyid))]
+
+    def _of(self, keyid: str) -> KeyFile | None:
+        if path := self._paths.get(keyid):
+            with suppress(Invalid):
+                file = _read(path, self.ask)
+                if file.public.keyid == keyid:
+                    return file
         here = {file.public.keyid: file for file in self.files()}
-        return [here[key.keyid] for key in keys if key.keyid in here]
+        self._paths.update({known: file.path for known, file in here.items()})
+        return here.get(keyid)
 
 
 def create(folder: Path, name: str) -> KeyFile:

@@ -40,6 +40,27 @@ def test_a_folder_of_keys_can_be_moved(tmp_path: Path) -> None:
     assert [file.name for file in Keyring(tmp_path / "there" / "offline").files()] == ["root"]
 
 
+def test_a_key_is_found_wherever_it_is_now(tmp_path: Path) -> None:
+    key, other = keys.create(tmp_path / "online", "one"), keys.create(tmp_path / "online", "two")
+    keyring, moved = Keyring(tmp_path), tmp_path / "online" / "moved.key.json"
+    assert [file.name for file in keyring.held([key.public])] == ["one"]
+    key.path.rename(moved)
+    assert [file.name for file in keyring.held([key.public])] == ["moved"]
+    moved.unlink()
+    assert keyring.held([key.public]) == []
+    other.path.rename(moved)
+    assert [file.public.keyid for file in keyring.held([key.public, other.public])] == [other.public.keyid]
+
+
+def test_of_many_keys_one_is_read_that_was_found_before(tmp_path: Path) -> None:
+    key, keyring = keys.create(tmp_path / "online", "one"), Keyring(tmp_path)
+    (found,) = keyring.held([key.public])
+    (tmp_path / "online" / "unreadable.key.json").write_text("{")
+    assert keyring.held([key.public]) == [found]
+    with pytest.raises(Invalid):
+        list(keyring.files())
+
+
 def test_the_passphrase_of_the_environment_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(keys.PASSPHRASE, "swordfish")
     key = keys.create(tmp_path, "root")
