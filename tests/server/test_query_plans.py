@@ -15,19 +15,21 @@ from sqlalchemy import Engine, event
 
 from benchmarks.enrolled import enrol, poll_of, token_of, vary
 from diffserver.storage.database import writing
+from tests.hostile.with_workers import wait_for
 from tests.server.conftest import Databases, Service
 from tests.server.rollouts.fleet import publish_in_stages
 
 DEVICES = 100_000
 OF_THE_FLEET = frozenset({"devices", "device_attributes", "reports", "tokens"})
-MIDDLE = f"{DEVICES // 2:024x}"
+MIDDLE, SEEN = f"{DEVICES // 2:024x}", f"{17:024x}"
 
 PAGES = [
     *(f"/v1/models/speech/devices?{query}" for query in (
         "", f"after={MIDDLE}", "search=kitchen", "behind=true", "stuck=true", "failed=true", "failed=true&stuck=true",
         "left=true", "channel=stable", "attribute=region=no", "attribute=region=eu", "behind=true&attribute=region=no",
     )),
-    f"/v1/devices/{MIDDLE}", "/metrics", "/v1/tokens", "/v1/audit?model=speech", "/v1/rollouts",
+    f"/v1/devices/{MIDDLE}", "/metrics", "/v1/tokens", "/v1/audit?model=speech", "/v1/audit?newest=true",
+    "/v1/rollouts", "/v1/trainings?newest=true", "/v1/roles",
     "/v1/models/speech", "/v1/models/speech/versions", "/v1/models/speech/channels", "/v1/trainings", "/v1/candidates",
     "/v1/reports?model=speech", "/v1/models/speech/tallies",
 ]  # fmt: skip
@@ -85,7 +87,7 @@ def planned_whole(engine: Engine, asked: list[tuple[str, Any]]) -> list[tuple[st
 
 def test_what_is_asked_often_of_a_fleet_reads_none_of_its_tables_whole(fleet: Service) -> None:
     device = fleet.client(token_of(17))
-    seen = {
+    seen: dict[str, dict[str, object]] = {
         "/v1/device/poll": poll_of(17, "0" * 64),
         "/v1/device/state": {"digest": "0" * 64, "previous": None},
         "/v1/device/reports": {"stage": "installed", "to_digest": "0" * 64, "report_id": "0" * 32},
@@ -95,7 +97,17 @@ def test_what_is_asked_often_of_a_fleet_reads_none_of_its_tables_whole(fleet: Se
     whole |= {page: asked(fleet, fleet.operator, "GET", page) for page in PAGES}
     whole |= {path: asked(fleet, device, "POST", path, body) for path, body in seen.items()}
     whole["/v1/enroll"] = asked(fleet, fleet.operator, "POST", "/v1/enroll", {"model": "speech", "name": "hall"})
+    whole["devices that were seen"] = noted(fleet, device, seen["/v1/device/poll"])
     assert not {path: found for path, found in whole.items() if found}
+
+
+def noted(fleet: Service, device: TestClient, said: dict[str, object]) -> list[tuple[str, list[str]]]:
+    """Poll until that is written down; return the statements by which a table of the fleet was read from end to end."""
+    engine = fleet.app.state.engine
+    with statements(engine) as executed:
+        wait_for(lambda: device.post("/v1/device/poll", json=said).is_success and not fleet.app.state.notes.lacks(SEEN))
+        wait_for(lambda: any("FROM json_to_recordset" in statement for statement, _ in executed))
+    return planned_whole(engine, executed)
 
 
 def asked(fleet: Service, client: TestClient, method: str, path: str, body: Any = None) -> list[tuple[str, list[str]]]:
