@@ -1,0 +1,69 @@
+"""Outages, one after the other: each of the parts is killed, is away for some seconds, and comes back."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from benchmarks.outages.topology import StoredElsewhere
+from deploy.loopback import control
+from deploy.loopback.process import Process
+
+AWAY_SECONDS = 4.0
+"""How long what was killed is away."""
+
+HANG_SECONDS = 8.0
+"""How long the store takes connections and says nothing."""
+
+
+class Kills:
+    """Servers, worker, database and object store, killed in turn; `counts` says how often each was."""
+
+    def __init__(self, topology: StoredElsewhere) -> None:
+        self._topology = topology
+        first, second = topology.served
+        turns: dict[str, Callable[[], None]] = {
+            "server 1": lambda: self._server(*first),
+            "worker": lambda: self._kill(topology.workers[0]),
+            "database": self._database,
+            "object store": lambda: self._kill(topology.forwarder),
+            "server 2": lambda: self._server(*second),
+            "object store hangs": self._hang,
+        }
+        self.counts = Counter(dict.fromkeys(turns, 0))
+        self._turns = itertools.cycle(turns.items())
+
+    def kill(self) -> None:
+        """Kill the next one, and return when it is back."""
+        name, act = next(self._turns)
+        act()
+        self.counts[name] += 1
+
+    def _server(self, process: Process, address: str) -> None:
+        self._kill(process)
+        control.wait_until_ready(process, f"http://{address}/readyz")
+
+    def _database(self) -> None:
+        """Stop the database as a power cut would."""
+        self._topology.cluster.stop()
+        time.sleep(AWAY_SECONDS)
+        self._topology.cluster.start()
+
+    def _hang(self) -> None:
+        self._signal(self._topology.forwarder, signal.SIGSTOP)
+        time.sleep(HANG_SECONDS)
+        self._signal(self._topology.forwarder, signal.SIGCONT)
+
+    def _kill(self, process: Process) -> None:
+        self._signal(process, signal.SIGKILL)
+        time.sleep(AWAY_SECONDS)
+        process.start()
+
+    def _signal(self, process: Process, number: signal.Signals) -> None:
+        if process.pid is None:
+            raise RuntimeError(f"{process.name} ended by itself; see {process.log}")
+        os.killpg(process.pid, number)
