@@ -41,6 +41,7 @@ PROMISES = {
     "half_published": "versions that are not whole, or were acknowledged and are not there",
     "devices_behind": "devices that did not come to the last version by themselves",
     "trainings_stuck": "trainings that neither ended nor go on",
+    "not_back": "processes that ended by themselves, or did not come back",
 }
 """The bar of each is none."""
 
@@ -70,8 +71,9 @@ def measure(topology: StoredElsewhere, folder: Path, options: argparse.Namespace
     """Let devices update while everything is killed in turn; return the figures."""
     token = topology.token_file.read_text().strip()
     operator = Operator(topology.url, token)
-    releases, kills = Releases(operator, deal(folder)), Kills(topology)
+    releases = Releases(operator, deal(folder))
     releases.release()
+    kills = Kills(topology, releases.publishing)
     fleet = WatchedFleet(
         folder / "devices", topology.url, topology.home, SCORE, MODEL, releases.history, options.devices
     )
@@ -99,10 +101,10 @@ def measure(topology: StoredElsewhere, folder: Path, options: argparse.Namespace
         "half_published": afterwards.half_published(topology, engine, releases.history.acknowledged, folder / "new"),
         "devices_behind": behind,
         "trainings_stuck": [*stuck, *(set(releases.accepted) - set(states()))],
+        "not_back": kills.faults,
     }
-    engine.dispose()
     operators = (operator, watcher, *servers)
-    return {
+    figures = {
         **{name: len(faults) for name, faults in found.items()},
         "faults": {name: faults[:20] for name, faults in found.items() if faults},
         "seconds": options.seconds,
@@ -110,6 +112,7 @@ def measure(topology: StoredElsewhere, folder: Path, options: argparse.Namespace
         "killed": dict(kills.counts),
         "polls": fleet.polls,
         "polls_failed": fleet.failures,
+        "devices_requests_unanswered": fleet.unanswered,
         "longest_gap_s": round(fleet.longest_gap, 1),
         "recovered_s": recovered_s,
         "updates_installed": fleet.outcomes["installed"],
@@ -119,12 +122,20 @@ def measure(topology: StoredElsewhere, folder: Path, options: argparse.Namespace
         "publishes_failed_and_tried_again": releases.publishes_failed,
         "candidates_refused": releases.refused_candidates,
         "trainings_accepted": len(releases.accepted),
+        "trainings_taken_up_again": _starts(topology) - len(states()),
         "trainings_failed": releases.trainings_failed,
         "operators_requests": sum(one.requests for one in operators),
         "operators_requests_failed": sum(one.failures for one in operators),
         "blobs_compared": looks.blobs,
         "machine": machine.describe(),
     }
+    engine.dispose()
+    return figures
+
+
+def _starts(topology: StoredElsewhere) -> int:
+    """Return how often a worker has begun a training."""
+    return sum(worker.log.read_text().count('"event": "training starts"') for worker in topology.workers)
 
 
 def show(figures: dict[str, Any]) -> str:

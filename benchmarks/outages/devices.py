@@ -6,12 +6,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.fleet_of_threads import PollingFleet
 from benchmarks.outages.published import STALE_SECONDS, History
-from diffclient.errors import DiffClientError, ServerUnreachable, UpdateFailed
+from diffclient.errors import DiffClientError, DigestMismatch, ServerUnreachable, UpdateFailed
 from diffclient.measure.error_count import Errors
 from diffclient.network.messages import Answer
 from diffclient.network.transport import Response, Transport
@@ -23,11 +23,11 @@ COUNTED = Errors(1, 20)
 
 
 class Witness(Transport):
-    """A device's connections; notes when it asked last, and the reports that were acknowledged."""
+    """A device's connections; notes when it asked last, what went unanswered, and reports that were acknowledged."""
 
     def __init__(self, pause: Callable[[float], None]) -> None:
         super().__init__(pause=pause)
-        self.asked_at = 0.0
+        self.asked_at, self.unanswered = 0.0, 0
         self.acknowledged: list[str] = []
 
     @contextmanager
@@ -42,10 +42,14 @@ class Witness(Transport):
     ) -> Iterator[Response]:
         """Yield the response to a request, as any transport does."""
         self.asked_at = time.monotonic()
-        with super().open(method, url, headers, body, redirects, seconds) as response:
-            if url.endswith("/v1/device/reports") and body:
-                self.acknowledged.append(json.loads(body)["report_id"])
-            yield response
+        try:
+            with super().open(method, url, headers, body, redirects, seconds) as response:
+                if url.endswith("/v1/device/reports") and body:
+                    self.acknowledged.append(json.loads(body)["report_id"])
+                yield response
+        except ServerUnreachable:
+            self.unanswered += 1
+            raise
 
 
 class WatchedFleet(PollingFleet):
@@ -64,6 +68,11 @@ class WatchedFleet(PollingFleet):
     def acknowledged(self) -> dict[str, list[str]]:
         """The reports of each device, by its id, of which it was told that they are taken."""
         return {device: witness.acknowledged for device, witness in self._witnesses.items()}
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests went unanswered, or were to be made later; most were made again in the same poll."""
+        return sum(witness.unanswered for witness in self._witnesses.values())
 
     @property
     def waiting_reports(self) -> int:
@@ -85,6 +94,8 @@ class WatchedFleet(PollingFleet):
         """Note how an update ended: the only honest errors are that nothing was answered, or: not now."""
         if isinstance(result, Outcome):
             self.outcomes[result.action] += 1
+            if fault := self._history.fault(result.version, result.digest, float("-inf")):
+                self.faults.append(f"{device.traits.name} holds {fault}")
             return
         cause = result.cause if isinstance(result, UpdateFailed) else result
         if not isinstance(cause, ServerUnreachable):
@@ -92,13 +103,16 @@ class WatchedFleet(PollingFleet):
 
     def lagging(self) -> list[str]:
         """Return the devices that do not hold the last version, whole."""
-        last = self._history.acknowledged[-1]
-        states = [(device, device.store.state().current) for device in self.real]
-        behind = [device.traits.name for device, current in states if not current or current.digest != last.digest]
-        for device, current in states:
-            if current and current.digest == last.digest:
-                device.store.verify(current)
-        return behind
+        return [device.traits.name for device in self.real if not self._holds_last(device)]
+
+    def _holds_last(self, device: RealDevice) -> bool:
+        current = device.store.state().current
+        if current is None or current.digest != self._history.acknowledged[-1].digest:
+            return False
+        with suppress(DigestMismatch):
+            device.store.verify(current)
+            return True
+        return False
 
     def _judge(self, device: RealDevice, answer: Answer, asked: float) -> None:
         fault = self._history.fault(answer.version, answer.digest, asked, STALE_SECONDS)

@@ -45,6 +45,7 @@ class Releases:
     def __init__(self, operator: Operator, data: Path) -> None:
         self.history, self.accepted = History(), list[int]()
         self.publishes_failed = self.refused_candidates = 0
+        self.publishing = threading.Event()
         self.faults: list[str] = []
         self.trainings_failed: list[str] = []
         self._operator, self._data = operator, data
@@ -96,6 +97,7 @@ class Releases:
         """Publish a candidate, asked for until it is acknowledged."""
         version, failed = self.history.begin(candidate["number"], candidate["digest"]), 0
         path = f"/v1/candidates/{candidate['id']}"
+        self.publishing.set()
         while version.acknowledged_at is None:
             try:
                 answer = self._operator.ask("POST", f"{path}/publish", {}).json()
@@ -110,4 +112,5 @@ class Releases:
                 if not failed or self._operator.get(path)["state"] != "published":
                     raise
             version.acknowledged_at = time.monotonic()
+        self.publishing.clear()
         self.publishes_failed += failed

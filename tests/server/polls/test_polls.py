@@ -238,7 +238,7 @@ def deaf(service: Service) -> Memory:
     """The memory of a server that has been told of all so far, and hears of nothing more for a while."""
     memory: Memory = service.app.state.memory
     wait_for(memory.is_fresh)
-    memory.hear = lambda _engine: None  # type: ignore[method-assign]
+    memory.hear = lambda engine: None  # type: ignore[method-assign]
     return memory
 
 
