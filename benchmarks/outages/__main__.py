@@ -97,7 +97,7 @@ def measure(topology: StoredElsewhere, folder: Path, options: argparse.Namespace
     )
     found = {
         "wrong_answers": [*releases.faults, *looks.faults, *fleet.faults],
-        "reports_lost": afterwards.lost_reports(engine, fleet.acknowledged),
+        "reports_lost": afterwards.not_once(afterwards.reports(engine), fleet.acknowledged),
         "half_published": afterwards.half_published(topology, engine, releases.history.acknowledged, folder / "new"),
         "devices_behind": behind,
         "trainings_stuck": [*stuck, *(set(releases.accepted) - set(states()))],
@@ -119,6 +119,7 @@ def measure(topology: StoredElsewhere, folder: Path, options: argparse.Namespace
         "reports_acknowledged": sum(map(len, fleet.acknowledged.values())),
         "reports_waiting": fleet.waiting_reports,
         "versions_published": len(releases.history.acknowledged),
+        "publish_median_s": round(releases.history.median_seconds, 2),
         "publishes_failed_and_tried_again": releases.publishes_failed,
         "candidates_refused": releases.refused_candidates,
         "trainings_accepted": len(releases.accepted),

@@ -28,13 +28,18 @@ from diffserver.storage.database import reading
 from diffserver.storage.tables import Candidate, Report, Training, Version
 
 
-def lost_reports(engine: Engine, acknowledged: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the reports that are not in the table exactly once, though a device was told that they are there."""
+def reports(engine: Engine) -> Counter[tuple[str, str]]:
+    """Return how often each report is in the table, by its device and its id."""
     with reading(engine) as session:
-        there = Counter(tuple(row) for row in session.execute(select(Report.device_id, Report.report_id)))
-    told = {(device, report) for device, reports in acknowledged.items() for report in reports}
-    return [f"report {report} of {device} is there {there[device, report]} times"
-            for device, report in sorted(told) if there[device, report] != 1]  # fmt: skip
+        rows = session.execute(select(Report.device_id, Report.report_id))
+        return Counter((row.device_id, row.report_id or "") for row in rows)
+
+
+def not_once(there: Mapping[tuple[str, str], int], acknowledged: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the reports of which a device was told that they are there, and that are not there exactly once."""
+    told = {(device, report) for device, of_it in acknowledged.items() for report in of_it}
+    times = {one: there.get(one, 0) for one in sorted(told)}
+    return [f"report {one[1]} of {one[0]} is there {count} times" for one, count in times.items() if count != 1]
 
 
 def training_states(engine: Engine) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, field
 
@@ -36,6 +37,11 @@ class History:
     def acknowledged(self) -> list[Published]:
         """The versions of which an operator was told that they are published."""
         return [version for version in self.versions if version.acknowledged_at is not None]
+
+    @property
+    def median_seconds(self) -> float:
+        """Return how long publishing took, in the median."""
+        return statistics.median((one.acknowledged_at or 0.0) - one.asked_at for one in self.acknowledged)
 
     def fault(self, number: int | None, digest: str | None, asked: float, stale: float = 0.0) -> str | None:
         """Return what is wrong with an answer that names this version, to who asked at a moment; None if nothing is.
