@@ -16,7 +16,7 @@ from benchmarks.outages.published import History
 from benchmarks.outages.topology import MODEL
 from tests.hostile.with_workers import ROOT
 
-UPDATES = 60
+UPDATES = 120
 """Domains, each for one update: more than there is time for."""
 
 EPOCHS = {"base": 8, "update": 3}
