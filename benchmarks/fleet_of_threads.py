@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -73,18 +73,30 @@ class PollingFleet:
         """Return how many devices run that version."""
         return self._fleet.versions()[number]
 
-    def _run(self, device: RealDevice, moments: list[float]) -> None:
-        updater = device.updater(Transport(pause=self._pause))
+    @property
+    def real(self) -> Sequence[RealDevice]:
+        """The devices."""
+        return self._fleet.real
 
+    def update_of(self, device: RealDevice) -> Callable[[], Outcome]:
+        """Return what a device does again and again."""
+        return device.updater(Transport(pause=self.pause)).update
+
+    def hear(self, device: RealDevice, result: Outcome | DiffClientError) -> None:
+        """Hear how an update ended."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait some seconds; raises Stopped when the benchmark is over."""
+        if self._stop.wait(seconds):
+            raise Stopped("the benchmark is over")
+
+    def _run(self, device: RealDevice, moments: list[float]) -> None:
         def tell(result: Outcome | DiffClientError, _seconds: float) -> None:
             if isinstance(result, Outcome):
                 moments.append(time.monotonic())
             else:
                 self._errors.append(result)
+            self.hear(device, result)
 
         with suppress(Stopped):
-            poll_loop.run(updater.update, self._pause, tell, start_within=10)
-
-    def _pause(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
-            raise Stopped("the benchmark is over")
+            poll_loop.run(self.update_of(device), self.pause, tell, start_within=10)

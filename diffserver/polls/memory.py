@@ -35,14 +35,14 @@ MOST_FILES, LONGEST_FILE = 256, 1 << 16
 
 @dataclass
 class Metadata:
-    """What was read of signed metadata: files by name, None for one that is not there, and what stands."""
+    """What was read of signed metadata: files that never change, by name, and what stands."""
 
     standing: Standing | None
-    files: dict[str, bytes | None]
+    files: dict[str, bytes]
 
-    def keep(self, name: str, data: bytes | None) -> None:
-        """Remember a small file, or that there is none of that name."""
-        if len(data or b"") <= LONGEST_FILE and len(self.files) < MOST_FILES:
+    def keep(self, name: str, data: bytes) -> None:
+        """Remember a small file."""
+        if len(data) <= LONGEST_FILE and len(self.files) < MOST_FILES:
             self.files[name] = data
 
 

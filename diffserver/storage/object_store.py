@@ -33,6 +33,12 @@ UPLOADS = 4
 PATIENT, AT_ONCE = timedelta(minutes=3), timedelta(seconds=3)
 """For so long a store that fails is asked again: by who has something to lose, and by who is waited for."""
 
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(milliseconds=100), timedelta(seconds=5)
+"""Between two tries, about: each pause is drawn by chance, and they grow."""
+
+MOST_TRIES = 10_000
+"""More than there is time for: obstore's own ten are over within seconds where connections are refused."""
+
 READERS, TURN_SECONDS = 20, 2.0
 """Reads at once of a store that is elsewhere, for who is waited for, and how long the next one waits for its turn.
 
@@ -221,7 +227,16 @@ def verified(pieces: Iterator[bytes], sha256: str) -> Iterator[bytes]:
 
 
 def _remote(url: str, patience: timedelta) -> Any:
-    return from_url(url) if url.startswith("memory:") else from_url(url, retry_config={"retry_timeout": patience})
+    if url.startswith("memory:"):
+        return from_url(url)
+    return from_url(
+        url,
+        retry_config={
+            "retry_timeout": patience,
+            "max_retries": MOST_TRIES,
+            "backoff": {"init_backoff": FIRST_PAUSE, "max_backoff": LONGEST_PAUSE},
+        },
+    )
 
 
 def _key(sha256: str) -> str:

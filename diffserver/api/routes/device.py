@@ -47,6 +47,8 @@ def poll(
     """Say what a device that holds `digest` shall do: nothing, or the cheapest steps to the target."""
     device, metadata = _device(who), memory.metadata()
     book = memory.book(device.model)
+    if book.known_course(device.channel) is None:
+        metadata.standing = None  # what stands is never older than where the channel leads
     with reading(engine) as session:
         found = answer(session, device, body.holding(), body.full_fallback, body.without, book)
         if metadata.standing is None:

@@ -44,16 +44,20 @@ CHANGE: dict[str, Any] = {"dependencies": [Writing], "responses": declared(*CALL
 async def get_metadata(
     name: str, engine: Database, memory: Remembered, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """Signed metadata by its file's name: `timestamp.json`, or `<version>.<role>.json`, which never changes."""
+    """Signed metadata by its file's name: `timestamp.json`, or `<version>.<role>.json`, which never changes.
+
+    Only those that never change are remembered: a poll that another process answered may have led here already.
+    """
     metadata, parsed = memory.metadata(), parse_file(name)
-    if parsed and name not in metadata.files:
-        metadata.keep(name, data := await run_in_threadpool(_read, engine, *parsed))
-    else:
-        data = metadata.files.get(name)
+    fixed = parsed is not None and parsed[1] is not None
+    data = metadata.files.get(name)
+    if data is None and parsed:
+        data = await run_in_threadpool(_read, engine, *parsed)
+        if data and fixed:
+            metadata.keep(name, data)
     if data is None:
         # Short, and no problem document: every device asks for the root that is not there yet.
         return Response("no such metadata\n", 404, {"Cache-Control": "no-store"}, "text/plain")
-    fixed = parsed is not None and parsed[1] is not None
     headers = {"Cache-Control": FOR_EVER if fixed else "no-cache", "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
     if known(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)

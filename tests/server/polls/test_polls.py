@@ -18,10 +18,11 @@ from diffclient import __version__
 from diffserver.app import create_app
 from diffserver.catalog import devices, tokens
 from diffserver.catalog.admin import device_changes
-from diffserver.polls.memory import LONGEST_SECONDS
+from diffserver.polls.memory import LONGEST_SECONDS, Memory
 from diffserver.rollouts import records
 from diffserver.rollouts.plan import Conditions
 from diffserver.settings import Settings
+from diffserver.storage.changes import News
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Device
 from diffserver.trust import releases
@@ -231,6 +232,36 @@ def test_signed_again_is_told_within_seconds(service: Service, device: PollingDe
         releases.renew(session, service.keyring, "speech")
     wait_for(lambda: idle(device).json()["metadata"] != before)
     assert service.public.get("/v1/tuf/timestamp.json", headers={"If-None-Match": etag}).status_code == 200
+
+
+def deaf(service: Service) -> Memory:
+    """The memory of a server that has been told of all so far, and hears of nothing more for a while."""
+    memory: Memory = service.app.state.memory
+    wait_for(memory.is_fresh)
+    memory.hear = lambda engine: None  # type: ignore[method-assign]
+    return memory
+
+
+def test_a_device_that_another_process_told_of_a_version_finds_it_signed(
+    service: Service, device: PollingDevice, elsewhere: Engine
+) -> None:
+    timestamp = "/v1/tuf/timestamp.json"
+    memory, before = deaf(service), service.public.get(timestamp).content
+    new_version(service, elsewhere)
+    assert idle(device).json()["version"] == 1
+    assert memory.is_fresh()
+    assert service.public.get(timestamp).content != before
+
+
+def test_what_stands_is_never_older_than_where_the_channel_leads(
+    service: Service, device: PollingDevice, elsewhere: Engine
+) -> None:
+    memory, before = deaf(service), idle(device).json()["metadata"]
+    new_version(service, elsewhere)
+    memory._forget([News("model", "speech")])
+    answer = idle(device).json()
+    assert memory.is_fresh()
+    assert (answer["version"], answer["metadata"] != before) == (2, True)
 
 
 def test_who_was_seen_is_written_before_the_server_ends(service: Service, device: PollingDevice) -> None:

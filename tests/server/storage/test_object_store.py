@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -266,3 +267,30 @@ def test_a_store_that_answers_nothing_holds_a_few_threads_alone(silent_store: Ob
     pool.shutdown(wait=False)
     with pytest.raises(Unavailable, match="the object store is slow: 20 requests wait for it"):
         first.result()
+
+
+@pytest.fixture
+def broken_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+    """A store that breaks off thirty connections, and then says that there is nothing."""
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(object_store, name, timedelta(milliseconds=1))
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        for name, value in s3_server.environment(f"http://127.0.0.1:{listener.getsockname()[1]}").items():
+            monkeypatch.setenv(name, value)
+
+        def serve() -> None:
+            for number in range(31):
+                connection = listener.accept()[0]
+                with connection:
+                    if number == 30:
+                        connection.recv(CHUNK)
+                        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield Objects("s3://bucket")
+        thread.join(1)
+
+
+def test_a_store_is_asked_again_for_as_long_as_patience_says(broken_off: Objects) -> None:
+    assert broken_off.find(NAME) is None
