@@ -78,7 +78,7 @@ def test_steps_that_failed_on_a_device_are_left_out(engine: Engine) -> None:
     assert (unwelcome.steps, unwelcome.notice) == ((), "snapshot")
 
 
-@pytest.mark.parametrize(("together", "queries"), [(32, 6), (2, 8)], ids=["at once", "in three parts"])
+@pytest.mark.parametrize(("together", "queries"), [(64, 6), (2, 8)], ids=["at once", "in three parts"])
 def test_a_plan_finds_its_way_by_graph_when_steps_are_many(
     engine: Engine, together: int, queries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
