@@ -25,8 +25,8 @@ StepsTo = Callable[[str], Steps]
 """What finds the steps to a version."""
 
 READ_AT_FIRST = 64
-"""The versions whose steps are read together; twice as many each further time. To some 50 back, diffs of 2 % are cheaper
-than a snapshot."""
+"""The versions whose steps are read together; twice as many each further time. Diffs of 2 % are cheaper than a snapshot
+up to 50 versions back."""
 
 MOST_ANSWERS = 4096
 """Devices may say that they hold whatever they like."""
