@@ -24,8 +24,7 @@ from diffserver.errors import NotFound
 from diffserver.storage.changes import UNTOLD
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import writing
-from diffserver.storage.functions import begins
-from diffserver.storage.given_rows import given_rows
+from diffserver.storage.functions import begins, given_rows
 from diffserver.storage.tables import FIELD, Attribute, Device, Report, Version
 
 HEX = re.compile(r"[0-9a-f]+")

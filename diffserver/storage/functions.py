@@ -1,16 +1,33 @@
-"""Functions of queries, the same on both databases: a hash of a text, whether a text begins with another, and a column
-by which no index is looked for.
+"""Functions of queries, the same on both databases: a hash of a text, whether a text begins with another, a column by
+which no index is looked for, and rows of values as a table.
 
 The hash is the leading 32 bits of SHA-256, in Python too, so that a query can choose rows by it without reading all of
 them into the server. What is hashed is left to others.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from struct import Struct
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, String
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    FromClause,
+    String,
+    Table,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 NAME = "leading_bits"
@@ -92,3 +109,23 @@ def _unsought_on_sqlite(element: _Unsought, compiler: Any, **options: Any) -> st
 @compiles(_Unsought, "postgresql")
 def _unsought_on_postgresql(element: _Unsought, compiler: Any, **options: Any) -> str:
     return str(compiler.process(element.clauses, **options))
+
+
+def given_rows(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> FromClause:
+    """Return rows, of which there is one at least, as a table with the columns of those names of another table.
+
+    They are one parameter, however many they are: a statement that is executed once for each row would keep this
+    process from answering anybody for longer.
+    """
+    dialect = session.get_bind().dialect
+    types = {name: table.c[name].type for name in rows[0]}
+    convert = {name: type_.dialect_impl(dialect).bind_processor(dialect) for name, type_ in types.items()}
+    written = [{**row, **{name: to(row[name]) for name, to in convert.items() if to}} for row in rows]
+    text = json.dumps(written, default=str)
+    if dialect.name == "postgresql":
+        columns = [column(name, type_) for name, type_ in types.items()]
+        parsed = cast(literal(text, String), JSON)
+        return func.json_to_recordset(parsed).table_valued(*columns).render_derived("given", with_types=True)
+    row = func.json_each(text).table_valued("value").c.value
+    read = (type_coerce(func.json_extract(row, f"$.{name}"), type_).label(name) for name, type_ in types.items())
+    return select(*read).subquery("given")

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, Table, select
 
 from diffserver.storage.database import reading
-from diffserver.storage.given_rows import given_rows
+from diffserver.storage.functions import given_rows
 from diffserver.storage.tables import Device
 
 MOMENT = datetime(2026, 11, 27, 8, 0, 0, 120_003, UTC)
