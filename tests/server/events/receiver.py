@@ -26,10 +26,21 @@ class Receiver:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     silent_for: float = 0.0
+    answered: int = 0
+    held: bool = False
+    """Whether it answers nothing for as long as this is set, and some seconds at most."""
 
     @property
     def webhook(self) -> Webhook:
         return Webhook(self.url, SECRET)
+
+    def wait(self) -> None:
+        """Be silent before an answer."""
+        began = time.monotonic()
+        time.sleep(self.silent_for)
+        while self.held and time.monotonic() - began < 8:
+            time.sleep(0.02)
+        self.answered += 1
 
     @property
     def types(self) -> list[str]:
@@ -45,7 +56,7 @@ def receiving() -> Iterator[Receiver]:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.bodies.append(Verifier(SECRET).verify(data, dict(self.headers.items())))
             receiver.ids.append(self.headers["webhook-id"])
-            time.sleep(receiver.silent_for)
+            receiver.wait()
             self.send_response(receiver.answers.pop(0) if receiver.answers else 204)
             self.send_header("Location", f"{receiver.url}/elsewhere")
             self.end_headers()
