@@ -151,6 +151,7 @@ def configurations(topology: Topology) -> dict[str, str]:
         "CACHE": f"{nginx}/cache",
         # All of a trial's devices have one address.
         "RATE": "100000",
+        "TOKEN_RATE": "100000",
         "CONNECTIONS": "10000",
     }
     around = {"FOLDER": str(nginx), "USER": "user www-data;" if os.getuid() == 0 else ""}

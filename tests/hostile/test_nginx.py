@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -125,3 +126,20 @@ def test_one_address_does_not_take_all_connections(port: int) -> None:
     for connection in waiting:
         connection.close()
     assert refused.split()[1] == b"503"
+
+
+def test_a_token_is_bounded_from_whatever_address_it_asks(port: int) -> None:
+    trusting, statuses = ssl._create_unverified_context(), Counter[int]()
+    for host in range(2, 6):
+        source = (f"127.0.0.{host}", 0)
+        with closing(
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=trusting, source_address=source)
+        ) as connection:
+            for _ in range(150):  # an address may ask 200 times
+                connection.request("GET", "/healthz", headers={"Authorization": "Bearer ds_one"})
+                answer = connection.getresponse()
+                answer.read()
+                statuses[answer.status] += 1
+    assert set(statuses) == {200, 503}
+    assert statuses[200] >= 200
+    assert asked(port, "GET", "/healthz", headers={"Authorization": "Bearer ds_another"}) == 200
