@@ -146,7 +146,7 @@ class Story:
             shown.update(self._operator.get(f"/v1/rollouts/{number}").json())
             return shown["state"] != "running" or _seconds(shown["verdict"]) > now
 
-        until(is_looked_at, LOOK_SECONDS)
+        until(is_looked_at, seconds=LOOK_SECONDS)
         return shown
 
     def _server_says(self) -> Figures:

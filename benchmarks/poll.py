@@ -34,8 +34,8 @@ from diffserver.trust import releases
 from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 from tests.hostile.postgres_cluster import cluster
-from tests.hostile.with_workers import wait_for
 from tests.server import factories
+from tests.waiting import wait_for
 
 VERSIONS = 10
 RATE, REPORTS = 556, 100

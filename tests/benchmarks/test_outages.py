@@ -20,7 +20,7 @@ from benchmarks.outages.operator import Operator, Refused, Unanswered
 from benchmarks.outages.published import History, Published
 from deploy.loopback.process import Process
 from diffserver.demo.run import free_port
-from tests.hostile.with_workers import wait_for
+from tests.waiting import wait_for
 
 HISTORY = History([Published(0, "a", 1.0, 2.0), Published(1, "b", 10.0, 11.0), Published(2, "c", 20.0)])
 """Version 2 is being published."""

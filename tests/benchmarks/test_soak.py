@@ -8,7 +8,7 @@ import threading
 from benchmarks.half_open import HalfOpen
 from benchmarks.soak import growth, missed
 from benchmarks.soaked_product import Sample
-from tests.hostile.with_workers import wait_for
+from tests.waiting import wait_for
 
 FINE = {
     "longest_gap_s": 29.9,

@@ -102,7 +102,7 @@ def test_prometheus_reads_both_servers(topology: Topology) -> None:
         targets = httpx2.get(f"{topology.prometheus_url}/api/v1/targets").json()["data"]["activeTargets"]
         return {target["labels"]["instance"] for target in targets if target["health"] == "up"}
 
-    until(lambda: seen() == set(topology.addresses), 20)
+    until(lambda: seen() == set(topology.addresses), seconds=20)
 
 
 def test_a_device_updates_through_nginx_which_fetches_each_blob_once(

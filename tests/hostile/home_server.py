@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from diffserver.trust.bootstrap import establish
 from diffserver.trust.keys import Keyring
 from tests.client.lineage import Lineage
 from tests.server import factories
+from tests.waiting import wait_for
 
 
 @dataclass
@@ -130,9 +131,4 @@ def client(url: str, token: str) -> httpx2.Client:
     return httpx2.Client(base_url=url, headers=headers, timeout=30)
 
 
-def until(condition: Any, seconds: float = 15.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
+until = partial(wait_for, seconds=15.0)

@@ -27,7 +27,8 @@ from diffserver.storage.database import reading, writing
 from diffserver.storage.object_store import Objects
 from diffserver.storage.tables import Candidate, SavedState, Training
 from tests.hostile.doomed_worker import HANGS
-from tests.hostile.with_workers import ROOT, Home, alive, children, wait_for
+from tests.hostile.with_workers import ROOT, Home, alive, children
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,8 @@ if not Path("/proc/self/stat").exists():
 
 from deploy.loopback.cluster import Cluster
 from tests.hostile.postgres_cluster import cluster
-from tests.hostile.with_workers import DIFFSERVER, Home, alive, children, wait_for
+from tests.hostile.with_workers import DIFFSERVER, Home, alive, children
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

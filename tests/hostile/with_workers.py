@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from diffserver.settings import TOKEN_FILE, Settings
 from diffserver.storage.database import connect, reading, writing
 from diffserver.storage.tables import Training
 from tests.hostile.gesture_tasks import GATE
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 TASKS = ROOT / "tests" / "hostile" / "gesture_tasks.py"
@@ -121,14 +122,6 @@ def tasks() -> list[str]:
     """The options that let a worker run the tasks."""
     kinds = ("Waiting", "Killer", "Unspeakable")
     return [word for kind in kinds for word in ("--task-file", f"{TASKS}:{kind}")]
-
-
-def wait_for(holds: Callable[[], object], seconds: float = LIMIT_SECONDS) -> None:
-    """Return once something holds; fail if it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.1)
 
 
 def alive(pid: int) -> bool:

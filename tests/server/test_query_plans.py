@@ -15,9 +15,9 @@ from sqlalchemy import Engine, event
 
 from benchmarks.enrolled import enrol, poll_of, token_of, vary
 from diffserver.storage.database import writing
-from tests.hostile.with_workers import wait_for
 from tests.server.conftest import Databases, Service
 from tests.server.rollouts.fleet import publish_in_stages
+from tests.waiting import wait_for
 
 DEVICES = 100_000
 OF_THE_FLEET = frozenset({"devices", "device_attributes", "reports", "tokens"})

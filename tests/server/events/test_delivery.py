@@ -20,10 +20,10 @@ from diffserver.storage import leases
 from diffserver.storage.column_types import utc_now
 from diffserver.storage.database import reading, writing
 from diffserver.storage.tables import Channel, Event, Rollout
-from tests.hostile.with_workers import wait_for
 from tests.server.conftest import Service
 from tests.server.events.receiver import Receiver
 from tests.server.rollouts.fleet import enrolled, look, publish_in_stages
+from tests.waiting import wait_for
 
 LOG = make_log()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,9 +30,10 @@ from diffserver.trust import releases
 from tests.server import factories
 from tests.server.conftest import Service, closing_engine, record
 from tests.server.rollouts.fleet import PollingDevice, enrolled
+from tests.waiting import wait_for
 
-HEARD_WITHIN = 3.0
-"""Seconds, for what is heard of within about one."""
+until_heard = partial(wait_for, seconds=3.0, pause=0.02)
+"""For what is heard of within about a second."""
 
 SAID = {"client": f"diffclient/{__version__}", "boot": "0b9de9a8-25c1-4c8a-9d0b-6b3d1c5c7f7a"}
 
@@ -53,20 +55,13 @@ def device(service: Service) -> PollingDevice:
 
 
 def settle(service: Service, device: PollingDevice) -> None:
-    wait_for(service.app.state.memory.is_fresh)
+    until_heard(service.app.state.memory.is_fresh)
     for _ in range(3):
         idle(device)
 
 
 def idle(device: PollingDevice) -> Any:
     return device.client.post("/v1/device/poll", json={"digest": device.holds, "previous": device.keeps, **SAID})
-
-
-def wait_for(holds: Callable[[], object], seconds: float = HEARD_WITHIN) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it does not come about"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -138,7 +133,7 @@ def test_a_revoked_token_is_refused_within_seconds_in_another_process(
 ) -> None:
     assert idle(device).status_code == 200
     revoke(elsewhere, device)
-    wait_for(lambda: idle(device).status_code == 401)
+    until_heard(lambda: idle(device).status_code == 401)
 
 
 def test_a_revoked_token_is_refused_at_once_in_the_same_process(service: Service, device: PollingDevice) -> None:
@@ -220,7 +215,7 @@ def test_what_another_process_changes_is_answered_within_seconds(
     settle(service, device)
     assert idle(device).json()["version"] != version
     change(service, elsewhere)
-    wait_for(lambda: idle(device).json()["version"] == version)
+    until_heard(lambda: idle(device).json()["version"] == version)
 
 
 def test_signed_again_is_told_within_seconds(service: Service, device: PollingDevice, elsewhere: Engine) -> None:
@@ -230,14 +225,14 @@ def test_signed_again_is_told_within_seconds(service: Service, device: PollingDe
     assert service.public.get("/v1/tuf/timestamp.json", headers={"If-None-Match": etag}).status_code == 304
     with writing(elsewhere) as session:
         releases.renew(session, service.keyring, "speech")
-    wait_for(lambda: idle(device).json()["metadata"] != before)
+    until_heard(lambda: idle(device).json()["metadata"] != before)
     assert service.public.get("/v1/tuf/timestamp.json", headers={"If-None-Match": etag}).status_code == 200
 
 
 def deaf(service: Service) -> Memory:
     """The memory of a server that has been told of all so far, and hears of nothing more for a while."""
     memory: Memory = service.app.state.memory
-    wait_for(memory.is_fresh)
+    until_heard(memory.is_fresh)
     memory.hear = lambda engine: None  # type: ignore[method-assign]
     return memory
 

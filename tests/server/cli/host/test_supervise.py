@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from diffserver.cli.host import supervise
 from diffserver.cli.host.supervise import Supervised
 from diffserver.logs import make_log
+from tests import waiting
 
 CHILD = """
 import os, sys, time
@@ -35,11 +35,7 @@ with Supervised([sys.executable, "-c", sys.argv[1], sys.argv[2]], "child", make_
 """
 
 
-def wait_for(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+wait_for = partial(waiting.wait_for, seconds=30.0, pause=0.02)
 
 
 def exists(pid: int) -> bool:
